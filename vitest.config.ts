@@ -1,0 +1,33 @@
+import { readdirSync } from "node:fs";
+import { join } from "node:path";
+import { defineConfig } from "vitest/config";
+
+const root = import.meta.dirname;
+const folders = ["packages", "apps", "tools"].flatMap((group) =>
+  readdirSync(join(root, group)).map((name) => ({ name, folder: join(group, name) })),
+);
+
+const coverageOf = (folder: string, statements: number) => [`${folder}/src/**/*.ts`, { statements }] as const;
+
+export default defineConfig({
+  resolve: { conditions: ["@gatewright/source"] },
+  ssr: { resolve: { conditions: ["@gatewright/source"] } },
+  test: {
+    testTimeout: 20_000,
+    hookTimeout: 60_000,
+    projects: folders.map(({ name, folder }) => ({
+      extends: true as const,
+      root: join(root, folder),
+      test: { name, include: ["test/**/*.test.ts", "test/**/*.e2e.ts"] },
+    })),
+    coverage: {
+      provider: "v8",
+      include: ["packages/*/src/**/*.ts", "apps/*/src/**/*.ts"],
+      thresholds: Object.fromEntries(
+        folders
+          .filter(({ folder }) => !folder.startsWith("tools"))
+          .map(({ name, folder }) => coverageOf(folder, name === "server-classifier" ? 99 : 95)),
+      ),
+    },
+  },
+});
