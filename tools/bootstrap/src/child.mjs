@@ -1,0 +1,76 @@
+// A child process that cannot outlive the command that started it: it has its own process group, the
+// signals this process gets are passed on, and the loss of this process's parent (npm killed with
+// SIGKILL) ends it as SIGTERM would.
+import { spawn } from "node:child_process";
+
+const forwarded = ["SIGINT", "SIGTERM", "SIGHUP"];
+const parentPollMs = 500;
+
+/**
+ * Runs a program to its end.
+ * @param {string} file program
+ * @param {string[]} args its arguments
+ * @param {{cwd?: string, env?: NodeJS.ProcessEnv, stdio?: any, timeoutMs?: number, graceMs?: number}} options
+ *   `timeoutMs`: the group is killed then; `graceMs` (30 000): between a forwarded signal and SIGKILL.
+ * @returns {Promise<{code: number, output: string, timedOut: boolean, signal?: string}>} the exit code (128 + n
+ *   for a signal), what it printed where stdio is piped, and the signal that was passed on to it, if any.
+ */
+export function runChild(file, args, { cwd, env, stdio = "inherit", timeoutMs, graceMs = 30_000 } = {}) {
+  return new Promise((resolve) => {
+    const child = spawn(file, args, { cwd, env, stdio, detached: true });
+    const parent = process.ppid;
+    let output = "";
+    let timedOut = false;
+    let signal;
+    let killTimer;
+    const killGroup = (name) => {
+      try {
+        process.kill(-child.pid, name);
+      } catch {
+        // the group is gone
+      }
+    };
+    const end = (name) => {
+      if (signal !== undefined) return;
+      signal = name;
+      child.kill(name);
+      killTimer = setTimeout(() => killGroup("SIGKILL"), graceMs);
+    };
+    const listeners = forwarded.map((name) => [name, () => end(name)]);
+    for (const [name, listener] of listeners) process.on(name, listener);
+    const parentWatch = setInterval(() => {
+      if (process.ppid !== parent) end("SIGTERM");
+    }, parentPollMs);
+    const deadline =
+      timeoutMs === undefined
+        ? undefined
+        : setTimeout(() => {
+            timedOut = true;
+            killGroup("SIGKILL");
+          }, timeoutMs);
+    child.stdout?.on("data", (chunk) => {
+      output += chunk;
+    });
+    child.stderr?.on("data", (chunk) => {
+      output += chunk;
+    });
+    let settled = false;
+    const settle = (code) => {
+      if (settled) return;
+      settled = true;
+      clearInterval(parentWatch);
+      clearTimeout(deadline);
+      clearTimeout(killTimer);
+      for (const [name, listener] of listeners) process.off(name, listener);
+      killGroup("SIGKILL");
+      resolve({ code, output, timedOut, signal });
+    };
+    child.on("error", (error) => {
+      output += error.message;
+      settle(127);
+    });
+    child.on("close", (code, name) =>
+      settle(code ?? 128 + (name === "SIGKILL" ? 9 : name === "SIGINT" ? 2 : 15)),
+    );
+  });
+}

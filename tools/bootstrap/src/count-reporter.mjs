@@ -1,0 +1,24 @@
+// A vitest reporter that counts what ran. Failures outside a test (a file that does not load, a hook, an
+// unhandled rejection) count as failed, so that no broken run can look green.
+import { writeFileSync } from "node:fs";
+
+export default class CountReporter {
+  onTestRunEnd(modules, unhandledErrors) {
+    const counts = { passed: 0, failed: unhandledErrors.length, skipped: 0 };
+    for (const module of modules) {
+      counts.failed += module.errors().length;
+      for (const suite of module.children.allSuites()) counts.failed += suite.errors().length;
+      for (const test of module.children.allTests()) {
+        const { state } = test.result();
+        counts[state === "passed" || state === "failed" ? state : "skipped"] += 1;
+      }
+    }
+    const file = process.env.GATEWRIGHT_COUNTS_FILE;
+    if (file !== undefined) {
+      writeFileSync(file, JSON.stringify(counts));
+      return;
+    }
+    const line = `${counts.passed} passed, ${counts.failed} failed, ${counts.skipped} skipped`;
+    process.once("exit", () => console.log(line));
+  }
+}

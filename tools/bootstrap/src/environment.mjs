@@ -1,0 +1,14 @@
+// The environment of everything the bootstrap starts.
+import { delimiter, join } from "node:path";
+import { binFolder, projectNode } from "./workspace.mjs";
+
+/** The project's own Node and binaries first on PATH; no telemetry; no colours where nobody sees them. */
+export function projectEnvironment(env = process.env, isTerminal = process.stdout.isTTY === true) {
+  const path = [join(projectNode, ".."), binFolder, env.PATH ?? ""].join(delimiter);
+  const result = { ...env, PATH: path, DO_NOT_TRACK: "1", TURBO_TELEMETRY_DISABLED: "1" };
+  if (!isTerminal) {
+    delete result.FORCE_COLOR;
+    result.NO_COLOR = "1";
+  }
+  return result;
+}
