@@ -1,0 +1,60 @@
+import { createServer, type RequestListener } from "node:http";
+import type { AddressInfo } from "node:net";
+import type { ListenOptions } from "./fixture.ts";
+
+/** A listening node:http server whose `close` really ends it. */
+export interface HttpListener {
+  readonly port: number;
+  /** `http://host:port`, without a path. */
+  readonly origin: string;
+  connections(): { open: number; accepted: number };
+  close(): Promise<void>;
+}
+
+/** Idle client connections stay open this long: a test's pause must not look like a lost connection. */
+const KEEP_ALIVE_MS = 65_000;
+
+export async function listenHttp(
+  handler: RequestListener,
+  options: ListenOptions = {},
+): Promise<HttpListener> {
+  const host = options.host ?? "127.0.0.1";
+  const server = createServer({ keepAliveTimeout: KEEP_ALIVE_MS }, handler);
+  let open = 0;
+  let accepted = 0;
+  let allGone: (() => void) | undefined;
+  server.on("connection", (socket) => {
+    open += 1;
+    accepted += 1;
+    socket.once("close", () => {
+      open -= 1;
+      if (open === 0) allGone?.();
+    });
+  });
+
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", reject);
+    server.listen(options.port ?? 0, host, () => {
+      server.off("error", reject);
+      resolve();
+    });
+  });
+
+  const { port } = server.address() as AddressInfo;
+  let closing: Promise<void> | undefined;
+  return {
+    port,
+    origin: `http://${host.includes(":") ? `[${host}]` : host}:${port}`,
+    connections: () => ({ open, accepted }),
+    close: () => {
+      closing ??= new Promise((resolve) => {
+        server.close(() => {
+          if (open === 0) resolve();
+          else allGone = resolve;
+        });
+        server.closeAllConnections();
+      });
+      return closing;
+    },
+  };
+}
