@@ -10,12 +10,17 @@ const parentPollMs = 500;
  * Runs a program to its end.
  * @param {string} file program
  * @param {string[]} args its arguments
- * @param {{cwd?: string, env?: NodeJS.ProcessEnv, stdio?: any, timeoutMs?: number, graceMs?: number}} options
- *   `timeoutMs`: the group is killed then; `graceMs` (30 000): between a forwarded signal and SIGKILL.
+ * @param {{cwd?: string, env?: NodeJS.ProcessEnv, stdio?: any, timeoutMs?: number, graceMs?: number, onOutput?: (chunk: string) => void}} options
+ *   `timeoutMs`: the group is killed then; `graceMs` (30 000): between a forwarded signal and SIGKILL;
+ *   `onOutput` sees what it prints where stdio is piped.
  * @returns {Promise<{code: number, output: string, timedOut: boolean, signal?: string}>} the exit code (128 + n
  *   for a signal), what it printed where stdio is piped, and the signal that was passed on to it, if any.
  */
-export function runChild(file, args, { cwd, env, stdio = "inherit", timeoutMs, graceMs = 30_000 } = {}) {
+export function runChild(
+  file,
+  args,
+  { cwd, env, stdio = "inherit", timeoutMs, graceMs = 30_000, onOutput } = {},
+) {
   return new Promise((resolve) => {
     const child = spawn(file, args, { cwd, env, stdio, detached: true });
     const parent = process.ppid;
@@ -48,12 +53,12 @@ export function runChild(file, args, { cwd, env, stdio = "inherit", timeoutMs, g
             timedOut = true;
             killGroup("SIGKILL");
           }, timeoutMs);
-    child.stdout?.on("data", (chunk) => {
+    const collect = (chunk) => {
       output += chunk;
-    });
-    child.stderr?.on("data", (chunk) => {
-      output += chunk;
-    });
+      onOutput?.(String(chunk));
+    };
+    child.stdout?.on("data", collect);
+    child.stderr?.on("data", collect);
     let settled = false;
     const settle = (code) => {
       if (settled) return;

@@ -25,6 +25,7 @@ export async function ensureInstalled(root, { log = console.error, env = process
   log("Installing dependencies (the first time takes about 20 s) …");
   removeStamp(root);
   const started = Date.now();
+  const progress = createProgress(process.stderr);
   const result = await runChild(
     "npm",
     ["exec", "--yes", "--prefer-offline", "--fetch-retries=1", "--", `pnpm@${pnpmVersion}`, "install"].concat(
@@ -32,8 +33,9 @@ export async function ensureInstalled(root, { log = console.error, env = process
       "--config.confirmModulesPurge=false",
       "--reporter=append-only",
     ),
-    { cwd: root, env, stdio: ["ignore", "pipe", "pipe"], graceMs: 3_000 },
+    { cwd: root, env, stdio: ["ignore", "pipe", "pipe"], graceMs: 3_000, onOutput: progress.show },
   );
+  progress.clear();
   if (result.signal !== undefined) process.exit(result.code);
   if (result.code !== 0) {
     throw new InstallError(
@@ -68,3 +70,26 @@ async function requireRegistry(root, env) {
 }
 
 const lastLines = (text, count) => text.trimEnd().split("\n").slice(-count).join("\n");
+
+// One line that is overwritten: the seconds that have passed and the installer's last line. Terminals only.
+function createProgress(terminal) {
+  if (terminal.isTTY !== true) return { show() {}, clear() {} };
+  const started = Date.now();
+  let last = "";
+  const draw = () => {
+    const seconds = Math.round((Date.now() - started) / 1000);
+    terminal.write(
+      `\r\u001b[2K${String(seconds).padStart(3)} s  ${last.slice(0, Math.max(0, terminal.columns - 8))}`,
+    );
+  };
+  const timer = setInterval(draw, 250);
+  return {
+    show(chunk) {
+      last = chunk.trim().split("\n").at(-1) ?? last;
+    },
+    clear() {
+      clearInterval(timer);
+      terminal.write("\r\u001b[2K");
+    },
+  };
+}
