@@ -2,7 +2,12 @@
 import { delimiter, join } from "node:path";
 import { binFolder, projectNode } from "./workspace.mjs";
 
-/** The project's own Node and binaries first on PATH; no telemetry; no colours where nobody sees them. */
+/**
+ * The project's own Node and binaries first on PATH; no telemetry; no colours where nobody sees them.
+ * @param {NodeJS.ProcessEnv} [env] what it starts from
+ * @param {boolean} [isTerminal] whether a person sees the output
+ * @returns {NodeJS.ProcessEnv}
+ */
 export function projectEnvironment(env = process.env, isTerminal = process.stdout.isTTY === true) {
   const path = [join(projectNode, ".."), binFolder, env.PATH ?? ""].join(delimiter);
   const result = { ...env, PATH: path, DO_NOT_TRACK: "1", TURBO_TELEMETRY_DISABLED: "1" };
