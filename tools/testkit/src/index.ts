@@ -1,0 +1,12 @@
+export { type EventuallyOptions, eventually } from "./eventually.ts";
+export { createFakeClock, type FakeClock, type FakeTimer } from "./fake-clock.ts";
+export { type PortReservation, reservePort } from "./reserve-port.ts";
+export { seededRandom } from "./seeded-random.ts";
+export { type ProcessExit, type ServerProcess, startServerProcess } from "./server-process.ts";
+export { type RedisServer, type StartRedisOptions, startRedis } from "./start-redis.ts";
+export {
+  type RedisCluster,
+  type StartRedisClusterOptions,
+  startRedisCluster,
+} from "./start-redis-cluster.ts";
+export { type RedisSentinel, startRedisSentinel } from "./start-redis-sentinel.ts";
