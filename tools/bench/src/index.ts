@@ -1,0 +1,1 @@
+export { type BenchRow, figure, formatRow, ratio, recordRow, resultsVariable } from "./bench-row.ts";
