@@ -3,7 +3,7 @@ export interface Fixture {
   /** The MCP endpoint, for example `http://127.0.0.1:40123/mcp`. */
   readonly url: string;
   readonly port: number;
-  /** A snapshot of what the server has seen so far. */
+  /** A snapshot of what the server has seen so far; the same, and what else it counts, is at `GET /stats`. */
   stats(): FixtureStats;
   /** Answers nothing any more, destroys every socket, resolves when the port is free. Idempotent. */
   close(): Promise<void>;

@@ -1,4 +1,4 @@
-import { createServer, type RequestListener } from "node:http";
+import { createServer, type RequestListener, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import type { ListenOptions } from "./fixture.ts";
 
@@ -11,15 +11,26 @@ export interface HttpListener {
   close(): Promise<void>;
 }
 
+const sendReport = (response: ServerResponse, report: unknown): void => {
+  response.writeHead(200, { "content-type": "application/json" }).end(JSON.stringify(report));
+};
+
 /** Idle client connections stay open this long: a test's pause must not look like a lost connection. */
 const KEEP_ALIVE_MS = 65_000;
 
-export async function listenHttp(
-  handler: RequestListener,
-  options: ListenOptions = {},
-): Promise<HttpListener> {
+/** What a server serves: MCP at `/mcp`, and what it has counted at `GET /stats` as JSON. */
+export interface Routes {
+  readonly mcp: RequestListener;
+  readonly report: () => unknown;
+}
+
+export async function listenHttp(routes: Routes, options: ListenOptions = {}): Promise<HttpListener> {
   const host = options.host ?? "127.0.0.1";
-  const server = createServer({ keepAliveTimeout: KEEP_ALIVE_MS }, handler);
+  const server = createServer({ keepAliveTimeout: KEEP_ALIVE_MS }, (request, response) => {
+    if (request.url === "/mcp") routes.mcp(request, response);
+    else if (request.url === "/stats") sendReport(response, routes.report());
+    else response.writeHead(404).end();
+  });
   let open = 0;
   let accepted = 0;
   let allGone: (() => void) | undefined;

@@ -1,4 +1,16 @@
+export { buildCounterServer, type CounterFixture, startCounterServer } from "./counter-server.ts";
+export {
+  buildCrashServer,
+  type CrashFixture,
+  type CrashServerOptions,
+  startCrashServer,
+} from "./crash-server.ts";
 export { buildEchoServer, startEchoServer } from "./echo-server.ts";
 export type { Era, Fixture, FixtureStats, ListenOptions } from "./fixture.ts";
+export { type FixtureCommand, fixtureCommand, fixturePath, type StdioFixture } from "./fixture-path.ts";
+export { type FixtureProcess, startFixtureProcess } from "./fixture-process.ts";
+export { isAlive } from "./is-alive.ts";
+export { createLedger, type Ledger, type LedgerEntry } from "./ledger.ts";
 export { type RawServerOptions, startRawServer } from "./raw-server.ts";
 export { type SdkFixture, type SdkServerOptions, type Serving, startSdkServer } from "./sdk-server.ts";
+export { buildSlowServer, type SlowCalls, type SlowFixture, startSlowServer } from "./slow-server.ts";

@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
-import type { Era, Fixture, ListenOptions } from "./fixture.ts";
+import type { Era, Fixture, FixtureStats, ListenOptions } from "./fixture.ts";
 import { listenHttp } from "./http-listener.ts";
 import { failure } from "./raw-messages.ts";
 import { createRawProtocol } from "./raw-protocol.ts";
@@ -86,16 +86,18 @@ export async function startRawServer(options: RawServerOptions = {}): Promise<Fi
     response.writeHead(ended ? 200 : 404).end();
   };
 
-  const listener = await listenHttp((request, response) => {
-    if (request.url === "/mcp" && request.method === "POST") {
+  const mcp = (request: IncomingMessage, response: ServerResponse): void => {
+    if (request.method === "POST") {
       readBody(request, (bytes) => receive(request, response, bytes));
       return;
     }
     traffic.count(request.method ?? "unknown");
-    if (request.url !== "/mcp") response.writeHead(404).end();
-    else if (request.method === "DELETE" && era !== "modern") endSession(request, response);
+    if (request.method === "DELETE" && era !== "modern") endSession(request, response);
     else response.writeHead(405, { allow: era === "modern" ? "POST" : "POST, DELETE" }).end();
-  }, options);
+  };
+
+  const stats = (): FixtureStats => traffic.snapshot(listener.connections());
+  const listener = await listenHttp({ mcp, report: stats }, options);
 
   const close = (): Promise<void> => {
     for (const timer of timers) clearTimeout(timer);
@@ -105,7 +107,7 @@ export async function startRawServer(options: RawServerOptions = {}): Promise<Fi
   return {
     url: `${listener.origin}/mcp`,
     port: listener.port,
-    stats: () => traffic.snapshot(listener.connections()),
+    stats,
     close,
     [Symbol.asyncDispose]: close,
   };

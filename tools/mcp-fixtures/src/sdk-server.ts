@@ -9,7 +9,7 @@ import {
   WebStandardStreamableHTTPServerTransport,
   type WebStandardStreamableHTTPServerTransportOptions,
 } from "@modelcontextprotocol/server";
-import type { Era, Fixture, ListenOptions } from "./fixture.ts";
+import type { Era, Fixture, FixtureStats, ListenOptions } from "./fixture.ts";
 import { listenHttp } from "./http-listener.ts";
 import { createTraffic } from "./traffic.ts";
 
@@ -24,10 +24,15 @@ export interface Serving {
 export interface SdkServerOptions extends ListenOptions {
   /** Default `dual`. */
   readonly era?: Era | undefined;
-  /** Further options of the legacy transport, for example an event store. */
-  readonly legacyTransport?: Omit<WebStandardStreamableHTTPServerTransportOptions, "sessionIdGenerator">;
+  /** Further options of a session's legacy transport, for example an event store. */
+  readonly legacyTransport?: () => Omit<
+    WebStandardStreamableHTTPServerTransportOptions,
+    "sessionIdGenerator"
+  >;
   /** Refuses a request before MCP sees it, or returns nothing to let it pass. */
   readonly guard?: (request: Request) => Response | undefined;
+  /** What `GET /stats` answers beside the usual figures. */
+  readonly report?: () => object;
   /** Called when a legacy session ends, by DELETE or by `close()` of the fixture. */
   readonly onSessionClosed?: (sessionId: string) => void;
 }
@@ -72,7 +77,7 @@ export async function startSdkServer(
     const sessionId = randomUUID();
     const server = build({ era: "legacy", sessionId });
     const transport = new WebStandardStreamableHTTPServerTransport({
-      ...options.legacyTransport,
+      ...options.legacyTransport?.(),
       sessionIdGenerator: () => sessionId,
       onsessioninitialized: () => {
         sessions.set(sessionId, { transport, server });
@@ -105,12 +110,7 @@ export async function startSdkServer(
     return (await isLegacyRequest(request)) ? legacy(request) : modern.fetch(request);
   };
 
-  const receive = (request: IncomingMessage, response: ServerResponse): void => {
-    if (request.url !== "/mcp") {
-      traffic.count(request.method ?? "unknown");
-      response.writeHead(404).end();
-      return;
-    }
+  const mcp = (request: IncomingMessage, response: ServerResponse): void => {
     const handle = toNodeHandler({
       fetch: async (webRequest) => {
         if (webRequest.method === "POST") traffic.begin(await methodOf(webRequest), response);
@@ -121,13 +121,15 @@ export async function startSdkServer(
     void handle(request as IncomingMessage & { method: string; url: string }, response);
   };
 
-  const listener = await listenHttp(receive, options);
+  const stats = (): FixtureStats => traffic.snapshot(listener.connections());
+  const report = (): unknown => ({ ...stats(), ...options.report?.() });
+  const listener = await listenHttp({ mcp, report }, options);
   let closing: Promise<void> | undefined;
   const close = (): Promise<void> => {
     closing ??= (async () => {
+      await listener.close();
       await Promise.allSettled([...sessions.values()].map(({ server }) => server.close()));
       await modern.close();
-      await listener.close();
     })();
     return closing;
   };
@@ -135,7 +137,7 @@ export async function startSdkServer(
     url: `${listener.origin}/mcp`,
     port: listener.port,
     modern,
-    stats: () => traffic.snapshot(listener.connections()),
+    stats,
     close,
     [Symbol.asyncDispose]: close,
   };
