@@ -3,6 +3,15 @@ export { createFakeClock, type FakeClock, type FakeTimer } from "./fake-clock.ts
 export { type PortReservation, reservePort } from "./reserve-port.ts";
 export { seededRandom } from "./seeded-random.ts";
 export { type ProcessExit, type ServerProcess, startServerProcess } from "./server-process.ts";
+export { type PostgresServer, type StartPostgresOptions, startPostgres } from "./start-postgres.ts";
+export {
+  type PostgresPair,
+  type PostgresStandby,
+  type StartPostgresPairOptions,
+  type StartPostgresStandbyOptions,
+  startPostgresPair,
+  startPostgresStandby,
+} from "./start-postgres-pair.ts";
 export { type RedisServer, type StartRedisOptions, startRedis } from "./start-redis.ts";
 export {
   type RedisCluster,
