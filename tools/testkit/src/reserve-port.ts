@@ -22,8 +22,8 @@ const busOffset = 10_000;
  * @param withBusPort also require port + 10000 to be free, as a Redis Cluster node needs.
  */
 export async function reservePort({ withBusPort = false } = {}): Promise<PortReservation> {
-  const folder = join(tmpdir(), "gatewright-ports");
-  mkdirSync(folder, { recursive: true, mode: 0o777 });
+  const folder = join(tmpdir(), `gatewright-ports-${process.getuid?.() ?? 0}`);
+  mkdirSync(folder, { recursive: true });
   for (let attempt = 0; attempt < 500; attempt++) {
     const port = firstPort + Math.floor(Math.random() * (lastPort - firstPort + 1));
     const lock = join(folder, String(port));
@@ -38,7 +38,7 @@ export async function reservePort({ withBusPort = false } = {}): Promise<PortRes
 
 function lockPort(lock: string): boolean {
   try {
-    const file = openSync(lock, "wx", 0o666);
+    const file = openSync(lock, "wx");
     writeSync(file, String(process.pid));
     closeSync(file);
     return true;
