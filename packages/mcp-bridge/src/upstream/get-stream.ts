@@ -1,0 +1,100 @@
+import type { SingleMessage } from "../message.ts";
+import { SseDecoder } from "../sse-decoder.ts";
+import { parseUpstream, pause } from "./http-call.ts";
+import type { HttpConnection } from "./http-connection.ts";
+import { mediaType } from "./http-status.ts";
+
+/** Options of {@link GetStream}. */
+export interface GetStreamOptions {
+  readonly headers: readonly string[];
+  readonly maxEventBytes: number;
+  readonly signal: AbortSignal;
+  readonly onMessage: (message: SingleMessage) => void;
+  /** The server, which had offered the stream, answered 404: the session is gone. */
+  readonly onLost: () => void;
+}
+
+const FIRST_RETRY_MS = 1_000;
+const MAX_RETRY_MS = 60_000;
+
+/**
+ * The stream of a legacy session on which the server sends messages of its own (GET). Reopened behind the last
+ * event id with growing pauses while the session lives; given up where the server offers none (405).
+ */
+export class GetStream {
+  readonly #connection: HttpConnection;
+  readonly #options: GetStreamOptions;
+  #lastEventId: string | undefined;
+  #serverRetryMs: number | undefined;
+  #failures = 0;
+  #everOpen = false;
+
+  constructor(connection: HttpConnection, options: GetStreamOptions) {
+    this.#connection = connection;
+    this.#options = options;
+  }
+
+  /** Starts in the background. */
+  start(): void {
+    this.#run().catch(() => undefined);
+  }
+
+  async #run(): Promise<void> {
+    const { signal } = this.#options;
+    while (!signal.aborted) {
+      if (!(await this.#once())) return;
+      const backoff = Math.min(MAX_RETRY_MS, FIRST_RETRY_MS * 2 ** Math.max(0, this.#failures - 1));
+      await pause(this.#failures === 0 ? (this.#serverRetryMs ?? FIRST_RETRY_MS) : backoff, signal);
+    }
+  }
+
+  /** One connection; false when another one makes no sense. */
+  async #once(): Promise<boolean> {
+    const { headers, signal, maxEventBytes, onLost } = this.#options;
+    const id = this.#lastEventId;
+    const exchange = this.#connection.send(
+      {
+        method: "GET",
+        headers: id === undefined ? headers : [...headers, "last-event-id", id],
+        longLived: true,
+      },
+      {
+        signal,
+        timeoutMs: 0,
+        maxBytes: 64 * 1024,
+        onHead: (status, head) => {
+          if (status !== 200 || mediaType(head) !== "text/event-stream") return undefined;
+          this.#failures = 0;
+          this.#everOpen = true;
+          return this.#reader(maxEventBytes);
+        },
+      },
+    );
+    try {
+      const { status } = await exchange.answer;
+      // A first 404 is a server without such a stream; a later one means that it forgot the session.
+      if (status === 404 && this.#everOpen) onLost();
+      if (status >= 400 && status < 500 && status !== 408 && status !== 429) return false;
+      if (status !== 200) this.#failures++;
+    } catch {
+      this.#failures++;
+    }
+    return true;
+  }
+
+  #reader(maxEventBytes: number): SseDecoder {
+    return new SseDecoder({
+      maxEventBytes,
+      onRetry: (milliseconds) => {
+        this.#serverRetryMs = Math.min(milliseconds, MAX_RETRY_MS);
+      },
+      onEvent: (event) => {
+        this.#lastEventId = event.id;
+        if (event.data.length === 0) return;
+        const message = parseUpstream(event.data);
+        if (message.kind === "batch") message.messages.forEach(this.#options.onMessage);
+        else this.#options.onMessage(message);
+      },
+    });
+  }
+}

@@ -1,0 +1,208 @@
+import type { Message, SingleMessage } from "../message.ts";
+import { parseMessage } from "../parse-message.ts";
+import { splice, textOf } from "../splice.ts";
+import { SseDecoder, type SseEvent } from "../sse-decoder.ts";
+import { protocolError, readAnswer, type UpstreamAnswer } from "./answer.ts";
+import type { HttpConnection } from "./http-connection.ts";
+import { abortError, type HttpAnswer, type HttpExchange } from "./http-exchange.ts";
+import { mediaType, statusError } from "./http-status.ts";
+import type { UpstreamMessage } from "./upstream.ts";
+import { UpstreamError } from "./upstream-error.ts";
+
+/** Everything one JSON-RPC request over HTTP needs. */
+export interface HttpCallOptions {
+  readonly idText: string;
+  readonly headers: readonly string[];
+  readonly body: string | Buffer;
+  readonly signal: AbortSignal | undefined;
+  readonly timeoutMs: number;
+  readonly maxAnswerBytes: number;
+  readonly longLived: boolean;
+  /** Legacy: the request carries a session id, so that 404 means the session is gone. */
+  readonly inSession: boolean;
+  /** Legacy: a stream that ends before its answer is resumed by GET with these headers. */
+  readonly resumeHeaders: readonly string[] | undefined;
+  /** Raw text of the caller's progress token. */
+  readonly progressToken: string | undefined;
+  readonly onMessage: ((message: UpstreamMessage) => void) | undefined;
+}
+
+/** An answer together with the HTTP headers it came with. */
+export interface HttpCallResult {
+  readonly answer: UpstreamAnswer;
+  readonly headers: HttpAnswer["headers"];
+}
+
+/** How long a connection may linger after its stream delivered the answer. */
+const LINGER_MS = 1_000;
+/** Waiting time before a resumption when the server named none. */
+const DEFAULT_RETRY_MS = 1_000;
+const MAX_RETRY_MS = 60_000;
+/** Resumptions in a row that bring nothing new. */
+const MAX_EMPTY_RESUMPTIONS = 5;
+
+/** Sends one JSON-RPC request over HTTP and waits for its answer, as JSON or on an event stream. */
+export class HttpCall {
+  readonly #connection: HttpConnection;
+  readonly #options: HttpCallOptions;
+  readonly #deadline: number;
+  #exchange: HttpExchange | undefined;
+  #streamed: UpstreamAnswer | undefined;
+  #lastEventId: string | undefined;
+  #retryMs = DEFAULT_RETRY_MS;
+  #events = 0;
+
+  constructor(connection: HttpConnection, options: HttpCallOptions) {
+    this.#connection = connection;
+    this.#options = options;
+    this.#deadline = options.timeoutMs > 0 ? performance.now() + options.timeoutMs : Number.POSITIVE_INFINITY;
+  }
+
+  /** @throws UpstreamError */
+  async run(): Promise<HttpCallResult> {
+    const { headers, body, longLived } = this.#options;
+    const answer = await this.#exchangeOnce({ method: "POST", headers, body, longLived });
+    if (this.#streamed) return { answer: this.#streamed, headers: answer.headers };
+    if (mediaType(answer.headers) === "text/event-stream" && isOk(answer.status)) {
+      return { answer: await this.#resume(), headers: answer.headers };
+    }
+    return { answer: this.#fromBody(answer), headers: answer.headers };
+  }
+
+  #exchangeOnce(send: Parameters<HttpConnection["send"]>[0]): Promise<HttpAnswer> {
+    const { signal, maxAnswerBytes } = this.#options;
+    if (signal?.aborted) return Promise.reject(abortError(signal, "not_sent"));
+    const left = this.#deadline - performance.now();
+    this.#exchange = this.#connection.send(send, {
+      signal,
+      timeoutMs: Number.isFinite(left) ? Math.max(1, Math.ceil(left)) : 0,
+      maxBytes: maxAnswerBytes,
+      onHead: (status, headers) =>
+        isOk(status) && mediaType(headers) === "text/event-stream" ? this.#reader() : undefined,
+    });
+    return this.#exchange.answer;
+  }
+
+  #reader(): SseDecoder {
+    const decoder = new SseDecoder({
+      maxEventBytes: this.#options.maxAnswerBytes,
+      onRetry: (milliseconds) => {
+        this.#retryMs = Math.min(milliseconds, MAX_RETRY_MS);
+      },
+      onEvent: (event) => this.#event(event),
+    });
+    return decoder;
+  }
+
+  #event(event: SseEvent): void {
+    if (event.id !== undefined) this.#lastEventId = event.id;
+    this.#events++;
+    if (event.data.length === 0 || this.#streamed) return;
+    const answer = readAnswer(event.data, this.#options.idText, 200, "stream");
+    if (answer) {
+      this.#streamed = answer;
+      this.#exchange?.finish(LINGER_MS);
+      return;
+    }
+    const message = parseUpstream(event.data);
+    if (message.kind === "batch") for (const part of message.messages) this.#message(part);
+    else this.#message(message);
+  }
+
+  #message(message: SingleMessage): void {
+    const restored = restoreProgressToken(message, this.#options);
+    if (restored.kind === "notification" || restored.kind === "request") this.#options.onMessage?.(restored);
+  }
+
+  /** Legacy streams may be cut by the server before the answer; they go on behind the last event id. */
+  async #resume(): Promise<UpstreamAnswer> {
+    const { resumeHeaders, signal } = this.#options;
+    for (let empty = 0; empty < MAX_EMPTY_RESUMPTIONS; ) {
+      const id = this.#lastEventId;
+      if (resumeHeaders === undefined || id === undefined) break;
+      await pause(Math.min(this.#retryMs, this.#deadline - performance.now()), signal);
+      const before = this.#events;
+      const headers = [...resumeHeaders, "last-event-id", id];
+      const answer = await this.#exchangeOnce({ method: "GET", headers, longLived: true });
+      if (this.#streamed) return this.#streamed;
+      if (!isOk(answer.status)) break;
+      empty = this.#events === before ? empty + 1 : 0;
+    }
+    throw new UpstreamError("upstream_unreachable", "The upstream's stream ended before its answer.", {
+      phase: "sent_no_response",
+    });
+  }
+
+  #fromBody(http: HttpAnswer): UpstreamAnswer {
+    const { idText, inSession } = this.#options;
+    const { status, headers, body } = http;
+    const answered = !NEVER_ANSWERS.has(status) && !(status === 404 && inSession);
+    if (answered && mediaType(headers) === "application/json") {
+      const answer = readAnswer(body, idText, status, "json") ?? errorWithoutId(body, idText, status);
+      if (answer) return answer;
+      if (isOk(status)) throw protocolError("The upstream answered a request with something else.", status);
+    }
+    if (!isOk(status)) throw statusError(http, inSession);
+    throw protocolError(`The upstream answered with content type '${mediaType(headers)}'.`, status);
+  }
+}
+
+/** Statuses that the transport owns, whatever the body says. */
+const NEVER_ANSWERS: ReadonlySet<number> = new Set([401, 403, 429, 503]);
+
+function isOk(status: number): boolean {
+  return status >= 200 && status < 300;
+}
+
+/** Errors that a server gives before it has read the id. */
+function errorWithoutId(body: Buffer, idText: string, status: number): UpstreamAnswer | undefined {
+  try {
+    const { id, error } = JSON.parse(body.toString("utf8")) as { id?: unknown; error?: unknown };
+    if ((id !== undefined && id !== null) || typeof error !== "object" || error === null) return undefined;
+    const text = `{"jsonrpc":"2.0","id":${idText},"error":${JSON.stringify(error)}}`;
+    return readAnswer(Buffer.from(text), idText, status, "json");
+  } catch {
+    return undefined;
+  }
+}
+
+/** A message of the upstream. @throws UpstreamError when it is none */
+export function parseUpstream(bytes: Buffer): Message {
+  try {
+    return parseMessage(bytes, { maxBytes: Number.POSITIVE_INFINITY });
+  } catch (cause) {
+    throw protocolError("The upstream sent something that is no JSON-RPC message.", undefined, cause);
+  }
+}
+
+/** A progress notification under our token gets the caller's token back. */
+export function restoreProgressToken(
+  message: SingleMessage,
+  call: { readonly idText: string; readonly progressToken: string | undefined },
+): SingleMessage {
+  if (message.kind !== "notification" || message.method !== "notifications/progress") return message;
+  const span = message.spans.notifiedToken;
+  if (call.progressToken === undefined || !span || textOf(message.bytes, span) !== call.idText)
+    return message;
+  const restored = parseUpstream(splice(message.bytes, [{ ...span, text: call.progressToken }]));
+  return restored.kind === "batch" ? message : restored;
+}
+
+/** Waits; ends early, with an error, when the signal fires. */
+export function pause(milliseconds: number, signal: AbortSignal | undefined): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const onAbort = () => {
+      clearTimeout(timer);
+      if (signal) reject(abortError(signal, "sent_no_response"));
+    };
+    const timer = setTimeout(
+      () => {
+        signal?.removeEventListener("abort", onAbort);
+        resolve();
+      },
+      Math.max(0, milliseconds),
+    );
+    if (signal?.aborted) onAbort();
+    else signal?.addEventListener("abort", onAbort, { once: true });
+  });
+}

@@ -1,0 +1,246 @@
+import { encodeHeaderValue } from "../headers.ts";
+import type { JsonObject, SingleMessage } from "../message.ts";
+import { META } from "../revisions.ts";
+import type { UpstreamAnswer } from "./answer.ts";
+import { GetStream } from "./get-stream.ts";
+import { HttpCall, restoreProgressToken } from "./http-call.ts";
+import type { HttpConnection } from "./http-connection.ts";
+import { statusError } from "./http-status.ts";
+import { encodeRequest, type SpeakerProfile } from "./request-body.ts";
+import type {
+  CallOptions,
+  CloseReason,
+  Implementation,
+  OpenOptions,
+  PeerResponse,
+  UpstreamMessage,
+  UpstreamRequest,
+  UpstreamSession,
+} from "./upstream.ts";
+import { UpstreamError } from "./upstream-error.ts";
+
+/** Limits that the sessions of an upstream share. */
+export interface SessionLimits {
+  readonly requestTimeoutMs: number;
+  readonly closeTimeoutMs: number;
+  readonly maxAnswerBytes: number;
+}
+
+/** Counters that the sessions of an upstream share. */
+export interface Counters {
+  sessionsOpen: number;
+  sessionsOpened: number;
+  requestsActive: number;
+  requestsTotal: number;
+  requestsFailed: number;
+  /** Source of JSON-RPC ids. */
+  nextId: number;
+}
+
+/** What a session is made from once the handshake is done. */
+export interface HttpSessionParts {
+  readonly connection: HttpConnection;
+  readonly profile: SpeakerProfile;
+  readonly handshake: JsonObject;
+  readonly sessionId: string | undefined;
+  readonly limits: SessionLimits;
+  readonly counters: Counters;
+  readonly onMessage: OpenOptions["onMessage"];
+}
+
+const CONTENT = ["content-type", "application/json", "accept", "application/json, text/event-stream"];
+
+/** A session over streamable HTTP: with state at the server (legacy) or without (modern). */
+export class HttpSession implements UpstreamSession {
+  readonly era;
+  readonly protocolVersion: string;
+  readonly serverInfo: Implementation | undefined;
+  readonly capabilities: JsonObject;
+  readonly instructions: string | undefined;
+  readonly sessionId: string | undefined;
+  readonly handshake: JsonObject;
+  readonly closed: Promise<CloseReason>;
+  readonly #parts: HttpSessionParts;
+  readonly #headers: readonly string[];
+  readonly #tokens = new Map<string, string>();
+  readonly #lifetime = new AbortController();
+  #stream: GetStream | undefined;
+  #ended: CloseReason | undefined;
+  #end!: (reason: CloseReason) => void;
+
+  constructor(parts: HttpSessionParts) {
+    const { profile, handshake, sessionId } = parts;
+    this.#parts = parts;
+    this.era = profile.era;
+    this.protocolVersion = profile.protocolVersion;
+    this.handshake = handshake;
+    this.sessionId = sessionId;
+    this.capabilities = (handshake["capabilities"] ?? {}) as JsonObject;
+    this.serverInfo = serverInfoOf(handshake);
+    const { instructions } = handshake as { instructions?: unknown };
+    this.instructions = typeof instructions === "string" ? instructions : undefined;
+    this.closed = new Promise((resolve) => {
+      this.#end = resolve;
+    });
+    this.#headers = sessionId === undefined ? CONTENT : [...CONTENT, "mcp-session-id", sessionId];
+    parts.counters.sessionsOpen++;
+    parts.counters.sessionsOpened++;
+  }
+
+  async request(request: UpstreamRequest, options: CallOptions = {}): Promise<UpstreamAnswer> {
+    this.#assertOpen();
+    const { connection, profile, limits, counters } = this.#parts;
+    const id = counters.nextId++;
+    const idText = String(id);
+    const encoded = encodeRequest(request, id, profile);
+    const headers = this.#requestHeaders(request, encoded.name, encoded.protocolVersion);
+    const legacy = this.era === "legacy";
+    if (encoded.progressToken !== undefined) this.#tokens.set(idText, encoded.progressToken);
+    counters.requestsActive++;
+    counters.requestsTotal++;
+    const call = new HttpCall(connection, {
+      idText,
+      headers,
+      body: encoded.body,
+      signal: options.signal,
+      timeoutMs: options.timeoutMs ?? limits.requestTimeoutMs,
+      maxAnswerBytes: limits.maxAnswerBytes,
+      longLived: request.method === "subscriptions/listen",
+      inSession: this.sessionId !== undefined,
+      resumeHeaders: legacy ? this.#streamHeaders() : undefined,
+      progressToken: encoded.progressToken,
+      onMessage: options.onMessage,
+    });
+    try {
+      return (await call.run()).answer;
+    } catch (error) {
+      counters.requestsFailed++;
+      this.#onFailure(error, idText);
+      throw error;
+    } finally {
+      counters.requestsActive--;
+      if (encoded.progressToken !== undefined) this.#tokens.delete(idText);
+    }
+  }
+
+  async notify(
+    notification: UpstreamRequest,
+    options: { readonly signal?: AbortSignal } = {},
+  ): Promise<void> {
+    const { body, protocolVersion } = encodeRequest(notification, undefined, this.#parts.profile);
+    await this.#post(body, this.#requestHeaders(notification, undefined, protocolVersion), options.signal);
+  }
+
+  async respond(response: PeerResponse, options: { readonly signal?: AbortSignal } = {}): Promise<void> {
+    const outcome = "result" in response ? `"result":${response.result}` : `"error":${response.error}`;
+    const body = `{"jsonrpc":"2.0","id":${response.idText},${outcome}}`;
+    await this.#post(body, this.#versioned(this.protocolVersion), options.signal);
+  }
+
+  /** Opens the stream for the server's own messages (legacy). A server without one is fine. */
+  listen(): void {
+    const { connection, limits, onMessage } = this.#parts;
+    if (this.era !== "legacy" || onMessage === undefined) return;
+    this.#stream = new GetStream(connection, {
+      headers: this.#streamHeaders(),
+      maxEventBytes: limits.maxAnswerBytes,
+      signal: this.#lifetime.signal,
+      onMessage: (message) => this.#deliver(message, onMessage),
+      onLost: () => this.#finish({ kind: "lost", detail: "The upstream no longer knows the session." }),
+    });
+    this.#stream.start();
+  }
+
+  async close(): Promise<void> {
+    if (this.#ended) return;
+    this.#finish({ kind: "closed" });
+    if (this.sessionId === undefined) return;
+    const { connection, limits } = this.#parts;
+    const exchange = connection.send(
+      { method: "DELETE", headers: this.#streamHeaders() },
+      { signal: undefined, timeoutMs: limits.closeTimeoutMs, maxBytes: 64 * 1024 },
+    );
+    await exchange.answer.catch(() => undefined);
+  }
+
+  /** Ends the session without a word to the server. */
+  abandon(reason: CloseReason): void {
+    this.#finish(reason);
+  }
+
+  #deliver(message: SingleMessage, onMessage: (message: UpstreamMessage) => void): void {
+    let restored = message;
+    if (message.kind === "notification" && message.spans.notifiedToken) {
+      const { start, end } = message.spans.notifiedToken;
+      const idText = message.bytes.toString("utf8", start, end);
+      restored = restoreProgressToken(message, { idText, progressToken: this.#tokens.get(idText) });
+    }
+    if (restored.kind === "notification" || restored.kind === "request") onMessage(restored);
+  }
+
+  #onFailure(error: unknown, idText: string): void {
+    if (!UpstreamError.is(error)) return;
+    if (error.code === "session_lost") this.#finish({ kind: "lost", detail: error.message });
+    const gaveUp = error.code === "aborted" || error.code === "upstream_timeout";
+    if (this.era !== "legacy" || !gaveUp || error.phase === "not_sent" || this.#ended) return;
+    const params = `{"requestId":${idText},"reason":"${error.code}"}`;
+    this.notify({ method: "notifications/cancelled", params }).catch(() => undefined);
+  }
+
+  async #post(
+    body: string | Buffer,
+    headers: readonly string[],
+    signal: AbortSignal | undefined,
+  ): Promise<void> {
+    this.#assertOpen();
+    const { connection, limits } = this.#parts;
+    const exchange = connection.send(
+      { method: "POST", headers, body },
+      { signal, timeoutMs: limits.requestTimeoutMs, maxBytes: 64 * 1024 },
+    );
+    const answer = await exchange.answer;
+    if (answer.status >= 200 && answer.status < 300) return;
+    const error = statusError(answer, this.sessionId !== undefined);
+    if (error.code === "session_lost") this.#finish({ kind: "lost", detail: error.message });
+    throw error;
+  }
+
+  #versioned(version: string): string[] {
+    return [...this.#headers, "mcp-protocol-version", version];
+  }
+
+  #streamHeaders(): readonly string[] {
+    const session = this.sessionId === undefined ? [] : ["mcp-session-id", this.sessionId];
+    return ["accept", "text/event-stream", "mcp-protocol-version", this.protocolVersion, ...session];
+  }
+
+  #requestHeaders(request: UpstreamRequest, name: string | undefined, version: string): readonly string[] {
+    const headers = this.#versioned(version);
+    if (this.era === "modern") {
+      headers.push("mcp-method", request.method);
+      if (name !== undefined) headers.push("mcp-name", encodeHeaderValue(name));
+    }
+    if (request.headers) for (const [key, value] of Object.entries(request.headers)) headers.push(key, value);
+    return headers;
+  }
+
+  #assertOpen(): void {
+    if (!this.#ended) return;
+    const code = this.#ended.kind === "lost" ? "session_lost" : "closed";
+    throw new UpstreamError(code, "The session has ended.", { phase: "not_sent" });
+  }
+
+  #finish(reason: CloseReason): void {
+    if (this.#ended) return;
+    this.#ended = reason;
+    this.#parts.counters.sessionsOpen--;
+    this.#lifetime.abort();
+    this.#end(reason);
+  }
+}
+
+function serverInfoOf(handshake: JsonObject): Implementation | undefined {
+  const meta = handshake["_meta"] as JsonObject | undefined;
+  const info = handshake["serverInfo"] ?? meta?.[META.serverInfo];
+  return typeof info === "object" && info !== null ? (info as Implementation) : undefined;
+}

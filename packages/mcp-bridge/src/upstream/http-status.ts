@@ -1,0 +1,50 @@
+import type { HttpAnswer } from "./http-exchange.ts";
+import { UpstreamError } from "./upstream-error.ts";
+
+type Headers = HttpAnswer["headers"];
+
+/** One response header as text. */
+export function responseHeader(headers: Headers, name: string): string | undefined {
+  const value = headers[name];
+  return typeof value === "string" ? value : value?.[0];
+}
+
+/** The media type without parameters, in lower case; empty when there is none. */
+export function mediaType(headers: Headers): string {
+  const value = responseHeader(headers, "content-type") ?? "";
+  const end = value.indexOf(";");
+  return (end < 0 ? value : value.slice(0, end)).trim().toLowerCase();
+}
+
+/**
+ * `Retry-After` in milliseconds: seconds, HTTP-date, or the `retry-after-ms` form; `undefined` when absent or
+ * unreadable.
+ *
+ * @param now wall clock in milliseconds, for dates
+ */
+export function retryAfterMs(headers: Headers, now: number): number | undefined {
+  const exact = responseHeader(headers, "retry-after-ms");
+  if (exact !== undefined && /^\d{1,12}$/.test(exact)) return Number(exact);
+  const value = responseHeader(headers, "retry-after")?.trim();
+  if (value === undefined || value === "") return undefined;
+  if (/^\d{1,9}(\.\d+)?$/.test(value)) return Math.ceil(Number(value) * 1000);
+  const date = Date.parse(value);
+  return Number.isNaN(date) ? undefined : Math.max(0, date - now);
+}
+
+/** What an HTTP status means that brought no JSON-RPC answer. */
+export function statusError(answer: HttpAnswer, inSession: boolean, now = Date.now()): UpstreamError {
+  const { status, headers } = answer;
+  const base = { httpStatus: status, retryAfterMs: retryAfterMs(headers, now) };
+  const challenge = responseHeader(headers, "www-authenticate");
+  const refused = (code: ConstructorParameters<typeof UpstreamError>[0], text: string) =>
+    new UpstreamError(code, `${text} (HTTP ${status}).`, { ...base, phase: "refused", challenge });
+  if (status === 401) return refused("upstream_unauthorized", "The upstream refused our credentials");
+  if (status === 403) return refused("upstream_forbidden", "The upstream forbids this");
+  if (status === 429 || status === 503) return refused("upstream_overloaded", "The upstream is overloaded");
+  if (status === 404 && inSession) return refused("session_lost", "The upstream no longer knows the session");
+  return new UpstreamError("upstream_status", `The upstream answered HTTP ${status}.`, {
+    ...base,
+    phase: "response_received",
+  });
+}

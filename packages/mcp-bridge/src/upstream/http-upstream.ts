@@ -1,0 +1,197 @@
+import type { Dispatcher } from "undici";
+import { z } from "zod";
+import { parseOptions } from "../parse-options.ts";
+import type { Era } from "../revisions.ts";
+import { type HeaderSource, HttpConnection } from "./http-connection.ts";
+import { abortError } from "./http-exchange.ts";
+import { type HandshakeContext, initializeHttp, type ProbeVerdict, probeHttp } from "./http-handshake.ts";
+import { type Counters, HttpSession } from "./http-session.ts";
+import type { OpenOptions, Upstream, UpstreamSession, UpstreamStats } from "./upstream.ts";
+import { UpstreamError } from "./upstream-error.ts";
+
+/** Options of {@link createHttpUpstream}. */
+export interface HttpUpstreamOptions {
+  /** Endpoint of the MCP server, `http:` or `https:`. */
+  readonly url: string | URL;
+  /** Sent with every request; a function is asked before each one, so that credentials may change. Default none. */
+  readonly headers?: HeaderSource;
+  /** Connections to use instead of an own pool, for example with a checked `connect`. Not closed by us. */
+  readonly dispatcher?: Dispatcher;
+  /** `auto` asks the server (`server/discover`); the others skip that. Default `auto`. */
+  readonly era?: "auto" | Era;
+  /** How long a legacy verdict holds before the server is asked again. Default 300 000. */
+  readonly legacyVerdictTtlMs?: number;
+  /** Most connections that calls share. Default 128. */
+  readonly connections?: number;
+  /** Longest wait for a TCP and TLS connection. Default 5 000. */
+  readonly connectTimeoutMs?: number;
+  /** How long an idle connection is kept. Default 30 000. */
+  readonly keepAliveTimeoutMs?: number;
+  /** Longest wait for each step of the handshake. Default 10 000. */
+  readonly handshakeTimeoutMs?: number;
+  /** Longest wait for an answer; a call may say otherwise; 0 = none. Default 60 000. */
+  readonly requestTimeoutMs?: number;
+  /** Longest wait for the DELETE of a closing session. Default 2 000. */
+  readonly closeTimeoutMs?: number;
+  /** Longest answer, and longest event of a stream, in bytes. Default 64 MiB. */
+  readonly maxAnswerBytes?: number;
+  /** Whether legacy sessions open a stream for the server's own messages. Default true. */
+  readonly serverStream?: boolean;
+}
+
+const milliseconds = (fallback: number) => z.int().min(0).default(fallback);
+
+const schema = z.strictObject({
+  url: z.union([z.url({ protocol: /^https?$/ }), z.instanceof(URL)]),
+  headers: z
+    .union([z.record(z.string(), z.string()), z.custom<HeaderSource>((value) => typeof value === "function")])
+    .default({}),
+  dispatcher: z.custom<Dispatcher>((value) => typeof value === "object" && value !== null).optional(),
+  era: z.enum(["auto", "legacy", "modern"]).default("auto"),
+  legacyVerdictTtlMs: milliseconds(300_000),
+  connections: z.int().min(1).default(128),
+  connectTimeoutMs: milliseconds(5_000),
+  keepAliveTimeoutMs: milliseconds(30_000),
+  handshakeTimeoutMs: milliseconds(10_000),
+  requestTimeoutMs: milliseconds(60_000),
+  closeTimeoutMs: milliseconds(2_000),
+  maxAnswerBytes: z
+    .int()
+    .min(1)
+    .default(64 * 1024 * 1024),
+  serverStream: z.boolean().default(true),
+});
+
+/** What {@link createHttpUpstream} takes from outside. */
+export interface HttpUpstreamDeps {
+  /** Monotonic milliseconds, for the age of verdicts. Default `performance.now`. */
+  readonly now?: () => number;
+}
+
+/**
+ * An MCP server behind streamable HTTP. Sessions share one TCP pool; ids are unique over all of them.
+ *
+ * @throws OptionsError for unknown or wrong options
+ */
+export function createHttpUpstream(options: HttpUpstreamOptions, deps: HttpUpstreamDeps = {}): Upstream {
+  return new HttpUpstream(parseOptions(schema, options), deps.now ?? (() => performance.now()));
+}
+
+class HttpUpstream implements Upstream {
+  readonly #options: z.output<typeof schema>;
+  readonly #now: () => number;
+  readonly #connection: HttpConnection;
+  readonly #sessions = new Set<HttpSession>();
+  readonly #counters: Counters = {
+    sessionsOpen: 0,
+    sessionsOpened: 0,
+    requestsActive: 0,
+    requestsTotal: 0,
+    requestsFailed: 0,
+    nextId: 1,
+  };
+  readonly #context: HandshakeContext;
+  #verdict: { readonly verdict: ProbeVerdict; readonly until: number } | undefined;
+  #probing: Promise<ProbeVerdict> | undefined;
+  #closed = false;
+
+  constructor(options: z.output<typeof schema>, now: () => number) {
+    this.#options = options;
+    this.#now = now;
+    this.#connection = new HttpConnection({
+      url: new URL(options.url),
+      headers: options.headers,
+      dispatcher: options.dispatcher,
+      connections: options.connections,
+      connectTimeoutMs: options.connectTimeoutMs,
+      keepAliveTimeoutMs: options.keepAliveTimeoutMs,
+    });
+    this.#context = { connection: this.#connection, limits: options, counters: this.#counters };
+  }
+
+  async open(options: OpenOptions): Promise<UpstreamSession> {
+    if (this.#closed) throw new UpstreamError("closed", "The upstream is closed.", { phase: "not_sent" });
+    const verdict = await this.#eraOf(options);
+    return verdict.era === "modern" ? this.#openModern(options, verdict) : await this.#openLegacy(options);
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    await Promise.all([...this.#sessions].map((session) => session.close()));
+    await this.#connection.destroy().catch(() => undefined);
+  }
+
+  stats(): UpstreamStats {
+    const { nextId: _, ...counters } = this.#counters;
+    return { era: this.#verdict?.verdict.era ?? "unknown", ...counters };
+  }
+
+  #openModern(options: OpenOptions, verdict: ProbeVerdict & { era: "modern" }): UpstreamSession {
+    const { protocolVersion, handshake } = verdict;
+    const { clientInfo, capabilities, onMessage } = options;
+    return this.#track(
+      new HttpSession({
+        ...this.#context,
+        profile: { era: "modern", protocolVersion, clientInfo, capabilities },
+        handshake,
+        sessionId: undefined,
+        onMessage,
+      }),
+    );
+  }
+
+  async #openLegacy(options: OpenOptions): Promise<UpstreamSession> {
+    const { protocolVersion, handshake, sessionId } = await initializeHttp(this.#context, options);
+    const { clientInfo, capabilities, onMessage, signal } = options;
+    const profile = { era: "legacy", protocolVersion, clientInfo, capabilities } as const;
+    const session = this.#track(
+      new HttpSession({ ...this.#context, profile, handshake, sessionId, onMessage }),
+    );
+    try {
+      if (signal?.aborted) throw abortError(signal, "response_received");
+      await session.notify({ method: "notifications/initialized" }, signal ? { signal } : {});
+    } catch (error) {
+      void session.close();
+      throw error;
+    }
+    if (this.#options.serverStream) session.listen();
+    return session;
+  }
+
+  #track(session: HttpSession): HttpSession {
+    this.#sessions.add(session);
+    void session.closed.then(() => this.#sessions.delete(session));
+    return session;
+  }
+
+  /** The cached verdict, or one probe that all waiting openers share. */
+  #eraOf(options: OpenOptions): Promise<ProbeVerdict> | ProbeVerdict {
+    if (this.#options.era === "legacy") return { era: "legacy", evidence: "configured" };
+    const known = this.#verdict;
+    if (known && this.#now() < known.until) return known.verdict;
+    this.#probing ??= this.#probe(options).finally(() => {
+      this.#probing = undefined;
+    });
+    return this.#probing;
+  }
+
+  async #probe(options: OpenOptions): Promise<ProbeVerdict> {
+    // Shared by all openers, therefore not bound to the signal of the first one; its own timeout bounds it.
+    const verdict = await probeHttp(this.#context, { ...options, signal: undefined });
+    if (verdict.era === "legacy" && this.#options.era === "modern") {
+      const text = `The upstream speaks no stateless revision (${verdict.evidence}).`;
+      throw new UpstreamError("upstream_protocol", text, { phase: "response_received" });
+    }
+    const ttl = verdict.era === "legacy" ? this.#options.legacyVerdictTtlMs : modernTtl(verdict);
+    this.#verdict = { verdict, until: this.#now() + ttl };
+    return verdict;
+  }
+}
+
+const MIN_MODERN_TTL_MS = 60_000;
+
+/** A modern verdict holds as long as the server lets its discovery be cached, and at least a minute. */
+function modernTtl(verdict: ProbeVerdict & { era: "modern" }): number {
+  const { ttlMs } = verdict.handshake as { ttlMs?: unknown };
+  return typeof ttlMs === "number" ? Math.max(MIN_MODERN_TTL_MS, ttlMs) : MIN_MODERN_TTL_MS;
+}

@@ -1,0 +1,160 @@
+import { mirroredMember } from "../check-headers.ts";
+import { JsonCursor, ScanError } from "../json-cursor.ts";
+import type { JsonObject, ParamsSpans } from "../message.ts";
+import { type Era, META, RESERVED_META_PREFIX } from "../revisions.ts";
+import { type Envelope, scanParams } from "../scan-envelope.ts";
+import { type Edit, type Span, splice, textOf } from "../splice.ts";
+import type { Implementation, UpstreamRequest } from "./upstream.ts";
+import { UpstreamError } from "./upstream-error.ts";
+
+/** Who speaks, for requests that carry no envelope of their own. */
+export interface SpeakerProfile {
+  readonly era: Era;
+  readonly protocolVersion: string;
+  readonly clientInfo: Implementation;
+  readonly capabilities: JsonObject;
+}
+
+/** A request ready for the wire. */
+export interface EncodedRequest {
+  readonly body: string | Buffer;
+  /** Raw text of the caller's progress token, when it set one; ours is the request's id. */
+  readonly progressToken: string | undefined;
+  /** `name`, `uri` or `taskId` of the body, for `Mcp-Name`. */
+  readonly name: string | undefined;
+  /** The revision that the body claims, for `MCP-Protocol-Version`. */
+  readonly protocolVersion: string;
+}
+
+/** Deepest nesting of what we send; what came in through `parseMessage` is shallower. */
+const MAX_DEPTH = 1024;
+
+/**
+ * Writes the JSON-RPC message of a request. `params` go on as they came, except: the progress token becomes the
+ * request's id, a modern envelope is added where it is missing, reserved `_meta` keys are
+ * removed for legacy upstreams.
+ *
+ * @throws UpstreamError `not_sent` when `params` is not a JSON object
+ */
+export function encodeRequest(
+  request: UpstreamRequest,
+  id: number | undefined,
+  profile: SpeakerProfile,
+): EncodedRequest {
+  const { method, extras } = request;
+  const head = id === undefined ? '{"jsonrpc":"2.0"' : `{"jsonrpc":"2.0","id":${id}`;
+  const opening = `${head},"method":${JSON.stringify(method)}${extras === undefined ? "" : `,${extras}`}`;
+  const prepared = prepareParams(request, id, profile);
+  const { params } = prepared;
+  const body =
+    params === undefined
+      ? `${opening}}`
+      : typeof params === "string"
+        ? `${opening},"params":${params}}`
+        : Buffer.concat([Buffer.from(`${opening},"params":`), params, CLOSING]);
+  return {
+    body,
+    progressToken: prepared.progressToken,
+    name: prepared.name,
+    protocolVersion: prepared.protocolVersion ?? profile.protocolVersion,
+  };
+}
+
+const CLOSING = Buffer.from("}");
+
+interface Prepared {
+  readonly params: string | Buffer | undefined;
+  readonly progressToken?: string | undefined;
+  readonly name?: string | undefined;
+  readonly protocolVersion?: string | undefined;
+}
+
+function prepareParams(request: UpstreamRequest, id: number | undefined, profile: SpeakerProfile): Prepared {
+  const { params } = request;
+  const modern = profile.era === "modern";
+  if (params === undefined || params.length === 0) {
+    return modern ? { params: `{"_meta":{${envelopeOf(profile)}}}` } : { params: undefined };
+  }
+  const hasToken = id !== undefined && params.includes('"progressToken"');
+  if (!modern && !hasToken && !params.includes(RESERVED_META_PREFIX)) return { params };
+  const bytes = typeof params === "string" ? Buffer.from(params) : params;
+  const { spans, start } = scan(bytes);
+  const edits: Edit[] = [];
+  let progressToken: string | undefined;
+  if (spans.progressToken && hasToken) {
+    progressToken = textOf(bytes, spans.progressToken);
+    edits.push({ ...spans.progressToken, text: String(id) });
+  }
+  if (modern && spans.protocolVersion === undefined) edits.push(envelopeEdit(bytes, spans, start, profile));
+  if (!modern) edits.push(...strippedMembers(bytes, spans.meta));
+  edits.sort((left, right) => left.start - right.start);
+  const member = mirroredMember(request.method);
+  const nameSpan = member && spans[member];
+  const version = spans.protocolVersion && stringAt(bytes, spans.protocolVersion);
+  return {
+    params: edits.length === 0 ? params : splice(bytes, edits),
+    progressToken,
+    name: nameSpan && stringAt(bytes, nameSpan),
+    protocolVersion: version,
+  };
+}
+
+function scan(bytes: Buffer): { readonly spans: ParamsSpans; readonly start: number } {
+  const cursor = new JsonCursor(bytes, 0, MAX_DEPTH);
+  const found: Envelope = {};
+  try {
+    cursor.peek();
+    const start = cursor.at;
+    scanParams(cursor, found);
+    if (found.spans) return { spans: found.spans, start };
+  } catch (error) {
+    if (!(error instanceof ScanError)) throw error;
+  }
+  throw new UpstreamError("upstream_protocol", "params must be a JSON object.", { phase: "not_sent" });
+}
+
+function stringAt(bytes: Buffer, span: Span): string | undefined {
+  const value: unknown = JSON.parse(textOf(bytes, span));
+  return typeof value === "string" ? value : undefined;
+}
+
+/** The envelope's members that `spans` does not have yet. */
+function envelopeOf(profile: SpeakerProfile, spans: ParamsSpans = {}): string {
+  const members = [`"${META.protocolVersion}":${JSON.stringify(profile.protocolVersion)}`];
+  if (!spans.clientInfo) members.push(`"${META.clientInfo}":${JSON.stringify(profile.clientInfo)}`);
+  if (!spans.clientCapabilities) {
+    members.push(`"${META.clientCapabilities}":${JSON.stringify(profile.capabilities)}`);
+  }
+  return members.join(",");
+}
+
+function envelopeEdit(bytes: Buffer, spans: ParamsSpans, start: number, profile: SpeakerProfile): Edit {
+  const envelope = envelopeOf(profile, spans);
+  const at = (spans.meta?.start ?? start) + 1;
+  const comma = new JsonCursor(bytes, at, MAX_DEPTH).peek() === 0x7d ? "" : ",";
+  return { start: at, end: at, text: spans.meta ? envelope + comma : `"_meta":{${envelope}}${comma}` };
+}
+
+/** Edits that remove the reserved members of `_meta`, commas included. */
+function strippedMembers(bytes: Buffer, meta: Span | undefined): Edit[] {
+  if (meta === undefined) return [];
+  const cursor = new JsonCursor(bytes, meta.start, MAX_DEPTH);
+  if (!cursor.enter("{")) return [];
+  const members: { readonly reserved: boolean; readonly start: number; readonly end: number }[] = [];
+  while (cursor.nextMember()) {
+    const start = cursor.keyStart - 1;
+    const reserved = cursor.key().startsWith(RESERVED_META_PREFIX);
+    cursor.skipValue();
+    members.push({ reserved, start, end: cursor.at });
+  }
+  if (!members.some((member) => member.reserved)) return [];
+  // Each removed member takes the comma behind it along; the last kept one loses its own when only removed follow.
+  const lastKept = members.findLastIndex((member) => !member.reserved);
+  return members.flatMap((member, index) => {
+    const next = members[index + 1];
+    if (index < lastKept)
+      return member.reserved && next ? [{ start: member.start, end: next.start, text: "" }] : [];
+    if (index === lastKept) return next ? [{ start: member.end, end: meta.end - 1, text: "" }] : [];
+    return lastKept < 0 && index === 0 ? [{ start: meta.start + 1, end: meta.end - 1, text: "" }] : [];
+  });
+}

@@ -1,0 +1,105 @@
+import type { JsonObject, NotificationMessage, RequestMessage } from "../message.ts";
+import type { Era } from "../revisions.ts";
+import type { UpstreamAnswer } from "./answer.ts";
+
+/** Name and version of a peer, with whatever else it says about itself. */
+export type Implementation = JsonObject & { readonly name: string; readonly version: string };
+
+/** A message that the upstream sends on its own: a notification, or (legacy) a request that wants `respond`. */
+export type UpstreamMessage = NotificationMessage | RequestMessage;
+
+/** How a session ended. */
+export interface CloseReason {
+  /** `closed`: by us; `lost`: the upstream dropped the session; `exited`: its process ended; `failed`: it broke. */
+  readonly kind: "closed" | "lost" | "exited" | "failed";
+  readonly detail?: string;
+}
+
+/** Options of {@link Upstream.open}. */
+export interface OpenOptions {
+  readonly signal?: AbortSignal | undefined;
+  /** Who we say we are. */
+  readonly clientInfo: Implementation;
+  /** The capabilities of whoever the session is opened for, passed on exactly. */
+  readonly capabilities: JsonObject;
+  /** Revision to ask for in the handshake. Default: the newest of the era. */
+  readonly protocolVersion?: string | undefined;
+  /** Messages that belong to no call: change notifications, legacy server requests. */
+  readonly onMessage?: ((message: UpstreamMessage) => void) | undefined;
+}
+
+/** One JSON-RPC request to send. */
+export interface UpstreamRequest {
+  readonly method: string;
+  /** Raw JSON text of `params`, sent as it is but for progress token and envelope. */
+  readonly params?: string | Buffer | undefined;
+  /** Raw further members of the message: `"a":1,"b":2`. */
+  readonly extras?: string | undefined;
+  /** HTTP headers for this request, for example `mcp-param-*`. Names in lower case. Ignored by stdio. */
+  readonly headers?: { readonly [name: string]: string } | undefined;
+}
+
+/** Options of one call. */
+export interface CallOptions {
+  readonly signal?: AbortSignal | undefined;
+  /** Longest wait for the final answer. Default: the upstream's `requestTimeoutMs`. */
+  readonly timeoutMs?: number | undefined;
+  /** Messages that belong to this call (progress, logging, legacy server requests), in order, before the answer. */
+  readonly onMessage?: ((message: UpstreamMessage) => void) | undefined;
+}
+
+/** Answer to a request that the upstream sent. Both values are raw JSON text. */
+export type PeerResponse =
+  | { readonly idText: string; readonly result: string }
+  | { readonly idText: string; readonly error: string };
+
+/** One connection, as a pool holds it. */
+export interface UpstreamSession {
+  readonly era: Era;
+  readonly protocolVersion: string;
+  readonly serverInfo: Implementation | undefined;
+  readonly capabilities: JsonObject;
+  readonly instructions: string | undefined;
+  /** `Mcp-Session-Id` of a legacy HTTP session. */
+  readonly sessionId: string | undefined;
+  /** The raw result of `initialize` or `server/discover`, for handing on unchanged. */
+  readonly handshake: JsonObject;
+  /**
+   * Sends a request and waits for its answer. JSON-RPC errors are answers.
+   *
+   * @throws {@link UpstreamError} when there is no answer
+   */
+  request(request: UpstreamRequest, options?: CallOptions): Promise<UpstreamAnswer>;
+  /** Sends a notification. */
+  notify(notification: UpstreamRequest, options?: { readonly signal?: AbortSignal }): Promise<void>;
+  /** Answers a request that the upstream sent. */
+  respond(response: PeerResponse, options?: { readonly signal?: AbortSignal }): Promise<void>;
+  /** Ends the session: DELETE for a legacy HTTP session. Never rejects. */
+  close(): Promise<void>;
+  /** Settles when the session has ended, for whatever reason. */
+  readonly closed: Promise<CloseReason>;
+}
+
+/** Counters of an upstream. */
+export interface UpstreamStats {
+  readonly era: Era | "unknown";
+  readonly sessionsOpen: number;
+  readonly sessionsOpened: number;
+  readonly requestsActive: number;
+  readonly requestsTotal: number;
+  readonly requestsFailed: number;
+}
+
+/** One MCP server, reachable by one transport with one set of credentials: a factory of sessions. */
+export interface Upstream {
+  /**
+   * Opens a session: finds out the era where it is not known, then does the handshake (legacy) or reads
+   * `server/discover` (modern).
+   *
+   * @throws {@link UpstreamError}
+   */
+  open(options: OpenOptions): Promise<UpstreamSession>;
+  /** Closes all sessions and connections. Never rejects. */
+  close(): Promise<void>;
+  stats(): UpstreamStats;
+}
