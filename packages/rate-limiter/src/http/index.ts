@@ -1,1 +1,1 @@
-export {};
+export { decisive, type HeaderOptions, toHeaders } from "./to-headers.ts";

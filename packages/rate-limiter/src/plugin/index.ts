@@ -1,1 +1,2 @@
-export {};
+export { identityOf } from "./identity.ts";
+export { rateLimiterPlugin } from "./rate-limiter-plugin.ts";

@@ -1,0 +1,37 @@
+import { type Algorithm, type KeyState, keyState, type Limit, type Step } from "./algorithm.ts";
+
+/**
+ * Fixed window, anchored at the first charge: at most `limit` in each window, so never more than twice that in
+ * any interval of a window's length. State: `time` = start of the window, `used` = tokens taken in it.
+ */
+export const fixedWindow: Algorithm = {
+  name: "fixed_window",
+
+  step(limit: Limit, state: KeyState, now: number, cost: number): Step {
+    let start = Math.min(state.time, now);
+    let used = state.used;
+    if (now - start >= limit.windowMs) {
+      start = now;
+      used = 0;
+    }
+    const allowed = cost === 0 || used + cost <= limit.limit;
+    if (allowed) used += cost;
+    const left = start + limit.windowMs - now;
+    const remaining = used < limit.limit ? limit.limit - used : 0;
+    return {
+      state: allowed || state.time > now ? keyState(start, used, 0) : state,
+      allowed,
+      remaining,
+      resetMs: used > 0 ? left : 0,
+      retryAfterMs: allowed ? 0 : cost > limit.limit ? -1 : left,
+    };
+  },
+
+  refund(limit, state, now, cost, takenAt) {
+    const sameWindow = takenAt >= state.time && takenAt - state.time < limit.windowMs;
+    if (!sameWindow || now - state.time >= limit.windowMs) return state;
+    return keyState(state.time, Math.max(0, state.used - cost), 0);
+  },
+
+  expiresAt: (limit, state) => (state.used === 0 ? 0 : state.time + limit.windowMs),
+};

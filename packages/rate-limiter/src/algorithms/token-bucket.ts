@@ -1,0 +1,38 @@
+import { type Algorithm, type KeyState, keyState, type Limit, type Step } from "./algorithm.ts";
+
+/**
+ * Token bucket: `burst` tokens at most, refilled at `limit` per window. State: `time` = last refill, `used` =
+ * what is missing from a full bucket, in tokens × windowMs; a millisecond refills `limit` of those units, so
+ * all arithmetic is in whole numbers below 2^53 and nothing is lost between refills.
+ */
+export const tokenBucket: Algorithm = {
+  name: "token_bucket",
+
+  step(limit: Limit, state: KeyState, now: number, cost: number): Step {
+    const capacity = limit.burst * limit.windowMs;
+    const elapsed = now > state.time ? now - state.time : 0;
+    const owed = Math.min(state.used, capacity) - elapsed * limit.limit;
+    let missing = Math.max(owed, 0);
+    const price = cost * limit.windowMs;
+    const allowed = cost === 0 || missing + price <= capacity;
+    const retryAfterMs = allowed
+      ? 0
+      : price > capacity
+        ? -1
+        : Math.ceil((missing + price - capacity) / limit.limit);
+    if (allowed) missing += price;
+    return {
+      state: allowed || state.time > now ? keyState(now, missing, 0) : state,
+      allowed,
+      remaining: Math.floor((capacity - missing) / limit.windowMs),
+      resetMs: Math.ceil(missing / limit.limit),
+      retryAfterMs,
+    };
+  },
+
+  refund(limit, state, _now, cost) {
+    return keyState(state.time, Math.max(0, state.used - cost * limit.windowMs), 0);
+  },
+
+  expiresAt: (limit, state) => (state.used === 0 ? 0 : state.time + Math.ceil(state.used / limit.limit)),
+};

@@ -1,0 +1,111 @@
+import type { Mode } from "./mode.ts";
+import type { Charge } from "./rule.ts";
+
+/** What one rule said. */
+export interface Verdict {
+  /** The rule's name, as in the configuration. */
+  readonly rule: string;
+  /** What the rule counts by, for example `user` or `user+tool`; never the value. */
+  readonly kind: string;
+  /** Tokens per window. */
+  readonly limit: number;
+  readonly windowMs: number;
+  /** Whole tokens left after this check. */
+  readonly remaining: number;
+  /** Milliseconds until the whole limit is free again, without other traffic. */
+  readonly resetMs: number;
+  readonly allowed: boolean;
+  /** 0 when this rule allows; null when the cost can never pass. */
+  readonly retryAfterMs: number | null;
+}
+
+/** Why a decision is what it is. */
+export type DecisionCode = "allowed" | "rate_limited" | "cost_exceeds_limit" | "backend_unavailable";
+
+/** The key under which a decision remembers what it charged; opaque, for `refund`. */
+export const RECEIPT: unique symbol = Symbol("receipt");
+
+/** What a decision charged. */
+export interface Receipt {
+  readonly tenant: string | undefined;
+  readonly charges: readonly Charge[];
+  readonly cost: number;
+  /** The store's time of the charge, ms. */
+  readonly at: number;
+  /** The wipe numbers (all, tenant) the charge was written under. */
+  readonly wipeSeq: number;
+  readonly tenantWipeSeq: number;
+  /** The store that was charged. */
+  readonly store: object;
+}
+
+/** The outcome of a check over all rules that apply: all of them are charged, or none. */
+export interface Decision {
+  readonly allowed: boolean;
+  readonly code: DecisionCode;
+  /**
+   * 0 when every rule allows. Else the milliseconds until all refusing rules would pass, rounded up and
+   * without other traffic; null when waiting never helps.
+   */
+  readonly retryAfterMs: number | null;
+  readonly verdicts: readonly Verdict[];
+  /** The mode this was decided under. */
+  readonly mode: Mode;
+  /** Revision of the control record it was decided under; 0 without one. */
+  readonly rev: number;
+  /** Revision of the tenant's own record; 0 without one. */
+  readonly tenantRev: number;
+  /** True under `permissive` when `enforce` would have refused; `code` and `retryAfterMs` tell the refusal. */
+  readonly shadow: boolean;
+  /** Set when the store did not answer and a failure policy decided. */
+  readonly degraded?: "open" | "closed" | "local";
+  readonly [RECEIPT]?: Receipt | undefined;
+}
+
+/** Assembles a decision from the verdicts of all rules. */
+export function decide(
+  verdicts: readonly Verdict[],
+  mode: Mode,
+  rev: number,
+  tenantRev: number,
+  receipt: Receipt | undefined,
+): Decision {
+  let retryAfterMs: number | null = 0;
+  let passes = true;
+  for (let i = 0; i < verdicts.length; i++) {
+    const verdict = verdicts[i];
+    if (verdict === undefined || verdict.allowed) continue;
+    passes = false;
+    if (verdict.retryAfterMs === null) retryAfterMs = null;
+    else if (retryAfterMs !== null && verdict.retryAfterMs > retryAfterMs)
+      retryAfterMs = verdict.retryAfterMs;
+  }
+  return {
+    allowed: passes || mode === "permissive",
+    code: passes ? "allowed" : retryAfterMs === null ? "cost_exceeds_limit" : "rate_limited",
+    retryAfterMs,
+    verdicts,
+    mode,
+    rev,
+    tenantRev,
+    shadow: !passes && mode === "permissive",
+    [RECEIPT]: passes ? receipt : undefined,
+  };
+}
+
+const NO_VERDICTS: readonly Verdict[] = [];
+
+/** A decision that allows without having charged anything: no rule applies, or the limiter is disabled. */
+export function allowUncharged(mode: Mode, rev: number, tenantRev: number): Decision {
+  return {
+    allowed: true,
+    code: "allowed",
+    retryAfterMs: 0,
+    verdicts: NO_VERDICTS,
+    mode,
+    rev,
+    tenantRev,
+    shadow: false,
+    [RECEIPT]: undefined,
+  };
+}

@@ -1,0 +1,181 @@
+import { type Clock, systemClock } from "./clock.ts";
+import { compileRules } from "./compile-rules.ts";
+import { parseConfig } from "./config-issue.ts";
+import { allowUncharged, type Decision, RECEIPT } from "./decision.ts";
+import { RateLimiterError } from "./errors.ts";
+import { createMemoryStore } from "./memory/memory-store.ts";
+import type { Mode } from "./mode.ts";
+import { type LimiterObserver, notify } from "./observer.ts";
+import { limiterOptionsSchema, type RateLimiterOptions } from "./options.ts";
+import { MAX_COUNT } from "./rate.ts";
+import type { Resolve } from "./rule.ts";
+import type { LimiterStore, StoreStats } from "./store.ts";
+import { boundId, type Subject } from "./subject.ts";
+
+/** What a limiter needs from its host. */
+export interface RateLimiterDeps {
+  /** Where counters live. Default: a memory store of this limiter's own. The host closes what it passes in. */
+  readonly store?: LimiterStore | undefined;
+  readonly clock?: Clock | undefined;
+  readonly observer?: LimiterObserver | undefined;
+}
+
+/** What one check may say beside its subject. */
+export interface CheckOptions {
+  /** Tokens to take, a whole number from 1; default 1. */
+  readonly cost?: number | undefined;
+  /**
+   * An id minted by the host (never by the client) for a call that may be checked twice: the second check of
+   * an admitted call within 60 s charges nothing.
+   */
+  readonly dedupeId?: string | undefined;
+  /** Ends the wait for a remote store; the check then rejects with the signal's reason. */
+  readonly signal?: AbortSignal | undefined;
+  /** The mode this process knows; a store with a control record decides under the record's. Default `enforce`. */
+  readonly mode?: Mode | undefined;
+}
+
+/** What to wipe: everything, one tenant, or the counters of one subject. */
+export type WipeTarget =
+  | { readonly scope: "all" }
+  | { readonly scope: "tenant"; readonly tenant: string }
+  | { readonly scope: "key"; readonly subject: Subject };
+
+/** Counts since the limiter was made, and those of its store. */
+export interface LimiterStats {
+  readonly allowed: number;
+  readonly refused: number;
+  readonly shadowRefused: number;
+  readonly degraded: number;
+  readonly store: StoreStats;
+}
+
+/** A rate limiter over one set of rules. Synchronous with a memory store, asynchronous with a remote one. */
+export interface RateLimiter {
+  /** Charges every rule that applies to the subject, or none of them when one refuses. */
+  check(subject: Subject, options?: CheckOptions): Decision | Promise<Decision>;
+  /** What `check` would say, without charging; `remaining` is what is left now. */
+  peek(subject: Subject, options?: CheckOptions): Decision | Promise<Decision>;
+  /** Gives back what a decision charged; does nothing for refused ones, later windows and after a wipe. */
+  refund(decision: Decision): void | Promise<void>;
+  /** Empties counters at once, whatever their number. */
+  wipe(target: WipeTarget): void | Promise<void>;
+  stats(): LimiterStats;
+  /** Idempotent. Closes the store only when the limiter made it. */
+  close(): void | Promise<void>;
+}
+
+/**
+ * Creates a rate limiter.
+ *
+ * @throws RateLimiterError `validation_failed` naming the path, and for a misspelt key the nearest right one.
+ */
+export function createRateLimiter(options: RateLimiterOptions = {}, deps: RateLimiterDeps = {}): RateLimiter {
+  const parsed = parseConfig(limiterOptionsSchema, options);
+  const resolve = compileRules(parsed.rules, parsed.algorithm);
+  const store = deps.store ?? createMemoryStore({}, { clock: deps.clock ?? systemClock });
+  return new Limiter(resolve, store, deps.store === undefined, deps.observer);
+}
+
+class Limiter implements RateLimiter {
+  readonly #resolve: Resolve;
+  readonly #store: LimiterStore;
+  readonly #ownsStore: boolean;
+  readonly #observer: LimiterObserver | undefined;
+  #allowed = 0;
+  #refused = 0;
+  #shadowRefused = 0;
+  #degraded = 0;
+
+  constructor(
+    resolve: Resolve,
+    store: LimiterStore,
+    ownsStore: boolean,
+    observer: LimiterObserver | undefined,
+  ) {
+    this.#resolve = resolve;
+    this.#store = store;
+    this.#ownsStore = ownsStore;
+    this.#observer = observer;
+  }
+
+  check(subject: Subject, options?: CheckOptions): Decision | Promise<Decision> {
+    const decision = this.#ask(subject, options, false);
+    return isPromise(decision) ? decision.then((settled) => this.#count(settled)) : this.#count(decision);
+  }
+
+  peek(subject: Subject, options?: CheckOptions): Decision | Promise<Decision> {
+    return this.#ask(subject, options, true);
+  }
+
+  refund(decision: Decision): void | Promise<void> {
+    const receipt = decision[RECEIPT];
+    if (receipt === undefined || receipt.store !== this.#store) return;
+    return this.#store.refund(receipt);
+  }
+
+  wipe(target: WipeTarget): void | Promise<void> {
+    if (target.scope === "all") return this.#store.wipe(target);
+    if (target.scope === "tenant")
+      return this.#store.wipe({ scope: "tenant", tenant: boundId(target.tenant) });
+    const { subject } = target;
+    return this.#store.wipe({ scope: "key", tenant: tenantOf(subject), charges: this.#resolve(subject) });
+  }
+
+  stats(): LimiterStats {
+    return {
+      allowed: this.#allowed,
+      refused: this.#refused,
+      shadowRefused: this.#shadowRefused,
+      degraded: this.#degraded,
+      store: this.#store.stats(),
+    };
+  }
+
+  close(): void | Promise<void> {
+    if (this.#ownsStore) return this.#store.close();
+  }
+
+  #ask(subject: Subject, options: CheckOptions | undefined, peek: boolean): Decision | Promise<Decision> {
+    const charges = this.#resolve(subject);
+    const mode = options?.mode ?? "enforce";
+    if (charges.length === 0) return allowUncharged(mode, 0, 0);
+    const cost = options?.cost ?? 1;
+    if (!Number.isSafeInteger(cost) || cost < 1 || cost > MAX_COUNT) {
+      throw new RateLimiterError(
+        "validation_failed",
+        `cost: ${cost} must be a whole number from 1 to ${MAX_COUNT}`,
+        {
+          details: { path: "cost" },
+        },
+      );
+    }
+    return this.#store.check({
+      tenant: tenantOf(subject),
+      charges,
+      cost,
+      mode,
+      dedupeId: options?.dedupeId,
+      peek,
+    });
+  }
+
+  #count(decision: Decision): Decision {
+    if (!decision.allowed) this.#refused++;
+    else this.#allowed++;
+    if (decision.shadow) this.#shadowRefused++;
+    if (decision.degraded !== undefined) this.#degraded++;
+    const observer = this.#observer;
+    if (observer?.onDecision) notify(() => observer.onDecision?.(decision));
+    return decision;
+  }
+}
+
+function tenantOf(subject: Subject): string | undefined {
+  const tenant = subject.tenant;
+  return tenant === undefined || tenant.trim() === "" ? undefined : boundId(tenant);
+}
+
+function isPromise<T>(value: T | Promise<T>): value is Promise<T> {
+  return typeof (value as { then?: unknown }).then === "function";
+}

@@ -1,0 +1,279 @@
+import { FRESH, type Step } from "../algorithms/algorithm.ts";
+import { type Clock, systemClock } from "../clock.ts";
+import { allowUncharged, type Decision, decide, type Receipt, type Verdict } from "../decision.ts";
+import { RateLimiterError } from "../errors.ts";
+import type { Charge, Rule } from "../rule.ts";
+import type { CheckRequest, LimiterStore, StoreStats, WipeScope } from "../store.ts";
+import { KeyTable } from "./key-table.ts";
+import { RecentIds } from "./recent-ids.ts";
+import { WipeMarks } from "./wipe-marks.ts";
+
+/** Options of the memory store. */
+export interface MemoryStoreOptions {
+  /**
+   * Most counters kept, default 100 000. When it is full, a new key takes the place of an expired one or else
+   * of the one among 16 that expires soonest; that key starts afresh (counted in `stats().evicted`).
+   */
+  readonly maxKeys?: number;
+}
+
+/** What the memory store needs from its host. */
+export interface MemoryStoreDeps {
+  readonly clock?: Clock;
+  /** Seeds the hash, so that nobody can choose ids that collide. Default `Math.random`. */
+  readonly random?: () => number;
+}
+
+const DEDUPE_MS = 60_000;
+const MAX_DEDUPE_IDS = 100_000;
+const SWEEP_PER_INSERT = 2;
+const EVICTION_SAMPLE = 16;
+const MAX_TENANT_MARKS = 1_000;
+
+/** Creates a bounded store in this process. It may serve several limiters and outlives their reloads. */
+export function createMemoryStore(options: MemoryStoreOptions = {}, deps: MemoryStoreDeps = {}): MemoryStore {
+  const maxKeys = options.maxKeys ?? 100_000;
+  if (!Number.isSafeInteger(maxKeys) || maxKeys < 16) {
+    throw new RateLimiterError("validation_failed", `maxKeys: ${maxKeys} must be a whole number from 16`, {
+      details: { path: "maxKeys" },
+    });
+  }
+  return new MemoryStore(maxKeys, deps.clock ?? systemClock, deps.random ?? Math.random);
+}
+
+/** Counters in a {@link KeyTable}; every method is synchronous. Make one with {@link createMemoryStore}. */
+export class MemoryStore implements LimiterStore {
+  readonly remote = false;
+  readonly #maxKeys: number;
+  readonly #clock: Clock;
+  readonly #table: KeyTable;
+  readonly #marks = new WipeMarks();
+  readonly #ruleNumbers = new Map<string, number>();
+  readonly #rules: Rule[] = [];
+  readonly #recent = new RecentIds(DEDUPE_MS, MAX_DEDUPE_IDS);
+  #hand = 0;
+  #evicted = 0;
+  #swept = 0;
+
+  constructor(maxKeys: number, clock: Clock, random: () => number) {
+    this.#maxKeys = maxKeys;
+    this.#clock = clock;
+    this.#table = new KeyTable(Math.floor(random() * 0x1_0000_0000));
+  }
+
+  check(request: CheckRequest): Decision {
+    const { tenant, charges, mode } = request;
+    if (mode === "disabled") return allowUncharged(mode, 0, 0);
+    const now = this.#clock.now();
+    let cost = request.cost;
+    const dedupe = request.dedupeId === undefined ? undefined : `${tenant ?? ""}\n${request.dedupeId}`;
+    const repeated = dedupe !== undefined && this.#recent.has(dedupe, now);
+    if (request.peek || repeated) cost = 0;
+
+    const oldest = this.#marks.oldest(tenant);
+    const verdicts: Verdict[] = [];
+    const only = charges[0];
+    let passes: boolean;
+    if (charges.length === 1 && only !== undefined) {
+      passes = this.#checkOne(tenant, only, now, cost, oldest, verdicts);
+    } else {
+      passes = this.#checkAll(tenant, charges, now, cost, oldest, verdicts);
+    }
+    if (dedupe !== undefined && passes && !request.peek && !repeated) this.#recent.add(dedupe, now);
+    if (cost === 0) return decide(verdicts, mode, 0, 0, undefined);
+    return decide(verdicts, mode, 0, 0, this.#receipt(tenant, charges, cost, now));
+  }
+
+  refund(receipt: Receipt): void {
+    if (receipt.wipeSeq < this.#marks.oldest(receipt.tenant)) return;
+    const now = this.#clock.now();
+    for (const { rule, id } of receipt.charges) {
+      const number = this.#numberOf(rule);
+      const slot = this.#table.find(this.#table.hash(number, receipt.tenant, id), number, receipt.tenant, id);
+      if (slot < 0) continue;
+      const state = this.#table.load(slot, this.#marks.oldest(receipt.tenant));
+      const refunded = rule.algorithm.refund(rule, state, now, receipt.cost, receipt.at);
+      this.#table.save(slot, refunded, this.#marks.current);
+    }
+  }
+
+  wipe(scope: WipeScope): void {
+    switch (scope.scope) {
+      case "all":
+        this.#marks.wipeAll();
+        return;
+      case "tenant":
+        if (this.#marks.tenants >= MAX_TENANT_MARKS) this.#removeWiped();
+        this.#marks.wipeTenant(scope.tenant);
+        return;
+      case "key":
+        for (const { rule, id } of scope.charges) {
+          const number = this.#numberOf(rule);
+          const slot = this.#table.find(this.#table.hash(number, scope.tenant, id), number, scope.tenant, id);
+          if (slot >= 0) this.#table.remove(slot);
+        }
+    }
+  }
+
+  stats(): StoreStats {
+    return {
+      kind: "memory",
+      keys: this.#table.size,
+      maxKeys: this.#maxKeys,
+      evicted: this.#evicted,
+      swept: this.#swept,
+    };
+  }
+
+  /** Nothing to close: no timers, no connections. Counters stay for the next limiter. */
+  close(): void {}
+
+  #checkOne(
+    tenant: string | undefined,
+    charge: Charge,
+    now: number,
+    cost: number,
+    oldest: number,
+    verdicts: Verdict[],
+  ): boolean {
+    const { rule, id } = charge;
+    const number = this.#numberOf(rule);
+    const hash = this.#table.hash(number, tenant, id);
+    const slot = this.#table.find(hash, number, tenant, id);
+    const state = slot < 0 ? FRESH : this.#table.load(slot, oldest);
+    const step = rule.algorithm.step(rule, state, now, cost);
+    if (cost > 0 && step.state !== state) this.#write(slot, hash, number, tenant, id, step, now);
+    verdicts.push(toVerdict(rule, step));
+    return step.allowed;
+  }
+
+  #checkAll(
+    tenant: string | undefined,
+    charges: readonly Charge[],
+    now: number,
+    cost: number,
+    oldest: number,
+    verdicts: Verdict[],
+  ): boolean {
+    const pending: { slot: number; hash: number; number: number; step: Step; changed: boolean }[] = [];
+    let passes = true;
+    for (const { rule, id } of charges) {
+      const number = this.#numberOf(rule);
+      const hash = this.#table.hash(number, tenant, id);
+      const slot = this.#table.find(hash, number, tenant, id);
+      const state = slot < 0 ? FRESH : this.#table.load(slot, oldest);
+      const step = rule.algorithm.step(rule, state, now, cost);
+      if (!step.allowed) passes = false;
+      pending.push({ slot, hash, number, step, changed: step.state !== state });
+    }
+    for (let i = 0; i < charges.length; i++) {
+      const { rule, id } = charges[i] as Charge;
+      const { slot, hash, number, step, changed } = pending[i] as (typeof pending)[number];
+      if (!passes && step.allowed) {
+        const state = slot < 0 ? FRESH : this.#table.load(slot, oldest);
+        verdicts.push(toVerdict(rule, rule.algorithm.step(rule, state, now, 0)));
+        continue;
+      }
+      if (cost > 0 && changed) {
+        // A key written before may have been evicted by one of this very check.
+        const at = slot >= 0 && this.#table.find(hash, number, tenant, id) === slot ? slot : -1;
+        this.#write(at, hash, number, tenant, id, step, now);
+      }
+      verdicts.push(toVerdict(rule, step));
+    }
+    return passes;
+  }
+
+  #write(
+    slot: number,
+    hash: number,
+    number: number,
+    tenant: string | undefined,
+    id: string,
+    step: Step,
+    now: number,
+  ): void {
+    let at = slot;
+    if (at < 0) {
+      this.#makeRoom(now);
+      at = this.#table.insert(hash, number, tenant, id);
+    }
+    this.#table.save(at, step.state, this.#marks.current);
+  }
+
+  #receipt(tenant: string | undefined, charges: readonly Charge[], cost: number, at: number): Receipt {
+    const wipeSeq = this.#marks.current;
+    return { tenant, charges, cost, at, wipeSeq, tenantWipeSeq: 0, store: this };
+  }
+
+  #numberOf(rule: Rule): number {
+    let number = this.#ruleNumbers.get(rule.identity);
+    if (number === undefined) {
+      number = this.#rules.length;
+      this.#ruleNumbers.set(rule.identity, number);
+    }
+    this.#rules[number] = rule;
+    return number;
+  }
+
+  /** Looks at the next slots in turn and frees the expired ones; evicts when the store is full. */
+  #makeRoom(now: number): void {
+    for (let i = 0; i < SWEEP_PER_INSERT; i++) {
+      const slot = this.#advance();
+      if (this.#expiresAt(slot) <= now) this.#free(slot);
+    }
+    if (this.#table.size < this.#maxKeys) return;
+    let victim = -1;
+    let soonest = Number.POSITIVE_INFINITY;
+    for (let i = 0; i < EVICTION_SAMPLE || victim < 0; i++) {
+      const slot = this.#advance();
+      const expiresAt = this.#expiresAt(slot);
+      if (expiresAt < soonest) {
+        soonest = expiresAt;
+        victim = slot;
+      }
+      if (soonest <= now) break;
+    }
+    if (soonest > now) this.#evicted++;
+    this.#free(victim);
+  }
+
+  #free(slot: number): void {
+    this.#table.remove(slot);
+    this.#swept++;
+  }
+
+  #advance(): number {
+    this.#hand = this.#hand + 1 >= this.#table.highest ? 0 : this.#hand + 1;
+    return this.#hand;
+  }
+
+  /** When the state in a slot is as good as fresh; never for a free slot. */
+  #expiresAt(slot: number): number {
+    const key = this.#table.keyAt(slot);
+    const rule = key && this.#rules[key.rule];
+    if (!key || !rule) return Number.POSITIVE_INFINITY;
+    return rule.algorithm.expiresAt(rule, this.#table.load(slot, this.#marks.oldest(key.tenant)));
+  }
+
+  #removeWiped(): void {
+    for (let slot = 0; slot < this.#table.highest; slot++) {
+      const key = this.#table.keyAt(slot);
+      if (key && this.#table.load(slot, this.#marks.oldest(key.tenant)) === FRESH) this.#table.remove(slot);
+    }
+    this.#marks.forgetTenants();
+  }
+}
+
+function toVerdict(rule: Rule, step: Step): Verdict {
+  return {
+    rule: rule.name,
+    kind: rule.kind,
+    limit: rule.limit,
+    windowMs: rule.windowMs,
+    remaining: step.remaining,
+    resetMs: step.resetMs,
+    allowed: step.allowed,
+    retryAfterMs: step.retryAfterMs < 0 ? null : step.retryAfterMs,
+  };
+}

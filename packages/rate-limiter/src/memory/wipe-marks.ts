@@ -1,0 +1,39 @@
+/**
+ * Wipes by number: every wipe takes the next number, a state remembers the number it was written under, and a
+ * state older than the last wipe of its scope reads as empty. So a wipe touches no state.
+ */
+export class WipeMarks {
+  readonly #tenants = new Map<string, number>();
+  #now = 0;
+  #all = 0;
+
+  /** The number to write states under. */
+  get current(): number {
+    return this.#now;
+  }
+
+  /** How many tenants have a mark of their own. */
+  get tenants(): number {
+    return this.#tenants.size;
+  }
+
+  /** States of this tenant below this number are empty. */
+  oldest(tenant: string | undefined): number {
+    if (tenant === undefined || this.#tenants.size === 0) return this.#all;
+    return Math.max(this.#all, this.#tenants.get(tenant) ?? 0);
+  }
+
+  wipeAll(): void {
+    this.#all = ++this.#now;
+    this.#tenants.clear();
+  }
+
+  wipeTenant(tenant: string): void {
+    this.#tenants.set(tenant, ++this.#now);
+  }
+
+  /** To be called once no state is left that a tenant's mark empties. */
+  forgetTenants(): void {
+    this.#tenants.clear();
+  }
+}

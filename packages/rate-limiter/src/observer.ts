@@ -1,0 +1,18 @@
+import type { Decision } from "./decision.ts";
+
+/** What a host may watch. Every method is optional; one that throws is ignored. */
+export interface LimiterObserver {
+  /** After every decision, refused and degraded ones too. */
+  onDecision?(decision: Decision): void;
+  /** The store did not answer in time or failed; a failure policy decides. */
+  onStoreError?(error: unknown): void;
+  /** The breaker around the store changed its state. */
+  onBreaker?(state: "closed" | "open" | "half_open"): void;
+}
+
+/** Calls an observer method; what it throws is none of the limiter's business. */
+export function notify(call: () => void): void {
+  try {
+    call();
+  } catch {}
+}

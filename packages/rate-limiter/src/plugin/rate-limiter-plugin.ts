@@ -1,0 +1,84 @@
+import type {
+  ModeChange,
+  PluginContext,
+  PluginDefinition,
+  PluginInstance,
+} from "@gatewright/plugin-framework";
+import type { ZodType } from "zod";
+import type { Decision } from "../decision.ts";
+import { createRateLimiter, type RateLimiterDeps } from "../limiter.ts";
+import { createMemoryStore } from "../memory/memory-store.ts";
+import { limiterOptionsSchema, type RateLimiterOptions } from "../options.ts";
+import type { Subject } from "../subject.ts";
+import { identityOf } from "./identity.ts";
+import { type LimiterOutcome, toOutcome } from "./outcome.ts";
+
+/** The version in the plugin's manifest. */
+const VERSION = "0.0.0";
+
+/**
+ * The rate limiter as a plugin named `rate_limiter` on tool calls, prompts and resources. It has no rules by
+ * default; its config is that of {@link createRateLimiter}. A refusal is a block with HTTP status 429 and
+ * JSON-RPC number -31001; headers are there on success too. Over a store with a control record it declares
+ * mode authority. The store belongs to the host and outlives every reload; without one, all instances of the
+ * definition share one memory store.
+ */
+export function rateLimiterPlugin(deps: RateLimiterDeps = {}): PluginDefinition<RateLimiterOptions> {
+  const store = deps.store ?? createMemoryStore({}, deps.clock === undefined ? {} : { clock: deps.clock });
+  const fenced = store.remote;
+  return {
+    name: "rate_limiter",
+    version: VERSION,
+    description: "Limits calls per user, tenant, tool, prompt, resource, server and address.",
+    tags: ["limits"],
+    modeAuthority: fenced,
+    hooks: {
+      tool_pre_invoke: { phase: "sequential", reads: "none" },
+      prompt_pre_fetch: { phase: "sequential", reads: "none" },
+      resource_pre_fetch: { phase: "sequential", reads: "none" },
+    },
+    configSchema: limiterOptionsSchema as unknown as ZodType<RateLimiterOptions>,
+    create(config): PluginInstance {
+      const limiter = createRateLimiter(config, { ...deps, store });
+      const check = (subject: Subject, context: PluginContext) => {
+        const mode = fenced ? context.configuredMode : context.mode;
+        const decision = limiter.check(subject, { mode, signal: context.signal });
+        return answer(decision, fenced);
+      };
+      return {
+        hooks: {
+          tool_pre_invoke: ({ name }, context) => check({ ...who(context), tool: name }, context),
+          prompt_pre_fetch: ({ promptId }, context) => check({ ...who(context), prompt: promptId }, context),
+          resource_pre_fetch: ({ uri }, context) => check({ ...who(context), resource: uri }, context),
+        },
+        onModeChange: (change) => (fenced ? undefined : wipeFor(change)),
+        shutdown: () => limiter.close(),
+        stats: () => limiter.stats(),
+      };
+
+      function wipeFor(change: ModeChange): void | Promise<void> {
+        if (!change.wipe) return;
+        if (change.tenant === undefined) return limiter.wipe({ scope: "all" });
+        return limiter.wipe({ scope: "tenant", tenant: change.tenant });
+      }
+    },
+  };
+}
+
+function answer(
+  decision: Decision | Promise<Decision>,
+  fenced: boolean,
+): LimiterOutcome | undefined | Promise<LimiterOutcome | undefined> {
+  return decision instanceof Promise
+    ? decision.then((settled) => toOutcome(settled, fenced))
+    : toOutcome(decision, fenced);
+}
+
+function who(context: PluginContext): Subject {
+  return {
+    user: identityOf(context.user),
+    tenant: context.tenantId,
+    server: context.serverId,
+    ip: context.clientIp,
+  };
+}

@@ -1,0 +1,24 @@
+import type { Algorithm, Limit } from "./algorithms/algorithm.ts";
+import type { Dimension, Subject } from "./subject.ts";
+
+/** One rule, ready to be checked: what it counts by and what it allows. */
+export interface Rule extends Limit {
+  /** The name in the configuration: `by_user`, `by_tool`, or that of a composite rule. */
+  readonly name: string;
+  /** What the key is made of: `user`, or `user+tool`. */
+  readonly kind: string;
+  readonly algorithm: Algorithm;
+  /** Name, algorithm and window: a state written under another of these is not read. */
+  readonly identity: string;
+  readonly by: readonly Dimension[];
+}
+
+/** One counter that a check charges. */
+export interface Charge {
+  readonly rule: Rule;
+  /** Whose counter it is, at most 64 characters. */
+  readonly id: string;
+}
+
+/** Finds the counters that a check of a subject charges, in the order of the configuration. */
+export type Resolve = (subject: Subject) => readonly Charge[];

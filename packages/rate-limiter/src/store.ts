@@ -1,0 +1,41 @@
+import type { Decision, Receipt } from "./decision.ts";
+import type { Mode } from "./mode.ts";
+import type { Charge } from "./rule.ts";
+
+/** One check, as a store sees it. */
+export interface CheckRequest {
+  readonly tenant: string | undefined;
+  readonly charges: readonly Charge[];
+  readonly cost: number;
+  /** The mode to decide under, unless the store holds a control record that says otherwise. */
+  readonly mode: Mode;
+  /** When a decision of this id was admitted in the last 60 s, the check is allowed and charges nothing. */
+  readonly dedupeId: string | undefined;
+  /** Ask only: nothing is charged or stored. */
+  readonly peek: boolean;
+}
+
+/** What a wipe empties. */
+export type WipeScope =
+  | { readonly scope: "all" }
+  | { readonly scope: "tenant"; readonly tenant: string }
+  | { readonly scope: "key"; readonly tenant: string | undefined; readonly charges: readonly Charge[] };
+
+/** Counts for operators. */
+export interface StoreStats {
+  readonly kind: "memory" | "redis";
+  readonly [name: string]: number | string;
+}
+
+/**
+ * Where counters live. A check is atomic over all its charges: all are taken or none. An asynchronous store is
+ * `remote`: the limiter puts a deadline, a breaker and a failure policy around it.
+ */
+export interface LimiterStore {
+  readonly remote: boolean;
+  check(request: CheckRequest): Decision | Promise<Decision>;
+  refund(receipt: Receipt): void | Promise<void>;
+  wipe(scope: WipeScope): void | Promise<void>;
+  stats(): StoreStats;
+  close(): void | Promise<void>;
+}

@@ -1,0 +1,58 @@
+import { createHash } from "node:crypto";
+
+/** Who and what a check is about. A missing field skips the rules that need it; a missing user is `anonymous`. */
+export interface Subject {
+  readonly user?: string | undefined;
+  readonly tenant?: string | undefined;
+  readonly tool?: string | undefined;
+  readonly prompt?: string | undefined;
+  readonly resource?: string | undefined;
+  readonly server?: string | undefined;
+  readonly ip?: string | undefined;
+}
+
+/** The kinds of key a rule can count by. */
+export type Dimension = keyof Subject;
+
+/** The user that a check without one is counted for. */
+export const ANONYMOUS = "anonymous";
+
+const LONGEST_ID = 64;
+const NEEDS_ESCAPE = /[^A-Za-z0-9.@_-]/;
+
+/** The value of one dimension of a subject, or undefined when rules by it do not apply. */
+export function dimensionOf(subject: Subject, dimension: Dimension): string | undefined {
+  const value = subject[dimension];
+  if (value !== undefined && value !== "" && !isBlank(value)) return boundId(value);
+  return dimension === "user" ? ANONYMOUS : undefined;
+}
+
+/** An id no longer than 64 characters: a longer one becomes `#` and its SHA-256, so memory per key is bounded. */
+export function boundId(id: string): string {
+  return id.length <= LONGEST_ID ? id : `#${createHash("sha256").update(id).digest("base64url")}`;
+}
+
+/**
+ * Percent-escapes everything but letters, digits, `.`, `@`, `_` and `-`, so that ids joined with `:` can never
+ * read as other ids, and no id can hold a Redis hash tag. The lone `_` is escaped too: it stands for "none".
+ */
+export function escapeId(id: string): string {
+  if (id === "_") return "%5F";
+  if (!NEEDS_ESCAPE.test(id)) return id;
+  if (id.startsWith("#") && id.length === 44) return `%h${id.slice(1)}`;
+  return encodeURIComponent(id.toWellFormed()).replace(/[!'()*~]/g, percent);
+}
+
+/** Joins several ids into one; the parts are escaped, so `["a:b", "c"]` and `["a", "b:c"]` differ. */
+export function joinIds(ids: readonly string[]): string {
+  return boundId(ids.map(escapeId).join(":"));
+}
+
+function percent(character: string): string {
+  return `%${character.charCodeAt(0).toString(16).toUpperCase()}`;
+}
+
+function isBlank(value: string): boolean {
+  const code = value.charCodeAt(0);
+  return (code <= 32 || code > 127) && value.trim() === "";
+}
