@@ -1,1 +1,35 @@
-export {};
+export type { Attempt, AttemptFunction } from "./attempt.ts";
+export type { Budget, BudgetScope, BudgetVerdict, SyncBudget } from "./budget.ts";
+export type { CallError, CallOutcome, CallPhase, CallResult } from "./call-outcome.ts";
+export { classifyError } from "./classify-error.ts";
+export { type Clock, systemClock } from "./clock.ts";
+export {
+  type Decision,
+  type DecisionContext,
+  decide,
+  type GiveUpDecision,
+  type RetryDecision,
+} from "./decide.ts";
+export { RetryError, type RetryErrorCode } from "./errors.ts";
+export { type DelayOptions, delayCeiling, drawDelay, type Jitter } from "./jitter.ts";
+export { createBudget, type MemoryBudget } from "./memory-budget.ts";
+export type { CallInfo, RetryObserver } from "./observer.ts";
+export {
+  type BudgetOptions,
+  type PolicyCeilings,
+  parsePolicy,
+  type RetryPolicy,
+  type RetryPolicyInput,
+} from "./policy.ts";
+export { GIVE_UP_REASONS, type GiveUpReason, RETRY_REASONS, type RetryReason } from "./reasons.ts";
+export { idempotencyKeyFor, type RepeatHints } from "./repeat-safety.ts";
+export {
+  createRetrier,
+  type Retrier,
+  type RetrierDeps,
+  type RetrierStats,
+  type RetryOptions,
+} from "./retrier.ts";
+export { retry } from "./retry.ts";
+export { type HeadersLike, parseRetryAfter } from "./retry-after.ts";
+export { createSleeper, type Sleeper } from "./sleeper.ts";

@@ -1,1 +1,1 @@
-export {};
+export { type RetryPluginDeps, retryPlugin } from "./retry-plugin.ts";

@@ -1,0 +1,112 @@
+import type { Budget, BudgetScope, BudgetVerdict, SyncBudget } from "./budget.ts";
+import type { CallOutcome } from "./call-outcome.ts";
+import { errorSignal } from "./error-signals.ts";
+import { drawDelay } from "./jitter.ts";
+import type { RetryPolicy } from "./policy.ts";
+import type { GiveUpReason, RetryReason } from "./reasons.ts";
+import { mayRepeat, phaseOf, type RepeatHints } from "./repeat-safety.ts";
+import { resultSignal } from "./result-signals.ts";
+
+/** Make another attempt after `delayMs`. */
+export interface RetryDecision {
+  readonly retry: true;
+  /** At least 1. */
+  readonly delayMs: number;
+  readonly reason: RetryReason;
+  /** Number of the attempt to come; the first call is 1. */
+  readonly attempt: number;
+  /** What the budget said; undefined without one. */
+  readonly budget: BudgetVerdict | undefined;
+}
+
+/** Make no further attempt. */
+export interface GiveUpDecision {
+  readonly retry: false;
+  readonly reason: GiveUpReason;
+  /** What the failure was found by, when there is one. */
+  readonly failure?: RetryReason;
+  /** True when the call may have been executed and nobody knows: tell the caller. */
+  readonly outcomeUnknown?: boolean;
+  readonly budget?: BudgetVerdict;
+}
+
+/** The answer of {@link decide}: an object, never a number. */
+export type Decision = RetryDecision | GiveUpDecision;
+
+/** Everything a decision depends on beside the outcome. */
+export interface DecisionContext<B extends Budget = Budget> extends RepeatHints {
+  readonly policy: RetryPolicy;
+  /** Number of the attempt that just ended; the first call is 1. */
+  readonly attempt: number;
+  /** The delay before this attempt, for decorrelated jitter. */
+  readonly previousDelayMs?: number | undefined;
+  /** Time left for the whole call. Default: no limit. */
+  readonly remainingMs?: number | undefined;
+  /** Whether a circuit breaker is open for the server. */
+  readonly circuitOpen?: boolean | undefined;
+  readonly signal?: AbortSignal | undefined;
+  /** Asked last, so that nothing is withdrawn for a retry that will not happen. */
+  readonly budget?: B | undefined;
+  readonly scope?: BudgetScope | undefined;
+  /** Uniform in [0, 1). Default `Math.random`. */
+  readonly random?: (() => number) | undefined;
+}
+
+const giveUps = Object.fromEntries(
+  (["success", "not_retryable", "aborted"] as const).map((reason) => [
+    reason,
+    Object.freeze({ retry: false, reason }),
+  ]),
+) as Record<"success" | "not_retryable" | "aborted", GiveUpDecision>;
+
+/**
+ * Decides whether a call is made again, and when. Pure but for the random draw and the budget.
+ * With a budget that answers later, so does this.
+ */
+export function decide(outcome: CallOutcome, context: DecisionContext<SyncBudget>): Decision;
+export function decide(outcome: CallOutcome, context: DecisionContext): Decision | Promise<Decision>;
+export function decide(outcome: CallOutcome, context: DecisionContext): Decision | Promise<Decision> {
+  const wanted = judge(outcome, context);
+  if (!wanted.retry || context.budget === undefined) return wanted;
+  const verdict = context.budget.withdraw(context.scope);
+  return "then" in verdict ? verdict.then((late) => settle(wanted, late)) : settle(wanted, verdict);
+}
+
+function settle(wanted: RetryDecision, budget: BudgetVerdict): Decision {
+  return budget.granted
+    ? { ...wanted, budget }
+    : { retry: false, reason: "budget_exhausted", failure: wanted.reason, budget };
+}
+
+function judge(outcome: CallOutcome, context: DecisionContext): Decision {
+  const { policy, attempt } = context;
+  const failure =
+    outcome.kind === "result" ? resultSignal(outcome.result, policy) : errorSignal(outcome, policy);
+  if (failure === undefined) return giveUps.success;
+  if (context.signal?.aborted) return giveUps.aborted;
+  if (failure === "not_retryable") return giveUps.not_retryable;
+  const phase = phaseOf(outcome);
+  if (!mayRepeat(phase, context, policy.repeatUnsafe)) {
+    return {
+      retry: false,
+      reason: "unsafe_to_repeat",
+      failure,
+      outcomeUnknown: phase === "sent_no_response",
+    };
+  }
+  if (context.circuitOpen) return { retry: false, reason: "circuit_open", failure };
+  if (attempt > policy.maxRetries) return { retry: false, reason: "max_retries", failure };
+  const asked = policy.respectRetryAfter ? (outcome.retryAfterMs ?? 0) : 0;
+  if (asked > policy.maxRetryAfterMs) return { retry: false, reason: "retry_after_exceeds_cap", failure };
+  const drawn = drawDelay(attempt, policy, context.random ?? Math.random, context.previousDelayMs);
+  const delayMs = clip(Math.max(drawn, asked), asked, context.remainingMs, policy.minAttemptMs);
+  if (delayMs === undefined) return { retry: false, reason: "deadline", failure };
+  return { retry: true, delayMs, reason: failure, attempt: attempt + 1, budget: undefined };
+}
+
+/** The sleep that still leaves room for an attempt; undefined when there is none, or Retry-After forbids. */
+function clip(delayMs: number, asked: number, remainingMs: number | undefined, minAttemptMs: number) {
+  if (remainingMs === undefined) return delayMs;
+  const room = remainingMs - minAttemptMs;
+  return room < 1 || asked > room ? undefined : Math.min(delayMs, room);
+}

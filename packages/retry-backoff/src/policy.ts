@@ -1,0 +1,167 @@
+import type { z } from "zod";
+import { RetryError } from "./errors.ts";
+import { matchesGlob } from "./glob.ts";
+import type { Jitter } from "./jitter.ts";
+import { describeIssues } from "./policy-issues.ts";
+import { budgetSchema, type overrideSchema, policySchema } from "./policy-schema.ts";
+import { expandStatuses } from "./status-set.ts";
+
+/** A policy as a configuration writes it; every key is optional. See {@link RetryPolicy} for meanings. */
+export type RetryPolicyInput = z.input<typeof policySchema>;
+
+/** Options of a budget. Defaults: ratio 0.2, floorPerSecond 10, burst 100, maxKeys 10 000. */
+export type BudgetOptions = z.input<typeof budgetSchema>;
+
+/** A checked policy. Immutable; make one with {@link parsePolicy}. Times are milliseconds. */
+export interface RetryPolicy {
+  readonly preset: "default" | "contextforge";
+  /** Retries beyond the first call; 0 is one call. Default 2. */
+  readonly maxRetries: number;
+  /** First ceiling. Default 200. */
+  readonly baseMs: number;
+  /** Largest ceiling, at least `baseMs`. Default 5 000. */
+  readonly maxMs: number;
+  /** Default `full`. */
+  readonly jitter: Jitter;
+  /** Statuses that may pass, from 408, 429, 500, 502, 503, 504 or ranges as `5xx` and `500-504`. */
+  readonly statuses: ReadonlySet<number>;
+  /** Parse text items as JSON to find a status. Default false. */
+  readonly checkTextContent: boolean;
+  /** Wait at least as long as the other side asks. Default true. */
+  readonly respectRetryAfter: boolean;
+  /** Give up when more is asked for. Default 30 000. */
+  readonly maxRetryAfterMs: number;
+  /** Limit over all attempts and sleeps. Default none. */
+  readonly totalDeadlineMs: number | undefined;
+  /** Limit of one attempt. Default none. */
+  readonly attemptTimeoutMs: number | undefined;
+  /** No attempt starts with less time left. Default 10. */
+  readonly minAttemptMs: number;
+  /** Repeat calls that may have been executed. Default false. */
+  readonly repeatUnsafe: boolean;
+  /** Treat every error without a status as one that may pass. Default false. */
+  readonly retryEveryError: boolean;
+  /** Start a second attempt of a slow read-only call. Default off. */
+  readonly hedge: false | { readonly delayMs: number; readonly maxHedges: number };
+  /** Share of traffic that may be retries. Default on, see {@link BudgetOptions}. */
+  readonly budget: false | Required<BudgetOptions>;
+  /** What was clamped while parsing, in words. */
+  readonly warnings: readonly string[];
+  /** The policy that holds for a tool: an exact name beats a glob, a longer glob beats a shorter one. */
+  for(name: string | undefined): RetryPolicy;
+}
+
+/** Limits a host puts on every policy. */
+export interface PolicyCeilings {
+  /** Larger `maxRetries` are clamped with a warning, those of overrides too. Default: no ceiling. */
+  readonly maxToolRetries?: number;
+}
+
+type Changes = z.output<typeof overrideSchema>;
+type DefaultKey = Exclude<keyof Changes, "totalDeadlineMs" | "attemptTimeoutMs">;
+type SettingOf<Key extends keyof Changes> = Exclude<Changes[Key], undefined>;
+type Settings = Changes & { [Key in DefaultKey]: SettingOf<Key> };
+
+const defaults: Settings = {
+  maxRetries: 2,
+  baseMs: 200,
+  maxMs: 5_000,
+  jitter: "full",
+  retryOnStatus: [408, 429, 500, 502, 503, 504],
+  checkTextContent: false,
+  respectRetryAfter: true,
+  maxRetryAfterMs: 30_000,
+  minAttemptMs: 10,
+  repeatUnsafe: false,
+  retryEveryError: false,
+  hedge: false,
+};
+
+const contextforge: Settings = {
+  ...defaults,
+  retryOnStatus: [429, 500, 502, 503, 504],
+  respectRetryAfter: false,
+  repeatUnsafe: true,
+  retryEveryError: true,
+};
+
+const MAX_CACHED_NAMES = 1_000;
+
+/**
+ * Checks a policy and fills its defaults. A policy that is already checked comes back as it is.
+ *
+ * @throws RetryError `invalid_policy`, with the path of each mistake and the nearest right key.
+ */
+export function parsePolicy(
+  input: RetryPolicyInput | RetryPolicy = {},
+  ceilings: PolicyCeilings = {},
+): RetryPolicy {
+  if (isPolicy(input)) return input;
+  const parsed = policySchema.safeParse(input);
+  if (!parsed.success) refuse(describeIssues(parsed.error.issues));
+  const {
+    preset = "default",
+    overrides = {},
+    budget = preset === "default" ? {} : false,
+    ...own
+  } = parsed.data;
+  const base = merge(preset === "contextforge" ? contextforge : defaults, own);
+  const warnings: string[] = [];
+  const root = {
+    preset,
+    budget: budget && budgetSchema.parse(budget),
+    warnings,
+  };
+  const globs: Array<readonly [string, RetryPolicy]> = [];
+  const build = (path: string, settings: Settings): RetryPolicy => {
+    const { retryOnStatus, ...rest } = settings;
+    if (rest.maxMs < rest.baseMs) refuse([`${path}maxMs: ${rest.maxMs} is less than baseMs ${rest.baseMs}`]);
+    const ceiling = ceilings.maxToolRetries ?? Number.POSITIVE_INFINITY;
+    if (rest.maxRetries > ceiling) {
+      warnings.push(`${path}maxRetries: ${rest.maxRetries} exceeds the ceiling, clamped to ${ceiling}`);
+      rest.maxRetries = ceiling;
+    }
+    return Object.freeze({
+      totalDeadlineMs: undefined,
+      attemptTimeoutMs: undefined,
+      ...rest,
+      ...root,
+      statuses: expandStatuses(retryOnStatus),
+      for: lookup,
+    });
+  };
+  const known = new Map<string, RetryPolicy>();
+  const lookup = (name: string | undefined): RetryPolicy => {
+    if (name === undefined || globs.length === 0) return policy;
+    let found = known.get(name);
+    if (found === undefined) {
+      found = globs.find(([glob]) => matchesGlob(glob, name))?.[1] ?? policy;
+      if (known.size >= MAX_CACHED_NAMES) known.clear();
+      known.set(name, found);
+    }
+    return found;
+  };
+  const policy = build("", base);
+  for (const [glob, changed] of Object.entries(overrides)) {
+    globs.push([glob, build(`overrides.${glob}.`, merge(base, changed))]);
+  }
+  const weight = (glob: string) => (/[*?]/.test(glob) ? glob.length : Number.POSITIVE_INFINITY);
+  globs.sort(([a], [b]) => (weight(a) < weight(b) ? 1 : -1));
+  return policy;
+}
+
+/** Lays `changed` over `base`; a key that is there but undefined changes nothing. */
+function merge(base: Settings, changed: Changes): Settings {
+  const given = Object.entries(changed).filter(([, value]) => value !== undefined);
+  return { ...base, ...Object.fromEntries(given) };
+}
+
+function isPolicy(input: RetryPolicyInput | RetryPolicy): input is RetryPolicy {
+  return (input as Partial<RetryPolicy> | null)?.statuses instanceof Set;
+}
+
+function refuse(issues: readonly string[]): never {
+  throw new RetryError("invalid_policy", `invalid retry policy: ${issues.join("; ")}`, {
+    details: { issues },
+  });
+}

@@ -1,0 +1,148 @@
+import type { Attempt, AttemptFunction } from "./attempt.ts";
+import type { Budget, BudgetScope } from "./budget.ts";
+import type { CallOutcome } from "./call-outcome.ts";
+import { type Clock, systemClock } from "./clock.ts";
+import type { Decision } from "./decide.ts";
+import { RetryError } from "./errors.ts";
+import { createBudget } from "./memory-budget.ts";
+import { type RetryObserver, tell } from "./observer.ts";
+import { parsePolicy, type RetryPolicy, type RetryPolicyInput } from "./policy.ts";
+import type { GiveUpReason } from "./reasons.ts";
+import type { RepeatHints } from "./repeat-safety.ts";
+import { resultSignal } from "./result-signals.ts";
+import { type Ended, runCall } from "./run-call.ts";
+import { createSleeper } from "./sleeper.ts";
+
+/** What a caller says about one call. */
+export interface RetryOptions extends RepeatHints {
+  /** The tool's name: selects the override and the budget's counter. */
+  readonly name?: string | undefined;
+  /** Further counters of the budget. */
+  readonly scope?: BudgetScope | undefined;
+  readonly signal?: AbortSignal | undefined;
+  /** When the call must have ended, on the retrier's clock (`performance.now()` unless injected). */
+  readonly deadline?: number | undefined;
+  /** The caller knows that a second execution is harmless. Default false. */
+  readonly idempotent?: boolean | undefined;
+  /** The server declares that it honours idempotency keys, so one is minted when none is given. */
+  readonly serverHonoursKeys?: boolean | undefined;
+  /** The attempt of an outer retry layer this call is part of; then this layer makes one attempt only. */
+  readonly within?: Attempt | undefined;
+  /** Asked after a failure: an open breaker means no retry. */
+  readonly circuitOpen?: (() => boolean) | undefined;
+  /** Whether the server keeps no sessions, or the session has room for a second call. For hedging. */
+  readonly concurrent?: boolean | (() => boolean) | undefined;
+  /** Reads a thrown value in place of {@link classifyError}. */
+  readonly classify?: ((error: unknown) => CallOutcome) | undefined;
+  /** Hears every decision of this call. */
+  readonly onDecision?: ((decision: Decision, outcome: CallOutcome) => void) | undefined;
+}
+
+/** What a retrier works with; everything has a default. */
+export interface RetrierDeps {
+  readonly clock?: Clock;
+  /** Uniform in [0, 1). Default `Math.random`. */
+  readonly random?: () => number;
+  /** Replaces the memory budget that the policy describes. */
+  readonly budget?: Budget;
+  readonly observer?: RetryObserver;
+}
+
+/** A snapshot of {@link Retrier.stats}. */
+export interface RetrierStats {
+  readonly calls: number;
+  readonly retries: number;
+  readonly hedges: number;
+  /** Calls that wait for their next attempt now. */
+  readonly sleeping: number;
+  readonly giveUps: Readonly<Partial<Record<GiveUpReason, number>>>;
+}
+
+/** Retries calls under one policy and one budget. */
+export interface Retrier {
+  readonly policy: RetryPolicy;
+  /**
+   * Calls `fn` until it succeeds or the policy says to stop.
+   *
+   * A failed call ends with its own last error or its own last result, unchanged, except: `RetryError`
+   * `outcome_unknown` when it was sent and nobody knows whether it was executed, `deadline`, `shutdown`,
+   * and the signal's reason after an abort.
+   */
+  retry<T>(fn: AttemptFunction<T>, options?: RetryOptions): Promise<T>;
+  /** Ends every wait with `shutdown` and refuses new calls. Running attempts finish. Idempotent. */
+  stop(): void;
+  stats(): RetrierStats;
+}
+
+const noOptions: RetryOptions = {};
+const firstAttempt: Attempt = Object.freeze({
+  number: 1,
+  signal: undefined,
+  remainingMs: undefined,
+  idempotencyKey: undefined,
+  hedge: false,
+});
+
+/**
+ * Makes a {@link Retrier}.
+ *
+ * @throws RetryError `invalid_policy`.
+ */
+export function createRetrier(policy: RetryPolicyInput | RetryPolicy = {}, deps: RetrierDeps = {}): Retrier {
+  const parsed = parsePolicy(policy);
+  const { clock = systemClock, random = Math.random, observer } = deps;
+  const budget = deps.budget ?? (parsed.budget ? createBudget(parsed.budget, { clock }) : undefined);
+  const sleeper = createSleeper(clock);
+  const counts = { calls: 0, retries: 0, hedges: 0, giveUps: {} as Partial<Record<GiveUpReason, number>> };
+  let stopped = false;
+  const shared = { clock, random, observer, budget, sleeper, counts, isStopped: () => stopped };
+
+  const done = <T>(value: T, name: string | undefined): T => {
+    if (observer?.onDone) tell(() => observer.onDone?.({ name, attempts: 1, ok: true }));
+    return value;
+  };
+
+  const retry = async <T>(fn: AttemptFunction<T>, options: RetryOptions = noOptions): Promise<T> => {
+    if (stopped) throw new RetryError("shutdown", "the retrier was stopped");
+    counts.calls++;
+    const { name, scope } = options;
+    if (budget !== undefined) {
+      if (name === undefined && scope === undefined) budget.deposit();
+      else budget.deposit({ tool: name, ...scope });
+    }
+    const own = parsed.for(name);
+    if (options !== noOptions && needsCare(options)) return runCall(fn, own, options, shared);
+    if (own.totalDeadlineMs !== undefined || own.attemptTimeoutMs !== undefined || own.hedge) {
+      return runCall(fn, own, options, shared);
+    }
+    let ended: Ended<T>;
+    try {
+      const value = await fn(firstAttempt);
+      if (resultSignal(value, own) === undefined) return done(value, name);
+      ended = { ok: true, value };
+    } catch (error) {
+      ended = { ok: false, error };
+    }
+    return runCall(fn, own, options, shared, ended);
+  };
+
+  return {
+    policy: parsed,
+    retry,
+    stop() {
+      stopped = true;
+      sleeper.wakeAll(new RetryError("shutdown", "the retrier was stopped while a call waited"));
+    },
+    stats: () => ({ ...counts, giveUps: { ...counts.giveUps }, sleeping: sleeper.size }),
+  };
+}
+
+/** Calls that need a timer, a listener or a key before their first attempt. */
+function needsCare(options: RetryOptions): boolean {
+  return (
+    options.signal !== undefined ||
+    options.deadline !== undefined ||
+    options.idempotencyKey !== undefined ||
+    options.serverHonoursKeys === true
+  );
+}
