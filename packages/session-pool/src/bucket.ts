@@ -1,0 +1,58 @@
+import type { Entry } from "./entry.ts";
+import type { Scope } from "./scope.ts";
+import type { ServerState } from "./server-state.ts";
+import type { SessionKey } from "./session-key.ts";
+import { WaiterQueue } from "./waiter.ts";
+
+/** A session being opened; owned by the pool. */
+export interface Slot<C> {
+  readonly abort: AbortController;
+  readonly context: C | undefined;
+  /** Whether it is the breaker's one trial. */
+  readonly trial: boolean;
+  /** Given up by drain or close. */
+  cancelled: boolean;
+}
+
+/** All that belongs to one key: its sessions, those being opened, and who waits for one. */
+export class Bucket<S, C> {
+  readonly key: SessionKey;
+  readonly server: ServerState;
+  /** The hard caps it counts against. */
+  readonly scopes: readonly Scope[];
+  readonly stateful: boolean;
+  maxConcurrency = 1;
+  maxSessions = 1;
+  readonly entries = new Set<Entry<S, C>>();
+  /** Live sessions that can take one more lease, the warmest last. */
+  readonly available: Entry<S, C>[] = [];
+  readonly waiters = new WaiterQueue<S, C>();
+  readonly slots = new Set<Slot<C>>();
+  /** Entries in state live. */
+  live = 0;
+  /** Live entries being probed. */
+  validating = 0;
+  /** Sessions on their way out. */
+  closing = 0;
+
+  constructor(key: SessionKey, server: ServerState, scopes: readonly Scope[]) {
+    this.key = key;
+    this.server = server;
+    this.scopes = scopes;
+    this.stateful = key.strategy === "downstream";
+  }
+
+  get isEmpty(): boolean {
+    return this.entries.size + this.slots.size + this.waiters.size + this.closing === 0;
+  }
+
+  /** Whether a session is there or on its way. */
+  get hasHope(): boolean {
+    return this.live > 0 || this.slots.size > 0;
+  }
+
+  withdraw(entry: Entry<S, C>): void {
+    const at = this.available.indexOf(entry);
+    if (at >= 0) this.available.splice(at, 1);
+  }
+}

@@ -1,0 +1,172 @@
+import type { Bucket, Slot } from "./bucket.ts";
+import type { Entry } from "./entry.ts";
+import { SessionPoolError } from "./errors.ts";
+import type { Evictor } from "./evictor.ts";
+import { networkCodeOf } from "./network-code.ts";
+import type { PoolState } from "./pool-state.ts";
+import type { Scope } from "./scope.ts";
+import type { FaultKind } from "./session-factory.ts";
+
+/** Why a key did not get another session; `started` if it does. */
+export type Growth =
+  | { readonly kind: "started" }
+  | { readonly kind: "key_full" }
+  /** A hard cap is reached; with `hopeless` nothing under it can be closed for this. */
+  | { readonly kind: "capacity"; readonly scope: Scope; readonly hopeless: boolean }
+  | { readonly kind: "breaker_open"; readonly retryAfterMs: number; readonly cause: unknown };
+
+/** What the pool does when a connect ends. */
+export interface GrowthOwner<S, C> {
+  adopt(bucket: Bucket<S, C>, session: S): void;
+  connectFailed(bucket: Bucket<S, C>, error: SessionPoolError): void;
+  connectCancelled(bucket: Bucket<S, C>): void;
+}
+
+/** Opens sessions: within the caps, past the breaker, one connect per slot, each owned by the pool. */
+export class Grower<S, C> {
+  readonly #state: PoolState<S, C>;
+  readonly #evictor: Evictor<S, C>;
+  readonly #owner: GrowthOwner<S, C>;
+
+  constructor(state: PoolState<S, C>, evictor: Evictor<S, C>, owner: GrowthOwner<S, C>) {
+    this.#state = state;
+    this.#evictor = evictor;
+    this.#owner = owner;
+  }
+
+  /** Begins to open one more session for a key if caps and breaker allow it. */
+  grow(bucket: Bucket<S, C>, context: C | undefined): Growth {
+    if (bucket.live + bucket.slots.size >= bucket.maxSessions) return { kind: "key_full" };
+    const room = this.#makeRoom(bucket);
+    if (!Array.isArray(room)) return room;
+    const permit = bucket.server.breaker.request(this.#state.clock.now());
+    if (!permit.allowed)
+      return { kind: "breaker_open", retryAfterMs: permit.retryAfterMs, cause: permit.cause };
+    const slot: Slot<C> = { abort: new AbortController(), context, trial: permit.trial, cancelled: false };
+    bucket.slots.add(slot);
+    for (const scope of bucket.scopes) {
+      scope.used++;
+      if (bucket.stateful) scope.stateful++;
+    }
+    const closes = room.map((victim) => this.#evictor.displace(victim));
+    void this.#open(bucket, slot, closes);
+    return { kind: "started" };
+  }
+
+  /** The idle sessions that must go so that no cap is exceeded; least recently used first. */
+  #makeRoom(bucket: Bucket<S, C>): Entry<S, C>[] | Growth {
+    const victims: Entry<S, C>[] = [];
+    for (const scope of bucket.scopes) {
+      const leaving = victims.filter((victim) => victim.bucket.scopes.includes(scope)).length;
+      if (scope.used - leaving < scope.limit) continue;
+      const victim = this.#state.idle.find(
+        (entry) => entry.bucket.scopes.includes(scope) && !victims.includes(entry),
+      );
+      if (victim === undefined) return { kind: "capacity", scope, hopeless: scope.stateful >= scope.used };
+      victims.push(victim);
+    }
+    return victims;
+  }
+
+  async #open(bucket: Bucket<S, C>, slot: Slot<C>, closes: readonly Promise<void>[]): Promise<void> {
+    const state = this.#state;
+    const startedMs = state.clock.now();
+    const { breaker } = bucket.server;
+    try {
+      await Promise.all(closes);
+      const session = await this.#connect(bucket, slot);
+      breaker.succeeded();
+      bucket.slots.delete(slot);
+      state.tell("sessionOpened", { ...state.eventOf(bucket), connectMs: state.clock.now() - startedMs });
+      this.#owner.adopt(bucket, session);
+    } catch (error) {
+      bucket.slots.delete(slot);
+      for (const scope of bucket.scopes) {
+        scope.used--;
+        if (bucket.stateful) scope.stateful--;
+      }
+      const kind = kindOf(slot, () => state.classify(error).kind);
+      if (blames(kind)) breaker.failed(state.clock.now(), error);
+      else breaker.neutral(state.clock.now(), slot.trial);
+      if (slot.cancelled) return this.#owner.connectCancelled(bucket);
+      const networkCode = networkCodeOf(error);
+      const facts = { kind, ...(networkCode === undefined ? {} : { networkCode }) };
+      state.tell("connectFailed", { ...state.eventOf(bucket), ...facts });
+      this.#owner.connectFailed(
+        bucket,
+        new SessionPoolError("upstream_unreachable", "could not connect to the upstream server", {
+          cause: error,
+          details: { serverId: bucket.key.serverId, ...facts },
+        }),
+      );
+    }
+  }
+
+  /** One connect; a second one with fresh credentials when the first was refused for its credentials. */
+  async #connect(bucket: Bucket<S, C>, slot: Slot<C>): Promise<S> {
+    const { staleCredentials } = this.#state;
+    const refresh = staleCredentials.delete(bucket.key.id);
+    try {
+      return await this.#attempt(bucket, slot, refresh);
+    } catch (error) {
+      if (refresh || slot.abort.signal.aborted || this.#state.classify(error).kind !== "unauthorized")
+        throw error;
+      return await this.#attempt(bucket, slot, true);
+    }
+  }
+
+  #attempt(bucket: Bucket<S, C>, slot: Slot<C>, refreshCredentials: boolean): Promise<S> {
+    const { clock, factory, options } = this.#state;
+    const { signal } = slot.abort;
+    return new Promise((resolve, reject) => {
+      let over = false;
+      const end = () => {
+        over = true;
+        timer.cancel();
+        signal.removeEventListener("abort", aborted);
+      };
+      const aborted = () => {
+        end();
+        reject(signal.reason);
+      };
+      const timer = clock.setTimer(
+        () => slot.abort.abort(new DOMException("connect timed out", "TimeoutError")),
+        options.connectTimeoutMs,
+        false,
+      );
+      if (signal.aborted) return aborted();
+      signal.addEventListener("abort", aborted);
+      Promise.resolve()
+        .then(() => factory.connect(bucket.key, { signal, context: slot.context, refreshCredentials }))
+        .then(
+          (session) => {
+            // Nobody waits for it any more: it is ended, not leaked.
+            if (over) return void this.#evictor.closeSession(bucket, session, "late");
+            end();
+            resolve(session);
+          },
+          (error) => {
+            if (over) return;
+            end();
+            reject(error);
+          },
+        );
+    });
+  }
+}
+
+/** Gives up a connect on drain and close; what it still brings is closed. */
+export function cancelSlot(slot: Slot<unknown>): void {
+  slot.cancelled = true;
+  slot.abort.abort(new DOMException("the pool no longer wants this session", "AbortError"));
+}
+
+function kindOf(slot: Slot<unknown>, classify: () => FaultKind): FaultKind {
+  if (slot.cancelled) return "aborted";
+  return slot.abort.signal.aborted ? "timeout" : classify();
+}
+
+/** Whether a failed connect speaks against the server. Own faults, aborts and misrouted calls do not. */
+function blames(kind: FaultKind): boolean {
+  return kind === "transport" || kind === "timeout" || kind === "session_lost" || kind === "application";
+}

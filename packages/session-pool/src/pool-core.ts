@@ -1,0 +1,374 @@
+import type { Bucket } from "./bucket.ts";
+import { Entry } from "./entry.ts";
+import { SessionPoolError } from "./errors.ts";
+import { Evictor } from "./evictor.ts";
+import { Grower, type Growth } from "./grower.ts";
+import { Lease, type LeaseOwner, type ReleaseVerdict } from "./lease.ts";
+import type { PoolState } from "./pool-state.ts";
+import { runProbes } from "./prober.ts";
+import type { FaultKind } from "./session-factory.ts";
+import { WaitTimeouts } from "./wait-timeouts.ts";
+import { Waiter } from "./waiter.ts";
+
+/** Tells the listeners of a pool about each counted use. */
+export type UseListener = (serverId: string, heldMs: number, failed: boolean) => void;
+
+/**
+ * Hands sessions to callers. Invariant: a key with an available session has no waiters, so that whoever finds one
+ * may take it without asking who came first.
+ */
+export class PoolCore<S, C> implements LeaseOwner<Entry<S, C>> {
+  readonly state: PoolState<S, C>;
+  readonly evictor: Evictor<S, C>;
+  readonly #grower: Grower<S, C>;
+  readonly #timeouts: WaitTimeouts<S, C>;
+  onUse: UseListener | undefined = undefined;
+  #seq = 0;
+
+  constructor(state: PoolState<S, C>) {
+    this.state = state;
+    this.evictor = new Evictor(state, () => this.#serveBlocked());
+    this.#grower = new Grower(state, this.evictor, {
+      adopt: (bucket, session) => this.#adopt(bucket, session),
+      connectFailed: (bucket, error) => this.#connectFailed(bucket, error),
+      connectCancelled: (bucket) => {
+        this.pump(bucket);
+        this.#serveBlocked();
+      },
+    });
+    this.#timeouts = new WaitTimeouts(state.clock, (waiter) => this.#expire(waiter));
+  }
+
+  /** A lease at once, or nothing when that would take waiting, probing or connecting. */
+  take(bucket: Bucket<S, C>, probe: boolean): Lease<S> | undefined {
+    const { available } = bucket;
+    const entry = available[available.length - 1];
+    if (entry === undefined) return undefined;
+    const nowMs = this.state.clock.now();
+    if (nowMs >= entry.freshUntilMs && (entry.inFlight === 0 || nowMs >= entry.expiresAtMs)) return undefined;
+    return this.#lend(entry, nowMs, probe);
+  }
+
+  wait(
+    bucket: Bucket<S, C>,
+    options: { signal?: AbortSignal | undefined; timeoutMs: number; context?: C | undefined; probe: boolean },
+  ): Promise<Lease<S>> {
+    const { state } = this;
+    const { signal } = options;
+    return new Promise((resolve, reject) => {
+      if (
+        state.waiting >= state.options.maxWaiters ||
+        bucket.waiters.size >= state.options.maxWaitersPerKey
+      ) {
+        reject(
+          this.#refused(bucket, "pool_capacity", "too many callers wait for a session", { scope: "queue" }),
+        );
+        state.dropIfEmpty(bucket);
+        return;
+      }
+      const nowMs = state.clock.now();
+      const waiter = new Waiter<S, C>(
+        bucket,
+        resolve,
+        reject,
+        options.context,
+        options.probe,
+        nowMs,
+        nowMs + options.timeoutMs,
+        this.#seq++,
+      );
+      if (signal !== undefined) {
+        const aborted = () => this.#reject(waiter, signal.reason);
+        signal.addEventListener("abort", aborted, { once: true });
+        waiter.unlisten = () => signal.removeEventListener("abort", aborted);
+      }
+      bucket.waiters.push(waiter);
+      state.waiting++;
+      this.#timeouts.add(waiter);
+      // Full and busy: nothing that `pump` could do.
+      if (bucket.live < bucket.maxSessions || bucket.available.length > 0) this.pump(bucket);
+    });
+  }
+
+  release(entry: Entry<S, C>, startedMs: number, probe: boolean, verdict: ReleaseVerdict): void {
+    const { state } = this;
+    const { bucket } = entry;
+    const nowMs = state.clock.now();
+    if (probe) entry.probesInFlight--;
+    else {
+      const failed = verdict !== "ok" && verdict !== "cancelled";
+      bucket.server.used(nowMs, nowMs - startedMs, failed);
+      if (this.onUse !== undefined) this.onUse(bucket.key.serverId, nowMs - startedMs, failed);
+    }
+    if (verdict === "ok") entry.timeouts = 0;
+    else this.#judge(entry, verdict);
+    if (entry.state === "live" && (entry.usesLeft <= 0 || nowMs >= entry.expiresAtMs)) {
+      this.evictor.retire(entry, entry.usesLeft <= 0 ? (bucket.key.oneShot ? "one_shot" : "uses") : "age");
+    }
+    const wasFull = entry.inFlight === bucket.maxConcurrency;
+    entry.inFlight--;
+    if (entry.state !== "live") {
+      if (entry.inFlight === 0) void this.evictor.finish(entry);
+      if (bucket.waiters.size > 0) this.pump(bucket);
+      return;
+    }
+    if (!probe) entry.lastUsedMs = nowMs;
+    this.#refreshDue(entry, nowMs);
+    if (state.blocked.size === 0 || bucket.stateful) {
+      const waiter = bucket.waiters.head;
+      if (waiter !== undefined) {
+        this.#handOver(waiter, entry, nowMs);
+        return;
+      }
+    }
+    if (wasFull) bucket.available.push(entry);
+    if (entry.inFlight === 0 && !bucket.stateful) state.idle.add(entry);
+    if (state.blocked.size > 0) this.#shareIdle(bucket);
+  }
+
+  classify(error: unknown): FaultKind {
+    return this.state.classify(error).kind;
+  }
+
+  /** Serves the waiters of a key as far as its sessions go, then opens the sessions that are still missing. */
+  pump(bucket: Bucket<S, C>): void {
+    const { state } = this;
+    const nowMs = state.clock.now();
+    while (bucket.waiters.head !== undefined) {
+      const entry = bucket.available[bucket.available.length - 1];
+      if (entry === undefined) break;
+      if (nowMs >= entry.expiresAtMs) this.evictor.retire(entry, "age");
+      else if (nowMs >= entry.freshUntilMs && entry.inFlight === 0) this.#validate(entry);
+      else {
+        bucket.available.pop();
+        state.idle.remove(entry);
+        this.#handOver(bucket.waiters.head, entry, nowMs);
+        if (entry.inFlight < bucket.maxConcurrency && entry.usesLeft > 0) bucket.available.push(entry);
+      }
+    }
+    for (let head = bucket.waiters.head; head !== undefined; head = bucket.waiters.head) {
+      if (bucket.waiters.size <= (bucket.slots.size + bucket.validating) * bucket.maxConcurrency) return;
+      const growth = this.#grower.grow(bucket, head.context);
+      if (growth.kind === "started") continue;
+      if (growth.kind === "capacity" && !(growth.hopeless && !bucket.hasHope)) state.blocked.add(bucket);
+      else if (!bucket.hasHope) this.#rejectAll(bucket, growth);
+      return;
+    }
+    state.blocked.delete(bucket);
+  }
+
+  /** Ends every wait for a key. */
+  rejectWaiters(bucket: Bucket<S, C>, error: unknown, most = Number.POSITIVE_INFINITY): void {
+    for (
+      let n = 0, head = bucket.waiters.head;
+      head !== undefined && n < most;
+      head = bucket.waiters.head, n++
+    ) {
+      this.#reject(head, error);
+    }
+  }
+
+  /** Begins one session for a key that has none, without anybody waiting for it. */
+  warm(bucket: Bucket<S, C>, context: C | undefined): void {
+    if (!bucket.hasHope) this.#grower.grow(bucket, context);
+    this.state.dropIfEmpty(bucket);
+  }
+
+  #lend(entry: Entry<S, C>, nowMs: number, probe: boolean): Lease<S> {
+    const { bucket } = entry;
+    if (entry.inFlight === 0) this.state.idle.remove(entry);
+    this.#take(entry, probe);
+    if (entry.inFlight === bucket.maxConcurrency || entry.usesLeft <= 0) bucket.available.pop();
+    return new Lease(this, entry, nowMs, probe);
+  }
+
+  #take(entry: Entry<S, C>, probe: boolean): void {
+    if (probe) entry.probesInFlight++;
+    else if (entry.uses === 0) this.state.misses++;
+    else this.state.hits++;
+    entry.inFlight++;
+    entry.uses++;
+    entry.usesLeft--;
+  }
+
+  #handOver(waiter: Waiter<S, C>, entry: Entry<S, C>, nowMs: number): void {
+    this.#settle(waiter);
+    this.state.waits.record(nowMs - waiter.sinceMs);
+    this.#take(entry, waiter.probe);
+    waiter.resolve(new Lease(this, entry, nowMs, waiter.probe));
+  }
+
+  #settle(waiter: Waiter<S, C>): void {
+    waiter.bucket.waiters.remove(waiter);
+    this.#timeouts.remove(waiter);
+    this.state.waiting--;
+    if (waiter.unlisten !== undefined) waiter.unlisten();
+  }
+
+  #reject(waiter: Waiter<S, C>, error: unknown): void {
+    this.#settle(waiter);
+    waiter.reject(error);
+    this.state.dropIfEmpty(waiter.bucket);
+  }
+
+  #expire(waiter: Waiter<S, C>): void {
+    const { bucket } = waiter;
+    const waitedMs = Math.round(this.state.clock.now() - waiter.sinceMs);
+    const blocked = this.state.blocked.has(bucket);
+    this.#reject(
+      waiter,
+      this.#refused(bucket, blocked ? "pool_capacity" : "acquire_timeout", "no session became free in time", {
+        waitedMs,
+        sessions: bucket.live,
+        connecting: bucket.slots.size,
+      }),
+    );
+  }
+
+  #rejectAll(bucket: Bucket<S, C>, growth: Growth): void {
+    if (growth.kind === "breaker_open") {
+      const { retryAfterMs, cause } = growth;
+      const facts = { retryAfterMs, breaker: "open" };
+      const error = this.#refused(
+        bucket,
+        "upstream_unreachable",
+        "the server failed repeatedly",
+        facts,
+        cause,
+      );
+      this.rejectWaiters(bucket, error);
+    } else if (growth.kind === "capacity") {
+      const facts = { scope: growth.scope.name, limit: growth.scope.limit };
+      this.rejectWaiters(bucket, this.#refused(bucket, "pool_capacity", "the pool is full", facts));
+    }
+  }
+
+  #refused(
+    bucket: Bucket<S, C>,
+    code: "pool_capacity" | "acquire_timeout" | "upstream_unreachable",
+    message: string,
+    facts: Record<string, unknown>,
+    cause?: unknown,
+  ): SessionPoolError {
+    this.state.tell("acquireFailed", { ...this.state.eventOf(bucket), code, queueDepth: this.state.waiting });
+    return new SessionPoolError(code, message, {
+      cause,
+      details: { serverId: bucket.key.serverId, ...facts },
+    });
+  }
+
+  #judge(entry: Entry<S, C>, verdict: Exclude<ReleaseVerdict, "ok">): void {
+    switch (verdict) {
+      case "application_error":
+        entry.timeouts = 0;
+        return;
+      case "cancelled":
+        return;
+      case "broken":
+      case "lost":
+        this.evictor.retire(entry, verdict);
+        return;
+      case "timeout":
+        if (++entry.timeouts >= this.state.options.retireAfterTimeouts)
+          this.evictor.retire(entry, "timeouts");
+        return;
+      case "unauthorized": {
+        const { staleCredentials } = this.state;
+        if (entry.state !== "live") return;
+        if (staleCredentials.size >= this.state.options.maxTotal) staleCredentials.clear();
+        staleCredentials.add(entry.bucket.key.id);
+        for (const sibling of [...entry.bucket.entries]) this.evictor.retire(sibling, "unauthorized");
+      }
+    }
+  }
+
+  #refreshDue(entry: Entry<S, C>, nowMs: number): void {
+    const { factory, options } = this.state;
+    entry.freshUntilMs =
+      factory.probes === undefined
+        ? entry.expiresAtMs
+        : Math.min(nowMs + options.idleCheckMs, entry.expiresAtMs);
+  }
+
+  #adopt(bucket: Bucket<S, C>, session: S): void {
+    const { state } = this;
+    const { options } = state;
+    const nowMs = state.clock.now();
+    const ages = !bucket.stateful;
+    const lifeMs = options.maxAgeMs * (0.9 + 0.2 * state.random());
+    const uses = bucket.key.oneShot ? 1 : ages ? options.maxUses : Number.POSITIVE_INFINITY;
+    const entry = new Entry<S, C>(
+      bucket,
+      session,
+      nowMs,
+      ages ? nowMs + lifeMs : Number.POSITIVE_INFINITY,
+      uses,
+      0,
+    );
+    this.#refreshDue(entry, nowMs);
+    bucket.entries.add(entry);
+    bucket.live++;
+    bucket.available.push(entry);
+    if (ages) state.idle.add(entry);
+    entry.unsubscribe = state.factory.onLost?.(session, () => {
+      this.evictor.retire(entry, "lost");
+      this.pump(bucket);
+    });
+    this.pump(bucket);
+    if (bucket.key.oneShot && entry.inFlight === 0) this.evictor.retire(entry, "one_shot");
+    if (state.blocked.size > 0) this.#serveBlocked();
+  }
+
+  #connectFailed(bucket: Bucket<S, C>, error: SessionPoolError): void {
+    if (!bucket.hasHope) {
+      this.rejectWaiters(bucket, error, bucket.maxConcurrency);
+      this.pump(bucket);
+    }
+    this.state.dropIfEmpty(bucket);
+    this.#serveBlocked();
+  }
+
+  #validate(entry: Entry<S, C>): void {
+    const { state } = this;
+    const { bucket, session } = entry;
+    const { probes } = state.factory;
+    bucket.withdraw(entry);
+    state.idle.remove(entry);
+    entry.validating = true;
+    bucket.validating++;
+    const chain = typeof probes === "function" ? probes(session) : (probes ?? []);
+    void runProbes(session, chain, state.options.probeTimeoutMs, state.clock).then(({ verdict, probe }) => {
+      if (entry.state !== "live") return;
+      entry.validating = false;
+      bucket.validating--;
+      if (verdict === "timeout" || verdict === "terminal") {
+        state.probeFailures++;
+        state.tell("probeFailed", { ...state.eventOf(bucket), probe, verdict });
+        this.evictor.retire(entry, "unhealthy");
+      } else {
+        this.#refreshDue(entry, state.clock.now());
+        bucket.available.push(entry);
+        if (!bucket.stateful) state.idle.add(entry);
+      }
+      this.pump(bucket);
+      if (state.blocked.size > 0) this.#serveBlocked();
+    });
+  }
+
+  /** A session of `bucket` became free while keys wait for room: whoever came first is served. */
+  #shareIdle(bucket: Bucket<S, C>): void {
+    const [first] = this.state.blocked;
+    const own = bucket.waiters.head;
+    if (own !== undefined && (first === undefined || (first.waiters.head?.seq ?? 0) >= own.seq))
+      this.pump(bucket);
+    this.#serveBlocked();
+    this.pump(bucket);
+  }
+
+  #serveBlocked(): void {
+    for (const bucket of [...this.state.blocked]) {
+      this.state.blocked.delete(bucket);
+      this.pump(bucket);
+    }
+  }
+}

@@ -1,0 +1,14 @@
+/** A hard cap and what it counts: sessions of one server, one tenant, or all. */
+export class Scope {
+  readonly name: "server" | "tenant" | "total";
+  limit: number;
+  /** Sessions open, opening or closing. */
+  used = 0;
+  /** Those of them that no pressure may close, because a downstream session owns them. */
+  stateful = 0;
+
+  constructor(name: Scope["name"], limit: number) {
+    this.name = name;
+    this.limit = limit;
+  }
+}

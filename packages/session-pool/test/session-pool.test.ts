@@ -1,0 +1,337 @@
+import { createSessionPool, isSessionPoolError, type SessionPoolOptions } from "@gatewright/session-pool";
+import { eventually } from "@gatewright/testkit";
+import { describe, expect, it } from "vitest";
+import { downstreamKey, exclusiveKey, identityKey, sessionlessKey } from "./support/keys.ts";
+import { MemoryFactory } from "./support/memory-factory.ts";
+import { createPoolClock } from "./support/pool-clock.ts";
+
+function setup(options: SessionPoolOptions = {}) {
+  const factory = new MemoryFactory();
+  const { clock, time } = createPoolClock();
+  const pool = createSessionPool(options, { factory, clock, random: () => 0.5 });
+  return { factory, pool, time };
+}
+
+describe("leases", () => {
+  it("reuses a session that was given back", async () => {
+    const { factory, pool } = setup();
+    const first = await pool.acquire(identityKey());
+    first.release();
+    const second = await pool.acquire(identityKey());
+    expect(second.session).toBe(first.session);
+    expect(factory.connects).toBe(1);
+    expect(pool.stats()).toMatchObject({ hits: 1, misses: 1, hitRate: 0.5 });
+  });
+
+  it("releases once, however often it is asked to", async () => {
+    const { pool } = setup({ maxConcurrencyPerSession: 1, maxPerKey: 1 });
+    const stale = await pool.acquire(identityKey());
+    stale.release();
+    const current = await pool.acquire(identityKey());
+    stale.release("broken");
+    await stale[Symbol.asyncDispose]();
+    stale[Symbol.dispose]();
+    expect(pool.stats().leases).toBe(1);
+    expect(pool.tryAcquire(identityKey())).toBeUndefined();
+    current.release();
+    expect(pool.tryAcquire(identityKey())?.session).toBe(current.session);
+  });
+
+  it("works with await using", async () => {
+    const { pool } = setup();
+    {
+      await using lease = await pool.acquire(identityKey());
+      expect(lease.key).toBe(lease.session.key);
+      expect(pool.stats().leases).toBe(1);
+    }
+    expect(pool.stats().leases).toBe(0);
+  });
+
+  it("hands a returned session directly to the waiters, first in first out", async () => {
+    const { pool } = setup({ maxConcurrencyPerSession: 1, maxPerKey: 1 });
+    const key = identityKey();
+    let lease = await pool.acquire(key);
+    const served: number[] = [];
+    const waits = Array.from({ length: 20 }, (_, i) =>
+      pool.acquire(key).then((next) => {
+        served.push(i);
+        return next;
+      }),
+    );
+    expect(pool.stats().queueDepth).toBe(20);
+    for (const wait of waits) {
+      lease.release();
+      expect(pool.tryAcquire(key)).toBeUndefined();
+      lease = await wait;
+    }
+    expect(served).toEqual(Array.from({ length: 20 }, (_, i) => i));
+    expect(pool.stats().waits.count).toBe(21);
+  });
+
+  it("shares one session among as many leases as it may carry, then opens another", async () => {
+    const { factory, pool } = setup({ maxConcurrencyPerSession: 3 });
+    const leases = await Promise.all(Array.from({ length: 7 }, () => pool.acquire(identityKey())));
+    expect(factory.connects).toBe(3);
+    expect(new Set(leases.map((lease) => lease.session)).size).toBe(3);
+    for (const lease of leases) lease.release();
+    expect(pool.stats().leases).toBe(0);
+  });
+
+  it("never shares an exclusive session between two calls at a time", async () => {
+    const { factory, pool } = setup();
+    const [a, b] = await Promise.all([pool.acquire(exclusiveKey()), pool.acquire(exclusiveKey())]);
+    expect(a?.session).not.toBe(b?.session);
+    a?.release();
+    b?.release();
+    await pool.acquire(exclusiveKey());
+    expect(factory.connects).toBe(2);
+  });
+
+  it("keeps a session after an application error and discards it after a transport error", async () => {
+    const { factory, pool } = setup();
+    const first = await pool.acquire(identityKey());
+    first.release("application_error");
+    const second = await pool.acquire(identityKey());
+    expect(second.session).toBe(first.session);
+    second.release("broken");
+    const third = await pool.acquire(identityKey());
+    expect(third.session).not.toBe(first.session);
+    expect(factory.sessions[0]?.closed).toBe("broken");
+    expect(pool.stats().evictions).toEqual({ broken: 1 });
+  });
+
+  it("refuses keys that it did not make", async () => {
+    const { pool } = setup();
+    const forged = { ...identityKey(), id: "forged" };
+    const plain = JSON.parse(JSON.stringify(forged));
+    await expect(pool.acquire(plain)).rejects.toMatchObject({ code: "validation_failed" });
+  });
+});
+
+describe("waiting", () => {
+  it("ends after the timeout with a typed error and leaves the counts as they were", async () => {
+    const { pool, time } = setup({ maxConcurrencyPerSession: 1, maxPerKey: 1, acquireTimeoutMs: 200 });
+    const holder = await pool.acquire(identityKey());
+    const wait = pool.acquire(identityKey()).catch((error) => error);
+    await time.advance(199);
+    expect(pool.stats().queueDepth).toBe(1);
+    await time.advance(6);
+    const error = await wait;
+    expect(isSessionPoolError(error)).toBe(true);
+    expect(error).toMatchObject({ code: "acquire_timeout", retryable: true, details: { serverId: "s1" } });
+    expect(pool.stats()).toMatchObject({ queueDepth: 0, leases: 1, sessions: 1 });
+    holder.release();
+    expect(pool.tryAcquire(identityKey())?.session).toBe(holder.session);
+  });
+
+  it("ends at the caller's deadline when that is earlier", async () => {
+    const { pool, time } = setup({ maxConcurrencyPerSession: 1, maxPerKey: 1 });
+    await pool.acquire(identityKey());
+    const late = pool.acquire(identityKey(), { deadline: time.now() + 50 }).catch((error) => error);
+    const later = pool.acquire(identityKey(), { deadline: time.now() + 90 }).catch((error) => error);
+    await time.advance(60);
+    expect(pool.stats().queueDepth).toBe(1);
+    expect(await late).toMatchObject({ code: "acquire_timeout" });
+    await time.advance(60);
+    expect(await later).toMatchObject({ code: "acquire_timeout" });
+  });
+
+  it("leaves no trace when aborted", async () => {
+    const { pool } = setup({ maxConcurrencyPerSession: 1, maxPerKey: 1 });
+    const holder = await pool.acquire(identityKey());
+    const abort = new AbortController();
+    const first = pool.acquire(identityKey(), { signal: abort.signal }).catch((error) => error);
+    const second = pool.acquire(identityKey());
+    abort.abort(new Error("gone"));
+    expect((await first).message).toBe("gone");
+    expect(pool.stats().queueDepth).toBe(1);
+    holder.release();
+    expect((await second).session).toBe(holder.session);
+    await expect(pool.acquire(identityKey(), { signal: abort.signal })).rejects.toThrow("gone");
+  });
+
+  it("refuses more waiters than the queue may hold", async () => {
+    const { pool } = setup({ maxConcurrencyPerSession: 1, maxPerKey: 1, maxWaitersPerKey: 2, maxWaiters: 3 });
+    const a = identityKey("a");
+    const b = identityKey("b");
+    await Promise.all([pool.acquire(a), pool.acquire(b)]);
+    void pool.acquire(a);
+    void pool.acquire(a);
+    await expect(pool.acquire(a)).rejects.toMatchObject({
+      code: "pool_capacity",
+      details: { scope: "queue" },
+    });
+    void pool.acquire(b);
+    await expect(pool.acquire(b)).rejects.toMatchObject({ code: "pool_capacity" });
+    expect(pool.stats().queueDepth).toBe(3);
+  });
+
+  it("listens to a signal shared by many waiters without a warning", async () => {
+    const { pool } = setup({ maxConcurrencyPerSession: 1, maxPerKey: 1 });
+    const warnings: Error[] = [];
+    const note = (warning: Error) => warnings.push(warning);
+    process.on("warning", note);
+    await pool.acquire(identityKey());
+    const { signal, abort } = (() => {
+      const controller = new AbortController();
+      return { signal: controller.signal, abort: () => controller.abort() };
+    })();
+    const waits = Array.from({ length: 50 }, () =>
+      pool.acquire(identityKey(), { signal }).catch(() => "aborted"),
+    );
+    await new Promise((resolve) => setImmediate(resolve));
+    abort();
+    expect(new Set(await Promise.all(waits))).toEqual(new Set(["aborted"]));
+    process.off("warning", note);
+    expect(warnings).toEqual([]);
+  });
+});
+
+describe("caps", () => {
+  it("never opens more sessions in all than the cap, and serves everybody", async () => {
+    const { factory, pool } = setup({ maxTotal: 10, maxConcurrencyPerSession: 1, maxPerKey: 4 });
+    const work = Array.from({ length: 200 }, async (_, i) => {
+      const lease = await pool.acquire(sessionlessKey(`c${i % 20}`));
+      await Promise.resolve();
+      lease.release();
+    });
+    await Promise.all(work);
+    expect(factory.maxOpen).toBeLessThanOrEqual(10);
+    expect(pool.stats().sessions).toBeLessThanOrEqual(10);
+  });
+
+  it.each([
+    ["server", { maxPerServer: 2 }, ["a", "b", "c"].map((p) => identityKey(p, "s1"))],
+    ["tenant", { maxPerTenant: 2 }, ["a", "b", "c"].map((p) => identityKey(p, `s-${p}`, "t1"))],
+    ["total", { maxTotal: 2 }, ["a", "b", "c"].map((p) => identityKey(p, `s-${p}`))],
+  ] as const)(
+    "closes the least recently used idle session when the %s cap is reached",
+    async (_, options, [a, b, c]) => {
+      const { factory, pool, time } = setup(options);
+      (await pool.acquire(a!)).release();
+      await time.advance(1);
+      (await pool.acquire(b!)).release();
+      await time.advance(1);
+      (await pool.acquire(a!)).release();
+      const lease = await pool.acquire(c!);
+      expect(lease.session.id).toBe(3);
+      expect(factory.sessions.map((session) => session.closed)).toEqual([undefined, "lru", undefined]);
+      expect(factory.maxOpen).toBe(2);
+    },
+  );
+
+  it("waits for a busy session to become idle and displaces it", async () => {
+    const { factory, pool } = setup({ maxTotal: 1 });
+    const holder = await pool.acquire(identityKey("a"));
+    const wait = pool.acquire(identityKey("b"));
+    expect(pool.stats().queueDepth).toBe(1);
+    holder.release();
+    expect((await wait).session.id).toBe(2);
+    expect(factory.maxOpen).toBe(1);
+  });
+
+  it("serves keys that wait for room in the order they came, also against a busy key", async () => {
+    const { pool } = setup({ maxTotal: 1, maxConcurrencyPerSession: 1, maxPerKey: 1 });
+    const order: string[] = [];
+    const use = async (name: string) => {
+      const lease = await pool.acquire(identityKey(name));
+      order.push(name);
+      await Promise.resolve();
+      lease.release();
+    };
+    await Promise.all([use("a"), use("a"), use("b"), use("a"), use("b")]);
+    expect(order).toEqual(["a", "a", "b", "a", "b"]);
+  });
+
+  it("says pool_capacity at once when only living stateful sessions are left, and never closes one", async () => {
+    const { factory, pool } = setup({ maxTotal: 2 });
+    (await pool.acquire(downstreamKey("d1"))).release();
+    (await pool.acquire(downstreamKey("d2"))).release();
+    await expect(pool.acquire(identityKey())).rejects.toMatchObject({
+      code: "pool_capacity",
+      details: { scope: "total", limit: 2 },
+    });
+    expect(factory.sessions.every((session) => session.closed === undefined)).toBe(true);
+    expect(pool.stats().perKey).toHaveLength(2);
+  });
+
+  it("says pool_capacity after the timeout when the wait was for room", async () => {
+    const { pool, time } = setup({ maxTotal: 1, acquireTimeoutMs: 100 });
+    await pool.acquire(identityKey("a"));
+    const wait = pool.acquire(identityKey("b")).catch((error) => error);
+    await time.advance(110);
+    expect(await wait).toMatchObject({ code: "pool_capacity" });
+    expect(pool.stats().perKey).toHaveLength(1);
+  });
+});
+
+describe("connecting", () => {
+  it("is done once for all who wait, by the pool and not by who asked first", async () => {
+    const { factory, pool } = setup();
+    const gate = Promise.withResolvers<void>();
+    factory.beforeConnect = () => gate.promise;
+    const abort = new AbortController();
+    const first = pool
+      .acquire(identityKey(), { signal: abort.signal, context: "first" })
+      .catch(() => "aborted");
+    const second = pool.acquire(identityKey(), { context: "second" });
+    abort.abort();
+    expect(await first).toBe("aborted");
+    gate.resolve();
+    expect((await second).session.id).toBe(1);
+    expect(factory.connects).toBe(1);
+    expect(factory.contexts).toEqual(["first"]);
+  });
+
+  it("keeps the session for later when nobody waits for it any more", async () => {
+    const { factory, pool } = setup();
+    const gate = Promise.withResolvers<void>();
+    factory.beforeConnect = () => gate.promise;
+    const abort = new AbortController();
+    const only = pool.acquire(identityKey(), { signal: abort.signal }).catch(() => "aborted");
+    abort.abort();
+    await only;
+    gate.resolve();
+    await eventually(() => factory.sessions.length === 1);
+    expect((await pool.acquire(identityKey())).session.id).toBe(1);
+  });
+
+  it("fails those who wait for it with upstream_unreachable and its cause", async () => {
+    const { factory, pool } = setup();
+    const cause = Object.assign(new Error("refused by https://user:secret@host"), { code: "ECONNREFUSED" });
+    factory.beforeConnect = async () => {
+      throw cause;
+    };
+    const error = await pool.acquire(identityKey()).catch((e) => e);
+    expect(error).toMatchObject({
+      code: "upstream_unreachable",
+      cause,
+      details: { serverId: "s1", kind: "transport", networkCode: "ECONNREFUSED" },
+    });
+    expect(error.message).not.toContain("secret");
+    expect(pool.stats()).toMatchObject({ sessions: 0, queueDepth: 0, perKey: [] });
+  });
+
+  it("gives up after connectTimeoutMs and closes what comes too late", async () => {
+    const { factory, pool, time } = setup({ connectTimeoutMs: 100 });
+    const gate = Promise.withResolvers<void>();
+    factory.beforeConnect = () => gate.promise;
+    const wait = pool.acquire(identityKey()).catch((error) => error);
+    await time.advance(100);
+    expect(await wait).toMatchObject({ code: "upstream_unreachable", details: { kind: "timeout" } });
+    gate.resolve();
+    await eventually(() => factory.sessions[0]?.closed === "late");
+    expect(factory.open).toBe(0);
+    expect(pool.stats().sessions).toBe(0);
+  });
+});
+
+describe("options", () => {
+  it("names an unknown key and the nearest right one", () => {
+    expect(() => setup({ maxPerKeys: 3 } as never)).toThrow(/"maxPerKeys".*"maxPerKey"/);
+  });
+
+  it("names a key with a wrong value", () => {
+    expect(() => setup({ maxTotal: 0 })).toThrow(/"maxTotal"/);
+  });
+});
