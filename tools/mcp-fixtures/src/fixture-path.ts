@@ -5,6 +5,7 @@ const FILES = {
   "slow-stdio": "slow-stdio.ts",
   "crash-stdio": "crash-stdio.ts",
   "counter-stdio": "counter-stdio.ts",
+  "everything-stdio": "everything-stdio.ts",
   "stubborn-stdio": "stubborn-stdio.ts",
   "stubborn-wrapper": "stubborn-wrapper.sh",
 } as const;

@@ -1,3 +1,9 @@
+export {
+  type ConformanceOptions,
+  type ConformanceReport,
+  runConformance,
+  type ScenarioResult,
+} from "./conformance.ts";
 export { buildCounterServer, type CounterFixture, startCounterServer } from "./counter-server.ts";
 export {
   buildCrashServer,
@@ -6,6 +12,8 @@ export {
   startCrashServer,
 } from "./crash-server.ts";
 export { buildEchoServer, startEchoServer } from "./echo-server.ts";
+export { buildEverythingServer, startEverythingServer } from "./everything/everything-server.ts";
+export { createEverythingState, type EverythingState } from "./everything/everything-state.ts";
 export type { Era, Fixture, FixtureStats, ListenOptions } from "./fixture.ts";
 export { type FixtureCommand, fixtureCommand, fixturePath, type StdioFixture } from "./fixture-path.ts";
 export { type FixtureProcess, startFixtureProcess } from "./fixture-process.ts";

@@ -2,6 +2,7 @@ import { parseArgs } from "node:util";
 import { startCounterServer } from "./counter-server.ts";
 import { startCrashServer } from "./crash-server.ts";
 import { startEchoServer } from "./echo-server.ts";
+import { startEverythingServer } from "./everything/everything-server.ts";
 import type { Era, Fixture } from "./fixture.ts";
 import { startRawServer } from "./raw-server.ts";
 import { startSlowServer } from "./slow-server.ts";
@@ -30,6 +31,7 @@ const starters: Readonly<Record<string, () => Promise<Fixture>>> = {
   counter: () => startCounterServer(common),
   crash: () => startCrashServer({ ...common, exit: true }),
   echo: () => startEchoServer(common),
+  everything: () => startEverythingServer(common),
   raw: () =>
     startRawServer({
       ...common,

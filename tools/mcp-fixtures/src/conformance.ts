@@ -1,0 +1,79 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { createRequire } from "node:module";
+import { dirname, join } from "node:path";
+
+/** What the public conformance suite is run for. */
+export interface ConformanceOptions {
+  /** The MCP endpoint under test. */
+  readonly url: string;
+  /** The revision whose requirements count, for example `2026-07-28`. */
+  readonly requirements: "2025-11-25" | "2026-07-28";
+  /** A YAML file of expected failures, as the suite defines it. */
+  readonly expectedFailures?: string;
+  /** For the whole run; default 120 000. */
+  readonly timeoutMs?: number;
+}
+
+/** One scenario: how many of its checks passed and failed. */
+export interface ScenarioResult {
+  readonly scenario: string;
+  readonly passed: number;
+  readonly failed: number;
+}
+
+/** What the suite said. */
+export interface ConformanceReport {
+  /** The scenarios that the revision requires. */
+  readonly scored: readonly ScenarioResult[];
+  /** Scenarios that were run for information only: extensions and later additions. */
+  readonly notScored: readonly ScenarioResult[];
+  /** Scored scenarios without a failed check. */
+  readonly passed: number;
+  readonly failed: readonly string[];
+  readonly exitCode: number | null;
+  /** Everything it printed, colours removed. */
+  readonly output: string;
+}
+
+const SUMMARY_LINE = /^[✓✗] (\S+): (\d+) passed, (\d+) failed$/gmu;
+const NOT_SCORED_LINE = /^ {2}[✓✗] (\S+) \(/gmu;
+// biome-ignore lint/suspicious/noControlCharactersInRegex: terminal colours begin with one
+const COLOUR = /\u001b\[\d+m/gu;
+
+/** Runs `@modelcontextprotocol/conformance` in server direction, in a process of its own. */
+export async function runConformance(options: ConformanceOptions): Promise<ConformanceReport> {
+  const manifest = createRequire(import.meta.url).resolve("@modelcontextprotocol/conformance/package.json");
+  const cli = join(dirname(manifest), "dist", "index.js");
+  const args = [cli, "server", "--url", options.url, "--requirements", options.requirements];
+  if (options.expectedFailures !== undefined) args.push("--expected-failures", options.expectedFailures);
+  const child = spawn(process.execPath, args, {
+    stdio: ["ignore", "pipe", "pipe"],
+    timeout: options.timeoutMs ?? 120_000,
+  });
+  let output = "";
+  const collect = (chunk: Buffer): void => {
+    output += chunk.toString("utf8");
+  };
+  child.stdout.on("data", collect);
+  child.stderr.on("data", collect);
+  const [exitCode] = (await once(child, "close")) as [number | null];
+  output = output.replaceAll(COLOUR, "");
+
+  const informational = new Set([...output.matchAll(NOT_SCORED_LINE)].map(([, scenario]) => scenario));
+  const all = [...output.matchAll(SUMMARY_LINE)].map(([, scenario = "", passed, failed]) => ({
+    scenario,
+    passed: Number(passed),
+    failed: Number(failed),
+  }));
+  const scored = all.filter(({ scenario }) => !informational.has(scenario));
+  const failed = scored.filter((result) => result.failed > 0 || result.passed === 0);
+  return {
+    scored,
+    notScored: all.filter(({ scenario }) => informational.has(scenario)),
+    passed: scored.length - failed.length,
+    failed: failed.map(({ scenario }) => scenario),
+    exitCode,
+    output,
+  };
+}
