@@ -14,9 +14,11 @@ export {
 export { buildEchoServer, startEchoServer } from "./echo-server.ts";
 export { buildEverythingServer, startEverythingServer } from "./everything/everything-server.ts";
 export { createEverythingState, type EverythingState } from "./everything/everything-state.ts";
+export { createFaultPlan, FAULTS, type Fault, type FaultPlan } from "./fault-plan.ts";
 export type { Era, Fixture, FixtureStats, ListenOptions } from "./fixture.ts";
 export { type FixtureCommand, fixtureCommand, fixturePath, type StdioFixture } from "./fixture-path.ts";
 export { type FixtureProcess, startFixtureProcess } from "./fixture-process.ts";
+export { type FlakyFixture, type FlakyServerOptions, startFlakyServer } from "./flaky-server.ts";
 export { isAlive } from "./is-alive.ts";
 export { createLedger, type Ledger, type LedgerEntry } from "./ledger.ts";
 export { type RawServerOptions, startRawServer } from "./raw-server.ts";

@@ -4,6 +4,7 @@ import { startCrashServer } from "./crash-server.ts";
 import { startEchoServer } from "./echo-server.ts";
 import { startEverythingServer } from "./everything/everything-server.ts";
 import type { Era, Fixture } from "./fixture.ts";
+import { startFlakyServer } from "./flaky-server.ts";
 import { startRawServer } from "./raw-server.ts";
 import { startSlowServer } from "./slow-server.ts";
 
@@ -16,6 +17,8 @@ const { positionals, values } = parseArgs({
     answer: { type: "string" },
     "result-bytes": { type: "string" },
     "delay-ms": { type: "string" },
+    share: { type: "string" },
+    seed: { type: "string" },
   },
 });
 
@@ -32,6 +35,8 @@ const starters: Readonly<Record<string, () => Promise<Fixture>>> = {
   crash: () => startCrashServer({ ...common, exit: true }),
   echo: () => startEchoServer(common),
   everything: () => startEverythingServer(common),
+  flaky: () =>
+    startFlakyServer({ ...common, share: number(values.share) ?? 0.1, seed: number(values.seed) ?? 1 }),
   raw: () =>
     startRawServer({
       ...common,

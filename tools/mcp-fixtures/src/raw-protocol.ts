@@ -1,15 +1,7 @@
 import { randomUUID } from "node:crypto";
 import type { Era } from "./fixture.ts";
-import {
-  discoverResult,
-  failure,
-  initializeResult,
-  LEGACY_REVISIONS,
-  MODERN_REVISION,
-  success,
-  toolsResult,
-} from "./raw-messages.ts";
-import { createRawTools, type RawMessage } from "./raw-tools.ts";
+import { failure, LEGACY_REVISIONS, MODERN_REVISION, success } from "./raw-messages.ts";
+import type { RawMessage, RawToolset } from "./raw-tools.ts";
 
 /** One answer of the raw server, ready to be written. */
 export interface RawAnswer {
@@ -32,13 +24,12 @@ const REVISION_KEY = "io.modelcontextprotocol/protocolVersion";
 
 const ok = (body: string): RawAnswer => ({ status: 200, body });
 
-export function createRawProtocol(options: { era: Era; resultBytes: number; delayMs: number }): RawProtocol {
-  const { era } = options;
-  const callTool = createRawTools(options);
+export function createRawProtocol(era: Era, toolset: RawToolset): RawProtocol {
+  const { messages } = toolset;
   const sessions = new Set<string>();
 
   const call = (message: RawMessage, id: string, modern: boolean): RawAnswer => {
-    const { body, waitMs } = callTool(message, id, modern);
+    const { body, waitMs } = toolset.call(message, id, modern);
     return { status: 200, body, call: { waitMs } };
   };
 
@@ -49,9 +40,9 @@ export function createRawProtocol(options: { era: Era; resultBytes: number; dela
       case "tools/call":
         return call(message, id, true);
       case "tools/list":
-        return ok(success(id, toolsResult(true)));
+        return ok(success(id, messages.tools(true)));
       case "server/discover":
-        return ok(success(id, discoverResult));
+        return ok(success(id, messages.discover));
       default:
         return { status: 404, body: failure(id, -32601, "Method not found") };
     }
@@ -61,7 +52,7 @@ export function createRawProtocol(options: { era: Era; resultBytes: number; dela
     const session = randomUUID();
     sessions.add(session);
     const revision = LEGACY_REVISIONS.find((known) => known === asked) ?? LEGACY_REVISIONS[0];
-    return { status: 200, body: success(id, initializeResult(revision)), session };
+    return { status: 200, body: success(id, messages.initialize(revision)), session };
   };
 
   const answerLegacy = (message: RawMessage, id: string, session: string | undefined): RawAnswer => {
@@ -79,7 +70,7 @@ export function createRawProtocol(options: { era: Era; resultBytes: number; dela
       case "tools/call":
         return call(message, id, false);
       case "tools/list":
-        return ok(success(id, toolsResult(false)));
+        return ok(success(id, messages.tools(false)));
       case "ping":
         return ok(success(id, "{}"));
       default:
