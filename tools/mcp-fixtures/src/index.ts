@@ -21,6 +21,7 @@ export { type FixtureProcess, startFixtureProcess } from "./fixture-process.ts";
 export { type FlakyFixture, type FlakyServerOptions, startFlakyServer } from "./flaky-server.ts";
 export { isAlive } from "./is-alive.ts";
 export { createLedger, type Ledger, type LedgerEntry } from "./ledger.ts";
+export { type LegacySdkServerOptions, startLegacySdkServer } from "./legacy-sdk-server.ts";
 export { type RawServerOptions, startRawServer } from "./raw-server.ts";
 export { type SdkFixture, type SdkServerOptions, type Serving, startSdkServer } from "./sdk-server.ts";
 export { buildSlowServer, type SlowCalls, type SlowFixture, startSlowServer } from "./slow-server.ts";

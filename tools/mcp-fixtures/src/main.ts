@@ -5,6 +5,7 @@ import { startEchoServer } from "./echo-server.ts";
 import { startEverythingServer } from "./everything/everything-server.ts";
 import type { Era, Fixture } from "./fixture.ts";
 import { startFlakyServer } from "./flaky-server.ts";
+import { startLegacySdkServer } from "./legacy-sdk-server.ts";
 import { startRawServer } from "./raw-server.ts";
 import { startSlowServer } from "./slow-server.ts";
 
@@ -37,6 +38,7 @@ const starters: Readonly<Record<string, () => Promise<Fixture>>> = {
   everything: () => startEverythingServer(common),
   flaky: () =>
     startFlakyServer({ ...common, share: number(values.share) ?? 0.1, seed: number(values.seed) ?? 1 }),
+  "legacy-sdk": () => startLegacySdkServer({ ...common, jsonResponses: values.answer === "json" }),
   raw: () =>
     startRawServer({
       ...common,
