@@ -66,11 +66,26 @@ const TAIL = Buffer.from(',"id":');
 const RESULT_FIRST = Buffer.from('{"result":');
 const AFTER_ID_RESULT = Buffer.from(',"result":');
 
+/** Kind and id of an answer. */
+export interface LocatedAnswer {
+  readonly kind: "result" | "error";
+  readonly idSpan: Span;
+}
+
 /**
- * Finds an answer's id and kind. The two orders that implementations write, id in front and id at the end, are
- * recognised at the edges of the text; any other is scanned.
+ * Finds an answer's id and kind without parsing it. The two orders that implementations write, id in front and
+ * id at the end, are recognised at the edges of the text when the id is a number; any other text is scanned.
  *
- * @param idText raw text of the id that was sent
+ * @returns nothing when the bytes are no answer
+ */
+export function locateAnswer(bytes: Buffer): LocatedAnswer | undefined {
+  const idSpan = idInFront(bytes) ?? idAtEnd(bytes);
+  return idSpan ? { kind: "result", idSpan } : scanAnswer(bytes);
+}
+
+/**
+ * Reads the answer to the request with the id `idText`.
+ *
  * @returns nothing when the bytes are no answer to that id
  */
 export function readAnswer(
@@ -79,37 +94,45 @@ export function readAnswer(
   httpStatus: number,
   via: "json" | "stream",
 ): UpstreamAnswer | undefined {
-  const front = idInFront(bytes, idText);
-  if (front !== undefined) return new UpstreamAnswer("result", bytes, front, httpStatus, via);
-  const end = idAtEnd(bytes, idText);
-  if (end !== undefined) return new UpstreamAnswer("result", bytes, end, httpStatus, via);
-  return scanAnswer(bytes, idText, httpStatus, via);
+  const located = locateAnswer(bytes);
+  if (
+    located === undefined ||
+    bytes.toString("latin1", located.idSpan.start, located.idSpan.end) !== idText
+  ) {
+    return undefined;
+  }
+  return new UpstreamAnswer(located.kind, bytes, located.idSpan, httpStatus, via);
 }
 
 /** `{"jsonrpc":"2.0","id":7,"result":…`: the id's span. */
-function idInFront(bytes: Buffer, idText: string): Span | undefined {
+function idInFront(bytes: Buffer): Span | undefined {
+  if (!startsWith(bytes, HEAD, 0)) return undefined;
   const start = HEAD.length;
-  const end = start + idText.length;
-  if (!startsWith(bytes, HEAD, 0) || !isText(bytes, idText, start)) return undefined;
-  return startsWith(bytes, AFTER_ID_RESULT, end) ? { start, end } : undefined;
+  let end = start;
+  while (isDigit(bytes[end])) end++;
+  return end > start && startsWith(bytes, AFTER_ID_RESULT, end) ? { start, end } : undefined;
 }
 
 /**
  * `{"result":…,"id":7}`. Sound on valid JSON: a number directly before the last brace is the value of the outer
  * object's last member, and a quote directly after a comma opens a key.
  */
-function idAtEnd(bytes: Buffer, idText: string): Span | undefined {
+function idAtEnd(bytes: Buffer): Span | undefined {
   if (!startsWith(bytes, RESULT_FIRST, 0)) return undefined;
-  let last = bytes.length - 1;
-  while (last > 0 && (bytes[last] ?? 0) <= 0x20) last--;
-  const start = last - idText.length;
-  if (bytes[last] !== 0x7d || start < TAIL.length) return undefined;
-  if (!isText(bytes, idText, start) || !startsWith(bytes, TAIL, start - TAIL.length)) return undefined;
-  return { start, end: last };
+  let end = bytes.length - 1;
+  while (end > 0 && (bytes[end] ?? 0) <= 0x20) end--;
+  if (bytes[end] !== 0x7d) return undefined;
+  let start = end;
+  while (isDigit(bytes[start - 1])) start--;
+  return start < end && startsWith(bytes, TAIL, start - TAIL.length) ? { start, end } : undefined;
 }
 
-function scanAnswer(bytes: Buffer, idText: string, httpStatus: number, via: "json" | "stream") {
-  let id: Span | undefined;
+function isDigit(byte: number | undefined): boolean {
+  return byte !== undefined && byte >= 0x30 && byte <= 0x39;
+}
+
+function scanAnswer(bytes: Buffer): LocatedAnswer | undefined {
+  let idSpan: Span | undefined;
   let kind: "result" | "error" | undefined;
   try {
     const cursor = new JsonCursor(bytes, 0, MAX_ANSWER_DEPTH);
@@ -121,27 +144,18 @@ function scanAnswer(bytes: Buffer, idText: string, httpStatus: number, via: "jso
       if (cursor.keyIs("result")) kind = "result";
       else if (cursor.keyIs("error")) kind ??= "error";
       cursor.skipValue();
-      if (isId) id = { start, end: cursor.at };
+      if (isId) idSpan = { start, end: cursor.at };
     }
   } catch (error) {
     if (error instanceof ScanError) return undefined;
     throw error;
   }
-  if (id === undefined || kind === undefined) return undefined;
-  if (id.end - id.start !== idText.length || !isText(bytes, idText, id.start)) return undefined;
-  return new UpstreamAnswer(kind, bytes, id, httpStatus, via);
+  return idSpan && kind && { kind, idSpan };
 }
 
 function startsWith(bytes: Buffer, part: Buffer, at: number): boolean {
-  if (at + part.length > bytes.length) return false;
+  if (at < 0 || at + part.length > bytes.length) return false;
   for (let index = 0; index < part.length; index++) if (bytes[at + index] !== part[index]) return false;
-  return true;
-}
-
-function isText(bytes: Buffer, text: string, at: number): boolean {
-  for (let index = 0; index < text.length; index++) {
-    if (bytes[at + index] !== text.charCodeAt(index)) return false;
-  }
   return true;
 }
 

@@ -1,12 +1,12 @@
 import { encodeHeaderValue } from "../headers.ts";
 import type { JsonObject, SingleMessage } from "../message.ts";
-import { META } from "../revisions.ts";
 import type { UpstreamAnswer } from "./answer.ts";
 import { GetStream } from "./get-stream.ts";
 import { HttpCall, restoreProgressToken } from "./http-call.ts";
 import type { HttpConnection } from "./http-connection.ts";
 import { statusError } from "./http-status.ts";
 import { encodeRequest, type SpeakerProfile } from "./request-body.ts";
+import { serverSelf } from "./server-info.ts";
 import type {
   CallOptions,
   CloseReason,
@@ -75,10 +75,10 @@ export class HttpSession implements UpstreamSession {
     this.protocolVersion = profile.protocolVersion;
     this.handshake = handshake;
     this.sessionId = sessionId;
-    this.capabilities = (handshake["capabilities"] ?? {}) as JsonObject;
-    this.serverInfo = serverInfoOf(handshake);
-    const { instructions } = handshake as { instructions?: unknown };
-    this.instructions = typeof instructions === "string" ? instructions : undefined;
+    const self = serverSelf(handshake);
+    this.capabilities = self.capabilities;
+    this.serverInfo = self.serverInfo;
+    this.instructions = self.instructions;
     this.closed = new Promise((resolve) => {
       this.#end = resolve;
     });
@@ -237,10 +237,4 @@ export class HttpSession implements UpstreamSession {
     this.#lifetime.abort();
     this.#end(reason);
   }
-}
-
-function serverInfoOf(handshake: JsonObject): Implementation | undefined {
-  const meta = handshake["_meta"] as JsonObject | undefined;
-  const info = handshake["serverInfo"] ?? meta?.[META.serverInfo];
-  return typeof info === "object" && info !== null ? (info as Implementation) : undefined;
 }

@@ -1,0 +1,131 @@
+import type { JsonObject } from "../message.ts";
+import type { Era } from "../revisions.ts";
+import type { UpstreamAnswer } from "./answer.ts";
+import type { ChildEnd } from "./child.ts";
+import type { Counters } from "./http-session.ts";
+import { encodeRequest, type SpeakerProfile } from "./request-body.ts";
+import { serverSelf } from "./server-info.ts";
+import type { StdioConnection } from "./stdio-connection.ts";
+import type {
+  CallOptions,
+  CloseReason,
+  Implementation,
+  OpenOptions,
+  PeerResponse,
+  UpstreamMessage,
+  UpstreamRequest,
+  UpstreamSession,
+} from "./upstream.ts";
+import { UpstreamError } from "./upstream-error.ts";
+
+/** What a stdio session is made from once the handshake is done. */
+export interface StdioSessionParts {
+  readonly connection: StdioConnection;
+  readonly profile: SpeakerProfile;
+  readonly handshake: JsonObject;
+  readonly requestTimeoutMs: number;
+  readonly counters: Counters;
+  readonly onMessage: OpenOptions["onMessage"];
+  /** Called once when the session is closed by us: ends the child, or leaves a shared one alone. */
+  readonly release: () => Promise<void>;
+}
+
+/** A session with a child process. */
+export class StdioSession implements UpstreamSession {
+  readonly era: Era;
+  readonly protocolVersion: string;
+  readonly serverInfo: Implementation | undefined;
+  readonly capabilities: JsonObject;
+  readonly instructions: string | undefined;
+  readonly sessionId: string | undefined = undefined;
+  readonly handshake: JsonObject;
+  readonly closed: Promise<CloseReason>;
+  readonly #parts: StdioSessionParts;
+  #ended: CloseReason | undefined;
+  #end!: (reason: CloseReason) => void;
+  #released: Promise<void> | undefined;
+
+  constructor(parts: StdioSessionParts) {
+    const { profile, handshake, counters } = parts;
+    this.#parts = parts;
+    this.era = profile.era;
+    this.protocolVersion = profile.protocolVersion;
+    this.handshake = handshake;
+    const self = serverSelf(handshake);
+    this.serverInfo = self.serverInfo;
+    this.capabilities = self.capabilities;
+    this.instructions = self.instructions;
+    this.closed = new Promise((resolve) => {
+      this.#end = resolve;
+    });
+    counters.sessionsOpen++;
+    counters.sessionsOpened++;
+  }
+
+  async request(request: UpstreamRequest, options: CallOptions = {}): Promise<UpstreamAnswer> {
+    this.#assertOpen();
+    const { connection, profile, counters, requestTimeoutMs } = this.#parts;
+    const id = counters.nextId++;
+    const encoded = encodeRequest(request, id, profile);
+    counters.requestsActive++;
+    counters.requestsTotal++;
+    try {
+      return await connection.call(id, encoded, options.timeoutMs ?? requestTimeoutMs, options);
+    } catch (error) {
+      counters.requestsFailed++;
+      this.#cancel(error, id);
+      throw error;
+    } finally {
+      counters.requestsActive--;
+    }
+  }
+
+  async notify(notification: UpstreamRequest): Promise<void> {
+    this.#assertOpen();
+    const { connection, profile } = this.#parts;
+    connection.send(encodeRequest(notification, undefined, profile).body);
+  }
+
+  async respond(response: PeerResponse): Promise<void> {
+    this.#assertOpen();
+    const outcome = "result" in response ? `"result":${response.result}` : `"error":${response.error}`;
+    this.#parts.connection.send(`{"jsonrpc":"2.0","id":${response.idText},${outcome}}`);
+  }
+
+  /** Hands on a message that belongs to no call. */
+  deliver(message: UpstreamMessage): void {
+    if (!this.#ended) this.#parts.onMessage?.(message);
+  }
+
+  /** Notes that the child is gone. */
+  childEnded(end: ChildEnd): void {
+    this.#finish({ kind: "exited", detail: end.detail });
+  }
+
+  close(): Promise<void> {
+    this.#finish({ kind: "closed" });
+    this.#released ??= this.#parts.release();
+    return this.#released;
+  }
+
+  #cancel(error: unknown, id: number): void {
+    if (!UpstreamError.is(error) || error.phase !== "sent_no_response" || this.#ended) return;
+    if (error.code !== "aborted" && error.code !== "upstream_timeout") return;
+    const params = `{"requestId":${id},"reason":"${error.code}"}`;
+    this.notify({ method: "notifications/cancelled", params }).catch(() => undefined);
+  }
+
+  #assertOpen(): void {
+    if (!this.#ended) return;
+    const { kind, detail } = this.#ended;
+    const code = kind === "exited" ? "upstream_unreachable" : "closed";
+    throw new UpstreamError(code, detail ?? "The session is closed.", { phase: "not_sent" });
+  }
+
+  #finish(reason: CloseReason): void {
+    if (this.#ended) return;
+    this.#ended = reason;
+    this.#parts.counters.sessionsOpen--;
+    this.#end(reason);
+  }
+}

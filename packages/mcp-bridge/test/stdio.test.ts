@@ -1,0 +1,224 @@
+import { spawn } from "node:child_process";
+import { fileURLToPath } from "node:url";
+import { afterEach, describe, expect, it } from "vitest";
+import {
+  createStdioUpstream,
+  type StdioUpstreamOptions,
+  type Upstream,
+  type UpstreamMessage,
+} from "../src/upstream/index.ts";
+import { childPath, eventually, isAlive } from "./support/children.ts";
+import { CLIENT } from "./support/raw-server.ts";
+
+const open: Upstream[] = [];
+
+function start(flags: readonly string[] = [], options: Partial<StdioUpstreamOptions> = {}) {
+  const upstream = createStdioUpstream({
+    command: process.execPath,
+    args: [childPath, ...flags],
+    restartBaseMs: 10,
+    ...options,
+  });
+  open.push(upstream);
+  return upstream;
+}
+
+afterEach(async () => {
+  await Promise.all(open.splice(0).map((upstream) => upstream.close()));
+});
+
+describe("a stdio upstream", () => {
+  it("asks for the era, does the legacy handshake and calls", async () => {
+    const upstream = start();
+    const session = await upstream.open(CLIENT);
+    expect(session).toMatchObject({
+      era: "legacy",
+      protocolVersion: "2025-11-25",
+      serverInfo: { name: "child" },
+    });
+    const answer = await session.request({ method: "echo", params: '{\n"big":12345678901234567890\n}' });
+    expect(answer.bytes.toString()).toContain('"params"');
+    expect(upstream.stats()).toMatchObject({ era: "legacy", sessionsOpen: 1, requestsTotal: 1 });
+  });
+
+  it("speaks the stateless revision with a child that knows it", async () => {
+    const session = await start(["modern"]).open(CLIENT);
+    expect(session).toMatchObject({ era: "modern", protocolVersion: "2026-07-28" });
+    const answer = await session.request({ method: "echo", params: '{"a":1}' });
+    expect(answer.value()).toMatchObject({
+      params: { a: 1, _meta: { "io.modelcontextprotocol/protocolVersion": "2026-07-28" } },
+    });
+  });
+
+  it("takes silence for legacy", async () => {
+    const session = await start(["mute"], { probeTimeoutMs: 100 }).open(CLIENT);
+    expect(session.era).toBe("legacy");
+  });
+
+  it("starts a child anew that ends when it is asked for its era", async () => {
+    const session = await start(["fragile"]).open(CLIENT);
+    expect(session.era).toBe("legacy");
+  });
+
+  it("gives each session its own child, or all of them one", async () => {
+    const own = start();
+    const pids = await Promise.all(
+      [own.open(CLIENT), own.open(CLIENT)].map(async (session) => pidOf(await session)),
+    );
+    expect(new Set(pids).size).toBe(2);
+    const shared = start([], { child: "shared" });
+    const [one, two] = await Promise.all([shared.open(CLIENT), shared.open(CLIENT)]);
+    expect(await pidOf(one)).toBe(await pidOf(two));
+    await one?.close();
+    expect(await pidOf(two)).toBeGreaterThan(0);
+  });
+
+  it("passes only what was declared of our environment", async () => {
+    process.env["GW_TEST_SECRET"] = "s";
+    const session = await start([], { env: { EXTRA: "1" } }).open(CLIENT);
+    const { env } = (await session.request({ method: "env" })).value() as { env: Record<string, string> };
+    expect(env["EXTRA"]).toBe("1");
+    expect(env["PATH"]).toBe(process.env["PATH"]);
+    expect(env["GW_TEST_SECRET"]).toBeUndefined();
+  });
+
+  it("gives the progress token of the caller back", async () => {
+    const session = await start().open(CLIENT);
+    const seen: UpstreamMessage[] = [];
+    const answer = await session.request(
+      { method: "progress", params: '{"_meta":{"progressToken":"mine"}}' },
+      { onMessage: (message) => seen.push(message) },
+    );
+    expect(answer.value()["token"]).not.toBe("mine");
+    expect(seen.map((message) => message.params)).toEqual([{ progressToken: "mine", progress: 1 }]);
+  });
+
+  it("hands on a question of the server and its answer", async () => {
+    const session = await start().open(CLIENT);
+    const answer = await session.request(
+      { method: "ask" },
+      {
+        onMessage: (message) => void session.respond({ idText: '"q1"', result: `{"m":"${message.method}"}` }),
+      },
+    );
+    expect(answer.value()).toEqual({ answer: { jsonrpc: "2.0", id: "q1", result: { m: "roots/list" } } });
+  });
+
+  it("reads batches, banners and stderr", async () => {
+    const lines: string[] = [];
+    const seen: string[] = [];
+    const upstream = start(["banner"], { onStderr: (line) => lines.push(line) });
+    const session = await upstream.open({ ...CLIENT, onMessage: (message) => seen.push(message.method) });
+    expect((await session.request({ method: "batch" })).value()).toEqual({ batched: true });
+    expect(seen).toEqual(["notifications/tools/list_changed"]);
+    expect(lines).toContain("Welcome to the child");
+    await eventually(() => lines.some((line) => line.startsWith("started")));
+  });
+
+  it("ends a child that sends a line without end", async () => {
+    const session = await start([], { maxAnswerBytes: 2_000 }).open(CLIENT);
+    await expect(session.request({ method: "long", params: '{"bytes":5000}' })).rejects.toMatchObject({
+      code: "upstream_unreachable",
+      phase: "sent_no_response",
+    });
+    expect(await session.closed).toMatchObject({ kind: "exited" });
+  });
+
+  it("cancels upstream when the caller gives up or time runs out", async () => {
+    const session = await start().open(CLIENT);
+    const controller = new AbortController();
+    const hanging = session.request({ method: "hang" }, { signal: controller.signal });
+    controller.abort();
+    await expect(hanging).rejects.toMatchObject({ code: "aborted", phase: "sent_no_response" });
+    await expect(session.request({ method: "hang" }, { timeoutMs: 20 })).rejects.toMatchObject({
+      code: "upstream_timeout",
+      phase: "sent_no_response",
+    });
+    const { cancelled } = (await session.request({ method: "cancelled" })).value() as { cancelled: number[] };
+    expect(cancelled).toHaveLength(2);
+    await expect(session.request({ method: "x" }, { signal: controller.signal })).rejects.toMatchObject({
+      code: "aborted",
+      phase: "not_sent",
+    });
+  });
+
+  it("says not_sent for a command that does not exist", async () => {
+    const upstream = start([], { command: "/nonexistent/program" });
+    await expect(upstream.open(CLIENT)).rejects.toMatchObject({
+      code: "upstream_unreachable",
+      phase: "not_sent",
+      networkCode: "ENOENT",
+    });
+  });
+});
+
+describe("the end of a child", () => {
+  it("killed in mid-call: an error at once, and the next session has a new child", async () => {
+    const upstream = start();
+    const session = await upstream.open(CLIENT);
+    const pid = await pidOf(session);
+    const hanging = session.request({ method: "hang" });
+    const before = performance.now();
+    process.kill(pid, "SIGKILL");
+    await expect(hanging).rejects.toMatchObject({ code: "upstream_unreachable", phase: "sent_no_response" });
+    expect(performance.now() - before).toBeLessThan(1_000);
+    expect(await session.closed).toMatchObject({ kind: "exited" });
+    await expect(session.request({ method: "echo" })).rejects.toMatchObject({ phase: "not_sent" });
+    expect(await pidOf(await upstream.open(CLIENT))).not.toBe(pid);
+  });
+
+  it("waits longer and longer before a child that keeps ending is started again", async () => {
+    const upstream = start(["fragile"], { era: "modern", restartBaseMs: 60, restartWaitMs: 100 });
+    await expect(upstream.open(CLIENT)).rejects.toMatchObject({ code: "upstream_unreachable" });
+    await expect(upstream.open(CLIENT)).rejects.toMatchObject({ code: "upstream_unreachable" });
+    const refusal = await upstream.open(CLIENT).catch((error: unknown) => error);
+    expect(refusal).toMatchObject({ phase: "not_sent" });
+    expect((refusal as { retryAfterMs: number }).retryAfterMs).toBeGreaterThan(100);
+  });
+
+  it("a stubborn child behind a shell wrapper is gone within 2 s of close", async () => {
+    const lines: string[] = [];
+    const upstream = start([], {
+      command: "/bin/sh",
+      args: ["-c", `"${process.execPath}" "${childPath}" stubborn; true`],
+      onStderr: (line) => lines.push(line),
+    });
+    const session = await upstream.open(CLIENT);
+    const pid = await pidOf(session);
+    const hanging = session.request({ method: "hang" });
+    const before = performance.now();
+    const closing = session.close();
+    await expect(hanging).rejects.toMatchObject({ code: "closed" });
+    await closing;
+    expect(performance.now() - before).toBeLessThan(2_000);
+    expect(await isAlive(pid)).toBe(false);
+    expect(await session.closed).toEqual({ kind: "closed" });
+  });
+
+  it("a child that heeds the end of its input goes quickly", async () => {
+    const session = await start().open(CLIENT);
+    const pid = await pidOf(session);
+    const before = performance.now();
+    await session.close();
+    expect(performance.now() - before).toBeLessThan(700);
+    expect(await isAlive(pid)).toBe(false);
+  });
+
+  it("a stubborn child does not survive our own death by SIGKILL", async () => {
+    const script = fileURLToPath(new URL("./support/stdio-parent.ts", import.meta.url));
+    const parent = spawn(process.execPath, ["--conditions=@gatewright/source", script], {
+      stdio: ["ignore", "pipe", "inherit"],
+    });
+    const pid = await new Promise<number>((resolve) => {
+      parent.stdout.once("data", (chunk: Buffer) => resolve(Number(chunk.toString())));
+    });
+    expect(await isAlive(pid)).toBe(true);
+    parent.kill("SIGKILL");
+    await eventually(async () => !(await isAlive(pid)), 5_000);
+  });
+});
+
+async function pidOf(session: Awaited<ReturnType<Upstream["open"]>> | undefined): Promise<number> {
+  const answer = await session?.request({ method: "pid" });
+  return answer?.value()["pid"] as number;
+}
