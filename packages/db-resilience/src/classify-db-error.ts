@@ -1,0 +1,112 @@
+import { DatabaseError } from "./errors.ts";
+import {
+  conflictRow,
+  type ErrorRow,
+  invalidQuery,
+  networkRows,
+  sqlStateRows,
+  textRows,
+  unknownOutcomeRow,
+} from "./sqlstate-table.ts";
+
+/** What the error table says of a failure. */
+export interface DbErrorClassification extends ErrorRow {
+  /** SQLSTATE, if the server gave one. */
+  readonly sqlState?: string;
+}
+
+/** How to read a failure. */
+export interface ClassifyOptions {
+  /** The failure came while COMMIT was on its way: a lost connection then means an unknown outcome. */
+  readonly duringCommit?: boolean;
+  /** Treat 55P03 (lock not available) as a conflict that a new attempt of the transaction may solve. */
+  readonly retryLockTimeout?: boolean;
+}
+
+interface DriverError {
+  readonly code?: unknown;
+  readonly message?: unknown;
+  readonly errors?: unknown;
+  readonly severity?: unknown;
+}
+
+/**
+ * Says what a failure of `pg`, of a socket or of this package means. Anything unknown is permanent (500).
+ *
+ * @example
+ * classifyDbError({ code: "40P01" }).class; // "tx_retry"
+ */
+export function classifyDbError(error: unknown, options: ClassifyOptions = {}): DbErrorClassification {
+  const found = DatabaseError.is(error) ? ownRow(error) : (rowOf(error) ?? invalidQuery);
+  const sqlState = sqlStateOf(error);
+  const row = adjust(found, sqlState, options);
+  return sqlState === undefined ? row : { ...row, sqlState };
+}
+
+/**
+ * Wraps a failure in a {@link DatabaseError} (errors of this package stay as they are). Constraint, table and
+ * column names go into `details`; the server's text, which may show values, only into `cause`.
+ */
+export function toDatabaseError(error: unknown, options: ClassifyOptions = {}): DatabaseError {
+  if (DatabaseError.is(error)) return error;
+  const row = classifyDbError(error, options);
+  const details: Record<string, unknown> = {};
+  for (const key of ["constraint", "table", "column", "schema"] as const) {
+    const value = (error as Record<string, unknown> | null)?.[key];
+    if (typeof value === "string") details[key] = value;
+  }
+  return new DatabaseError({ ...row, details, cause: error });
+}
+
+function adjust(row: ErrorRow, sqlState: string | undefined, options: ClassifyOptions): ErrorRow {
+  if (options.duringCommit && row.connectionLost) return unknownOutcomeRow;
+  if (options.retryLockTimeout && sqlState === "55P03") return conflictRow;
+  return row;
+}
+
+function rowOf(error: unknown): ErrorRow | undefined {
+  if (typeof error !== "object" || error === null) return undefined;
+  const { code, message, errors, severity } = error as DriverError;
+  // A wrong number of parameters is 08P01 too; only a fatal one has ended the session.
+  if (code === "08P01" && severity === "ERROR") return invalidQuery;
+  if (typeof message === "string") {
+    const byText = textRows.find(({ pattern }) => pattern.test(message));
+    // A code says more than a text, except where several failures share one.
+    if (byText && (typeof code !== "string" || code === "08P01")) return byText.row;
+  }
+  if (typeof code === "string") {
+    const byCode =
+      networkRows[code] ??
+      sqlStateRows[code] ??
+      (isSqlState(code) ? sqlStateRows[code.slice(0, 2)] : undefined);
+    if (byCode) return byCode;
+  }
+  // Connecting to a name with several addresses fails with an AggregateError.
+  return Array.isArray(errors) ? rowOf(errors[0]) : undefined;
+}
+
+function sqlStateOf(error: unknown): string | undefined {
+  if (typeof error !== "object" || error === null) return undefined;
+  if (DatabaseError.is(error)) return error.sqlState;
+  const { code } = error as DriverError;
+  return typeof code === "string" && isSqlState(code) ? code : undefined;
+}
+
+/** Five characters, digits and capitals, and not one of Node's codes such as EPIPE. */
+function isSqlState(code: string): boolean {
+  return /^[0-9A-Z]{5}$/.test(code) && !(code in networkRows);
+}
+
+function ownRow(error: DatabaseError): ErrorRow {
+  const { class: kind, code, message, retryable, httpStatus, retryAfterMs } = error;
+  const lost = kind === "connection" || kind === "server_going" || kind === "unknown_outcome";
+  return {
+    class: kind,
+    code,
+    message,
+    retryable,
+    httpStatus,
+    ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
+    ...(lost ? { connectionLost: true } : {}),
+  };
+}
