@@ -1,0 +1,12 @@
+/** A server as the registry knows it. */
+export interface KnownServer {
+  /** Stable id; the only name that goes into keys and logs. */
+  readonly id: string;
+  /** Canonical address, for the last tie-break only. Default: the id. */
+  readonly url?: string;
+  /** Default true. Disabled servers are left out. */
+  readonly enabled?: boolean;
+}
+
+/** How much a server is used, hottest first. */
+export type Tier = "hot" | "warm" | "cold" | "dormant";

@@ -1,0 +1,143 @@
+import { ClassifierError, classify, type KnownServer, type ServerUsage } from "@gatewright/server-classifier";
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+
+const NOW = 1_800_000_000_000;
+const servers = (n: number): KnownServer[] => Array.from({ length: n }, (_, i) => ({ id: `s${i}` }));
+const used = (serverId: string, lastUsedAt: number, more: Partial<ServerUsage> = {}): ServerUsage => ({
+  serverId,
+  lastUsedAt,
+  active: 0,
+  uses: 1,
+  sessions: 1,
+  ...more,
+});
+const hot = (result: { tiers: ReadonlyMap<string, string> }) =>
+  [...result.tiers].filter(([, tier]) => tier === "hot").map(([id]) => id);
+
+describe("preset contextforge", () => {
+  it("SC-1 of 10 servers with 3 used the 2 most recent are hot, the other 8 cold, disjoint and complete", () => {
+    const result = classify(
+      servers(10),
+      [used("s1", 5), used("s2", 30), used("s3", 20)],
+      "contextforge",
+      NOW,
+    );
+    expect(hot(result)).toEqual(["s2", "s3"]);
+    expect([...result.tiers.keys()]).toEqual(servers(10).map(({ id }) => id));
+    expect([...result.tiers.values()].filter((tier) => tier === "cold")).toHaveLength(8);
+    expect(result.metadata).toEqual({
+      totalServers: 10,
+      hotCap: 2,
+      hotActual: 2,
+      eligibleCount: 3,
+      timestamp: NOW,
+    });
+  });
+
+  it("SC-1 ties go by active sessions, then uses, then URL", () => {
+    const five = servers(5);
+    const first = (usage: ServerUsage[], known = five) => hot(classify(known, usage, "contextforge", NOW));
+    expect(first([used("s1", 9), used("s2", 9, { active: 1 })])).toEqual(["s2"]);
+    expect(first([used("s1", 9), used("s2", 9, { uses: 2 })])).toEqual(["s2"]);
+    expect(first([used("s2", 9), used("s1", 9)])).toEqual(["s1"]);
+    const named = five.map((server, i) => ({ ...server, url: `http://h/${9 - i}` }));
+    expect(first([used("s2", 9), used("s1", 9)], named)).toEqual(["s2"]);
+    const alike = five.map((server) => ({ ...server, url: "http://same" }));
+    expect(first([used("s2", 9), used("s1", 9)], alike)).toEqual(["s1"]);
+  });
+
+  it("SC-1 with nothing used all are cold, and the reason is given", () => {
+    const result = classify(servers(10), [used("s1", 0)], "contextforge", NOW);
+    expect(hot(result)).toEqual([]);
+    expect(result.metadata).toMatchObject({ hotCap: 2, hotActual: 0, eligibleCount: 0 });
+    expect(result.metadata.underutilizedReason).toMatch(/only 0 of 2/);
+  });
+
+  it("SC-1 of 4 servers none is hot", () => {
+    expect(hot(classify(servers(4), [used("s1", 5)], "contextforge", NOW))).toEqual([]);
+  });
+
+  it("does not fill up hot places with unused servers", () => {
+    const result = classify(servers(20), [used("s1", 5), used("s2", 4)], "contextforge", NOW);
+    expect(hot(result)).toEqual(["s1", "s2"]);
+    expect(result.metadata).toMatchObject({ hotCap: 4, hotActual: 2, eligibleCount: 2 });
+  });
+
+  it("merges duplicates, leaves out disabled and unknown servers", () => {
+    const known = [...servers(5), { id: "s0" }, { id: "off", enabled: false }];
+    const usage = [used("off", 99), used("unknown", 98), used("s0", 1), used("s0", 7), used("s1", 6)];
+    const result = classify(known, usage, "contextforge", NOW);
+    expect(result.metadata).toMatchObject({ totalServers: 5, eligibleCount: 2 });
+    expect(hot(result)).toEqual(["s0"]);
+  });
+
+  it("remembers since when a server is in its tier", () => {
+    const first = classify(servers(5), [used("s1", 5)], "contextforge", NOW);
+    const second = classify(servers(5), [used("s1", 6)], "contextforge", NOW + 1_000, first.history);
+    const third = classify(servers(5), [used("s2", 7)], "contextforge", NOW + 2_000, second.history);
+    expect([first, second, third].map(({ history }) => history.get("s1")?.since)).toEqual([
+      NOW,
+      NOW,
+      NOW + 2_000,
+    ]);
+    expect(third.history.get("s2")).toMatchObject({
+      tier: "hot",
+      rank: 1,
+      why: expect.stringContaining("rank 1"),
+    });
+  });
+});
+
+describe("any preset", () => {
+  const usages = fc.array(
+    fc.record({
+      serverId: fc.integer({ min: 0, max: 30 }).map((n) => `s${n}`),
+      lastUsedAt: fc.integer({ min: 0, max: NOW }),
+      active: fc.nat(5),
+      uses: fc.nat(1_000),
+      sessions: fc.nat(5),
+    }),
+    { maxLength: 60 },
+  );
+  const presets = fc.constantFrom("contextforge" as const, "default" as const, { tiers: 4 as const });
+
+  it("gives every known server exactly one tier, the same one in whatever order things come", () => {
+    fc.assert(
+      fc.property(fc.nat(25), usages, presets, fc.integer(), (n, usage, preset, seed) => {
+        const known = servers(n);
+        const result = classify(known, usage, preset, NOW);
+        expect(new Set(result.tiers.keys())).toEqual(new Set(known.map(({ id }) => id)));
+        const turned = <T>(list: T[]) =>
+          list.map((_, i) => list[(i + Math.abs(seed)) % list.length] as T).reverse();
+        const again = classify(turned(known), turned(usage), preset, NOW);
+        expect(new Map([...again.tiers].sort())).toEqual(new Map([...result.tiers].sort()));
+        expect(again.metadata).toEqual(result.metadata);
+      }),
+    );
+  });
+
+  it("of the first run never makes more servers hot than the cap", () => {
+    fc.assert(
+      fc.property(fc.nat(25), usages, presets, (n, usage, preset) => {
+        const { hotActual, hotCap, eligibleCount } = classify(servers(n), usage, preset, NOW).metadata;
+        return hotActual === Math.min(hotCap, eligibleCount);
+      }),
+    );
+  });
+
+  it("refuses misspelt options with their path and the nearest key", () => {
+    const attempt = () => classify([], [], { halflifeMs: 3 } as never, NOW);
+    expect(attempt).toThrow(/halflifeMs: unknown key, did you mean halfLifeMs/);
+    expect(() => classify([], [], { ratio: 2, zzzzzz: 1 } as never, NOW)).toThrow(
+      /ratio: .*zzzzzz: unknown key$/,
+    );
+    expect(() => classify([], [], 3 as never, NOW)).toThrow(/options: /);
+    try {
+      attempt();
+    } catch (error) {
+      expect(ClassifierError.is(error) && error.code).toBe("invalid_options");
+      expect(ClassifierError.is(new Error("other"))).toBe(false);
+    }
+  });
+});
