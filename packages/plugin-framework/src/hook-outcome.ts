@@ -32,4 +32,8 @@ export type HookOutcome<P> =
   | void
   | (OutcomeExtras & { readonly continue?: true; readonly modify?: undefined; readonly block?: undefined })
   | (OutcomeExtras & { readonly continue?: true; readonly modify: P; readonly block?: undefined })
-  | (OutcomeExtras & { readonly block: Violation; readonly modify?: undefined; readonly continue?: undefined });
+  | (OutcomeExtras & {
+      readonly block: Violation;
+      readonly modify?: undefined;
+      readonly continue?: undefined;
+    });

@@ -30,9 +30,9 @@ export interface HookRecord {
   /** Wall time of the handler in nanoseconds, in every phase. */
   readonly durationNs: number;
   /** At most 256 characters. */
-  readonly reason?: string;
+  readonly reason?: string | undefined;
   /** Fields that the handler changed without being allowed to; the change was dropped. */
-  readonly droppedWrites?: readonly string[];
+  readonly droppedWrites?: readonly string[] | undefined;
   /** The decision was made on the last known mode because the shared record could not be read in time. */
-  readonly degraded?: boolean;
+  readonly degraded?: boolean | undefined;
 }

@@ -1,5 +1,41 @@
 export { type Clock, systemClock, type Timer } from "./clock.ts";
+export type { Condition } from "./conditions.ts";
+export {
+  type ControlBus,
+  type ControlFrame,
+  type Guarantee,
+  HEARTBEAT_MS,
+  MEMBER_EXPIRY_MS,
+  type WriteVerdict,
+} from "./control/control-bus.ts";
+export { type ControlTiming, DEFAULT_TIMING } from "./control/control-plane.ts";
+export {
+  type ControlRecord,
+  type ControlScope,
+  packRecord,
+  parseScope,
+  scopeText,
+  unpackRecord,
+} from "./control/control-record.ts";
+export type {
+  Acknowledgement,
+  ConvergenceReport,
+  SetModeOptions,
+  WaitFor,
+  WipePolicy,
+} from "./control/convergence-report.ts";
+export { createInProcessBus, type InProcessBusOptions } from "./control/in-process-bus.ts";
+export { createPluginPipeline } from "./create-plugin-pipeline.ts";
 export { definePlugin } from "./define-plugin.ts";
+export type { InvokeOptions, RequestScope } from "./dispatch/request-scope.ts";
+export {
+  type ConfigIssue,
+  PayloadSizeError,
+  PluginConfigError,
+  PluginError,
+  type PluginErrorCode,
+  type PluginErrorOptions,
+} from "./errors.ts";
 export type { HookOutcome, ModeAuthority, OutcomeExtras } from "./hook-outcome.ts";
 export type {
   AgentPrePayload,
@@ -15,8 +51,13 @@ export type {
   ToolAnnotations,
 } from "./hook-payloads.ts";
 export type { HookRecord, RecordStatus } from "./hook-record.ts";
+export { type CustomHook, type CustomHookOptions, defineHook } from "./hook-registry.ts";
 export { type ConfiguredMode, isMode, MODES, type Mode } from "./mode.ts";
+export type { ModeLayer } from "./mode-state.ts";
+export type { ControlAlert, LifecycleFailure, ModeEvent, PipelineObserver } from "./observer.ts";
 export { type OnError, PHASES, type Phase, type Reads } from "./phase.ts";
+export type { Binding, PipelineConfig, PipelineLimits, PluginEntry } from "./pipeline-config.ts";
+export { pluginSettingsSchema } from "./pipeline-config.ts";
 export type { PipelineResult } from "./pipeline-result.ts";
 export type { PluginContext, RequestContext } from "./plugin-context.ts";
 export type {
@@ -27,4 +68,12 @@ export type {
   PluginHost,
   PluginInstance,
 } from "./plugin-definition.ts";
+export type {
+  ModeExplanation,
+  PipelineDeps,
+  PluginPipeline,
+  PluginStatus,
+  ReloadReport,
+  SavedOverride,
+} from "./plugin-pipeline.ts";
 export type { Violation } from "./violation.ts";

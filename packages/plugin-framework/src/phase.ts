@@ -10,13 +10,7 @@
 export type Phase = "sequential" | "transform" | "audit" | "concurrent" | "fire_and_forget";
 
 /** Every phase in the order in which it runs. */
-export const PHASES: readonly Phase[] = [
-  "sequential",
-  "transform",
-  "audit",
-  "concurrent",
-  "fire_and_forget",
-];
+export const PHASES: readonly Phase[] = ["sequential", "transform", "audit", "concurrent", "fire_and_forget"];
 
 /**
  * What happens when a handler throws or times out: `fail` hands a `PluginError` to the caller,

@@ -1,0 +1,60 @@
+import type { ControlRecord } from "./control-record.ts";
+
+/** What travels on the channel: a hint to look, never a state. */
+export interface ControlFrame {
+  readonly scope: string;
+  readonly rev: number;
+}
+
+/**
+ * What a switch can promise. `fenced`: no store decision after the commit follows an older mode; `leased`: none
+ * later than one lease after it; `best-effort`: only this process is known to follow.
+ */
+export type Guarantee = "fenced" | "leased" | "best-effort";
+
+/** Outcome of a compare-and-set. */
+export interface WriteVerdict {
+  readonly written: boolean;
+  /** What is stored now: the new record when `written`. */
+  readonly current: ControlRecord | undefined;
+}
+
+/**
+ * Where control records live and how replicas hear of each other. Scopes are texts as `scopeText` makes them.
+ * Every method rejects when the store cannot be reached; the caller bounds the wait.
+ */
+export interface ControlBus {
+  /** The best that a switch over this bus can promise to a plugin with `modeAuthority`. */
+  readonly guarantee: Guarantee;
+  /** A write has been seen by every subscriber before it resolves, so nobody needs a lease. */
+  readonly synchronous: boolean;
+  /** Reads records; an expired one is replaced by its successor first, by compare-and-set. */
+  read(scopes: readonly string[]): Promise<readonly (ControlRecord | undefined)[]>;
+  /** Every scope that ever had a record. */
+  scopes(): Promise<readonly string[]>;
+  /**
+   * Stores `record` if the stored `rev` is `expectedRev` (0: none), in all copies; with `ttlMs` its `expiresAt` is
+   * set by the store's clock.
+   */
+  write(scope: string, record: ControlRecord, expectedRev: number, ttlMs?: number): Promise<WriteVerdict>;
+  /** Brings copies that lag behind the stored record up to it. */
+  repair?(scope: string): Promise<void>;
+  publish(frame: ControlFrame): Promise<void>;
+  /** `onGap` is called after a pause in which frames may have been lost. Resolves to the way to stop. */
+  subscribe(onFrame: (frame: ControlFrame) => void, onGap: () => void): Promise<() => void>;
+  /** A replica follows a record now. */
+  ack(replica: string, scope: string, record: ControlRecord): Promise<void>;
+  /** Replicas that follow a record, or a newer one of its scope. */
+  acks(scope: string, record: ControlRecord): Promise<readonly string[]>;
+  /** Registers a replica, or says that it still lives; forgotten after 6 s without a beat. */
+  beat(replica: string): Promise<void>;
+  leave(replica: string): Promise<void>;
+  members(): Promise<readonly string[]>;
+  /** Lets go of what the bus itself opened. Idempotent. */
+  close(): Promise<void>;
+}
+
+/** How often a replica says that it lives, and when it counts as gone; milliseconds. */
+export const HEARTBEAT_MS = 2_000;
+/** See {@link HEARTBEAT_MS}. */
+export const MEMBER_EXPIRY_MS = 6_000;

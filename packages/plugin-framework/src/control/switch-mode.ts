@@ -1,0 +1,163 @@
+import { randomUUID } from "node:crypto";
+import type { Mode } from "../mode.ts";
+import type { ModeState } from "../mode-state.ts";
+import { pause, within } from "../within.ts";
+import type { Guarantee } from "./control-bus.ts";
+import { type ControlPlane, modeUnder } from "./control-plane.ts";
+import { type ControlRecord, scopeText } from "./control-record.ts";
+import {
+  type Acknowledgement,
+  type ConvergenceReport,
+  latencies,
+  needed,
+  type SetModeOptions,
+} from "./convergence-report.ts";
+
+/** One switch, as the pipeline hands it over. */
+export interface Switch {
+  readonly state: ModeState;
+  readonly mode: Mode | "inherit";
+  /** What the override covers: binding or file, and for a tenant the global override. */
+  readonly inherited: Mode;
+  /** The best that this plugin can be promised. */
+  readonly guarantee: Guarantee;
+  readonly options: SetModeOptions;
+}
+
+const WRITE_ATTEMPTS = 50;
+const ACK_POLL_MS = [1, 2, 3, 5, 8, 12, 20];
+
+interface Committed {
+  readonly record: ControlRecord;
+  readonly wipe: boolean;
+}
+
+/**
+ * Writes the record (compare-and-set, rev = max(stored, highest seen) + 1), follows it here, then reads the members
+ * and waits for their acknowledgements. With the store out of reach the switch is made here alone and put into the
+ * store when it is back.
+ */
+export async function switchMode(plane: ControlPlane, change: Switch): Promise<ConvergenceReport> {
+  const { state, options } = change;
+  const { tenant } = options;
+  const scope = scopeText({ plugin: state.plugin, ...(tenant === undefined ? {} : { tenant }) });
+  const startedAt = plane.clock.now();
+  const previousMode = modeUnder(state.record(tenant), change.inherited);
+  let committed: Committed;
+  let committedAt: number | undefined;
+  let reason: string | undefined;
+  try {
+    committed = await commit(plane, scope, change);
+    committedAt = plane.clock.wallNow();
+  } catch (error) {
+    reason = `the store is out of reach: ${error instanceof Error ? error.message : String(error)}`;
+    committed = draft(change, state.record(tenant), undefined);
+    const { record } = committed;
+    const { ttlMs } = options;
+    const expires = ttlMs === undefined ? {} : { expiresAt: plane.clock.wallNow() + ttlMs };
+    committed = { ...committed, record: { ...record, ...expires } };
+  }
+  const { record, wipe } = committed;
+  plane.apply(scope, record);
+  const mode = modeUnder(record, change.inherited);
+  const facts = { rev: record.rev, previousMode, mode, committedAt, wipe };
+  if (reason !== undefined) return localOnly(plane, facts, plane.clock.now() - startedAt, reason);
+  const published = within(plane.clock, plane.timing.storeMs, plane.bus.publish({ scope, rev: record.rev }));
+  published.catch(() => undefined);
+  const waited = await waitForAcks(plane, scope, record, startedAt, options);
+  return { ...facts, ...waited, guarantee: change.guarantee };
+}
+
+function localOnly(
+  plane: ControlPlane,
+  facts: Pick<ConvergenceReport, "rev" | "previousMode" | "mode" | "committedAt" | "wipe">,
+  ms: number,
+  reason: string,
+): ConvergenceReport {
+  const acked = [{ replica: plane.replica, ms }];
+  return {
+    ...facts,
+    expected: [plane.replica],
+    acked,
+    missing: [],
+    ...latencies(acked),
+    converged: false,
+    guarantee: "best-effort",
+    reason,
+  };
+}
+
+function draft(
+  { state, mode, inherited, options }: Switch,
+  known: ControlRecord | undefined,
+  stored: ControlRecord | undefined,
+): Committed {
+  const { wipe: policy = "auto", setBy = "api" } = options;
+  const newest = stored !== undefined && stored.rev >= (known?.rev ?? 0) ? stored : known;
+  const previous = modeUnder(newest, inherited);
+  const next = mode === "inherit" ? inherited : mode;
+  const wipe = policy === "always" || (policy === "auto" && previous !== "disabled" && next === "disabled");
+  const seq = Math.max(stored?.wipeSeq ?? 0, known?.wipeSeq ?? 0, state.record(options.tenant)?.wipeSeq ?? 0);
+  return {
+    record: { mode, rev: (newest?.rev ?? 0) + 1, uuid: randomUUID(), wipeSeq: seq + (wipe ? 1 : 0), setBy },
+    wipe,
+  };
+}
+
+async function commit(plane: ControlPlane, scope: string, change: Switch): Promise<Committed> {
+  const { storeMs } = plane.timing;
+  let [stored] = await within(plane.clock, storeMs, plane.bus.read([scope]));
+  for (let attempt = 0; attempt < WRITE_ATTEMPTS; attempt++) {
+    const { record, wipe } = draft(change, change.state.record(change.options.tenant), stored);
+    const write = plane.bus.write(scope, record, stored?.rev ?? 0, change.options.ttlMs);
+    const verdict = await within(plane.clock, storeMs, write);
+    if (verdict.written) return { record: verdict.current ?? record, wipe };
+    stored = verdict.current;
+  }
+  throw new Error(`other admins won ${WRITE_ATTEMPTS} times in a row`);
+}
+
+async function waitForAcks(
+  plane: ControlPlane,
+  scope: string,
+  record: ControlRecord,
+  startedAt: number,
+  { waitFor = "all", timeoutMs = 5_000 }: SetModeOptions,
+): Promise<
+  Pick<ConvergenceReport, "expected" | "acked" | "missing" | "p50Ms" | "maxMs" | "converged" | "reason">
+> {
+  const { clock, bus, timing, replica } = plane;
+  const seen = new Map<string, number>();
+  let expected: readonly string[] = [replica];
+  let reason: string | undefined;
+  try {
+    const members = await within(clock, timing.storeMs, bus.members());
+    expected = members.includes(replica) ? members : [...members, replica];
+    const wanted = needed(waitFor, expected.length);
+    for (let round = 0; ; round++) {
+      for (const name of await within(clock, timing.storeMs, bus.acks(scope, record))) {
+        if (!seen.has(name)) seen.set(name, clock.now() - startedAt);
+      }
+      const count = expected.filter((name) => seen.has(name)).length;
+      if (count >= wanted || clock.now() - startedAt >= timeoutMs) break;
+      await pause(clock, ACK_POLL_MS[Math.min(round, ACK_POLL_MS.length - 1)] ?? 20);
+    }
+  } catch (error) {
+    reason = `acknowledgements could not be read: ${error instanceof Error ? error.message : String(error)}`;
+  }
+  const acked: Acknowledgement[] = expected.flatMap((name) => {
+    const ms = seen.get(name);
+    return ms === undefined ? [] : [{ replica: name, ms }];
+  });
+  const missing = expected.filter((name) => !seen.has(name));
+  if (missing.length > 0)
+    reason ??= `no acknowledgement from ${missing.length} of ${expected.length} replicas`;
+  return {
+    expected,
+    acked,
+    missing,
+    ...latencies(acked),
+    converged: missing.length === 0,
+    ...(reason === undefined ? {} : { reason }),
+  };
+}

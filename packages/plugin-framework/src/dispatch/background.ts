@@ -1,0 +1,124 @@
+import { handlerTimedOut } from "../errors.ts";
+import { readOnly } from "../payload-view.ts";
+import { textField } from "../subject.ts";
+import { localMode } from "./admission.ts";
+import type { Chain, Slot } from "./chain.ts";
+import type { Engine } from "./engine.ts";
+import { honourFence } from "./fence.ts";
+import { CallContext, HandlerCall } from "./handler-call.ts";
+import { asOutcome, judge } from "./judge.ts";
+import type { RequestScope } from "./request-scope.ts";
+import { Entry, keepRecord, type Result } from "./result.ts";
+
+/**
+ * Starts the `fire_and_forget` handlers of a chain after the caller has its result. They see the final payload,
+ * hold the snapshot until they end, and are bounded: over the limit a handler is skipped and recorded.
+ */
+export function runInBackground(
+  engine: Engine,
+  scope: RequestScope,
+  chain: Chain,
+  result: Result<unknown>,
+): void {
+  const view = readOnly(result.payload);
+  const tool = chain.toolField === undefined ? undefined : textField(result.payload, chain.toolField);
+  for (const slot of chain.background) {
+    if (engine.background.running >= engine.background.limit) {
+      note(engine, result, slot, "skipped", "too many handlers in the background");
+      continue;
+    }
+    engine.background.running++;
+    scope.snapshot.retain();
+    setImmediate(() => {
+      void runOne(engine, scope, slot, tool, view, result).finally(() => {
+        engine.background.running--;
+        scope.snapshot.release();
+      });
+    });
+  }
+}
+
+function note(
+  engine: Engine,
+  result: Result<unknown>,
+  slot: Slot,
+  status: "skipped" | "disabled",
+  reason: string | undefined,
+): void {
+  const entry = new Entry(slot, "disabled", 0);
+  entry.status = status;
+  if (reason !== undefined) entry.because(reason);
+  keepRecord(engine, result.records, entry);
+}
+
+async function runOne(
+  engine: Engine,
+  scope: RequestScope,
+  slot: Slot,
+  tool: string | undefined,
+  view: unknown,
+  result: Result<unknown>,
+): Promise<void> {
+  const { plugin } = slot;
+  if (slot.matches !== undefined && !slot.matches(scope.context, view)) {
+    return note(engine, result, slot, "skipped", "no condition matches");
+  }
+  if (plugin.modes.switchedOff !== undefined) {
+    return note(engine, result, slot, "disabled", plugin.modes.switchedOff);
+  }
+  const renewed = engine.clock.now() <= plugin.modes.leaseUntil || (await engine.gate.renew(plugin.modes));
+  const resolution = plugin.resolve(scope.context, tool);
+  const mode = localMode(slot, scope.context, resolution);
+  if (mode === "disabled") return note(engine, result, slot, "disabled", undefined);
+  if (resolution.handle.state !== "ready") await resolution.handle.start();
+  const call = new HandlerCall(slot, scope, resolution, mode, engine.clock.now());
+  call.degraded = !renewed;
+  try {
+    const outcome = asOutcome(await answerOf(engine, call, view));
+    call.durationNs = Math.round((engine.clock.now() - call.startedAt) * 1e6);
+    if (outcome !== undefined) honourFence(engine, call, outcome.authority);
+    judge(engine, result, call, observed(outcome), undefined);
+  } catch (error) {
+    call.durationNs = Math.round((engine.clock.now() - call.startedAt) * 1e6);
+    failed(engine, result, call, error);
+  }
+}
+
+/** The result is already with the caller: only the wish to block or modify is recorded, nothing is merged. */
+function observed(outcome: ReturnType<typeof asOutcome>): ReturnType<typeof asOutcome> {
+  if (outcome === undefined) return undefined;
+  return {
+    ...(outcome.block === undefined ? {} : { block: outcome.block }),
+    ...(outcome.modify === undefined ? {} : { modify: outcome.modify }),
+  };
+}
+
+function answerOf(engine: Engine, call: HandlerCall, view: unknown): Promise<unknown> {
+  const { handle } = call.resolution;
+  if (handle.state !== "ready") return Promise.reject(handle.failure ?? new Error("the plugin is not ready"));
+  return new Promise((resolve, reject) => {
+    const answer = handle.handlers[call.slot.hook]?.(view as never, new CallContext(call));
+    if (!(answer instanceof Promise)) return resolve(answer);
+    call.track(
+      answer,
+      {
+        answered: (_, outcome) => resolve(outcome),
+        threw: (_, error) => reject(error),
+        timedOut: () =>
+          reject(handlerTimedOut(call.slot.plugin.name, call.slot.hook, call.slot.plugin.timeoutMs)),
+      },
+      engine,
+    );
+  });
+}
+
+function failed(engine: Engine, result: Result<unknown>, call: HandlerCall, error: unknown): void {
+  const entry = new Entry(call.slot, call.mode, call.durationNs);
+  entry.status =
+    error instanceof Error && (error as { code?: unknown }).code === "plugin_timeout" ? "timeout" : "error";
+  entry.because(error instanceof Error ? error.message : String(error));
+  keepRecord(engine, result.records, entry);
+  if (call.mode === "enforce" && call.resolution.onError === "disable") {
+    engine.switchOff(call.slot.plugin.modes, entry.reason ?? "failed");
+  }
+}

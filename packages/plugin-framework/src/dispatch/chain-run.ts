@@ -1,0 +1,366 @@
+import { handlerFailed, handlerTimedOut, PayloadSizeError, PluginError } from "../errors.ts";
+import type { Resolution } from "../lifecycle/plugin-runtime.ts";
+import type { Mode } from "../mode.ts";
+import { charactersUpTo } from "../payload-size.ts";
+import { readOnly } from "../payload-view.ts";
+import { textField } from "../subject.ts";
+import { localMode, needsLease } from "./admission.ts";
+import { runInBackground } from "./background.ts";
+import type { Chain, Slot } from "./chain.ts";
+import type { Engine } from "./engine.ts";
+import { honourFence } from "./fence.ts";
+import { CallContext, type CallOwner, HandlerCall } from "./handler-call.ts";
+import { asOutcome, judge } from "./judge.ts";
+import type { RequestScope } from "./request-scope.ts";
+import { Entry, keepRecord, Result } from "./result.ts";
+
+type Admission = "skip" | "go" | "wait";
+
+function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return (
+    typeof value === "object" && value !== null && typeof (value as { then?: unknown }).then === "function"
+  );
+}
+
+/**
+ * One payload on its way through one chain. Stays synchronous as long as every handler does; the first promise
+ * turns it into callbacks on that promise, with no race and no await in between.
+ */
+export class ChainRun<P> implements CallOwner {
+  readonly result: Result<P>;
+  readonly #engine: Engine;
+  readonly #scope: RequestScope;
+  readonly #chain: Chain;
+  #index = 0;
+  #at: number;
+  #view: unknown = undefined;
+  #viewed: unknown = undefined;
+  #measured: unknown = undefined;
+  #mode: Mode = "enforce";
+  #resolution: Resolution | undefined = undefined;
+  /** The slot whose lease could not be renewed: it goes on, degraded. */
+  #unleased: Slot | undefined = undefined;
+  #calls: HandlerCall[] | undefined = undefined;
+  #concurrentIndex = 0;
+  #started = false;
+  #pending = 0;
+  #ended = false;
+  #resolve: ((result: Result<P>) => void) | undefined = undefined;
+  #reject: ((error: unknown) => void) | undefined = undefined;
+
+  constructor(engine: Engine, scope: RequestScope, chain: Chain, payload: P, size: number | undefined) {
+    this.#engine = engine;
+    this.#scope = scope;
+    this.#chain = chain;
+    this.#at = engine.clock.now();
+    this.result = new Result(payload, []);
+    if (size !== undefined && size <= scope.snapshot.payloadCharacters) this.#measured = payload;
+  }
+
+  start(): Result<P> | Promise<Result<P>> {
+    if (this.#advance()) return this.#finish();
+    return new Promise((resolve, reject) => {
+      this.#resolve = resolve;
+      this.#reject = reject;
+      this.#scope.enter(this);
+    });
+  }
+
+  /** The request was given up: nothing more is waited for. */
+  abort(reason: unknown): void {
+    if (this.#ended) return;
+    this.#cancelCalls(undefined, "the request was aborted", reason);
+    this.#fail(reason);
+  }
+
+  /** Runs until a promise has to be waited for (false) or the chain is done (true). */
+  #advance(): boolean {
+    const { serial, concurrent } = this.#chain;
+    while (this.#index < serial.length) {
+      if (!this.result.allowed) return true;
+      const slot = serial[this.#index] as Slot;
+      const admission = this.#admit(slot);
+      if (admission === "wait") return false;
+      if (admission === "go") {
+        const call = this.#newCall(slot);
+        if (!this.#invoke(call)) {
+          this.#calls = [call];
+          return false;
+        }
+      }
+      this.#index++;
+    }
+    if (!this.result.allowed || concurrent.length === 0) return true;
+    return this.#started ? this.#pending === 0 : this.#fanOut(concurrent);
+  }
+
+  #fanOut(slots: readonly Slot[]): boolean {
+    if (this.#concurrentIndex === 0) this.#calls = [];
+    this.#calls ??= [];
+    const calls = this.#calls;
+    while (this.#concurrentIndex < slots.length) {
+      const slot = slots[this.#concurrentIndex] as Slot;
+      const admission = this.#admit(slot);
+      if (admission === "wait") return false;
+      this.#concurrentIndex++;
+      if (admission === "go") calls.push(this.#newCall(slot));
+    }
+    this.#started = true;
+    this.#pending = calls.length;
+    for (const call of calls) {
+      if (call.done) continue;
+      call.startedAt = this.#at;
+      try {
+        if (this.#invoke(call)) this.#concurrentDone(call);
+      } catch (error) {
+        call.done = true;
+        this.#cancelCalls(call, "a sibling failed", error);
+        throw error;
+      }
+    }
+    return this.#pending === 0;
+  }
+
+  #concurrentDone(call: HandlerCall): void {
+    call.done = true;
+    this.#pending--;
+    if (!this.result.allowed) this.#cancelCalls(call, "a sibling blocked", "a sibling blocked");
+  }
+
+  #cancelCalls(except: HandlerCall | undefined, why: string, reason: unknown): void {
+    for (const call of this.#calls ?? []) {
+      if (call === except || call.done) continue;
+      call.cancel(reason instanceof Error ? reason : new DOMException(why, "AbortError"));
+      call.done = true;
+      this.#pending--;
+      const ran = call.deadlineAt === 0 ? 0 : this.#at - call.startedAt;
+      const entry = new Entry(call.slot, call.mode, Math.round(ran * 1e6));
+      entry.status = "cancelled";
+      entry.because(why);
+      keepRecord(this.#engine, this.result.records, entry);
+    }
+  }
+
+  #newCall(slot: Slot): HandlerCall {
+    const call = new HandlerCall(slot, this.#scope, this.#resolution as Resolution, this.#mode, this.#at);
+    if (this.#unleased === slot) call.degraded = true;
+    return call;
+  }
+
+  #admit(slot: Slot): Admission {
+    const { plugin } = slot;
+    const { context } = this.#scope;
+    if (slot.matches !== undefined && !slot.matches(context, this.result.payload)) {
+      return this.#skip(slot, "skipped", "no condition matches");
+    }
+    const resolution = plugin.bound ? plugin.resolve(context, this.#tool()) : plugin.base;
+    if (plugin.modes.switchedOff !== undefined) return this.#skip(slot, "disabled", plugin.modes.switchedOff);
+    const mode = localMode(slot, context, resolution);
+    this.#mode = mode;
+    this.#resolution = resolution;
+    if (this.#unleased !== slot && needsLease(slot, mode, this.#at)) {
+      return this.#waitFor(
+        this.#engine.gate.renew(plugin.modes).then((renewed) => {
+          if (!renewed) this.#unleased = slot;
+        }),
+      );
+    }
+    if (mode === "disabled") return this.#skip(slot, "disabled", undefined);
+    const { handle } = resolution;
+    if (handle.state === "ready") return "go";
+    if (handle.state === "failed" || handle.state === "stopped") {
+      this.#failed(
+        this.#newCall(slot),
+        handle.failure ?? new Error(`plugin ${plugin.name} has been shut down`),
+      );
+      return "skip";
+    }
+    return this.#waitFor(handle.start());
+  }
+
+  #tool(): string | undefined {
+    const { toolField } = this.#chain;
+    return toolField === undefined ? undefined : textField(this.result.payload, toolField);
+  }
+
+  #skip(slot: Slot, status: "skipped" | "disabled", reason: string | undefined): Admission {
+    const entry = new Entry(slot, status === "disabled" ? "disabled" : this.#mode, 0);
+    entry.status = status;
+    if (reason !== undefined) entry.because(reason);
+    if (this.#unleased === slot) entry.degraded = true;
+    keepRecord(this.#engine, this.result.records, entry);
+    return "skip";
+  }
+
+  #waitFor(step: Promise<void>): Admission {
+    step.then(
+      () => this.#proceed(),
+      (error: unknown) => this.#fail(error),
+    );
+    return "wait";
+  }
+
+  /** True when the handler is done, false when its promise is waited for. */
+  #invoke(call: HandlerCall): boolean {
+    const { slot } = call;
+    if (slot.reads === "body" && !this.#fits(call)) return true;
+    if (this.#viewed !== this.result.payload) {
+      this.#viewed = this.result.payload;
+      this.#view = readOnly(this.result.payload);
+    }
+    const handler = call.resolution.handle.handlers[slot.hook];
+    if (handler === undefined) return true;
+    let outcome: unknown;
+    try {
+      outcome = handler(this.#view as never, new CallContext(call));
+    } catch (error) {
+      this.#stamp(call);
+      return this.#conclude(call, undefined, error, true);
+    }
+    if (isThenable(outcome)) {
+      call.track(outcome, this, this.#engine);
+      return false;
+    }
+    this.#stamp(call);
+    return this.#conclude(call, outcome, undefined, false);
+  }
+
+  #fits(call: HandlerCall): boolean {
+    const { payload } = this.result;
+    const limit = this.#scope.snapshot.payloadCharacters;
+    if (this.#measured === payload) return true;
+    if (charactersUpTo(payload, limit) <= limit) {
+      this.#measured = payload;
+      return true;
+    }
+    const error = new PayloadSizeError(call.slot.plugin.name, call.slot.hook, limit);
+    const entry = new Entry(call.slot, call.mode, 0);
+    entry.status = "error";
+    entry.effectiveAllow = call.mode !== "enforce";
+    entry.because(error.message);
+    keepRecord(this.#engine, this.result.records, entry);
+    if (call.mode === "enforce") throw error;
+    return false;
+  }
+
+  #stamp(call: HandlerCall): void {
+    this.#at = this.#engine.clock.now();
+    call.durationNs = Math.round((this.#at - call.startedAt) * 1e6);
+  }
+
+  /** Applies fence and lease, then judges. False: the lease is being renewed first. */
+  #conclude(call: HandlerCall, answer: unknown, error: unknown, threw: boolean): boolean {
+    const { plugin } = call.slot;
+    let outcome: ReturnType<typeof asOutcome>;
+    try {
+      outcome = threw ? undefined : asOutcome(answer);
+      const fenced = outcome !== undefined && honourFence(this.#engine, call, outcome.authority);
+      if (!fenced && plugin.modeAuthority && !call.leaseChecked && this.#at > plugin.modes.leaseUntil) {
+        return this.#renewFor(call, answer, error, threw);
+      }
+      if (!threw) {
+        judge(this.#engine, this.result, call, outcome, this.#chain.schema);
+        return true;
+      }
+    } catch (thrown) {
+      this.#failed(call, thrown);
+      return true;
+    }
+    this.#failed(call, error);
+    return true;
+  }
+
+  #renewFor(call: HandlerCall, answer: unknown, error: unknown, threw: boolean): boolean {
+    call.leaseChecked = true;
+    call.done = false;
+    void this.#engine.gate.renew(call.slot.plugin.modes).then((renewed) => {
+      if (this.#ended || call.done) return;
+      call.degraded = !renewed;
+      call.mode = localMode(call.slot, this.#scope.context, call.resolution);
+      this.#settle(call, () => this.#conclude(call, answer, error, threw));
+    });
+    return false;
+  }
+
+  answered(call: HandlerCall, outcome: unknown): void {
+    this.#settle(call, () => {
+      this.#stamp(call);
+      return this.#conclude(call, outcome, undefined, false);
+    });
+  }
+
+  threw(call: HandlerCall, error: unknown): void {
+    this.#settle(call, () => {
+      this.#stamp(call);
+      return this.#conclude(call, undefined, error, true);
+    });
+  }
+
+  timedOut(call: HandlerCall): void {
+    this.#settle(call, () => {
+      this.#stamp(call);
+      const { name, timeoutMs } = call.slot.plugin;
+      this.#failed(call, handlerTimedOut(name, call.slot.hook, timeoutMs));
+      return true;
+    });
+  }
+
+  /** After a promise: conclude that call, then go on where the chain stood. */
+  #settle(call: HandlerCall, conclude: () => boolean): void {
+    if (this.#ended) return;
+    try {
+      if (!conclude()) return;
+      if (this.#started) this.#concurrentDone(call);
+      else this.#index++;
+    } catch (error) {
+      call.done = true;
+      this.#cancelCalls(call, "a sibling failed", error);
+      this.#fail(error);
+      return;
+    }
+    if (!this.#started || this.#pending === 0) this.#proceed();
+  }
+
+  #proceed(): void {
+    if (this.#ended) return;
+    try {
+      if (!this.#advance()) return;
+      this.#resolve?.(this.#finish());
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  #failed(call: HandlerCall, error: unknown): void {
+    const { slot, mode, resolution } = call;
+    const timeout = PluginError.is(error) && error.code === "plugin_timeout";
+    const fails = mode === "enforce" && resolution.onError === "fail";
+    const entry = new Entry(slot, mode, call.durationNs);
+    entry.status = timeout ? "timeout" : "error";
+    entry.effectiveAllow = !fails;
+    if (call.degraded) entry.degraded = true;
+    entry.because(error instanceof Error ? error.message : String(error));
+    keepRecord(this.#engine, this.result.records, entry);
+    if (mode === "enforce" && resolution.onError === "disable") {
+      this.#engine.switchOff(slot.plugin.modes, entry.reason ?? "failed");
+    }
+    if (fails) throw timeout ? error : handlerFailed(slot.plugin.name, slot.hook, error);
+  }
+
+  #fail(error: unknown): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.#scope.leave(this);
+    this.#reject?.(error);
+  }
+
+  #finish(): Result<P> {
+    this.#ended = true;
+    if (this.#resolve !== undefined) this.#scope.leave(this);
+    const { background } = this.#chain;
+    if (background.length > 0 && this.result.allowed) {
+      runInBackground(this.#engine, this.#scope, this.#chain, this.result);
+    }
+    return this.result;
+  }
+}

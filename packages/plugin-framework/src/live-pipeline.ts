@@ -1,0 +1,374 @@
+import type { Clock } from "./clock.ts";
+import type { ControlBus } from "./control/control-bus.ts";
+import {
+  type AppliedRecord,
+  type ControlListener,
+  ControlPlane,
+  type ControlTiming,
+  modeUnder,
+} from "./control/control-plane.ts";
+import { EXPIRED_SUFFIX, scopeText } from "./control/control-record.ts";
+import type { ConvergenceReport, SetModeOptions } from "./control/convergence-report.ts";
+import { switchMode } from "./control/switch-mode.ts";
+import { Deadlines } from "./deadlines.ts";
+import type { Engine } from "./dispatch/engine.ts";
+import { RequestScope } from "./dispatch/request-scope.ts";
+import { PluginConfigError, PluginError } from "./errors.ts";
+import { explainMode, pluginStatus } from "./explain-mode.ts";
+import type { KnownHook } from "./hook-registry.ts";
+import { buildSnapshot } from "./lifecycle/build-snapshot.ts";
+import type { PluginRuntime } from "./lifecycle/plugin-runtime.ts";
+import type { Snapshot } from "./lifecycle/snapshot.ts";
+import { isMode, MODES, type Mode } from "./mode.ts";
+import { ModeState } from "./mode-state.ts";
+import { nearest } from "./nearest.ts";
+import { type ControlAlert, type LifecycleFailure, type PipelineObserver, safely } from "./observer.ts";
+import { parseStrictly } from "./parse-strictly.ts";
+import type { Reads } from "./phase.ts";
+import { type ParsedConfig, type PipelineConfig, pipelineConfigSchema } from "./pipeline-config.ts";
+import type { RequestContext } from "./plugin-context.ts";
+import type { ModeChange } from "./plugin-definition.ts";
+import type {
+  ModeExplanation,
+  PluginPipeline,
+  PluginStatus,
+  ReloadReport,
+  SavedOverride,
+} from "./plugin-pipeline.ts";
+import { setModeOptionsSchema } from "./set-mode-options.ts";
+import { within } from "./within.ts";
+
+/** The injected parts, with defaults filled in. */
+export interface LiveDeps {
+  readonly clock: Clock;
+  readonly bus: ControlBus;
+  readonly replica: string;
+  readonly observer: PipelineObserver | undefined;
+  readonly random: () => number;
+  readonly hooks: ReadonlyMap<string, KnownHook>;
+  readonly overrides: readonly SavedOverride[];
+  readonly timing: ControlTiming;
+}
+
+const READS: readonly Reads[] = ["none", "outcome", "body"];
+
+/** The pipeline behind `createPluginPipeline`: the current snapshot, the modes, and the way from one to the next. */
+export class LivePipeline implements PluginPipeline, ControlListener {
+  readonly #deps: LiveDeps;
+  readonly #plane: ControlPlane;
+  readonly #engine: Engine;
+  readonly #states = new Map<string, ModeState>();
+  /** Snapshots that are current or still drain. */
+  readonly #live = new Set<Snapshot>();
+  #config: ParsedConfig;
+  #snapshot: Snapshot;
+  #started = false;
+  #turn: Promise<unknown> = Promise.resolve();
+  #closing: Promise<void> | undefined;
+
+  constructor(config: ParsedConfig, deps: LiveDeps) {
+    this.#deps = deps;
+    this.#config = config;
+    const { bus, replica, clock, random, timing, observer } = deps;
+    this.#plane = new ControlPlane({ bus, replica, clock, random, timing, listener: this });
+    this.#engine = {
+      clock,
+      deadlines: new Deadlines(clock),
+      observer,
+      gate: this.#plane,
+      background: { running: 0, limit: config.limits.backgroundHandlers },
+      switchOff: (state, reason) => this.#switchOff(state, reason),
+    };
+    this.#snapshot = this.#build(config, new Map());
+    this.#live.add(this.#snapshot);
+    for (const { scope, record } of deps.overrides) this.#stateFor(scope.plugin).store(scope.tenant, record);
+  }
+
+  /** Reads the records, then starts what is not disabled. */
+  async start(): Promise<void> {
+    await this.#plane.start();
+    await this.#startPlugins(this.#snapshot);
+    this.#started = true;
+  }
+
+  begin(context: RequestContext): RequestScope {
+    if (this.#closing !== undefined) throw new PluginError("conflict", "the pipeline is closed");
+    return new RequestScope(this.#engine, this.#snapshot, context);
+  }
+
+  has(hook: string): boolean {
+    return this.#snapshot.chains.has(hook);
+  }
+
+  reads(hook: string): Reads {
+    const chain = this.#snapshot.chains.get(hook);
+    if (chain === undefined) return "none";
+    const ranks = [...chain.serial, ...chain.concurrent, ...chain.background]
+      .filter(({ plugin }) => plugin.mayRun)
+      .map(({ reads }) => READS.indexOf(reads));
+    return READS[Math.max(0, ...ranks)] ?? "none";
+  }
+
+  async setMode(plugin: string, mode: Mode, options: SetModeOptions = {}): Promise<ConvergenceReport> {
+    if (!isMode(mode)) {
+      const suggestion = nearest(String(mode), MODES);
+      throw new PluginConfigError([
+        {
+          path: "mode",
+          message: `must be one of ${MODES.join(", ")}, not ${JSON.stringify(mode)}`,
+          ...(suggestion === undefined ? {} : { suggestion }),
+        },
+      ]);
+    }
+    return this.#switch(plugin, mode, options);
+  }
+
+  async clearMode(plugin: string, options: SetModeOptions = {}): Promise<ConvergenceReport> {
+    return this.#switch(plugin, "inherit", options);
+  }
+
+  async #switch(name: string, mode: Mode | "inherit", options: SetModeOptions): Promise<ConvergenceReport> {
+    const runtime = this.#known(name);
+    parseStrictly(setModeOptionsSchema, options, "options");
+    const { modes, modeAuthority } = runtime;
+    const { guarantee } = this.#deps.bus;
+    const report = await switchMode(this.#plane, {
+      state: modes,
+      mode,
+      inherited: this.#inherited(runtime, options.tenant),
+      guarantee:
+        guarantee === "fenced" && !modeAuthority && !this.#deps.bus.synchronous ? "leased" : guarantee,
+      options,
+    });
+    return report;
+  }
+
+  /** What a record of the scope covers when it says `inherit`. */
+  #inherited(runtime: PluginRuntime, tenant: string | undefined): Mode {
+    const { modes } = runtime;
+    const context = { requestId: "", ...(tenant === undefined ? {} : { tenantId: tenant }) };
+    const configured = runtime.resolve(context, undefined).mode;
+    return tenant === undefined ? configured : (modes.override ?? configured);
+  }
+
+  enable(plugin: string): boolean {
+    const { modes } = this.#known(plugin);
+    const was = modes.switchedOff;
+    modes.switchedOff = undefined;
+    return was !== undefined;
+  }
+
+  list(): readonly PluginStatus[] {
+    return this.#snapshot.plugins.map((plugin) => pluginStatus(plugin, this.#degraded(plugin.modes)));
+  }
+
+  explainMode(
+    plugin: string,
+    context: Partial<RequestContext> = {},
+    subject: { readonly tool?: string } = {},
+  ): ModeExplanation {
+    const runtime = this.#known(plugin);
+    return explainMode(runtime, { requestId: "", ...context }, subject.tool, this.#degraded(runtime.modes));
+  }
+
+  #degraded(state: ModeState): boolean {
+    return this.#deps.clock.now() > state.leaseUntil && !this.#plane.reachable;
+  }
+
+  reload(config: PipelineConfig, options: { readonly force?: boolean } = {}): Promise<ReloadReport> {
+    const parsed = parseStrictly(pipelineConfigSchema, config);
+    const turn = this.#turn.then(() => this.#reload(parsed, options.force === true));
+    this.#turn = turn.catch(() => undefined);
+    return turn;
+  }
+
+  async #reload(config: ParsedConfig, force: boolean): Promise<ReloadReport> {
+    if (this.#closing !== undefined) throw new PluginError("conflict", "the pipeline is closed");
+    const old = this.#snapshot;
+    const next = this.#build(config, force ? new Map() : old.handles);
+    this.#live.add(next);
+    await this.#startPlugins(next);
+    const before = new Map(old.plugins.map((plugin) => [plugin.name, plugin]));
+    const after = new Map(next.plugins.map((plugin) => [plugin.name, plugin]));
+    this.#snapshot = next;
+    this.#config = config;
+    for (const plugin of next.plugins) {
+      const was = before.get(plugin.name);
+      if (was !== undefined) await this.#reloaded(was, plugin);
+    }
+    const both = [...after.keys()].filter((name) => before.has(name));
+    const kept = both.filter((name) => before.get(name)?.base.handle === after.get(name)?.base.handle);
+    return {
+      added: [...after.keys()].filter((name) => !before.has(name)),
+      removed: [...before.keys()].filter((name) => !after.has(name)),
+      replaced: both.filter((name) => !kept.includes(name)),
+      kept,
+      drained: this.#retire(old),
+    };
+  }
+
+  /** The file's mode changed: an event, and a wipe when that switched a fenced plugin off. */
+  async #reloaded(was: PluginRuntime, now: PluginRuntime): Promise<void> {
+    const previous = modeUnder(now.modes.global, was.base.mode);
+    const next = modeUnder(now.modes.global, now.base.mode);
+    if (previous === next) return;
+    await this.#tell(now, undefined, { previous, next, wipe: false, cause: "reload", setBy: "reload" });
+    if (next === "disabled" && now.modeAuthority) await this.#wipe(now, undefined);
+  }
+
+  async #wipe({ modes, name }: PluginRuntime, tenant: string | undefined): Promise<void> {
+    const scope = scopeText({ plugin: name, ...(tenant === undefined ? {} : { tenant }) });
+    await this.#plane.wipe(scope, modes.record(tenant)).catch(() => undefined);
+  }
+
+  async #retire(old: Snapshot): Promise<void> {
+    const { clock } = this.#deps;
+    await within(clock, this.#config.limits.drainMs, old.drained()).catch(() => undefined);
+    this.#live.delete(old);
+    const needed = new Set([...this.#live].flatMap((snapshot) => [...snapshot.handles.values()]));
+    const leftovers = [...old.handles.values()].filter((handle) => !needed.has(handle));
+    await Promise.all(leftovers.map((handle) => handle.stop()));
+  }
+
+  close({ deadlineMs = this.#config.limits.drainMs }: { readonly deadlineMs?: number } = {}): Promise<void> {
+    this.#closing ??= this.#close(deadlineMs);
+    return this.#closing;
+  }
+
+  async #close(deadlineMs: number): Promise<void> {
+    const all = [...this.#live];
+    const drained = Promise.all(all.map((snapshot) => snapshot.drained()));
+    await within(this.#deps.clock, deadlineMs, drained).catch(() => undefined);
+    const handles = new Set(all.flatMap((snapshot) => [...snapshot.handles.values()]));
+    await Promise.all([...handles].map((handle) => handle.stop()));
+    await this.#plane.close();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  #build(config: ParsedConfig, previous: Snapshot["handles"]): Snapshot {
+    const { clock, hooks } = this.#deps;
+    const report = (failure: LifecycleFailure) => this.#report(failure);
+    return buildSnapshot(config, { clock, hooks, previous, stateOf: (name) => this.#stateFor(name), report });
+  }
+
+  async #startPlugins(snapshot: Snapshot): Promise<void> {
+    const due = snapshot.plugins.filter(
+      ({ modes, base }) => modeUnder(modes.global, base.mode) !== "disabled",
+    );
+    await Promise.all(due.map(({ base }) => base.handle.start()));
+  }
+
+  #stateFor(name: string): ModeState {
+    let state = this.#states.get(name);
+    if (state === undefined) {
+      state = new ModeState(name);
+      this.#plane.admit(state);
+      this.#states.set(name, state);
+    }
+    return state;
+  }
+
+  #known(name: string): PluginRuntime {
+    const runtime = this.#snapshot.plugin(name);
+    if (runtime !== undefined) return runtime;
+    const known = this.#snapshot.plugins.map((plugin) => plugin.name);
+    const suggestion = nearest(name, known);
+    const hint = suggestion === undefined ? "" : `; did you mean "${suggestion}"?`;
+    throw new PluginError("not_found", `no plugin is named "${name}"${hint}`, {
+      details: { plugin: name, known },
+    });
+  }
+
+  #switchOff(state: ModeState, reason: string): void {
+    if (state.switchedOff !== undefined) return;
+    state.switchedOff = reason;
+    const runtime = this.#snapshot.plugin(state.plugin);
+    if (runtime === undefined) return;
+    const previous = modeUnder(state.global, runtime.base.mode);
+    void this.#tell(runtime, undefined, {
+      previous,
+      next: "disabled",
+      wipe: false,
+      cause: "on_error",
+      setBy: "onError",
+    });
+  }
+
+  #report(failure: LifecycleFailure): void {
+    safely(() => this.#deps.observer?.lifecycleFailure?.(failure));
+  }
+
+  // ControlListener
+
+  stateOf(plugin: string): ModeState | undefined {
+    return this.#states.get(plugin);
+  }
+
+  states(): Iterable<ModeState> {
+    return this.#states.values();
+  }
+
+  async applied(state: ModeState, tenant: string | undefined, change: AppliedRecord): Promise<void> {
+    const { previous: before, record } = change;
+    safely(() => {
+      const scope = { plugin: state.plugin, ...(tenant === undefined ? {} : { tenant }) };
+      this.#deps.observer?.controlRecord?.(scope, record);
+    });
+    if (tenant === undefined && record.mode !== "inherit" && record.mode !== "disabled")
+      state.switchedOff = undefined;
+    const runtime = this.#snapshot?.plugin(state.plugin);
+    if (runtime === undefined || !this.#started) return;
+    const inherited = this.#inherited(runtime, tenant);
+    const previous = modeUnder(before, inherited);
+    const next = modeUnder(record, inherited);
+    const expired = record.uuid.endsWith(EXPIRED_SUFFIX);
+    const wipe = record.wipeSeq !== (before?.wipeSeq ?? 0);
+    if (expired)
+      this.alert(
+        "override_expired",
+        `rev ${record.rev}`,
+        scopeText({ plugin: state.plugin, ...(tenant === undefined ? {} : { tenant }) }),
+      );
+    const cause = expired ? "expiry" : record.mode === "inherit" ? "clear" : "set";
+    if (next !== "disabled") await runtime.base.handle.start();
+    await this.#tell(runtime, tenant, { previous, next, wipe, cause, setBy: record.setBy });
+    if (expired && previous !== "disabled" && next === "disabled" && runtime.modeAuthority) {
+      await this.#wipe(runtime, tenant);
+    }
+  }
+
+  alert(kind: ControlAlert["kind"], detail: string, scope?: string): void {
+    const at = this.#deps.clock.wallNow();
+    const alert: ControlAlert = { kind, detail, at, ...(scope === undefined ? {} : { scope }) };
+    safely(() => this.#deps.observer?.controlAlert?.(alert));
+  }
+
+  async #tell(
+    { name, modes }: PluginRuntime,
+    tenant: string | undefined,
+    change: Pick<ModeChange, "previous" | "next" | "wipe" | "cause" | "setBy">,
+  ): Promise<void> {
+    const record = modes.record(tenant);
+    const rev = record?.rev ?? 0;
+    const { previous, next, setBy } = change;
+    if (previous !== next) {
+      const scope = scopeText({ plugin: name, ...(tenant === undefined ? {} : { tenant }) });
+      const at = this.#deps.clock.wallNow();
+      safely(() =>
+        this.#deps.observer?.modeChange?.({ plugin: name, scope, previous, next, rev, setBy, at }),
+      );
+    }
+    if (previous === next && !change.wipe) return;
+    const full: ModeChange = {
+      ...change,
+      rev,
+      wipeSeq: record?.wipeSeq ?? 0,
+      ...(tenant === undefined ? {} : { tenant }),
+    };
+    const own = [...this.#snapshot.handles.values()].filter((handle) => handle.host.name === name);
+    await Promise.all(own.map((handle) => handle.tell(full)));
+  }
+}

@@ -1,0 +1,122 @@
+import { types } from "node:util";
+import { PluginError } from "./errors.ts";
+
+/** From a view to the object behind it. */
+const behind = new WeakMap<object, object>();
+
+function refuse(): never {
+  throw new PluginError("plugin_error", "a payload is read-only: return { modify } to change it");
+}
+
+/**
+ * Traps over an empty shadow target, so that a frozen original does not force its own children out unwrapped.
+ * A nested view is made when it is first read and kept, so that `view.a === view.a`.
+ */
+class ViewTraps implements ProxyHandler<object> {
+  readonly #source: Record<PropertyKey, unknown>;
+  #children: Map<PropertyKey, unknown> | undefined;
+
+  constructor(source: object) {
+    this.#source = source as Record<PropertyKey, unknown>;
+  }
+
+  get(_: object, key: PropertyKey): unknown {
+    const value = this.#source[key];
+    if (typeof value !== "object" || value === null) return value;
+    const known = this.#children?.get(key);
+    if (known !== undefined && behind.get(known as object) === value) return known;
+    const view = readOnly(value);
+    this.#children ??= new Map();
+    this.#children.set(key, view);
+    return view;
+  }
+
+  has(_: object, key: PropertyKey): boolean {
+    return key in this.#source;
+  }
+
+  ownKeys(): ArrayLike<string | symbol> {
+    return Reflect.ownKeys(this.#source);
+  }
+
+  getOwnPropertyDescriptor(shadow: object, key: PropertyKey): PropertyDescriptor | undefined {
+    const own = Reflect.getOwnPropertyDescriptor(this.#source, key);
+    if (own === undefined) return undefined;
+    const isLength = key === "length" && Array.isArray(shadow);
+    return {
+      value: this.get(shadow, key),
+      enumerable: own.enumerable ?? false,
+      configurable: !isLength,
+      writable: true,
+    };
+  }
+
+  getPrototypeOf(): object | null {
+    return Reflect.getPrototypeOf(this.#source);
+  }
+
+  set = refuse;
+  deleteProperty = refuse;
+  defineProperty = refuse;
+  setPrototypeOf = refuse;
+  preventExtensions = refuse;
+}
+
+/**
+ * A read-only view of plain data; what is read from it is read-only too. Costs one proxy for each object that is
+ * really looked at. A Date, Map, Set, buffer or error is handed over as a copy; an instance of another class, and
+ * a function, as it is.
+ */
+export function readOnly<T>(value: T): T {
+  if (typeof value !== "object" || value === null || behind.has(value)) return value;
+  const prototype: unknown = Object.getPrototypeOf(value);
+  const isArray = Array.isArray(value);
+  if (!isArray && prototype !== Object.prototype && prototype !== null) return copyOf(value);
+  const view = new Proxy<object>(isArray ? [] : {}, new ViewTraps(value));
+  behind.set(view, value);
+  return view as T;
+}
+
+function copyOf<T extends object>(value: T): T {
+  const copies =
+    types.isDate(value) ||
+    types.isMap(value) ||
+    types.isSet(value) ||
+    types.isAnyArrayBuffer(value) ||
+    ArrayBuffer.isView(value) ||
+    types.isNativeError(value);
+  return copies ? structuredClone(value) : value;
+}
+
+const DEPTH = 256;
+
+/**
+ * What a handler gave back, with every view in it replaced by the object behind it. Objects of the handler's own
+ * are changed in place, originals are not touched.
+ */
+export function unwrap<T>(value: T, depth = 0): T {
+  if (typeof value !== "object" || value === null) return value;
+  const original = behind.get(value);
+  if (original !== undefined) return original as T;
+  if (depth > DEPTH)
+    throw new PluginError("plugin_error", `a modified payload is nested deeper than ${DEPTH}`);
+  if (Array.isArray(value) || isPlain(value)) return unwrapFields(value, depth);
+  return value;
+}
+
+function isPlain(value: object): boolean {
+  const prototype: unknown = Object.getPrototypeOf(value);
+  return prototype === Object.prototype || prototype === null;
+}
+
+function unwrapFields<T extends object>(value: T, depth: number): T {
+  let copy: Record<string, unknown> | undefined;
+  for (const key of Object.keys(value)) {
+    const field = (value as Record<string, unknown>)[key];
+    const plain = unwrap(field, depth + 1);
+    if (plain === field) continue;
+    copy ??= (Array.isArray(value) ? [...value] : { ...value }) as Record<string, unknown>;
+    copy[key] = plain;
+  }
+  return (copy ?? value) as T;
+}
