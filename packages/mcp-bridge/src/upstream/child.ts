@@ -11,6 +11,8 @@ export interface ChildOptions {
   readonly cwd: string | undefined;
   readonly maxLineBytes: number;
   readonly maxStderrLineBytes: number;
+  /** Time after each step of stopping, in milliseconds. */
+  readonly stopStepMs: number;
   readonly guard: OrphanGuard;
   readonly onLine: (line: Buffer) => void;
   readonly onStderr: ((line: string) => void) | undefined;
@@ -28,10 +30,8 @@ export interface ChildEnd {
   readonly networkCode?: string;
 }
 
-/** Steps of stopping, in milliseconds after the child's input was closed. Together below 2 s. */
-const TERM_AFTER_MS = 700;
-const KILL_AFTER_MS = 1_300;
-const GIVE_UP_AFTER_MS = 1_450;
+/** How long to look for what SIGKILL leaves: processes that nobody has collected yet. */
+const COLLECT_MS = 150;
 const POLL_MS = 20;
 /** How long output may still arrive after the process has ended. */
 const DRAIN_MS = 100;
@@ -85,7 +85,7 @@ export class Child {
     stdin.write("\n");
   }
 
-  /** Ends the whole group: end of input, SIGTERM, SIGKILL, all within 2 s. Never rejects. */
+  /** Ends the whole group: end of input, SIGTERM, SIGKILL, each after `stopStepMs`. Never rejects. */
   stop(): Promise<void> {
     if (!this.#ended && !this.#stopping) this.#asked = true;
     return this.#wind();
@@ -149,12 +149,13 @@ export class Child {
 
   async #stop(): Promise<void> {
     const started = performance.now();
+    const { stopStepMs } = this.#options;
     this.#process.stdin?.end();
     let sent: NodeJS.Signals | undefined;
     while (this.#isAlive()) {
       const elapsed = performance.now() - started;
-      if (elapsed >= GIVE_UP_AFTER_MS) break;
-      const wanted = elapsed >= KILL_AFTER_MS ? "SIGKILL" : elapsed >= TERM_AFTER_MS ? "SIGTERM" : undefined;
+      if (elapsed >= 2 * stopStepMs + COLLECT_MS) break;
+      const wanted = elapsed >= 2 * stopStepMs ? "SIGKILL" : elapsed >= stopStepMs ? "SIGTERM" : undefined;
       if (wanted !== undefined && wanted !== sent) this.#signal(wanted);
       sent = wanted;
       await new Promise((resolve) => setTimeout(resolve, POLL_MS));

@@ -1,6 +1,7 @@
 import type { SingleMessage } from "../message.ts";
 import { SseDecoder } from "../sse-decoder.ts";
-import { parseUpstream, pause } from "./http-call.ts";
+import { pause } from "./abort.ts";
+import { parseUpstream } from "./http-call.ts";
 import type { HttpConnection } from "./http-connection.ts";
 import { mediaType } from "./http-status.ts";
 

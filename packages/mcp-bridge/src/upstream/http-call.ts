@@ -2,9 +2,10 @@ import type { Message, SingleMessage } from "../message.ts";
 import { parseMessage } from "../parse-message.ts";
 import { splice, textOf } from "../splice.ts";
 import { SseDecoder, type SseEvent } from "../sse-decoder.ts";
+import { abortError, pause } from "./abort.ts";
 import { protocolError, readAnswer, type UpstreamAnswer } from "./answer.ts";
 import type { HttpConnection } from "./http-connection.ts";
-import { abortError, type HttpAnswer, type HttpExchange } from "./http-exchange.ts";
+import type { HttpAnswer, HttpExchange } from "./http-exchange.ts";
 import { mediaType, statusError } from "./http-status.ts";
 import type { UpstreamMessage } from "./upstream.ts";
 import { UpstreamError } from "./upstream-error.ts";
@@ -120,7 +121,7 @@ export class HttpCall {
     for (let empty = 0; empty < MAX_EMPTY_RESUMPTIONS; ) {
       const id = this.#lastEventId;
       if (resumeHeaders === undefined || id === undefined) break;
-      await pause(Math.min(this.#retryMs, this.#deadline - performance.now()), signal);
+      await pause(Math.min(this.#retryMs, this.#deadline - performance.now()), signal, "sent_no_response");
       const before = this.#events;
       const headers = [...resumeHeaders, "last-event-id", id];
       const answer = await this.#exchangeOnce({ method: "GET", headers, longLived: true });
@@ -186,23 +187,4 @@ export function restoreProgressToken(
     return message;
   const restored = parseUpstream(splice(message.bytes, [{ ...span, text: call.progressToken }]));
   return restored.kind === "batch" ? message : restored;
-}
-
-/** Waits; ends early, with an error, when the signal fires. */
-export function pause(milliseconds: number, signal: AbortSignal | undefined): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const onAbort = () => {
-      clearTimeout(timer);
-      if (signal) reject(abortError(signal, "sent_no_response"));
-    };
-    const timer = setTimeout(
-      () => {
-        signal?.removeEventListener("abort", onAbort);
-        resolve();
-      },
-      Math.max(0, milliseconds),
-    );
-    if (signal?.aborted) onAbort();
-    else signal?.addEventListener("abort", onAbort, { once: true });
-  });
 }

@@ -1,3 +1,4 @@
+import type { LookupFunction } from "node:net";
 import { type Dispatcher, Pool } from "undici";
 import { type ExchangeOptions, HttpExchange } from "./http-exchange.ts";
 
@@ -11,6 +12,7 @@ export interface ConnectionOptions {
   readonly url: URL;
   readonly headers: HeaderSource;
   readonly dispatcher: Dispatcher | undefined;
+  readonly lookup: LookupFunction | undefined;
   readonly connections: number;
   readonly connectTimeoutMs: number;
   readonly keepAliveTimeoutMs: number;
@@ -90,11 +92,11 @@ export class HttpConnection {
   }
 
   #createPool(connections: number | null): Pool {
-    const { url, connectTimeoutMs, keepAliveTimeoutMs } = this.#options;
+    const { url, connectTimeoutMs, keepAliveTimeoutMs, lookup } = this.#options;
     return new Pool(url.origin, {
       connections,
       pipelining: 1,
-      connect: { timeout: connectTimeoutMs },
+      connect: { timeout: connectTimeoutMs, ...(lookup && { lookup }) },
       keepAliveTimeout: keepAliveTimeoutMs,
       headersTimeout: 0,
       bodyTimeout: 0,

@@ -1,4 +1,5 @@
 import type { Dispatcher } from "undici";
+import { abortError } from "./abort.ts";
 import { UpstreamError } from "./upstream-error.ts";
 
 type ResponseHeaders = { readonly [name: string]: string | string[] | undefined };
@@ -148,11 +149,6 @@ export class HttpExchange implements Dispatcher.DispatchHandler {
     const text = `The upstream did not answer within ${this.#options.timeoutMs} ms.`;
     this.stop(new UpstreamError("upstream_timeout", text, { phase: this.phase }));
   }
-}
-
-/** The error of a fired signal. */
-export function abortError(signal: AbortSignal, phase: UpstreamError["phase"]): UpstreamError {
-  return new UpstreamError("aborted", "The request was aborted.", { phase, cause: signal.reason });
 }
 
 const CLOSED_CODES: ReadonlySet<unknown> = new Set(["UND_ERR_CLOSED", "UND_ERR_DESTROYED"]);

@@ -1,9 +1,10 @@
+import type { LookupFunction } from "node:net";
 import type { Dispatcher } from "undici";
 import { z } from "zod";
 import { parseOptions } from "../parse-options.ts";
 import type { Era } from "../revisions.ts";
+import { abortError, orAborted } from "./abort.ts";
 import { type HeaderSource, HttpConnection } from "./http-connection.ts";
-import { abortError } from "./http-exchange.ts";
 import { type HandshakeContext, initializeHttp, type ProbeVerdict, probeHttp } from "./http-handshake.ts";
 import { type Counters, HttpSession } from "./http-session.ts";
 import type { OpenOptions, Upstream, UpstreamSession, UpstreamStats } from "./upstream.ts";
@@ -17,6 +18,8 @@ export interface HttpUpstreamOptions {
   readonly headers?: HeaderSource;
   /** Connections to use instead of an own pool, for example with a checked `connect`. Not closed by us. */
   readonly dispatcher?: Dispatcher;
+  /** Name resolution of own connections, for example one that refuses addresses. Default: the system's. */
+  readonly lookup?: LookupFunction;
   /** `auto` asks the server (`server/discover`); the others skip that. Default `auto`. */
   readonly era?: "auto" | Era;
   /** How long a legacy verdict holds before the server is asked again. Default 300 000. */
@@ -47,6 +50,7 @@ const schema = z.strictObject({
     .union([z.record(z.string(), z.string()), z.custom<HeaderSource>((value) => typeof value === "function")])
     .default({}),
   dispatcher: z.custom<Dispatcher>((value) => typeof value === "object" && value !== null).optional(),
+  lookup: z.custom<LookupFunction>((value) => typeof value === "function").optional(),
   era: z.enum(["auto", "legacy", "modern"]).default("auto"),
   legacyVerdictTtlMs: milliseconds(300_000),
   connections: z.int().min(1).default(128),
@@ -102,6 +106,7 @@ class HttpUpstream implements Upstream {
       url: new URL(options.url),
       headers: options.headers,
       dispatcher: options.dispatcher,
+      lookup: options.lookup,
       connections: options.connections,
       connectTimeoutMs: options.connectTimeoutMs,
       keepAliveTimeoutMs: options.keepAliveTimeoutMs,
@@ -111,7 +116,7 @@ class HttpUpstream implements Upstream {
 
   async open(options: OpenOptions): Promise<UpstreamSession> {
     if (this.#closed) throw new UpstreamError("closed", "The upstream is closed.", { phase: "not_sent" });
-    const verdict = await this.#eraOf(options);
+    const verdict = await orAborted(this.#eraOf(options), options.signal);
     return verdict.era === "modern" ? this.#openModern(options, verdict) : await this.#openLegacy(options);
   }
 
@@ -165,10 +170,10 @@ class HttpUpstream implements Upstream {
   }
 
   /** The cached verdict, or one probe that all waiting openers share. */
-  #eraOf(options: OpenOptions): Promise<ProbeVerdict> | ProbeVerdict {
-    if (this.#options.era === "legacy") return { era: "legacy", evidence: "configured" };
+  #eraOf(options: OpenOptions): Promise<ProbeVerdict> {
+    if (this.#options.era === "legacy") return Promise.resolve({ era: "legacy", evidence: "configured" });
     const known = this.#verdict;
-    if (known && this.#now() < known.until) return known.verdict;
+    if (known && this.#now() < known.until) return Promise.resolve(known.verdict);
     this.#probing ??= this.#probe(options).finally(() => {
       this.#probing = undefined;
     });

@@ -1,9 +1,9 @@
 import type { Message, SingleMessage } from "../message.ts";
 import { textOf } from "../splice.ts";
+import { abortError } from "./abort.ts";
 import { locateAnswer, UpstreamAnswer } from "./answer.ts";
 import { Child, type ChildEnd, type ChildOptions } from "./child.ts";
 import { parseUpstream, restoreProgressToken } from "./http-call.ts";
-import { abortError } from "./http-exchange.ts";
 import type { EncodedRequest } from "./request-body.ts";
 import type { CallOptions, UpstreamMessage } from "./upstream.ts";
 import { UpstreamError } from "./upstream-error.ts";

@@ -1,9 +1,8 @@
 import { z } from "zod";
 import { parseOptions } from "../parse-options.ts";
 import type { Era } from "../revisions.ts";
+import { abortError, orAborted, pause } from "./abort.ts";
 import type { ChildEnd } from "./child.ts";
-import { pause } from "./http-call.ts";
-import { abortError } from "./http-exchange.ts";
 import type { Counters } from "./http-session.ts";
 import { OrphanGuard } from "./orphan-guard.ts";
 import { RestartBackoff } from "./restart-backoff.ts";
@@ -38,6 +37,8 @@ export interface StdioUpstreamOptions {
   readonly restartMaxMs?: number;
   /** Longest pause that `open` sits out itself; a longer one is an error with `retryAfterMs`. Default 2 000. */
   readonly restartWaitMs?: number;
+  /** Time that a child has after each step of stopping: end of input, SIGTERM, SIGKILL. 10 … 900, default 650. */
+  readonly stopStepMs?: number;
   /** Longest message of the child in bytes. Default 64 MiB. */
   readonly maxAnswerBytes?: number;
   /** Longest line of stderr in bytes; the rest of the line is dropped. Default 8 192. */
@@ -61,6 +62,7 @@ const schema = z.strictObject({
   restartBaseMs: milliseconds(200),
   restartMaxMs: milliseconds(30_000),
   restartWaitMs: milliseconds(2_000),
+  stopStepMs: z.int().min(10).max(900).default(650),
   maxAnswerBytes: z
     .int()
     .min(1)
@@ -234,7 +236,8 @@ class StdioUpstream implements Upstream {
   }
 
   #spawn(sessions: Set<StdioSession>): StdioConnection {
-    const { command, args, env, cwd, maxAnswerBytes, maxStderrLineBytes, onStderr } = this.#options;
+    const { command, args, env, cwd, maxAnswerBytes, maxStderrLineBytes, stopStepMs, onStderr } =
+      this.#options;
     const startedAt = this.#now();
     const connection = new StdioConnection({
       command,
@@ -243,6 +246,7 @@ class StdioUpstream implements Upstream {
       cwd,
       maxLineBytes: maxAnswerBytes,
       maxStderrLineBytes,
+      stopStepMs,
       guard: this.#guard,
       onStderr,
       onMessage: (message: UpstreamMessage) => {
@@ -280,16 +284,6 @@ function inheritedEnvironment(): { [name: string]: string } {
       return value === undefined ? [] : [[name, value]];
     }),
   );
-}
-
-function orAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  if (!signal) return promise;
-  return new Promise((resolve, reject) => {
-    const onAbort = () => reject(abortError(signal, "not_sent"));
-    if (signal.aborted) onAbort();
-    signal.addEventListener("abort", onAbort, { once: true });
-    promise.then(resolve, reject).finally(() => signal.removeEventListener("abort", onAbort));
-  });
 }
 
 function closedError(): UpstreamError {
