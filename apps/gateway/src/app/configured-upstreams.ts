@@ -1,0 +1,35 @@
+import type { GatewayConfig } from "../config/gateway-config.ts";
+import type { UpstreamRecord } from "../registry/records.ts";
+import type { Registry, UpstreamInput } from "../registry/registry.ts";
+import { splitEntry } from "../upstreams/upstream-input.ts";
+
+/**
+ * Makes the registry's configured upstreams those of `mcpServers`: new ones are added, changed ones changed,
+ * and those that the configuration no longer names are removed. Upstreams registered by the API are left alone,
+ * unless the configuration names them: then it has its way.
+ */
+export async function syncConfiguredUpstreams(
+  registry: Registry,
+  entries: GatewayConfig["mcpServers"],
+): Promise<void> {
+  const { upstreams } = await registry.contents();
+  const wanted = new Map<string, UpstreamInput>();
+  for (const [name, entry] of Object.entries(entries)) {
+    if (entry.disabled === true) continue;
+    wanted.set(name.toLowerCase(), { name, ...splitEntry(entry), source: "config" });
+  }
+  for (const record of upstreams) {
+    const input = wanted.get(record.name.toLowerCase());
+    wanted.delete(record.name.toLowerCase());
+    if (input === undefined) {
+      if (record.source === "config") await registry.deleteUpstream(record.id);
+    } else if (differs(record, input)) await registry.updateUpstream(record.id, input);
+  }
+  for (const input of wanted.values()) await registry.createUpstream(input);
+}
+
+function differs(record: UpstreamRecord, input: UpstreamInput): boolean {
+  const of = ({ name, definition, credentials, source }: UpstreamInput) =>
+    JSON.stringify([name, definition, credentials, source]);
+  return of(record) !== of(input);
+}

@@ -1,0 +1,39 @@
+import Fastify, { type FastifyInstance } from "fastify";
+import { challengeOf } from "../http/challenge.ts";
+import { createClientAddress } from "../http/client-address.ts";
+import { createHostGuard } from "../http/host-guard.ts";
+import { registerMcpRoutes } from "../http/mcp-routes.ts";
+import { registerRestRoutes } from "../http/rest-routes.ts";
+import { McpEndpoint } from "../mcp/mcp-endpoint.ts";
+import type { GatewayCore } from "./gateway-core.ts";
+import { createRequestIds } from "./request-ids.ts";
+
+/** The HTTP surface over a core: REST and MCP on one Fastify. Nothing listens yet. */
+export async function createApp(core: GatewayCore): Promise<FastifyInstance> {
+  const { config, logger, metrics } = core;
+  const { limits } = config;
+  const nextRequestId = createRequestIds();
+  const app = Fastify({
+    logger: false,
+    bodyLimit: limits.bodyBytes,
+    requestTimeout: limits.requestTimeoutMs,
+    genReqId: nextRequestId,
+    forceCloseConnections: false,
+    routerOptions: { ignoreTrailingSlash: false },
+    http: { maxHeaderSize: limits.headerBytes, headersTimeout: limits.headersTimeoutMs },
+  });
+  const guard = createHostGuard(config.server);
+  const endpoint = new McpEndpoint({
+    ...core.calls,
+    sessions: core.sessions,
+    authenticator: core.authenticator,
+    guard,
+    clientAddress: createClientAddress(config.server.trustedProxies),
+    limits,
+    challenge: (request) => challengeOf(config.server, request),
+    onFailure: (error, requestId) => logger.error({ err: error, requestId }, "a request failed"),
+  });
+  registerMcpRoutes(app, { endpoint, snapshot: core.calls.snapshot, metrics: metrics.http, nextRequestId });
+  registerRestRoutes(app, core, guard);
+  return app;
+}

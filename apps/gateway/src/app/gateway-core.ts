@@ -1,0 +1,175 @@
+import { join } from "node:path";
+import type { PluginPipeline } from "@gatewright/plugin-framework";
+import type { Logger } from "pino";
+import { type Authenticator, createAuthenticator } from "../auth/authenticator.ts";
+import type { GatewayConfig } from "../config/gateway-config.ts";
+import { isLoopbackHost } from "../config/load-config.ts";
+import { DownstreamSessions } from "../downstream/downstream-sessions.ts";
+import type { AggregateDeps } from "../mcp/aggregate-endpoint.ts";
+import { UpstreamAccesses } from "../mcp/upstream-access.ts";
+import { Metrics } from "../metrics/metrics.ts";
+import type { Registry } from "../registry/registry.ts";
+import { Snapshot, SnapshotHolder } from "../registry/snapshot.ts";
+import { openSqliteRegistry } from "../registry/sqlite-registry.ts";
+import type { GatewaySecret } from "../secret/gateway-secret.ts";
+import { LiveUpstreams } from "../upstreams/live-upstreams.ts";
+import { openOwnSession } from "../upstreams/own-session.ts";
+import { Refresher } from "../upstreams/refresher.ts";
+import { connectUpstream } from "../wiring/mcp-bridge.ts";
+import { wirePipeline } from "../wiring/plugin-framework.ts";
+import { wireRateLimiter } from "../wiring/rate-limiter.ts";
+import { wireRetry } from "../wiring/retry-backoff.ts";
+import { type UpstreamPool, wireSessionKeys, wireSessionPool } from "../wiring/session-pool.ts";
+import { syncConfiguredUpstreams } from "./configured-upstreams.ts";
+
+/** Everything behind the HTTP surface. */
+export interface GatewayCore {
+  readonly config: GatewayConfig;
+  readonly secret: GatewaySecret;
+  readonly logger: Logger;
+  readonly registry: Registry;
+  readonly snapshots: SnapshotHolder;
+  readonly authenticator: Authenticator;
+  readonly pipeline: PluginPipeline;
+  readonly pool: UpstreamPool;
+  readonly live: LiveUpstreams;
+  readonly sessions: DownstreamSessions;
+  readonly refresher: Refresher;
+  readonly metrics: Metrics;
+  /** What the MCP endpoints work with. */
+  readonly calls: AggregateDeps;
+  /** Whether upstreams may live on private addresses. */
+  readonly allowPrivate: boolean;
+  /** `draining` makes /ready say 503. */
+  readonly lifecycle: { draining: boolean };
+  /** Ends sessions, plugins, connections and children, and closes the registry. */
+  close(deadlineMs: number): Promise<void>;
+}
+
+/** What the core is made of beside its configuration. */
+export interface CoreDeps {
+  readonly secret: GatewaySecret;
+  readonly logger: Logger;
+}
+
+/** Puts the packages together. Nothing listens yet. */
+export async function createGatewayCore(config: GatewayConfig, deps: CoreDeps): Promise<GatewayCore> {
+  const { secret, logger } = deps;
+  const metrics = new Metrics({ processMetrics: config.observability.processMetrics });
+  const registry = await openSqliteRegistry({
+    path: config.database.url?.slice("sqlite:".length) ?? join(config.server.dataDir, "registry.db"),
+    busyTimeoutMs: config.database.busyTimeoutMs,
+    pollMs: config.database.pollMs,
+    secret,
+  });
+  const snapshots = new SnapshotHolder(registry, (error) =>
+    logger.warn({ err: error }, "registry not readable"),
+  );
+  const snapshot = () => snapshots.current ?? empty;
+  const allowPrivate = config.server.ssrf.allowPrivate ?? isLoopbackHost(config.server.host);
+
+  const live: LiveUpstreams = new LiveUpstreams(
+    (record) =>
+      connectUpstream(record, {
+        bridge: config.bridge,
+        allowPrivate,
+        onStderr: (upstream, line) =>
+          logger.debug({ upstream: upstream.name, line }, "stderr of an upstream"),
+      }),
+    async (id) => {
+      await pool.drain({ serverId: id });
+    },
+  );
+  const pool: UpstreamPool = wireSessionPool({
+    config,
+    upstreams: () => live,
+    record: (id) => snapshot().upstreams.get(id),
+    observer: metrics.pool.observer,
+  });
+  for (const gauge of metrics.pool.gauges(() => pool.stats())) metrics.add(gauge);
+  const pipeline = await wirePipeline(
+    config,
+    {
+      rate_limiter: wireRateLimiter(),
+      retry: wireRetry(config.retry, metrics.retry, (serverId) => breakerOpen(pool, serverId)),
+    },
+    metrics.plugins.observer,
+  );
+
+  const accesses = new UpstreamAccesses(wireSessionKeys(secret.key("identity")));
+  const sessions = new DownstreamSessions({
+    maxSessions: config.limits.downstreamSessions,
+    idleMs: config.limits.downstreamIdleMs,
+    maxBufferedBytes: config.limits.streamBufferBytes,
+    onEnd: (session) => {
+      for (const { downstream } of accesses.keysOf(session)) {
+        if (downstream !== undefined) void pool.endDownstream(downstream);
+      }
+    },
+  });
+  metrics.add({
+    name: "gatewright_client_sessions",
+    help: "Sessions of legacy clients.",
+    type: "gauge",
+    samples: () => [{ value: sessions.size, labels: {} }],
+  });
+  const refresher = new Refresher({
+    registry,
+    snapshots,
+    withSession: (record, use) => openOwnSession({ live, pool, accesses }, record, use),
+    listTimeoutMs: config.bridge.listTimeoutMs,
+    refreshIntervalMs: config.classifier.refreshIntervalSeconds * 1_000,
+    unreachableRetryMs: config.classifier.unreachableRetrySeconds * 1_000,
+    readyTimeoutMs: config.bridge.connectTimeoutMs,
+    onOutcome: (record, failure) => {
+      if (failure === undefined) logger.debug({ upstream: record.name }, "upstream listed");
+      else logger.warn({ upstream: record.name, reason: failure }, "upstream unreachable");
+    },
+  });
+  await syncConfiguredUpstreams(registry, config.mcpServers);
+  await snapshots.refresh();
+  snapshots.onSnapshot((current) => live.follow(current));
+
+  return {
+    config,
+    secret,
+    logger,
+    registry,
+    snapshots,
+    authenticator: await createAuthenticator(config.auth, secret),
+    pipeline,
+    pool,
+    live,
+    sessions,
+    refresher,
+    metrics,
+    allowPrivate,
+    lifecycle: { draining: false },
+    calls: {
+      pipeline,
+      pool,
+      metrics: metrics.retry,
+      accesses,
+      snapshot,
+      attemptTimeoutMs: config.bridge.requestTimeoutMs,
+      callTimeoutMs: config.limits.callTimeoutMs,
+      parsedAnswerBytes: config.limits.parsedAnswerBytes,
+      maxRetries: config.retry.maxToolRetries,
+      names: { separator: config.bridge.separator, maxLength: config.bridge.maxNameLength },
+      catalogueReady: () => refresher.ready(),
+    },
+    async close(deadlineMs) {
+      refresher.stop();
+      sessions.close();
+      await pool.close({ deadlineMs });
+      await Promise.all([live.close(), pipeline.close({ deadlineMs })]);
+      await registry.close();
+    },
+  };
+}
+
+const empty = new Snapshot({ upstreams: [], servers: [], items: [] });
+
+function breakerOpen(pool: UpstreamPool, serverId: string): boolean {
+  return pool.stats().perServer.some((server) => server.serverId === serverId && server.breaker === "open");
+}

@@ -1,0 +1,78 @@
+import type { AddressInfo } from "node:net";
+import type { FastifyInstance } from "fastify";
+import type { GatewayConfig } from "../config/gateway-config.ts";
+import { GatewayError } from "../errors.ts";
+import { createApp } from "./create-app.ts";
+import { drainConnections } from "./drain-connections.ts";
+import { type CoreDeps, createGatewayCore, type GatewayCore } from "./gateway-core.ts";
+
+/** A gateway that listens. */
+export interface Gateway {
+  /** Where it listens, without a slash at the end. */
+  readonly url: string;
+  readonly core: GatewayCore;
+  readonly app: FastifyInstance;
+  /**
+   * Stops: `/ready` says 503 first, the port is closed, calls in flight end (until the deadline), then sessions,
+   * children and the registry. Idempotent.
+   */
+  close(): Promise<void>;
+}
+
+/**
+ * Starts a gateway.
+ *
+ * @throws {GatewayError} `conflict` when the port is in use
+ */
+export async function startGateway(config: GatewayConfig, deps: CoreDeps): Promise<Gateway> {
+  const core = await createGatewayCore(config, deps);
+  core.refresher.start();
+  let app: FastifyInstance;
+  try {
+    app = await createApp(core);
+    await app.listen({ host: config.server.host, port: config.server.port });
+  } catch (cause) {
+    await core.close(0);
+    throw describeListenFailure(cause, config.server);
+  }
+  let closing: Promise<void> | undefined;
+  return {
+    url: urlOf(app, config.server.host),
+    core,
+    app,
+    close: () => {
+      closing ??= stop(core, app);
+      return closing;
+    },
+  };
+}
+
+async function stop(core: GatewayCore, app: FastifyInstance): Promise<void> {
+  const { shutdownDeadlineMs, drainNoticeMs } = core.config.server;
+  const startedMs = performance.now();
+  core.lifecycle.draining = true;
+  core.sessions.endStreams();
+  if (drainNoticeMs > 0) await new Promise((resolve) => setTimeout(resolve, drainNoticeMs));
+  await drainConnections(app, shutdownDeadlineMs, () => core.sessions.close());
+  const leftMs = Math.max(0, shutdownDeadlineMs - (performance.now() - startedMs));
+  await core.close(Math.min(leftMs, 2_000));
+}
+
+function urlOf(app: FastifyInstance, host: string): string {
+  const { port } = app.server.address() as AddressInfo;
+  return `http://${host.includes(":") && !host.startsWith("[") ? `[${host}]` : host}:${port}`;
+}
+
+function describeListenFailure(cause: unknown, server: GatewayConfig["server"]): unknown {
+  const code = (cause as NodeJS.ErrnoException).code;
+  const where = `${server.host}:${server.port}`;
+  if (code === "EADDRINUSE") {
+    return new GatewayError("conflict", `${where} is in use by another process; set PORT to a free port`, {
+      cause,
+    });
+  }
+  if (code === "EADDRNOTAVAIL" || code === "EACCES" || code === "ENOTFOUND") {
+    return new GatewayError("conflict", `cannot listen on ${where} (${code})`, { cause });
+  }
+  return cause;
+}

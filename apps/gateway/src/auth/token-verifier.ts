@@ -1,0 +1,69 @@
+import { createRemoteJWKSet, importSPKI, type JWTPayload, type JWTVerifyOptions, jwtVerify } from "jose";
+import type { GatewayConfig } from "../config/gateway-config.ts";
+import { GatewayError } from "../errors.ts";
+import type { GatewaySecret } from "../secret/gateway-secret.ts";
+
+/** Checks a token's signature and claims. */
+export type TokenVerifier = (token: string) => Promise<JWTPayload>;
+
+/**
+ * Verifies JWTs: HS256 under the deployment's own key (and the previous one), RS256 and ES256 under the
+ * configured public key or JWKS. `sub`, `exp` and `aud` are required.
+ */
+export async function createTokenVerifier(
+  config: GatewayConfig["auth"],
+  secret: GatewaySecret,
+): Promise<TokenVerifier> {
+  const options: JWTVerifyOptions = {
+    audience: config.audience,
+    clockTolerance: config.leewaySeconds,
+    requiredClaims: ["sub", "exp", "aud"],
+    ...(config.issuer === undefined ? {} : { issuer: config.issuer }),
+  };
+  const attempts: TokenVerifier[] = secret
+    .accepted("jwt")
+    .map(
+      (key) => async (token) => (await jwtVerify(token, key, { ...options, algorithms: ["HS256"] })).payload,
+    );
+  if (config.publicKey !== undefined) {
+    const key = await importSPKI(config.publicKey, config.publicKeyAlgorithm);
+    const algorithms = [config.publicKeyAlgorithm];
+    attempts.push(async (token) => (await jwtVerify(token, key, { ...options, algorithms })).payload);
+  }
+  if (config.jwksUrl !== undefined) {
+    const keys = createRemoteJWKSet(new URL(config.jwksUrl));
+    const algorithms = ["RS256", "ES256"];
+    attempts.push(async (token) => (await jwtVerify(token, keys, { ...options, algorithms })).payload);
+  }
+  return async (token) => {
+    let reason: unknown;
+    for (const attempt of attempts) {
+      try {
+        return await attempt(token);
+      } catch (error) {
+        reason = moreTelling(reason, error);
+      }
+    }
+    throw new GatewayError("unauthorized", explain(reason), { cause: reason });
+  };
+}
+
+/** Of two reasons the one that got further: a wrong claim says more than a wrong key. */
+function moreTelling(before: unknown, after: unknown): unknown {
+  return codeOf(before)?.startsWith("ERR_JWT_") === true ? before : after;
+}
+
+function codeOf(error: unknown): string | undefined {
+  return error instanceof Error && "code" in error ? String(error.code) : undefined;
+}
+
+function explain(reason: unknown): string {
+  switch (codeOf(reason)) {
+    case "ERR_JWT_EXPIRED":
+      return "the token has expired";
+    case "ERR_JWT_CLAIM_VALIDATION_FAILED":
+      return reason instanceof Error ? `the token is not for this gateway: ${reason.message}` : "bad claims";
+    default:
+      return "the token is not valid";
+  }
+}

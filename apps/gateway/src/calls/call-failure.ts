@@ -1,0 +1,108 @@
+import { UpstreamError } from "@gatewright/mcp-bridge/upstream";
+import type { CallOutcome, Violation } from "@gatewright/plugin-framework";
+import { isSessionPoolError } from "@gatewright/session-pool";
+import { GatewayError } from "../errors.ts";
+
+/** What a failed attempt was, as the post hooks see it. */
+export function outcomeOf(error: unknown): CallOutcome {
+  if (UpstreamError.is(error)) {
+    const { code, phase, httpStatus, rpcCode, networkCode, retryAfterMs } = error;
+    return {
+      kind: "error",
+      code,
+      phase,
+      ...(httpStatus === undefined ? {} : { httpStatus }),
+      ...(rpcCode === undefined ? {} : { rpcCode }),
+      ...(networkCode === undefined ? {} : { networkCode }),
+      ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
+    };
+  }
+  if (isSessionPoolError(error)) {
+    // A session could not be had; when the connect itself failed, its own words say more.
+    return UpstreamError.is(error.cause)
+      ? ({ ...outcomeOf(error.cause), phase: "not_sent" } as CallOutcome)
+      : { kind: "error", code: error.code, phase: "not_sent" };
+  }
+  return { kind: "error", code: GatewayError.is(error) ? error.code : "internal_error", phase: "not_sent" };
+}
+
+/** The error that the caller gets for a failed call. */
+export function failureOf(error: unknown, upstreamName: string): GatewayError {
+  if (GatewayError.is(error)) return error;
+  if (isSessionPoolError(error)) {
+    const retryAfterMs = error.details["retryAfterMs"];
+    const facts = { cause: error, ...(typeof retryAfterMs === "number" ? { retryAfterMs } : {}) };
+    switch (error.code) {
+      case "acquire_timeout":
+      case "pool_capacity":
+      case "session_owner_unreachable":
+      case "outcome_unknown":
+        return new GatewayError(error.code, `${upstreamName}: ${error.message}`, facts);
+      case "pool_closed":
+        return new GatewayError("overloaded", "the gateway is stopping", { ...facts, retryAfterMs: 1_000 });
+      default:
+        return new GatewayError(
+          "upstream_unreachable",
+          `${upstreamName} cannot be reached: ${reasonOf(error.cause ?? error)}`,
+          facts,
+        );
+    }
+  }
+  if (UpstreamError.is(error)) return fromUpstream(error, upstreamName);
+  return new GatewayError("plugin_error", "the gateway failed", {
+    cause: error,
+    publicCode: "internal_error",
+  });
+}
+
+/** The error that the caller gets when a plugin refuses. */
+export function refusalOf(violation: Violation): GatewayError {
+  const { code, reason, description, details, headers, httpStatus, mcpErrorCode } = violation;
+  const retryAfterMs = details?.["retryAfterMs"];
+  return new GatewayError(
+    code === "rate_limited" ? "rate_limited" : "plugin_blocked",
+    description || reason,
+    {
+      publicCode: code,
+      ...(details === undefined ? {} : { details }),
+      ...(headers === undefined ? {} : { headers }),
+      ...(typeof retryAfterMs === "number" ? { retryAfterMs } : {}),
+      ...(httpStatus === undefined ? {} : { httpStatus }),
+      ...(mcpErrorCode === undefined ? {} : { rpcCode: mcpErrorCode }),
+    },
+  );
+}
+
+function fromUpstream(error: UpstreamError, name: string): GatewayError {
+  const facts = {
+    cause: error,
+    ...(error.retryAfterMs === undefined ? {} : { retryAfterMs: error.retryAfterMs }),
+    details: {
+      phase: error.phase,
+      ...(error.httpStatus === undefined ? {} : { upstreamStatus: error.httpStatus }),
+    },
+  };
+  if (error.code === "upstream_timeout") {
+    return new GatewayError("upstream_timeout", `${name} did not answer in time`, facts);
+  }
+  if (error.code === "upstream_overloaded") {
+    return new GatewayError("backend_unavailable", `${name} is overloaded`, facts);
+  }
+  if (error.phase === "sent_no_response") {
+    return new GatewayError(
+      "outcome_unknown",
+      `${name} went away during the call (${reasonOf(error)}); whether it was executed is unknown`,
+      facts,
+    );
+  }
+  return new GatewayError("upstream_unreachable", `${name}: ${reasonOf(error)}`, facts);
+}
+
+/** A failure of an upstream in a few words that are safe to show. */
+export function reasonOf(error: unknown): string {
+  if (UpstreamError.is(error)) {
+    const network = error.networkCode === undefined ? "" : ` (${error.networkCode})`;
+    return `${error.message}${network}`;
+  }
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,13 @@
+/** The outside of a command: what it reads and where it writes. */
+export interface CommandIo {
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** Writes a line for people or scripts. */
+  readonly out: (line: string) => void;
+  /** Writes a line about what went wrong. */
+  readonly err: (line: string) => void;
+  /** Resolves when the process is asked to stop. */
+  readonly stopped: () => Promise<void>;
+}
+
+/** Exit codes of the command. */
+export const exitCodes = { ok: 0, failure: 1, usage: 2, config: 3, listen: 4 } as const;

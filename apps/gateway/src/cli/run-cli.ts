@@ -1,0 +1,50 @@
+import { ConfigError } from "../config/config-error.ts";
+import { nearestKey } from "../config/nearest-key.ts";
+import { type CommandIo, exitCodes } from "./command-io.ts";
+import { UsageError } from "./flags.ts";
+import { serve } from "./serve.ts";
+
+type Command = (args: readonly string[], io: CommandIo) => Promise<number>;
+
+const commands: Readonly<Record<string, { readonly run: Command; readonly text: string }>> = {
+  serve: { run: serve, text: "run a gateway" },
+};
+
+/** Runs a command and returns its exit code; whatever goes wrong is said in sentences on `io.err`. */
+export async function runCli(args: readonly string[], io: CommandIo): Promise<number> {
+  const [name = "help", ...rest] = args;
+  if (name === "help" || name === "--help" || name === "-h") {
+    for (const line of usage()) io.out(line);
+    return exitCodes.ok;
+  }
+  const command = Object.hasOwn(commands, name) ? commands[name] : undefined;
+  if (command === undefined) {
+    const near = nearestKey(name, Object.keys(commands));
+    io.err(
+      `gatewright: there is no command "${name}"${near === undefined ? "" : `; did you mean "${near}"?`}`,
+    );
+    for (const line of usage()) io.err(line);
+    return exitCodes.usage;
+  }
+  try {
+    return await command.run(rest, io);
+  } catch (error) {
+    if (error instanceof ConfigError) {
+      io.err("gatewright: the configuration is not right");
+      for (const line of error.message.split("\n")) io.err(`  ${line}`);
+      return exitCodes.config;
+    }
+    if (error instanceof UsageError) {
+      io.err(`gatewright ${name}: ${error.message}`);
+      return exitCodes.usage;
+    }
+    io.err(`gatewright ${name}: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
+    return exitCodes.failure;
+  }
+}
+
+function usage(): string[] {
+  const width = Math.max(...Object.keys(commands).map((name) => name.length));
+  const lines = Object.entries(commands).map(([name, { text }]) => `  ${name.padEnd(width)}  ${text}`);
+  return ["Usage: gatewright <command> [flags]", "", ...lines];
+}

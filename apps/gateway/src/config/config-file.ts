@@ -1,0 +1,33 @@
+import { readFile } from "node:fs/promises";
+import { parse as parseYaml } from "yaml";
+import { ConfigError } from "./config-error.ts";
+
+/**
+ * Reads a configuration file: JSON when the name ends in `.json`, else YAML (of which JSON is a part). A file
+ * whose only keys are a client's (`mcpServers`) is a configuration like any other.
+ *
+ * @throws {ConfigError} when the file cannot be read, parsed, or is not an object.
+ */
+export async function readConfigFile(path: string): Promise<Record<string, unknown>> {
+  const source = `file ${path}`;
+  let text: string;
+  try {
+    text = await readFile(path, "utf8");
+  } catch (cause) {
+    const reason =
+      (cause as NodeJS.ErrnoException).code === "ENOENT" ? "there is no such file" : String(cause);
+    throw new ConfigError([{ path: "", message: `cannot be read: ${reason}`, source }]);
+  }
+  let value: unknown;
+  try {
+    value = path.endsWith(".json") ? JSON.parse(text) : parseYaml(text);
+  } catch (cause) {
+    const reason = cause instanceof Error ? (cause.message.split("\n")[0] ?? "") : String(cause);
+    throw new ConfigError([{ path: "", message: `cannot be parsed: ${reason}`, source }]);
+  }
+  if (value === null || value === undefined) return {};
+  if (typeof value !== "object" || Array.isArray(value)) {
+    throw new ConfigError([{ path: "", message: "has to be an object at its top level", source }]);
+  }
+  return value as Record<string, unknown>;
+}

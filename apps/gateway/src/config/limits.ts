@@ -1,0 +1,44 @@
+import { z } from "zod";
+
+/** Sizes and counts beyond which the gateway refuses. */
+export const limitsConfig = z
+  .strictObject({
+    bodyBytes: z
+      .int()
+      .min(1_024)
+      .max(1_073_741_824)
+      .default(4_194_304)
+      .describe("Largest request body; larger is answered 413."),
+    jsonDepth: z.int().min(8).max(2_000).default(256).describe("Deepest nesting of a body; deeper is 400."),
+    headerBytes: z
+      .int()
+      .min(4_096)
+      .max(1_048_576)
+      .default(16_384)
+      .describe("All request headers; 431 above."),
+    headersTimeoutMs: z.int().min(100).default(10_000).describe("Time to send the request headers."),
+    requestTimeoutMs: z.int().min(100).default(60_000).describe("Time to send a whole request."),
+    connections: z.int().min(1).default(10_000).describe("Open connections; the rest get 503."),
+    callTimeoutMs: z
+      .int()
+      .min(10)
+      .default(120_000)
+      .describe("Longest time of one call over all its attempts, in milliseconds."),
+    parsedAnswerBytes: z
+      .int()
+      .min(0)
+      .default(16_384)
+      .describe("Largest answer that is parsed for plugins; larger ones are scanned, and relayed as bytes."),
+    downstreamSessions: z.int().min(1).default(10_000).describe("Client sessions held at once."),
+    downstreamIdleMs: z
+      .int()
+      .min(1_000)
+      .default(1_800_000)
+      .describe("Idle time after which a client session ends, in milliseconds."),
+    streamBufferBytes: z
+      .int()
+      .min(1_024)
+      .default(1_048_576)
+      .describe("Unsent bytes of one event stream; a reader slower than that is disconnected."),
+  })
+  .prefault({});

@@ -1,0 +1,110 @@
+import { isIP } from "node:net";
+import type { z } from "zod";
+import { ConfigError, type ConfigProblem } from "./config-error.ts";
+import { readConfigFile } from "./config-file.ts";
+import { readEnvironment, type Setting } from "./environment.ts";
+import { configJsonSchema, type GatewayConfig, gatewayConfig } from "./gateway-config.ts";
+import { nearestKey } from "./nearest-key.ts";
+import { keysOf, type SchemaNode, schemaAt } from "./schema-node.ts";
+
+/** Where the configuration comes from, the stronger source first: flags, environment, file, defaults. */
+export interface ConfigSources {
+  /** Settings from the command line. */
+  readonly flags?: readonly Setting[];
+  /** Environment variables. */
+  readonly env?: Readonly<Record<string, string | undefined>>;
+  /** Path of a YAML or JSON file. */
+  readonly file?: string;
+}
+
+/**
+ * Loads and checks the configuration.
+ *
+ * @throws {ConfigError} naming every wrong key with its path, its source and the nearest right key.
+ */
+export async function loadConfig(sources: ConfigSources): Promise<GatewayConfig> {
+  const schema = configJsonSchema() as SchemaNode;
+  const raw = sources.file === undefined ? {} : await readConfigFile(sources.file);
+  const { settings, problems } = readEnvironment(sources.env ?? {}, schema);
+  const origins = new Map<string, string>();
+  for (const setting of [...settings, ...(sources.flags ?? [])]) {
+    assign(raw, setting.path, setting.value);
+    origins.set(setting.path.join("."), setting.source);
+  }
+  const parsed = gatewayConfig.safeParse(raw);
+  const fallback = sources.file === undefined ? undefined : `file ${sources.file}`;
+  if (!parsed.success) problems.push(...describeIssues(parsed.error, schema, origins, fallback));
+  if (parsed.success && problems.length === 0) problems.push(...crossCheck(parsed.data, origins));
+  if (problems.length > 0 || !parsed.success) throw new ConfigError(problems);
+  return parsed.data;
+}
+
+/** Whether `host` only reaches this machine. */
+export function isLoopbackHost(host: string): boolean {
+  if (host === "localhost") return true;
+  return isIP(host) === 4 ? host.startsWith("127.") : host === "::1" || host === "[::1]";
+}
+
+function assign(target: Record<string, unknown>, path: readonly string[], value: unknown): void {
+  let node = target;
+  for (const step of path.slice(0, -1)) {
+    const next = node[step];
+    if (typeof next === "object" && next !== null && !Array.isArray(next)) {
+      node = next as Record<string, unknown>;
+    } else {
+      const made: Record<string, unknown> = {};
+      node[step] = made;
+      node = made;
+    }
+  }
+  const last = path.at(-1);
+  if (last !== undefined) node[last] = value;
+}
+
+function describeIssues(
+  error: z.ZodError,
+  schema: SchemaNode,
+  origins: ReadonlyMap<string, string>,
+  fallback: string | undefined,
+): ConfigProblem[] {
+  return error.issues.flatMap((issue) => {
+    const place = issue.path.map(String).join(".");
+    const source = origins.get(place) ?? fallback;
+    const from = source === undefined ? {} : { source };
+    if (issue.code !== "unrecognized_keys") return [{ path: place, message: issue.message, ...from }];
+    const known = keysOf(schemaAt(schema, issue.path));
+    return issue.keys.map((key) => {
+      const near = nearestKey(key, known);
+      const hint = near === undefined ? `; known keys: ${known.join(", ")}` : `; did you mean "${near}"?`;
+      return { path: place === "" ? key : `${place}.${key}`, message: `unknown key${hint}`, ...from };
+    });
+  });
+}
+
+function crossCheck(config: GatewayConfig, origins: ReadonlyMap<string, string>): ConfigProblem[] {
+  const problems: ConfigProblem[] = [];
+  const refuse = (path: string, message: string) => {
+    const source = origins.get(path);
+    problems.push({ path, message, ...(source === undefined ? {} : { source }) });
+  };
+  if (!config.auth.required && !isLoopbackHost(config.server.host)) {
+    refuse("auth.required", `may be false only on a loopback address, not on ${config.server.host}`);
+  }
+  if (config.server.workers > 1) {
+    refuse("server.workers", "more than one worker needs a PostgreSQL registry, and this one is SQLite");
+  }
+  if (config.database.url !== undefined && !config.database.url.startsWith("sqlite:")) {
+    refuse("database.url", "only `sqlite:PATH` is supported by this version");
+  }
+  if (config.redis.url !== undefined) {
+    refuse("redis.url", "this version keeps all its state in memory; leave the URL out");
+  }
+  for (const name of repeated(config.plugins.map((plugin) => plugin.name))) {
+    refuse("plugins", `"${name}" is named twice`);
+  }
+  return problems;
+}
+
+function repeated(names: readonly string[]): Set<string> {
+  return new Set(names.filter((name, index) => names.indexOf(name) !== index));
+}

@@ -1,0 +1,25 @@
+import { z } from "zod";
+
+/** The MCP side: names of the aggregated endpoint and timeouts of upstreams. */
+export const bridgeConfig = z
+  .strictObject({
+    separator: z
+      .string()
+      .min(1)
+      .max(4)
+      .regex(/^[A-Za-z0-9_.-]+$/, "may contain letters, digits, `_`, `.` and `-`")
+      .default("_")
+      .describe("Between an upstream's slug and a tool's name on /mcp."),
+    maxNameLength: z.int().min(16).max(128).default(64).describe("Longest aggregated name."),
+    connectTimeoutMs: z.int().min(10).default(10_000).describe("Time to reach an upstream and shake hands."),
+    requestTimeoutMs: z.int().min(10).default(60_000).describe("Time for one attempt of a call."),
+    listTimeoutMs: z.int().min(10).default(10_000).describe("Time for one upstream's part of a list."),
+    connectionsPerUpstream: z.int().min(1).max(1_024).default(64).describe("TCP connections to one origin."),
+    stdioStopMs: z
+      .int()
+      .min(10)
+      .max(900)
+      .default(500)
+      .describe("Time between the steps close stdin, SIGTERM, SIGKILL when a child is stopped."),
+  })
+  .prefault({});

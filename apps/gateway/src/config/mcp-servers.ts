@@ -1,0 +1,69 @@
+import { z } from "zod";
+
+const headerMap = z.record(
+  z.string().regex(/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/, "is not a header name"),
+  z.string(),
+);
+
+/** What the gateway sends to prove itself to an upstream. */
+export const upstreamAuth = z.discriminatedUnion("type", [
+  z.strictObject({ type: z.literal("none") }),
+  z.strictObject({ type: z.literal("bearer"), token: z.string().min(1) }),
+  z.strictObject({ type: z.literal("basic"), username: z.string(), password: z.string() }),
+  z.strictObject({ type: z.literal("headers"), headers: headerMap }),
+]);
+
+/** Settings of an upstream that do not say where it is. */
+export const upstreamSettings = {
+  stateless: z.boolean().default(false).describe("Sessions may be shared by all callers."),
+  trusted: z.boolean().default(false).describe("Its hints (readOnlyHint, idempotentHint) are believed."),
+  idempotency: z.boolean().default(false).describe("It honours idempotency keys."),
+  child: z.enum(["session", "shared"]).default("session").describe("stdio: a process per session, or one."),
+  maxConcurrencyPerSession: z.int().min(1).max(10_000).optional(),
+  refreshIntervalSeconds: z.int().min(5).max(86_400).optional(),
+  passthroughHeaders: z
+    .array(
+      z
+        .string()
+        .transform((name) => name.toLowerCase())
+        .refine((name) => name !== "authorization" && name !== "cookie", "may not be passed through"),
+    )
+    .default([])
+    .describe("Request headers of the caller that are sent on; never authorization or cookie."),
+  tags: z.array(z.string()).default([]),
+} as const;
+
+const transports = z.enum(["stdio", "http", "streamable-http", "streamableHttp", "streamable_http"]);
+
+/** One entry of `mcpServers{}`, as clients write it; keys that only concern a client are accepted. */
+export const mcpServerEntry = z.strictObject({
+  command: z.string().min(1).optional(),
+  args: z.array(z.string()).optional(),
+  env: z.record(z.string(), z.string()).optional(),
+  cwd: z.string().optional(),
+  url: z.url({ protocol: /^https?$/ }).optional(),
+  headers: headerMap.optional(),
+  type: transports.optional(),
+  transport: transports.optional(),
+  disabled: z.boolean().optional(),
+  timeout: z.number().optional().describe("A client's own; not used."),
+  autoApprove: z.array(z.string()).optional().describe("A client's own; not used."),
+  alwaysAllow: z.array(z.string()).optional().describe("A client's own; not used."),
+  description: z.string().optional().describe("A client's own; not used."),
+  auth: upstreamAuth.optional(),
+  ...upstreamSettings,
+});
+
+/** One parsed entry of `mcpServers{}`. */
+export type McpServerEntry = z.infer<typeof mcpServerEntry>;
+
+/** Upstreams by name; each has either `command` or `url`. */
+export const mcpServersConfig = z
+  .record(
+    z.string().min(1).max(64),
+    mcpServerEntry.refine(
+      (entry) => (entry.command === undefined) !== (entry.url === undefined),
+      "needs either `command` or `url`",
+    ),
+  )
+  .default({});

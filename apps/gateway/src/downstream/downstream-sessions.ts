@@ -1,0 +1,92 @@
+import type { Principal } from "../auth/principal.ts";
+import type { Target } from "../calls/target.ts";
+import { GatewayError } from "../errors.ts";
+import { type ClientHello, DownstreamSession } from "./downstream-session.ts";
+
+/** Bounds of {@link DownstreamSessions}. */
+export interface DownstreamSessionsOptions {
+  readonly maxSessions: number;
+  readonly idleMs: number;
+  readonly maxBufferedBytes: number;
+  /** Called once with every session that ended, for whatever reason. */
+  readonly onEnd: (session: DownstreamSession) => void;
+  /** Monotonic milliseconds; `performance.now` by default. */
+  readonly now?: () => number;
+}
+
+/** The sessions of legacy clients in this process. */
+export class DownstreamSessions {
+  readonly #sessions = new Map<string, DownstreamSession>();
+  readonly #options: DownstreamSessionsOptions;
+  readonly #now: () => number;
+  readonly #reaper: NodeJS.Timeout;
+
+  constructor(options: DownstreamSessionsOptions) {
+    this.#options = options;
+    this.#now = options.now ?? (() => performance.now());
+    const interval = Math.max(1_000, Math.min(30_000, options.idleMs / 4));
+    this.#reaper = setInterval(() => this.endIdle(), interval).unref();
+  }
+
+  /** Sessions that live. */
+  get size(): number {
+    return this.#sessions.size;
+  }
+
+  /** Opens a session; refused with `overloaded` when there are too many. */
+  open(principal: Principal, target: Target, hello: ClientHello): DownstreamSession {
+    if (this.#sessions.size >= this.#options.maxSessions) this.endIdle();
+    if (this.#sessions.size >= this.#options.maxSessions) {
+      throw new GatewayError("overloaded", "too many client sessions are open", { retryAfterMs: 1_000 });
+    }
+    const session = new DownstreamSession(principal, target, hello, {
+      nowMs: this.#now(),
+      maxBufferedBytes: this.#options.maxBufferedBytes,
+    });
+    this.#sessions.set(session.id, session);
+    return session;
+  }
+
+  /**
+   * The session of an id, if it belongs to the principal and the endpoint.
+   *
+   * @throws {GatewayError} `not_found` when there is none, `forbidden` when it is another user's
+   */
+  get(id: string, principal: Principal, target: Target): DownstreamSession {
+    const session = this.#sessions.get(id);
+    if (session === undefined || session.target.id !== target.id) {
+      throw new GatewayError("not_found", "there is no such session; initialize again");
+    }
+    if (session.principal.key !== principal.key) {
+      throw new GatewayError("forbidden", "this session belongs to somebody else");
+    }
+    session.usedAtMs = this.#now();
+    return session;
+  }
+
+  /** Ends one session. */
+  end(session: DownstreamSession): void {
+    if (!this.#sessions.delete(session.id)) return;
+    session.end();
+    this.#options.onEnd(session);
+  }
+
+  /** Ends the sessions that nobody used for too long; an open stream or call counts as use. */
+  endIdle(): void {
+    const before = this.#now() - this.#options.idleMs;
+    for (const session of this.#sessions.values()) {
+      if (session.usedAtMs < before && !session.streaming && session.calls.size === 0) this.end(session);
+    }
+  }
+
+  /** Ends the open streams and tells their clients to come back; the sessions stay. */
+  endStreams(): void {
+    for (const session of this.#sessions.values()) session.endStream();
+  }
+
+  /** Ends all sessions. */
+  close(): void {
+    clearInterval(this.#reaper);
+    for (const session of [...this.#sessions.values()]) this.end(session);
+  }
+}

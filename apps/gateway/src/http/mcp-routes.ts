@@ -1,0 +1,70 @@
+import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
+import type { Principal } from "../auth/principal.ts";
+import { everything, type Target, targetOf } from "../calls/target.ts";
+import { GatewayError } from "../errors.ts";
+import type { McpEndpoint } from "../mcp/mcp-endpoint.ts";
+import type { HttpMetrics } from "../metrics/http-metrics.ts";
+import type { Snapshot } from "../registry/snapshot.ts";
+
+/** What the MCP routes work with. */
+export interface McpRoutesDeps {
+  readonly endpoint: McpEndpoint;
+  readonly snapshot: () => Snapshot;
+  readonly metrics: HttpMetrics;
+  readonly nextRequestId: () => string;
+}
+
+/**
+ * The MCP routes. They take the request over before Fastify reads its body: what comes and goes is JSON-RPC,
+ * errors included.
+ */
+export function registerMcpRoutes(app: FastifyInstance, deps: McpRoutesDeps): void {
+  const serve = (
+    transport: "streamable" | "plain",
+    targetOfRequest: (request: FastifyRequest) => McpTarget,
+  ) =>
+    function onRequest(request: FastifyRequest, reply: FastifyReply): void {
+      reply.hijack();
+      const startedMs = performance.now();
+      const response = reply.raw;
+      const route = request.routeOptions.url ?? "";
+      response.once("close", () => {
+        deps.metrics.observe(route, request.method, response.statusCode, performance.now() - startedMs);
+      });
+      void deps.endpoint.serve({
+        request: request.raw,
+        response,
+        requestId: deps.nextRequestId(),
+        target: targetOfRequest(request),
+        transport,
+      });
+    };
+  const all = () => allTargets;
+  const one = (request: FastifyRequest): McpTarget => {
+    const { id } = request.params as { readonly id: string };
+    return (principal) => {
+      if (principal.servers?.has(id) === false) {
+        throw new GatewayError("forbidden", "the token is not for this server");
+      }
+      return targetOf(deps.snapshot(), id);
+    };
+  };
+  const method = ["POST", "GET", "DELETE"];
+  const handler = () => undefined;
+  for (const url of ["/mcp", "/mcp/"]) {
+    app.route({ method, url, handler, onRequest: serve("streamable", all) });
+  }
+  for (const url of ["/servers/:id/mcp", "/servers/:id/mcp/"]) {
+    app.route({ method, url, handler, onRequest: serve("streamable", one) });
+  }
+  app.route({ method, url: "/mcp/http", handler, onRequest: serve("plain", all) });
+}
+
+type McpTarget = (principal: Principal) => Target;
+
+/** Everything, or what a limited token may see of it. */
+function allTargets({ servers }: Principal): Target {
+  if (servers === undefined) return everything;
+  const upstreamIds = [...servers].sort();
+  return { kind: "aggregate", id: `only:${upstreamIds.join(",")}`, upstreamIds };
+}

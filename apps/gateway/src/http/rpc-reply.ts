@@ -1,0 +1,144 @@
+import type { OutgoingHttpHeaders, ServerResponse } from "node:http";
+import {
+  encodeErrorBody,
+  encodeSse,
+  encodeWireError,
+  mcpHttpStatus,
+  WireError,
+} from "@gatewright/mcp-bridge";
+import { GatewayError } from "../errors.ts";
+
+/** How a reply may go out. */
+export interface ReplyOptions {
+  /** Whether the client takes an event stream. */
+  readonly streamable: boolean;
+  /** Unsent bytes at which a stream is given up. */
+  readonly maxBufferedBytes: number;
+}
+
+/**
+ * The answer to one posted request: JSON when the answer comes first, an event stream from the first message
+ * that precedes it on.
+ */
+export class RpcReply {
+  readonly #response: ServerResponse;
+  readonly #options: ReplyOptions;
+  readonly #headers: OutgoingHttpHeaders = {};
+  #status = 0;
+
+  constructor(response: ServerResponse, options: ReplyOptions) {
+    this.#response = response;
+    this.#options = options;
+  }
+
+  /** Adds a response header; without effect once a stream has begun. */
+  setHeader(name: string, value: string): void {
+    this.#headers[name] = value;
+  }
+
+  /** HTTP status that was sent, 0 before. */
+  get status(): number {
+    return this.#status;
+  }
+
+  /** Whether messages may precede the answer. */
+  get streamable(): boolean {
+    return this.#options.streamable && !this.#response.writableEnded;
+  }
+
+  /** Sends a message before the answer; dropped when the client takes plain JSON only. */
+  message(bytes: Uint8Array): boolean {
+    if (!this.streamable) return false;
+    this.openStream();
+    this.#response.write(encodeSse({ event: "message", data: bytes }));
+    if (this.#response.writableLength > this.#options.maxBufferedBytes) this.#response.destroy();
+    return true;
+  }
+
+  /** Sends the answer and ends. */
+  answer(body: Uint8Array | string, status = 200): void {
+    const response = this.#response;
+    if (response.writableEnded || response.destroyed) return;
+    if (this.#status !== 0) {
+      response.end(encodeSse({ event: "message", data: body }));
+      return;
+    }
+    this.#status = status;
+    this.#headers["content-type"] = "application/json";
+    this.#headers["content-length"] = typeof body === "string" ? Buffer.byteLength(body) : body.length;
+    response.writeHead(status, this.#headers);
+    response.end(body);
+  }
+
+  /** Acknowledges a message that has no answer. */
+  accepted(): void {
+    this.#headers["content-length"] = 0;
+    this.done(202);
+  }
+
+  /** Ends without a body. */
+  done(status: number): void {
+    this.#status = status;
+    this.#response.writeHead(status, this.#headers);
+    this.#response.end();
+  }
+
+  /** Ends without an answer: the call was cancelled, and a cancelled call gets none. */
+  abandon(): void {
+    if (this.#response.writableEnded || this.#response.destroyed) return;
+    this.openStream();
+    this.#response.end();
+  }
+
+  /** Sends a failure as a JSON-RPC error that carries the request's id. */
+  fail(error: unknown, idText: string, requestId: string): void {
+    if (WireError.is(error)) {
+      const known = error.idText === "null" ? idText : error.idText;
+      const body =
+        known === error.idText
+          ? encodeWireError(error)
+          : encodeErrorBody({
+              idText: known,
+              code: error.rpcCode,
+              message: error.message,
+              data: error.details,
+            });
+      this.answer(body, error.httpStatus);
+      return;
+    }
+    const failure = GatewayError.is(error) ? error : internal(error);
+    const { httpStatus, rpcCode, retryable } = failure.surface;
+    const { details, retryAfterMs, headers, publicCode } = failure.facts;
+    for (const [name, value] of Object.entries(headers ?? {})) this.setHeader(name, value);
+    if (httpStatus === 413) this.setHeader("connection", "close");
+    if (retryAfterMs !== undefined && this.#headers["retry-after"] === undefined) {
+      this.setHeader("retry-after", String(Math.max(1, Math.ceil(retryAfterMs / 1_000))));
+    }
+    const data = {
+      ...details,
+      code: publicCode ?? failure.code,
+      retryable,
+      ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
+      requestId,
+    };
+    this.answer(
+      encodeErrorBody({ idText, code: rpcCode, message: failure.message, data }),
+      mcpHttpStatus(httpStatus),
+    );
+  }
+
+  /** Begins an event stream, unless one has begun. */
+  openStream(): void {
+    if (this.#status !== 0) return;
+    this.#status = 200;
+    this.#headers["content-type"] = "text/event-stream";
+    this.#headers["cache-control"] = "no-cache, no-transform";
+    this.#headers["x-accel-buffering"] = "no";
+    this.#response.writeHead(200, this.#headers);
+    this.#response.flushHeaders();
+  }
+}
+
+function internal(cause: unknown): GatewayError {
+  return new GatewayError("plugin_error", "the gateway failed", { cause, publicCode: "internal_error" });
+}

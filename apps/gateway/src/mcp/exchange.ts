@@ -1,0 +1,25 @@
+import type { IncomingHttpHeaders } from "node:http";
+import type { RequestMessage } from "@gatewright/mcp-bridge";
+import type { Principal } from "../auth/principal.ts";
+import type { Target } from "../calls/target.ts";
+import type { DownstreamSession } from "../downstream/downstream-session.ts";
+import type { RpcReply } from "../http/rpc-reply.ts";
+
+/** One posted request and everything that its answer depends on. */
+export interface Exchange {
+  readonly target: Target;
+  readonly principal: Principal;
+  /** `legacy` with a session, `modern` or `plain` without. */
+  readonly era: "legacy" | "modern" | "plain";
+  readonly session: DownstreamSession | undefined;
+  readonly message: RequestMessage;
+  /** The request's id as the client wrote it. */
+  readonly idText: string;
+  readonly reply: RpcReply;
+  readonly headers: IncomingHttpHeaders;
+  readonly clientIp: string;
+  /** Names this request in logs and errors. */
+  readonly requestId: string;
+  /** Fires when the call is cancelled; of a legacy client a disconnect does not. */
+  readonly signal: AbortSignal;
+}

@@ -1,0 +1,152 @@
+import { encodeResultBody } from "@gatewright/mcp-bridge";
+import type { UpstreamAnswer } from "@gatewright/mcp-bridge/upstream";
+import type { PluginPipeline } from "@gatewright/plugin-framework";
+import { failureOf, refusalOf } from "../calls/call-failure.ts";
+import { type CallLoopDeps, runCallLoop } from "../calls/call-loop.ts";
+import { annotationsOf, type HookPair, hooksOf, prePayload } from "../calls/hooks.ts";
+import type { Route } from "../calls/target.ts";
+import { attempt } from "../calls/upstream-call.ts";
+import { idempotencyOf, type ParamsChange, upstreamParams } from "../calls/upstream-params.ts";
+import type { Snapshot } from "../registry/snapshot.ts";
+import type { Exchange } from "./exchange.ts";
+import { relayMessage, type UpstreamAccesses } from "./upstream-access.ts";
+
+/** What forwarding works with. */
+export interface ForwardDeps extends CallLoopDeps {
+  readonly pipeline: PluginPipeline;
+  readonly accesses: UpstreamAccesses;
+  readonly snapshot: () => Snapshot;
+}
+
+/** Sends a request to the upstream that a route names, and its answer back to the client. */
+export async function forward(deps: ForwardDeps, exchange: Exchange, route: Route): Promise<void> {
+  const hooks = hooksOf(exchange.message.method);
+  if (hooks === undefined) await forwardPlainly(deps, exchange, route, {});
+  else await forwardHooked(deps, exchange, route, hooks);
+}
+
+/** Sends a request that no plugin sees; `change` names what differs from the client's params. */
+export async function forwardPlainly(
+  deps: ForwardDeps,
+  exchange: Exchange,
+  route: Route,
+  change: ParamsChange,
+): Promise<void> {
+  const { message, signal } = exchange;
+  const { upstream } = route;
+  const { key, context } = deps.accesses.of(exchange, upstream);
+  const call = {
+    upstream,
+    key,
+    context,
+    signal,
+    request: {
+      method: message.method,
+      params: upstreamParams(message, change),
+      extras: message.extras,
+      headers: upstreamHeaders(exchange, route),
+    },
+    onMessage: relayTo(exchange),
+  };
+  try {
+    answer(exchange, await attempt(deps.pool, call, deps.attemptTimeoutMs));
+  } catch (error) {
+    throw signal.aborted ? error : failureOf(error, upstream.name);
+  }
+}
+
+async function forwardHooked(
+  deps: ForwardDeps,
+  exchange: Exchange,
+  route: Route,
+  hooks: HookPair,
+): Promise<void> {
+  const { message, principal, signal, reply } = exchange;
+  const { upstream, name } = route;
+  const scope = deps.pipeline.begin({
+    requestId: exchange.requestId,
+    user: principal,
+    ...(principal.tenant === undefined ? undefined : { tenantId: principal.tenant }),
+    serverId: upstream.id,
+    clientIp: exchange.clientIp,
+    signal,
+  });
+  try {
+    const headers = upstreamHeaders(exchange, route);
+    let args: { readonly value: unknown } | undefined;
+    if (deps.pipeline.has(hooks.pre)) {
+      const payload = prePayload(hooks.kind, name, message, headers);
+      const invoked = scope.invoke(hooks.pre, payload as never);
+      const result = "then" in invoked ? await invoked : invoked;
+      if (!result.allowed && result.violation !== undefined) throw refusalOf(result.violation);
+      setHeaders(exchange, result.headers);
+      const changed = (result.payload as { readonly args?: unknown }).args;
+      if (result.payload !== payload && changed !== (payload as { readonly args?: unknown }).args) {
+        args = { value: changed };
+      }
+    }
+    const idempotency = idempotencyOf(message, upstream.definition.idempotency && hooks.kind === "tool");
+    const exposed = message.params?.[hooks.kind === "resource" ? "uri" : "name"];
+    const { key, context } = deps.accesses.of(exchange, upstream);
+    const result = await runCallLoop(deps, scope, {
+      upstream,
+      key,
+      context,
+      signal,
+      hooks,
+      name,
+      annotations: annotationsOf(hooks.kind, deps.snapshot(), upstream.id, name),
+      idempotencyKey: idempotency.key,
+      request: {
+        method: message.method,
+        params: upstreamParams(message, {
+          ...(hooks.kind !== "resource" && exposed !== name ? { name } : undefined),
+          ...(args === undefined ? undefined : { args }),
+          ...(idempotency.meta === undefined ? undefined : { meta: idempotency.meta }),
+        }),
+        extras: message.extras,
+        headers,
+      },
+      onMessage: relayTo(exchange),
+    });
+    setHeaders(exchange, result.headers);
+    if (result.changed === undefined) answer(exchange, result.answer);
+    else reply.answer(encodeResultBody(exchange.idText, JSON.stringify(result.changed)));
+  } finally {
+    scope.end();
+  }
+}
+
+function relayTo(exchange: Exchange): NonNullable<Parameters<typeof attempt>[1]["onMessage"]> {
+  return (message, upstream) => relayMessage(exchange, message, upstream);
+}
+
+/** Relays an answer: the upstream's bytes under the client's id. */
+function answer(exchange: Exchange, from: UpstreamAnswer): void {
+  const status = exchange.era === "modern" && from.kind === "error" ? from.httpStatus : 200;
+  exchange.reply.answer(from.withId(exchange.idText), status);
+}
+
+const noHeaders: Readonly<Record<string, string>> = {};
+
+/** The caller's headers that go on: `Mcp-Param-*`, and those that the upstream's definition names. */
+function upstreamHeaders(exchange: Exchange, { upstream }: Route): Readonly<Record<string, string>> {
+  const { headers, era } = exchange;
+  const wanted = upstream.definition.passthroughHeaders;
+  if (era !== "modern" && wanted.length === 0) return noHeaders;
+  const picked: Record<string, string> = {};
+  for (const name of wanted) {
+    const value = headers[name];
+    if (typeof value === "string") picked[name] = value;
+  }
+  if (era !== "modern") return picked;
+  for (const name in headers) {
+    const value = headers[name];
+    if (name.startsWith("mcp-param-") && typeof value === "string") picked[name] = value;
+  }
+  return picked;
+}
+
+function setHeaders(exchange: Exchange, headers: Readonly<Record<string, string>>): void {
+  for (const name in headers) exchange.reply.setHeader(name.toLowerCase(), headers[name] as string);
+}

@@ -1,0 +1,108 @@
+import {
+  encodeResultBody,
+  type JsonObject,
+  negotiateLegacy,
+  type RequestMessage,
+} from "@gatewright/mcp-bridge";
+import type { UpstreamSession } from "@gatewright/mcp-bridge/upstream";
+import type { Principal } from "../auth/principal.ts";
+import { failureOf } from "../calls/call-failure.ts";
+import type { Target } from "../calls/target.ts";
+import type { ClientHello } from "../downstream/downstream-session.ts";
+import type { DownstreamSessions } from "../downstream/downstream-sessions.ts";
+import { gatewayIdentity } from "../upstreams/gateway-identity.ts";
+import { type AggregateDeps, mergedCapabilities } from "./aggregate-endpoint.ts";
+import { upstreamOf } from "./plain-endpoint.ts";
+import { isShared } from "./upstream-access.ts";
+
+/** The answer to `initialize`, and the session that it opened. */
+export interface Initialized {
+  readonly body: string;
+  readonly sessionId?: string;
+}
+
+/**
+ * Opens a session for a legacy client. Behind a plain endpoint the upstream's session is opened at once, for the
+ * client's own revision and capabilities, and its answer goes back unchanged.
+ */
+export async function initialize(
+  deps: AggregateDeps & { readonly sessions: DownstreamSessions },
+  request: {
+    readonly principal: Principal;
+    readonly target: Target;
+    readonly message: RequestMessage;
+    readonly idText: string;
+  },
+): Promise<Initialized> {
+  const { principal, target, message, idText } = request;
+  const session = deps.sessions.open(principal, target, helloOf(message));
+  try {
+    const result =
+      target.kind === "plain"
+        ? await upstreamHandshake(deps, { principal, session, upstreamId: target.upstreamId })
+        : await ownHandshake(deps, target, session.hello);
+    return { body: encodeResultBody(idText, JSON.stringify(result)), sessionId: session.id };
+  } catch (error) {
+    deps.sessions.end(session);
+    throw error;
+  }
+}
+
+/** The gateway's own answer to `initialize`, for an endpoint of several upstreams. */
+export async function ownHandshake(
+  deps: AggregateDeps,
+  target: Target,
+  hello: ClientHello,
+): Promise<JsonObject> {
+  await deps.catalogueReady();
+  return {
+    protocolVersion: hello.protocolVersion,
+    capabilities: mergedCapabilities(deps, target),
+    serverInfo: gatewayIdentity,
+  };
+}
+
+/** What a client says of itself, with gaps filled in. */
+export function helloOf(message: RequestMessage): ClientHello {
+  const { protocolVersion, clientInfo, capabilities } = message.params ?? {};
+  const info = isObject(clientInfo) ? clientInfo : {};
+  return {
+    protocolVersion: negotiateLegacy(protocolVersion),
+    clientInfo: { name: "unknown", version: "0", ...info },
+    capabilities: isObject(capabilities) ? capabilities : {},
+  };
+}
+
+async function upstreamHandshake(
+  deps: AggregateDeps,
+  caller: {
+    readonly principal: Principal;
+    readonly session: ReturnType<DownstreamSessions["open"]>;
+    readonly upstreamId: string;
+  },
+): Promise<JsonObject> {
+  const upstream = upstreamOf(deps, caller.upstreamId);
+  const { key, context } = deps.accesses.of(caller, upstream);
+  try {
+    await using lease = await deps.pool.acquire(key, { context });
+    return handshakeOf(lease.session, caller.session.hello, isShared(upstream));
+  } catch (error) {
+    throw failureOf(error, upstream.name);
+  }
+}
+
+function handshakeOf(upstream: UpstreamSession, hello: ClientHello, shared: boolean): JsonObject {
+  if (upstream.era === "legacy") {
+    return shared ? { ...upstream.handshake, protocolVersion: hello.protocolVersion } : upstream.handshake;
+  }
+  return {
+    protocolVersion: hello.protocolVersion,
+    capabilities: upstream.capabilities,
+    serverInfo: upstream.serverInfo ?? gatewayIdentity,
+    ...(upstream.instructions === undefined ? {} : { instructions: upstream.instructions }),
+  };
+}
+
+function isObject(value: unknown): value is JsonObject {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}

@@ -1,0 +1,253 @@
+import type { IncomingMessage, ServerResponse } from "node:http";
+import {
+  checkHeaders,
+  classifyEra,
+  encodeResultBody,
+  type NotificationMessage,
+  parseMessage,
+  type RequestMessage,
+  type ResponseMessage,
+  textOf,
+  WireError,
+} from "@gatewright/mcp-bridge";
+import type { Authenticator } from "../auth/authenticator.ts";
+import { requireScope } from "../auth/authenticator.ts";
+import type { Principal } from "../auth/principal.ts";
+import type { Target } from "../calls/target.ts";
+import type { DownstreamSession } from "../downstream/downstream-session.ts";
+import type { DownstreamSessions } from "../downstream/downstream-sessions.ts";
+import { GatewayError } from "../errors.ts";
+import { readBody } from "../http/read-body.ts";
+import { RpcReply } from "../http/rpc-reply.ts";
+import { type AggregateDeps, serveAggregate } from "./aggregate-endpoint.ts";
+import type { Exchange } from "./exchange.ts";
+import { helloOf, initialize, ownHandshake } from "./initialize.ts";
+import { servePlain } from "./plain-endpoint.ts";
+
+/** What the endpoint works with. */
+export interface McpEndpointDeps extends AggregateDeps {
+  readonly sessions: DownstreamSessions;
+  readonly authenticator: Authenticator;
+  readonly guard: (request: IncomingMessage) => void;
+  readonly clientAddress: (request: IncomingMessage) => string;
+  readonly limits: {
+    readonly bodyBytes: number;
+    readonly jsonDepth: number;
+    readonly streamBufferBytes: number;
+  };
+  readonly challenge: (request: IncomingMessage) => string;
+  /** Told of failures that are the gateway's own fault. */
+  readonly onFailure: (error: unknown, requestId: string) => void;
+}
+
+/** One request to an MCP route. */
+export interface McpRequest {
+  readonly request: IncomingMessage;
+  readonly response: ServerResponse;
+  readonly requestId: string;
+  /** Finds the target, for a principal that may use it. */
+  readonly target: (principal: Principal) => Target;
+  /** `plain`: one JSON-RPC request, one JSON answer, no sessions. */
+  readonly transport: "streamable" | "plain";
+}
+
+/** Serves MCP over HTTP. Every answer is valid JSON-RPC with an id. */
+export class McpEndpoint {
+  readonly #deps: McpEndpointDeps;
+  readonly #limits: { readonly maxBytes: number; readonly maxDepth: number };
+
+  constructor(deps: McpEndpointDeps) {
+    this.#deps = deps;
+    this.#limits = { maxBytes: deps.limits.bodyBytes, maxDepth: deps.limits.jsonDepth };
+  }
+
+  /** Serves one request; resolves when its answer has been written. */
+  async serve(incoming: McpRequest): Promise<void> {
+    const { request, response, transport } = incoming;
+    const { headers } = request;
+    const reply = new RpcReply(response, {
+      streamable: transport === "streamable" && (headers.accept?.includes("text/event-stream") ?? false),
+      maxBufferedBytes: this.#deps.limits.streamBufferBytes,
+    });
+    let idText = "null";
+    try {
+      this.#deps.guard(request);
+      const known = this.#deps.authenticator.authenticate(headers.authorization);
+      const principal = "then" in known ? await known : known;
+      requireScope(principal, "mcp");
+      const target = incoming.target(principal);
+      if (request.method !== "POST") return this.#withoutBody(incoming, reply, principal, target);
+      if (headers["content-type"]?.includes("application/json") !== true) {
+        throw new WireError("invalid_request", "Content-Type has to be application/json.");
+      }
+      const message = parseMessage(await readBody(request, this.#limits.maxBytes), this.#limits);
+      if (message.kind === "request") idText = textOf(message.bytes, message.idSpan);
+      if (message.kind === "batch") {
+        throw new WireError("invalid_request", "Batches are not served here; send the messages one by one.");
+      }
+      await (transport === "plain"
+        ? this.#plain(incoming, reply, principal, target, message, idText)
+        : this.#streamable(incoming, reply, principal, target, message, idText));
+    } catch (error) {
+      this.#fail(incoming, reply, error, idText);
+    }
+  }
+
+  async #streamable(
+    incoming: McpRequest,
+    reply: RpcReply,
+    principal: Principal,
+    target: Target,
+    message: RequestMessage | NotificationMessage | ResponseMessage,
+    idText: string,
+  ): Promise<void> {
+    const { headers } = incoming.request;
+    const verdict = classifyEra(headers, message);
+    if (verdict.era === "refused") throw verdict.error;
+    if (verdict.era === "modern") {
+      if (message.kind !== "request") return reply.accepted();
+      const refusal = checkHeaders(headers, message);
+      if (refusal !== undefined) throw refusal;
+      return this.#exchange(incoming, reply, {
+        principal,
+        target,
+        era: "modern",
+        session: undefined,
+        message,
+        idText,
+      });
+    }
+    if (message.kind === "request" && message.method === "initialize") {
+      const { body, sessionId } = await initialize(this.#deps, { principal, target, message, idText });
+      if (sessionId !== undefined) reply.setHeader("mcp-session-id", sessionId);
+      return reply.answer(body);
+    }
+    const session = this.#sessionOf(incoming.request, principal, target);
+    if (message.kind === "request") {
+      return this.#exchange(incoming, reply, { principal, target, era: "legacy", session, message, idText });
+    }
+    if (message.kind === "response") await answerQuestion(session, message);
+    else await takeNotification(session, message);
+    reply.accepted();
+  }
+
+  async #plain(
+    incoming: McpRequest,
+    reply: RpcReply,
+    principal: Principal,
+    target: Target,
+    message: RequestMessage | NotificationMessage | ResponseMessage,
+    idText: string,
+  ): Promise<void> {
+    if (message.kind !== "request") return reply.accepted();
+    if (message.method === "initialize") {
+      const result = await ownHandshake(this.#deps, target, helloOf(message));
+      return reply.answer(encodeResultBody(idText, JSON.stringify(result)));
+    }
+    return this.#exchange(incoming, reply, {
+      principal,
+      target,
+      era: "plain",
+      session: undefined,
+      message,
+      idText,
+    });
+  }
+
+  async #exchange(
+    incoming: McpRequest,
+    reply: RpcReply,
+    what: Pick<Exchange, "principal" | "target" | "era" | "session" | "message" | "idText">,
+  ): Promise<void> {
+    const { request, response, requestId } = incoming;
+    const control = new AbortController();
+    const { session, idText } = what;
+    if (session !== undefined) session.calls.set(idText, control);
+    else {
+      response.once("close", () => {
+        if (!response.writableFinished) control.abort();
+      });
+    }
+    const exchange: Exchange = {
+      target: what.target,
+      principal: what.principal,
+      era: what.era,
+      session,
+      message: what.message,
+      idText,
+      reply,
+      headers: request.headers,
+      clientIp: this.#deps.clientAddress(request),
+      requestId,
+      signal: control.signal,
+    };
+    try {
+      if (exchange.target.kind === "plain") await servePlain(this.#deps, exchange, exchange.target);
+      else await serveAggregate(this.#deps, exchange);
+    } catch (error) {
+      if (!control.signal.aborted) throw error;
+      reply.abandon();
+    } finally {
+      if (session?.calls.get(idText) === control) session.calls.delete(idText);
+    }
+  }
+
+  #withoutBody(incoming: McpRequest, reply: RpcReply, principal: Principal, target: Target): void {
+    const { request, response, transport } = incoming;
+    if (transport === "plain") throw new WireError("method_not_allowed", "This endpoint takes POST only.");
+    const verdict = classifyEra(request.headers);
+    if (verdict.era === "refused") throw verdict.error;
+    const session = this.#sessionOf(request, principal, target);
+    if (request.method === "DELETE") {
+      this.#deps.sessions.end(session);
+      reply.done(204);
+      return;
+    }
+    if (!reply.streamable) throw new WireError("invalid_request", "Accept has to name text/event-stream.");
+    reply.openStream();
+    session.attach(response);
+  }
+
+  #sessionOf(request: IncomingMessage, principal: Principal, target: Target): DownstreamSession {
+    const id = request.headers["mcp-session-id"];
+    if (typeof id !== "string")
+      throw new WireError("invalid_request", "The header Mcp-Session-Id is missing.");
+    return this.#deps.sessions.get(id, principal, target);
+  }
+
+  #fail(incoming: McpRequest, reply: RpcReply, error: unknown, idText: string): void {
+    if (GatewayError.is(error)) {
+      if (error.code === "unauthorized")
+        reply.setHeader("www-authenticate", this.#deps.challenge(incoming.request));
+    } else if (!WireError.is(error)) this.#deps.onFailure(error, incoming.requestId);
+    reply.fail(error, idText, incoming.requestId);
+  }
+}
+
+/** Hands a client's answer to the upstream that asked. */
+async function answerQuestion(session: DownstreamSession, message: ResponseMessage): Promise<void> {
+  const question = session.takeQuestion(message.id);
+  if (question === undefined) return;
+  const value = textOf(message.bytes, message.valueSpan);
+  const { idText } = question;
+  await question.session.respond(
+    message.outcome === "result" ? { idText, result: value } : { idText, error: value },
+  );
+}
+
+/** A client's notification: a cancellation ends its call here; the rest goes to the upstreams it talks to. */
+async function takeNotification(session: DownstreamSession, message: NotificationMessage): Promise<void> {
+  if (message.method === "notifications/initialized") return;
+  if (message.method === "notifications/cancelled") {
+    const { requestId } = message.spans;
+    if (requestId !== undefined) session.calls.get(textOf(message.bytes, requestId))?.abort();
+    return;
+  }
+  const { paramsSpan, bytes } = message;
+  const params = paramsSpan === undefined ? undefined : bytes.subarray(paramsSpan.start, paramsSpan.end);
+  await Promise.allSettled(
+    [...session.opened].map((upstream) =>
+      upstream.notify({ method: message.method, params: params?.toString() }),
+    ),
+  );
+}

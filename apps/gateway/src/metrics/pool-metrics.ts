@@ -1,0 +1,50 @@
+import type { SessionPoolObserver, SessionPoolStats } from "@gatewright/session-pool";
+import { Counter, type MetricSource, type Sample } from "./counter.ts";
+
+/** What happens to upstream sessions. Labels name servers, never callers. */
+export class PoolMetrics {
+  readonly opened = new Counter("gatewright_sessions_opened_total", "Upstream sessions opened.");
+  readonly closed = new Counter("gatewright_sessions_closed_total", "Upstream sessions closed, by reason.");
+  readonly connectFailures = new Counter("gatewright_session_connect_failures_total", "Failed connects.");
+  readonly breakerChanges = new Counter(
+    "gatewright_breaker_changes_total",
+    "Changes of breakers, by new state.",
+  );
+
+  /** What the pool tells. */
+  readonly observer: SessionPoolObserver = {
+    sessionOpened: ({ serverId }) => void this.opened.series({ server: serverId }).value++,
+    sessionClosed: ({ serverId, reason }) => void this.closed.series({ server: serverId, reason }).value++,
+    connectFailed: ({ serverId, kind }) =>
+      void this.connectFailures.series({ server: serverId, kind }).value++,
+    breakerChanged: ({ serverId, state }) =>
+      void this.breakerChanges.series({ server: serverId, state }).value++,
+  };
+
+  /** Gauges read from the pool when they are asked for. */
+  gauges(stats: () => SessionPoolStats): MetricSource[] {
+    const gauge = (name: string, help: string, samples: () => Sample[]): MetricSource => ({
+      name,
+      help,
+      type: "gauge",
+      samples,
+    });
+    return [
+      gauge("gatewright_sessions_active", "Upstream sessions open, by server.", () =>
+        stats().perServer.map(({ serverId, sessions }) => ({
+          value: sessions,
+          labels: { server: serverId },
+        })),
+      ),
+      gauge("gatewright_session_leases", "Calls that hold an upstream session.", () => [
+        { value: stats().leases, labels: {} },
+      ]),
+      gauge("gatewright_session_queue_depth", "Callers that wait for an upstream session.", () => [
+        { value: stats().queueDepth, labels: {} },
+      ]),
+      gauge("gatewright_session_hit_ratio", "Share of calls that found an open session.", () => [
+        { value: stats().hitRate, labels: {} },
+      ]),
+    ];
+  }
+}

@@ -1,0 +1,25 @@
+import { Counter } from "./counter.ts";
+import { Histogram } from "./histogram.ts";
+
+/** Attempts, repeats and give-ups of calls. */
+export class RetryMetrics {
+  readonly attempts = new Histogram("retry_attempts", "Attempts of one call.", [1, 2, 3, 4, 5, 8]);
+  readonly retries = new Counter("retry_retries_total", "Repeats of calls, by reason.");
+  readonly giveUps = new Counter("retry_give_ups_total", "Failed calls that were not repeated, by reason.");
+  readonly #all = this.attempts.series({});
+
+  /** A call ended after so many attempts. */
+  ended(attempts: number): void {
+    this.#all.observe(attempts);
+  }
+
+  /** A call is repeated. */
+  retried(reason: string): void {
+    this.retries.series({ reason }).value++;
+  }
+
+  /** A failed call is not repeated. */
+  gaveUp(reason: string): void {
+    this.giveUps.series({ reason }).value++;
+  }
+}

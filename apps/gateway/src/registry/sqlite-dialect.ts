@@ -1,0 +1,52 @@
+import { mkdirSync } from "node:fs";
+import { dirname } from "node:path";
+import { DatabaseSync, type SQLInputValue, type StatementSync } from "node:sqlite";
+import { type SqliteDatabase, SqliteDialect, type SqliteStatement } from "kysely";
+
+/** Where the SQLite file is and how long to wait for another writer. */
+export interface SqliteOptions {
+  /** Path of the file, or `:memory:`. */
+  readonly path: string;
+  /** Milliseconds that a statement waits for another process's transaction. */
+  readonly busyTimeoutMs: number;
+}
+
+/**
+ * A Kysely dialect over `node:sqlite`: write-ahead log, foreign keys on, transactions `begin immediate` (a
+ * plain `begin` that later writes loses against another writer instead of waiting for it).
+ */
+export function createSqliteDialect(options: SqliteOptions): {
+  dialect: SqliteDialect;
+  /** A number that changes when another connection commits to the file. */
+  dataVersion(): number;
+} {
+  if (options.path !== ":memory:") mkdirSync(dirname(options.path), { recursive: true, mode: 0o700 });
+  const database = new DatabaseSync(options.path);
+  database.exec(`PRAGMA busy_timeout = ${options.busyTimeoutMs}`);
+  database.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON");
+  const version = database.prepare("PRAGMA data_version");
+  return {
+    dialect: new SqliteDialect({ database: adapt(database) }),
+    dataVersion: () => Number(version.get()?.["data_version"] ?? 0),
+  };
+}
+
+function adapt(database: DatabaseSync): SqliteDatabase {
+  return {
+    close: () => database.close(),
+    prepare: (sql) => statement(database.prepare(sql === "begin" ? "begin immediate" : sql)),
+  };
+}
+
+function statement(prepared: StatementSync): SqliteStatement {
+  return {
+    reader: prepared.columns().length > 0,
+    all: (parameters) => prepared.all(...bind(parameters)),
+    run: (parameters) => prepared.run(...bind(parameters)),
+    iterate: (parameters) => prepared.iterate(...bind(parameters)),
+  };
+}
+
+function bind(parameters: readonly unknown[]): SQLInputValue[] {
+  return parameters.map((value) => (typeof value === "boolean" ? Number(value) : (value as SQLInputValue)));
+}

@@ -1,0 +1,39 @@
+/** The tables of the registry; portable: text ids, JSON as text, milliseconds as integers, 0 and 1. */
+export interface Tables {
+  schema_migrations: { id: string; applied_at: number };
+  upstreams: {
+    id: string;
+    name: string;
+    name_lower: string;
+    slug: string;
+    /** {@link UpstreamDefinition} without credentials, as JSON. */
+    definition: string;
+    /** Sealed credentials (authorization, headers, environment), or null. */
+    credentials: string | null;
+    source: string;
+    state: string;
+    state_reason: string | null;
+    /** What the upstream said of itself, as JSON, or null before it was reached. */
+    self: string | null;
+    refreshed_at: number | null;
+    revision: number;
+    created_at: number;
+    updated_at: number;
+  };
+  catalogue_items: {
+    upstream_id: string;
+    kind: string;
+    name: string;
+    position: number;
+    body: string;
+  };
+  servers: {
+    id: string;
+    name: string;
+    name_lower: string;
+    definition: string;
+    revision: number;
+    created_at: number;
+    updated_at: number;
+  };
+}

@@ -1,0 +1,67 @@
+import { randomBytes } from "node:crypto";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { ConfigError } from "../config/config-error.ts";
+import { deriveKey, type KeyLabel } from "./derive-key.ts";
+
+const minBytes = 32;
+
+/** The secret of a deployment, and the one before it while it is being rotated. */
+export interface GatewaySecret {
+  /** The key for a purpose, derived from the current secret. */
+  key(label: KeyLabel): Buffer;
+  /** The keys that are still accepted for a purpose: the current one first. */
+  accepted(label: KeyLabel): readonly Buffer[];
+}
+
+/**
+ * Takes the secret from GATEWRIGHT_SECRET (and GATEWRIGHT_SECRET_PREVIOUS), else from the file `secret` in
+ * the data folder, which is made with mode 0600 when it is not there.
+ *
+ * @throws {ConfigError} when a given secret is shorter than 32 bytes.
+ */
+export function loadSecret(
+  dataDir: string,
+  env: Readonly<Record<string, string | undefined>>,
+): GatewaySecret {
+  const given = fromEnvironment(env, "GATEWRIGHT_SECRET");
+  const previous = fromEnvironment(env, "GATEWRIGHT_SECRET_PREVIOUS");
+  const secrets = [given ?? fromFile(dataDir), ...(previous === undefined ? [] : [previous])];
+  const current = secrets[0] as Buffer;
+  return {
+    key: (label) => deriveKey(current, label),
+    accepted: (label) => secrets.map((secret) => deriveKey(secret, label)),
+  };
+}
+
+function fromEnvironment(
+  env: Readonly<Record<string, string | undefined>>,
+  name: string,
+): Buffer | undefined {
+  const text = env[name];
+  if (text === undefined || text === "") return undefined;
+  const bytes = Buffer.from(text, "utf8");
+  if (bytes.length < minBytes) {
+    throw new ConfigError([
+      { path: name, message: `has ${bytes.length} bytes and needs ${minBytes} or more` },
+    ]);
+  }
+  return bytes;
+}
+
+function fromFile(dataDir: string): Buffer {
+  mkdirSync(dataDir, { recursive: true, mode: 0o700 });
+  const path = join(dataDir, "secret");
+  try {
+    writeFileSync(path, `${randomBytes(48).toString("base64url")}\n`, { mode: 0o600, flag: "wx" });
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code !== "EEXIST") throw cause;
+  }
+  const bytes = Buffer.from(readFileSync(path, "utf8").trim(), "utf8");
+  if (bytes.length < minBytes) {
+    throw new ConfigError([
+      { path: "secret", message: `the file ${path} holds fewer than ${minBytes} bytes` },
+    ]);
+  }
+  return bytes;
+}

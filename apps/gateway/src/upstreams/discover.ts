@@ -1,0 +1,73 @@
+import type { JsonObject } from "@gatewright/mcp-bridge";
+import { UpstreamError, type UpstreamSession } from "@gatewright/mcp-bridge/upstream";
+import type { Discovery, ItemKind } from "../registry/records.ts";
+
+/** Most pages of one list that are read. */
+const maxPages = 200;
+
+const lists = [
+  { capability: "tools", method: "tools/list", field: "tools", kind: "tool", key: "name" },
+  { capability: "prompts", method: "prompts/list", field: "prompts", kind: "prompt", key: "name" },
+  { capability: "resources", method: "resources/list", field: "resources", kind: "resource", key: "uri" },
+  {
+    capability: "resources",
+    method: "resources/templates/list",
+    field: "resourceTemplates",
+    kind: "resource_template",
+    key: "uriTemplate",
+  },
+] as const;
+
+/** Lists everything an upstream offers, over a session of the gateway's own. */
+export async function discover(session: UpstreamSession, timeoutMs: number): Promise<Discovery> {
+  const parts = await Promise.all(
+    lists
+      .filter((list) => session.capabilities[list.capability] !== undefined)
+      .map((list) => readList(session, list, timeoutMs)),
+  );
+  return {
+    self: {
+      era: session.era,
+      protocolVersion: session.protocolVersion,
+      serverInfo: session.serverInfo ?? null,
+      capabilities: session.capabilities,
+      ...(session.instructions === undefined ? {} : { instructions: session.instructions }),
+    },
+    items: parts.flat(),
+  };
+}
+
+async function readList(
+  session: UpstreamSession,
+  list: { readonly method: string; readonly field: string; readonly kind: ItemKind; readonly key: string },
+  timeoutMs: number,
+): Promise<Discovery["items"]> {
+  const items: { kind: ItemKind; name: string; body: JsonObject }[] = [];
+  let cursor: string | undefined;
+  for (let page = 0; page < maxPages; page++) {
+    const params = cursor === undefined ? {} : { cursor };
+    const answer = await session.request(
+      { method: list.method, params: JSON.stringify(params) },
+      { timeoutMs },
+    );
+    const value = answer.value();
+    // A server that announces resources need not have templates, and says so by an error.
+    if (answer.kind === "error") {
+      if (value["code"] === -32601) return items;
+      throw new UpstreamError("upstream_protocol", `${list.method} failed: ${String(value["message"])}`, {
+        phase: "response_received",
+      });
+    }
+    for (const item of asArray(value[list.field])) {
+      const name = item[list.key];
+      if (typeof name === "string") items.push({ kind: list.kind, name, body: item });
+    }
+    cursor = typeof value["nextCursor"] === "string" ? value["nextCursor"] : undefined;
+    if (cursor === undefined) return items;
+  }
+  return items;
+}
+
+function asArray(value: unknown): JsonObject[] {
+  return Array.isArray(value) ? value.filter((item) => typeof item === "object" && item !== null) : [];
+}

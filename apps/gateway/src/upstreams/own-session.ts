@@ -1,0 +1,28 @@
+import type { UpstreamSession } from "@gatewright/mcp-bridge/upstream";
+import { isShared, type UpstreamAccesses } from "../mcp/upstream-access.ts";
+import type { UpstreamRecord } from "../registry/records.ts";
+import type { UpstreamPool } from "../wiring/session-pool.ts";
+import type { LiveUpstreams } from "./live-upstreams.ts";
+import { gatewayContext } from "./session-context.ts";
+
+/**
+ * Runs something with a session of the gateway's own: the shared one where callers share it (so that it is warm for
+ * them), else one that is closed afterwards.
+ */
+export async function openOwnSession<T>(
+  deps: { readonly live: LiveUpstreams; readonly pool: UpstreamPool; readonly accesses: UpstreamAccesses },
+  record: UpstreamRecord,
+  use: (session: UpstreamSession) => Promise<T>,
+): Promise<T> {
+  if (isShared(record)) {
+    const { key, context } = deps.accesses.own(record);
+    await using lease = await deps.pool.acquire(key, { context, purpose: "probe" });
+    return await use(lease.session);
+  }
+  const session = await deps.live.get(record).open(gatewayContext);
+  try {
+    return await use(session);
+  } finally {
+    await session.close();
+  }
+}

@@ -1,0 +1,17 @@
+import type { JsonObject } from "@gatewright/mcp-bridge";
+import type { Implementation, UpstreamMessage, UpstreamSession } from "@gatewright/mcp-bridge/upstream";
+import { gatewayIdentity } from "./gateway-identity.ts";
+
+/** For whom an upstream session is opened. */
+export interface SessionContext {
+  readonly clientInfo: Implementation;
+  readonly capabilities: JsonObject;
+  readonly protocolVersion?: string;
+  /** Takes the messages that belong to no call. */
+  readonly onMessage?: (message: UpstreamMessage, session: UpstreamSession) => void;
+  /** Told of a session once it is open. */
+  readonly onOpen?: (session: UpstreamSession) => void;
+}
+
+/** Sessions that belong to no client: the gateway speaks for itself and offers nothing. */
+export const gatewayContext = { clientInfo: gatewayIdentity, capabilities: {} } satisfies SessionContext;

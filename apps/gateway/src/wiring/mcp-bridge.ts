@@ -1,0 +1,65 @@
+import { isIP } from "node:net";
+import { createHttpUpstream, createStdioUpstream, type Upstream } from "@gatewright/mcp-bridge/upstream";
+import { Pool } from "undici";
+import type { GatewayConfig } from "../config/gateway-config.ts";
+import type { UpstreamRecord } from "../registry/records.ts";
+import { guardedLookup } from "../upstreams/address-guard.ts";
+
+/** What an upstream connection needs beside its record. */
+export interface UpstreamWiring {
+  readonly bridge: GatewayConfig["bridge"];
+  /** Whether private addresses may be reached. */
+  readonly allowPrivate: boolean;
+  /** Takes the lines that a child writes to stderr. */
+  readonly onStderr: (upstream: UpstreamRecord, line: string) => void;
+}
+
+/** The connection of a registered upstream: HTTP by undici, or a supervised child process. */
+export function connectUpstream(record: UpstreamRecord, wiring: UpstreamWiring): Upstream {
+  const { definition, credentials } = record;
+  const { bridge } = wiring;
+  if (definition.command !== undefined) {
+    return createStdioUpstream({
+      command: definition.command,
+      args: definition.args ?? [],
+      env: credentials.env,
+      ...(definition.cwd === undefined ? {} : { cwd: definition.cwd }),
+      child: definition.child,
+      requestTimeoutMs: bridge.requestTimeoutMs,
+      connectTimeoutMs: bridge.connectTimeoutMs,
+      stopStepMs: bridge.stdioStopMs,
+      onStderr: (line: string) => wiring.onStderr(record, line),
+    });
+  }
+  const url = new URL(definition.url ?? "");
+  const host = url.hostname.replace(/^\[|\]$/g, "");
+  const options = {
+    url: url.href,
+    headers: credentials.headers,
+    connectTimeoutMs: bridge.connectTimeoutMs,
+    handshakeTimeoutMs: bridge.connectTimeoutMs,
+    requestTimeoutMs: bridge.requestTimeoutMs,
+    connections: bridge.connectionsPerUpstream,
+  };
+  // An address cannot change between the check and the connect; a name can, so its sockets check again.
+  if (isIP(host) !== 0) return createHttpUpstream(options);
+  const dispatcher = guardedPool(url.origin, wiring);
+  const upstream = createHttpUpstream({ ...options, dispatcher });
+  return {
+    open: (request) => upstream.open(request),
+    stats: () => upstream.stats(),
+    close: async () => {
+      await upstream.close();
+      await dispatcher.destroy();
+    },
+  };
+}
+
+function guardedPool(origin: string, { allowPrivate, bridge }: UpstreamWiring): Pool {
+  return new Pool(origin, {
+    connections: null,
+    connect: { timeout: bridge.connectTimeoutMs, lookup: guardedLookup(allowPrivate) },
+    headersTimeout: 0,
+    bodyTimeout: 0,
+  });
+}

@@ -1,0 +1,63 @@
+import {
+  createPluginPipeline,
+  type PipelineObserver,
+  type PluginDefinition,
+  type PluginPipeline,
+} from "@gatewright/plugin-framework";
+import { ConfigError } from "../config/config-error.ts";
+import type { GatewayConfig } from "../config/gateway-config.ts";
+import { nearestKey } from "../config/nearest-key.ts";
+import type { PluginEntry } from "../config/plugin-framework.ts";
+import { defaultRateLimiterEntry } from "../config/rate-limiter.ts";
+import { defaultRetryEntry } from "../config/retry-backoff.ts";
+
+/** Largest payload that a plugin may be given, in characters. */
+const maxPayload = 4_194_304;
+
+/** The plugins that come with the gateway, by name. */
+export type BuiltInPlugins = Readonly<Record<string, PluginDefinition>>;
+
+/**
+ * The pipeline of every call: the configured plugins, and the built-in ones that the configuration does not
+ * name.
+ *
+ * @throws {ConfigError} when a plugin does not exist or its config is wrong
+ */
+export async function wirePipeline(
+  config: GatewayConfig,
+  plugins: BuiltInPlugins,
+  observer: PipelineObserver,
+): Promise<PluginPipeline> {
+  const entries = withDefaults(config.plugins);
+  for (const [index, entry] of entries.entries()) {
+    if (Object.hasOwn(plugins, entry.name)) continue;
+    const near = nearestKey(entry.name, Object.keys(plugins));
+    const hint =
+      near === undefined ? `; known: ${Object.keys(plugins).join(", ")}` : `; did you mean "${near}"?`;
+    throw new ConfigError([
+      { path: `plugins.${index}.name`, message: `there is no plugin "${entry.name}"${hint}` },
+    ]);
+  }
+  try {
+    return await createPluginPipeline(
+      {
+        plugins: entries.map(({ name, ...settings }) => ({
+          use: plugins[name] as PluginDefinition,
+          name,
+          ...settings,
+        })),
+        limits: { payloadCharacters: maxPayload },
+      },
+      { observer },
+    );
+  } catch (cause) {
+    const message = cause instanceof Error ? cause.message : String(cause);
+    throw new ConfigError([{ path: "plugins", message }]);
+  }
+}
+
+function withDefaults(entries: readonly PluginEntry[]): PluginEntry[] {
+  const named = new Set(entries.map((entry) => entry.name));
+  const missing = [defaultRateLimiterEntry, defaultRetryEntry].filter((entry) => !named.has(entry.name));
+  return [...entries, ...missing];
+}

@@ -1,0 +1,126 @@
+import { UpstreamError, type UpstreamSession } from "@gatewright/mcp-bridge/upstream";
+import {
+  createSessionKeys,
+  createSessionPool,
+  type KeyLimits,
+  type SessionFactory,
+  type SessionFault,
+  type SessionKey,
+  type SessionKeys,
+  type SessionPool,
+  type SessionPoolObserver,
+} from "@gatewright/session-pool";
+import type { GatewayConfig } from "../config/gateway-config.ts";
+import { GatewayError } from "../errors.ts";
+import type { UpstreamRecord } from "../registry/records.ts";
+import type { LiveUpstreams } from "../upstreams/live-upstreams.ts";
+import { gatewayContext, type SessionContext } from "../upstreams/session-context.ts";
+
+/** The pool of upstream sessions, as the gateway uses it. */
+export type UpstreamPool = SessionPool<UpstreamSession, SessionContext>;
+
+/** What the pool is made of. */
+export interface PoolWiring {
+  readonly config: GatewayConfig;
+  readonly upstreams: () => LiveUpstreams;
+  /** The record of an upstream as it is now. */
+  readonly record: (id: string) => UpstreamRecord | undefined;
+  readonly observer: SessionPoolObserver;
+}
+
+/** Keys of sessions; the principal is whoever the caller proved to be, never a header. */
+export function wireSessionKeys(secret: Uint8Array): SessionKeys {
+  return createSessionKeys({ secret, identityHeaders: [] });
+}
+
+/** The session pool over the connections of mcp-bridge. */
+export function wireSessionPool(wiring: PoolWiring): UpstreamPool {
+  const { sessions, bridge, limits } = wiring.config;
+  const factory: SessionFactory<UpstreamSession, SessionContext> = {
+    async connect(key, { signal, context: given }) {
+      const context: SessionContext = given ?? gatewayContext;
+      const record = wiring.record(key.serverId);
+      if (record === undefined) throw new GatewayError("not_found", "the gateway of this session is gone");
+      // Messages that come before the handshake is over have no session yet to be answered on.
+      let opened: UpstreamSession | undefined;
+      const { onMessage } = context;
+      opened = await wiring
+        .upstreams()
+        .get(record)
+        .open({
+          signal,
+          clientInfo: context.clientInfo,
+          capabilities: context.capabilities,
+          protocolVersion: context.protocolVersion,
+          ...(onMessage && {
+            onMessage: (message) => {
+              if (opened !== undefined) onMessage(message, opened);
+            },
+          }),
+        });
+      context.onOpen?.(opened);
+      return opened;
+    },
+    close: (session) => session.close(),
+    probes: (session) => [
+      {
+        name: session.era === "modern" ? "server/discover" : "ping",
+        run: async (candidate, { signal }) => {
+          const method = candidate.era === "modern" ? "server/discover" : "ping";
+          const answer = await candidate.request({ method }, { signal });
+          return answer.kind === "result" ? "ok" : "unsupported";
+        },
+      },
+    ],
+    onLost(session, lost) {
+      let listening = true;
+      void session.closed.then(() => {
+        if (listening) lost();
+      });
+      return () => {
+        listening = false;
+      };
+    },
+    classify: classifyUpstreamFault,
+  };
+  return createSessionPool(
+    {
+      ...sessions,
+      connectTimeoutMs: bridge.connectTimeoutMs,
+      downstreamIdleMs: limits.downstreamIdleMs,
+    },
+    { factory, observer: wiring.observer, limitsOf: (key) => limitsOf(key, wiring.record(key.serverId)) },
+  );
+}
+
+/** What a failure of an upstream means for the session it happened on. */
+export function classifyUpstreamFault(error: unknown): SessionFault {
+  if (!UpstreamError.is(error)) return { kind: "local" };
+  const executed = error.phase === "not_sent" || error.phase === "refused" ? { executed: false } : {};
+  switch (error.code) {
+    case "upstream_unauthorized":
+      return { kind: "unauthorized", executed: false };
+    case "session_lost":
+      return { kind: "session_lost", ...executed };
+    case "upstream_timeout":
+      return { kind: "timeout", ...executed };
+    case "aborted":
+      return { kind: "aborted", ...executed };
+    case "upstream_unreachable":
+    case "closed":
+      return { kind: "transport", ...executed };
+    default:
+      return { kind: "application", ...executed };
+  }
+}
+
+function limitsOf(key: SessionKey, record: UpstreamRecord | undefined): KeyLimits {
+  const definition = record?.definition;
+  const concurrency = definition?.maxConcurrencyPerSession;
+  // A child process that serves calls without a session is one per principal.
+  const single = definition?.command !== undefined && key.strategy !== "downstream";
+  return {
+    ...(concurrency === undefined ? {} : { maxConcurrencyPerSession: concurrency }),
+    ...(single ? { maxPerKey: 1 } : {}),
+  };
+}
