@@ -77,7 +77,7 @@ function parseJson(bytes: Buffer, envelope: Envelope): unknown {
 
 /** The id as it came, when it is one that an answer may carry. */
 function idTextOf(bytes: Buffer, envelope: Envelope): string {
-  if (!envelope.id) return "null";
+  if (!envelope.id || envelope.doubled === "id") return "null";
   const text = textOf(bytes, envelope.id);
   try {
     return isId(JSON.parse(text)) ? text : "null";

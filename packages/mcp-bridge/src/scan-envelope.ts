@@ -15,7 +15,7 @@ export interface Envelope {
   jsonrpc?: Span;
   spans?: ParamsSpans;
   extras?: string;
-  /** The first interpreted key that came twice. */
+  /** An interpreted key that came twice; `id` before any other. */
   doubled?: string;
 }
 
@@ -60,7 +60,7 @@ export function scanEnvelope(cursor: JsonCursor, found: Envelope): void {
     }
     if (key === "params") scanParams(cursor, found);
     else cursor.skipValue();
-    if (found[key] !== undefined) found.doubled ??= key;
+    if (found[key] !== undefined) found.doubled = found.doubled === "id" ? "id" : key;
     found[key] = { start, end: cursor.at };
   }
 }
