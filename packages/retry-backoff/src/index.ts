@@ -11,6 +11,7 @@ export {
   type RetryDecision,
 } from "./decide.ts";
 export { RetryError, type RetryErrorCode } from "./errors.ts";
+export { type ExplainedStep, type ExplainOptions, type Explanation, explain } from "./explain.ts";
 export { type DelayOptions, delayCeiling, drawDelay, type Jitter } from "./jitter.ts";
 export { createBudget, type MemoryBudget } from "./memory-budget.ts";
 export type { CallInfo, RetryObserver } from "./observer.ts";

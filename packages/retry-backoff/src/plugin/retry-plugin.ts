@@ -14,6 +14,7 @@ import { type RetryObserver, tell } from "../observer.ts";
 import { parsePolicy, type RetryPolicy, type RetryPolicyInput } from "../policy.ts";
 import { policySchema } from "../policy-schema.ts";
 import type { GiveUpReason } from "../reasons.ts";
+import { scanResult } from "./scan-result.ts";
 
 /** What the host lends to the plugin; everything has a default. */
 export interface RetryPluginDeps {
@@ -88,7 +89,7 @@ function createInstance(config: RetryPolicyInput, deps: RetryPluginDeps): Plugin
     if (attempt === 1) budget?.deposit(scope);
     const own: RetryPolicy = policy.for(name);
     const state = stateOf(context, clock);
-    const decision = decide(outcome as CallOutcome, {
+    const decision = decide(readable(outcome), {
       policy: own,
       attempt,
       annotations: payload.annotations,
@@ -117,6 +118,13 @@ function createInstance(config: RetryPolicyInput, deps: RetryPluginDeps): Plugin
     },
     stats: () => ({ ...counts, giveUps: { ...counts.giveUps }, warnings: policy.warnings }),
   };
+}
+
+/** A large result comes as its JSON bytes; only the members that matter are read from it. */
+function readable(outcome: CallOutcome): CallOutcome {
+  return outcome.kind === "result" && outcome.result instanceof Uint8Array
+    ? { ...outcome, result: scanResult(outcome.result) }
+    : outcome;
 }
 
 /** Kept in the context of one call, so parallel calls never share it and it is freed with the context. */

@@ -1,1 +1,2 @@
-export {};
+export { createRedisBudget, type RedisBudget, type RedisBudgetOptions } from "./redis-budget.ts";
+export type { RedisClient } from "./redis-client.ts";

@@ -1,0 +1,158 @@
+import { createHash } from "node:crypto";
+import type { Budget, BudgetScope, BudgetVerdict } from "../budget.ts";
+import { type Clock, systemClock } from "../clock.ts";
+import { createBudget } from "../memory-budget.ts";
+import type { BudgetOptions } from "../policy.ts";
+import { budgetSchema } from "../policy-schema.ts";
+import type { RedisClient } from "./redis-client.ts";
+import { createScript } from "./run-script.ts";
+import { withdrawScript } from "./withdraw.lua.ts";
+
+/** What a {@link RedisBudget} needs. */
+export interface RedisBudgetOptions extends BudgetOptions {
+  readonly client: RedisClient;
+  /** Key prefix. Default `gw`. */
+  readonly prefix?: string;
+  /** Deposits are sent at least this often. Default 1 000. */
+  readonly flushMs?: number;
+  /** An account nobody used for so long is forgotten. Default 600 000. */
+  readonly ttlMs?: number;
+  /** No answer within this time counts as an outage. Default 250. */
+  readonly timeoutMs?: number;
+  readonly clock?: Clock;
+}
+
+/** A budget shared by all replicas. */
+export interface RedisBudget extends Budget {
+  withdraw(scope?: BudgetScope): Promise<BudgetVerdict>;
+  /** Sends the deposits that wait. */
+  flush(): Promise<void>;
+  /** Sends what waits and stops. Idempotent. */
+  close(): Promise<void>;
+  /** Withdrawals decided without Redis, and accounts whose deposits wait. */
+  stats(): { readonly degraded: number; readonly pending: number };
+}
+
+const LEVELS = ["tool", "server", "tenant"] as const;
+const MAX_ID = 64;
+
+/**
+ * A budget in Redis: one hash per account, each in its own Cluster slot, booked by one script. Deposits are
+ * gathered here and sent with the next withdrawal or every `flushMs`, so a call that succeeds makes no round
+ * trip; what was not sent yet is only missing, so the bound holds over all replicas. A withdrawal asks its
+ * accounts in parallel and gives back what the others granted when one refuses.
+ *
+ * When Redis does not answer, this process decides alone by the same rules (`degraded: true`).
+ */
+export function createRedisBudget(options: RedisBudgetOptions): RedisBudget {
+  const {
+    client,
+    prefix = "gw",
+    flushMs = 1_000,
+    ttlMs = 600_000,
+    timeoutMs = 250,
+    clock = systemClock,
+    ...rest
+  } = options;
+  const settings = budgetSchema.parse(rest);
+  const local = createBudget(settings, { clock });
+  const run = createScript(withdrawScript);
+  const pending = new Map<string, number>();
+  let degraded = 0;
+  let closed = false;
+  const timer = setInterval(() => void flush(), flushMs);
+  timer.unref();
+
+  const book = async (
+    account: string,
+    wanted: 1 | 0 | -1,
+  ): Promise<{ granted: boolean; remaining: number }> => {
+    const deposits = pending.get(account) ?? 0;
+    pending.delete(account);
+    try {
+      const { ratio, floorPerSecond, burst } = settings;
+      const numbers = [ratio, floorPerSecond, burst].map((value) => Math.round(value * 1_000));
+      const answer = run(client, [keyOf(prefix, account)], [...numbers, deposits, wanted, ttlMs]);
+      const [granted, remaining] = (await within(answer, timeoutMs)) as [number, number];
+      return { granted: granted === 1, remaining };
+    } catch (error) {
+      if (deposits > 0 && pending.size < settings.maxKeys) {
+        pending.set(account, (pending.get(account) ?? 0) + deposits);
+      }
+      throw error;
+    }
+  };
+
+  const flush = async (): Promise<void> => {
+    await Promise.allSettled([...pending.keys()].map((account) => book(account, 0)));
+  };
+
+  return {
+    deposit(scope) {
+      local.deposit(scope);
+      for (const { account } of accountsOf(scope)) {
+        const known = pending.get(account);
+        if (known !== undefined || pending.size < settings.maxKeys) pending.set(account, (known ?? 0) + 1);
+      }
+    },
+    async withdraw(scope) {
+      const accounts = accountsOf(scope);
+      const answers = await Promise.allSettled(accounts.map(({ account }) => book(account, 1)));
+      const granted = accounts.filter((_, i) => {
+        const answer = answers[i];
+        return answer?.status === "fulfilled" && answer.value.granted;
+      });
+      const giveBack = () => Promise.allSettled(granted.map(({ account }) => book(account, -1)));
+      if (answers.some(({ status }) => status === "rejected")) {
+        degraded++;
+        await giveBack();
+        return { ...local.withdraw(scope), degraded: true };
+      }
+      const refusal = accounts.find((one) => !granted.includes(one));
+      if (refusal !== undefined) {
+        await giveBack();
+        return { granted: false, remaining: 0, refusedBy: refusal.level };
+      }
+      const left = answers.map((answer) => (answer.status === "fulfilled" ? answer.value.remaining : 0));
+      return { granted: true, remaining: Math.min(...left) };
+    },
+    flush,
+    async close() {
+      if (closed) return;
+      closed = true;
+      clearInterval(timer);
+      await flush();
+    },
+    stats: () => ({ degraded, pending: pending.size }),
+  };
+}
+
+function accountsOf(scope: BudgetScope = {}) {
+  const accounts: Array<{ level: keyof BudgetScope | "global"; account: string }> = [
+    { level: "global", account: "global" },
+  ];
+  for (const level of LEVELS) {
+    const id = scope[level];
+    if (id !== undefined) accounts.push({ level, account: `${level}:${id}` });
+  }
+  return accounts;
+}
+
+/** `gw:{b:<scope>}:budget`, the id percent-escaped, so that no name can break out of the braces. */
+function keyOf(prefix: string, account: string): string {
+  const escaped = encodeURIComponent(account.toWellFormed());
+  const id = escaped.length > MAX_ID ? createHash("sha256").update(account).digest("hex") : escaped;
+  return `${prefix}:{b:${id}}:budget`;
+}
+
+async function within<T>(answer: Promise<T>, timeoutMs: number): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error("Redis did not answer in time")), timeoutMs);
+  });
+  try {
+    return await Promise.race([answer, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}

@@ -1,0 +1,127 @@
+import {
+  type Attempt,
+  createBudget,
+  createRetrier,
+  type RetryError,
+  type RetryOptions,
+} from "@gatewright/retry-backoff";
+import { describe, expect, it } from "vitest";
+import { fakeTime, idempotent, readOnly } from "./helpers.ts";
+
+const policy = { hedge: { delayMs: 50 }, jitter: "none", budget: false } as const;
+
+function setup(
+  over: Parameters<typeof createRetrier>[0] = {},
+  deps: Parameters<typeof createRetrier>[1] = {},
+) {
+  const { clock, fake } = fakeTime();
+  const skipped: string[] = [];
+  const observer = { onGiveUp: (d: { reason: string }) => skipped.push(d.reason) };
+  const retrier = createRetrier({ ...policy, ...over }, { clock, observer, ...deps });
+  const seen: Attempt[] = [];
+  /** The primary takes 500 ms, a hedge 20 ms. */
+  const run = (options: RetryOptions) =>
+    retrier.retry(async (attempt) => {
+      seen.push(attempt);
+      await fake.sleep(attempt.hedge ? 20 : 500, attempt.signal ? { signal: attempt.signal } : {});
+      return { by: attempt.hedge ? "hedge" : "primary", at: fake.monotonic() };
+    }, options);
+  return { fake, retrier, seen, skipped, run };
+}
+
+describe("hedging", () => {
+  it("RB-12 a slow read-only call is answered by a second attempt after 50 ms, and the loser is aborted", async () => {
+    const { fake, seen, run, retrier } = setup();
+    const answer = run({ ...readOnly, concurrent: true });
+    await fake.advance(1_000);
+    expect(await answer).toEqual({ by: "hedge", at: 70 });
+    expect(seen.map(({ number, hedge }) => [number, hedge])).toEqual([
+      [1, false],
+      [1, true],
+    ]);
+    const loser = seen[0]?.signal;
+    expect(loser?.aborted).toBe(true);
+    expect((loser?.reason as RetryError | undefined)?.code).toBe("hedge_lost");
+    expect(retrier.stats()).toMatchObject({ hedges: 1, retries: 0, giveUps: {} });
+    expect(fake.pendingTimers).toBe(0);
+  });
+
+  it("RB-12 a tool that writes is never hedged, even when it is idempotent", async () => {
+    for (const hints of [{}, idempotent, { annotations: { readOnlyHint: true } }]) {
+      const { fake, seen, skipped, run } = setup();
+      const answer = run({ ...hints, concurrent: true });
+      await fake.advance(1_000);
+      expect(await answer).toMatchObject({ by: "primary" });
+      expect(seen).toHaveLength(1);
+      expect(skipped).toEqual(["hedge_not_read_only"]);
+    }
+  });
+
+  it("is skipped with hedge_needs_session where the session has no room", async () => {
+    for (const concurrent of [undefined, false, () => false]) {
+      const { fake, seen, skipped, run } = setup();
+      const answer = run({ ...readOnly, concurrent });
+      await fake.advance(1_000);
+      expect(await answer).toMatchObject({ by: "primary" });
+      expect(seen).toHaveLength(1);
+      expect(skipped).toEqual(["hedge_needs_session"]);
+    }
+  });
+
+  it("does nothing when the first attempt is quick enough", async () => {
+    const { retrier, fake } = setup();
+    let calls = 0;
+    expect(await retrier.retry(() => ++calls, { ...readOnly, concurrent: () => true })).toBe(1);
+    await fake.advance(1_000);
+    expect(calls).toBe(1);
+  });
+
+  it("shares the budget: without a grant there is no second attempt", async () => {
+    const budget = createBudget({ ratio: 0, floorPerSecond: 0 });
+    const { fake, seen, run } = setup({}, { budget });
+    const answer = run({ ...readOnly, concurrent: true });
+    await fake.advance(1_000);
+    expect(await answer).toMatchObject({ by: "primary" });
+    expect(seen).toHaveLength(1);
+  });
+
+  it("starts at most maxHedges, and fails with the last error only when all failed", async () => {
+    const { fake, retrier } = setup({ hedge: { delayMs: 50, maxHedges: 2 }, maxRetries: 0 });
+    let started = 0;
+    const call = retrier
+      .retry(
+        async ({ signal }) => {
+          const n = ++started;
+          await fake.sleep(200, signal ? { signal } : {});
+          throw new Error(`no ${n}`);
+        },
+        { ...readOnly, concurrent: true },
+      )
+      .catch((error: Error) => error.message);
+    await fake.advance(2_000);
+    expect(await call).toBe("no 3");
+    expect(started).toBe(3);
+  });
+
+  it("a hedged race that failed is retried like any attempt, and an abort ends it", async () => {
+    const { fake, retrier } = setup();
+    let calls = 0;
+    const fn = () => {
+      calls++;
+      if (calls === 1) throw new Error("first");
+      return "ok";
+    };
+    const answer = retrier.retry(fn, { ...readOnly, concurrent: true });
+    await fake.advance(1_000);
+    expect(await answer).toBe("ok");
+    const controller = new AbortController();
+    const hung = retrier.retry(() => new Promise<never>(() => {}), {
+      ...readOnly,
+      concurrent: true,
+      signal: controller.signal,
+    });
+    controller.abort(new Error("gone"));
+    await expect(hung).rejects.toThrow("gone");
+    expect(fake.pendingTimers).toBe(0);
+  });
+});

@@ -1,0 +1,136 @@
+import { createRetrier } from "@gatewright/retry-backoff";
+import { createRedisBudget, type RedisBudgetOptions } from "@gatewright/retry-backoff/redis";
+import { eventually, type RedisServer, startRedis, startRedisCluster } from "@gatewright/testkit";
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+
+let redis: RedisServer;
+beforeAll(async () => {
+  redis = await startRedis();
+});
+afterAll(() => redis.close());
+beforeEach(() => redis.client().flushall());
+
+const strict = { ratio: 0.2, floorPerSecond: 0, flushMs: 60_000 };
+const budgetOf = (more: Partial<RedisBudgetOptions> = {}) =>
+  createRedisBudget({ client: redis.client(), ...strict, ...more });
+
+describe("createRedisBudget", () => {
+  it("RB-7 replicas share one budget: with everything failing, calls stay below 1.2 times the requests", async () => {
+    const budgets = [budgetOf(), budgetOf(), budgetOf()];
+    const retriers = budgets.map((budget) =>
+      createRetrier({ jitter: "none", baseMs: 1, maxMs: 1, maxRetries: 3 }, { budget }),
+    );
+    let attempts = 0;
+    const fail = () => {
+      attempts++;
+      throw new Error("no");
+    };
+    for (let i = 0; i < 100; i++) {
+      await Promise.all(retriers.map((r) => r.retry(fail, { name: "t", idempotent: true }).catch(() => {})));
+    }
+    expect(attempts).toBeLessThanOrEqual(360);
+    expect(attempts).toBeGreaterThanOrEqual(350);
+    await Promise.all(budgets.map((budget) => budget.close()));
+  });
+
+  it("lets one replica spend what another earned", async () => {
+    const [earner, spender] = [budgetOf(), budgetOf()];
+    for (let i = 0; i < 10; i++) earner.deposit({ tool: "t" });
+    expect((await spender.withdraw({ tool: "t" })).granted).toBe(false);
+    await earner.flush();
+    const verdicts = [];
+    for (let i = 0; i < 3; i++) verdicts.push(await spender.withdraw({ tool: "t" }));
+    expect(verdicts).toEqual([
+      { granted: true, remaining: 1 },
+      { granted: true, remaining: 0 },
+      { granted: false, remaining: 0, refusedBy: "global" },
+    ]);
+  });
+
+  it("gives back what was granted when one of the accounts refuses", async () => {
+    const budget = budgetOf();
+    for (let i = 0; i < 10; i++) budget.deposit({ tool: "a" });
+    expect(await budget.withdraw({ tool: "b" })).toEqual({ granted: false, remaining: 0, refusedBy: "tool" });
+    expect((await budget.withdraw({ tool: "a" })).remaining).toBe(1);
+  });
+
+  it("refills the floor by the server's time", async () => {
+    const budget = budgetOf({ ratio: 0, floorPerSecond: 20 });
+    const drain = async () => {
+      let granted = 0;
+      while ((await budget.withdraw()).granted) granted++;
+      return granted;
+    };
+    expect(await drain()).toBeGreaterThanOrEqual(20);
+    await eventually(async () => (await budget.withdraw()).granted);
+  });
+
+  it("sends waiting deposits by itself and when it is closed", async () => {
+    const quick = budgetOf({ flushMs: 5 });
+    quick.deposit();
+    await eventually(() => quick.stats().pending === 0);
+    await quick.close();
+    const slow = budgetOf();
+    for (let i = 0; i < 4; i++) slow.deposit();
+    expect(slow.stats().pending).toBe(1);
+    await slow.close();
+    await slow.close();
+    expect(await redis.client().hget("gw:{b:global}:budget", "earned")).toBe("1000");
+  });
+
+  it("forgets accounts after their time to live, and survives SCRIPT FLUSH", async () => {
+    const budget = budgetOf({ ttlMs: 5_000 });
+    await budget.withdraw({ tool: "t" });
+    const client = redis.client();
+    for (const key of await client.keys("*")) {
+      const ttl = await client.pttl(key);
+      expect(ttl).toBeGreaterThan(0);
+      expect(ttl).toBeLessThanOrEqual(5_000);
+    }
+    await client.script("FLUSH");
+    expect((await budget.withdraw()).degraded).toBeUndefined();
+  });
+
+  it("escapes names, and hashes long ones, so that no key leaves its slot", async () => {
+    const budget = budgetOf({ prefix: "x" });
+    budget.deposit({ tool: "a}b{c", server: "s".repeat(200), tenant: "\ud800 ü" });
+    await budget.withdraw({ tool: "a}b{c", server: "s".repeat(200), tenant: "\ud800 ü" });
+    const keys = await redis.client().keys("*");
+    expect(keys).toHaveLength(4);
+    for (const key of keys) expect(key).toMatch(/^x:\{b:[^{}]{1,64}\}:budget$/);
+  });
+
+  it("decides alone while Redis is away, and together again afterwards", async () => {
+    const own = await startRedis();
+    const budget = createRedisBudget({ client: own.client(), ...strict, timeoutMs: 200 });
+    for (let i = 0; i < 5; i++) budget.deposit();
+    await own.stop();
+    expect(await budget.withdraw()).toEqual({ granted: true, remaining: 0, degraded: true });
+    expect(await budget.withdraw()).toMatchObject({ granted: false, degraded: true });
+    await own.restart();
+    await eventually(async () => (await budget.withdraw()).degraded === undefined);
+    expect(budget.stats().degraded).toBeGreaterThanOrEqual(2);
+    own.pause();
+    expect((await budget.withdraw()).degraded).toBe(true);
+    own.resume();
+    await budget.close();
+    await own.close();
+  });
+
+  it("works on a Cluster without a cross-slot error", async () => {
+    await using cluster = await startRedisCluster();
+    const budget = createRedisBudget({ client: cluster.client(), ...strict });
+    const scope = { tool: "t", server: "s", tenant: "x" };
+    for (let i = 0; i < 5; i++) budget.deposit(scope);
+    expect(await budget.withdraw(scope)).toEqual({ granted: true, remaining: 0 });
+    expect(await budget.withdraw(scope)).toMatchObject({ granted: false, refusedBy: "global" });
+    await budget.close();
+  });
+
+  it("keeps a bounded number of waiting accounts and refuses bad options", () => {
+    const budget = budgetOf({ maxKeys: 3 });
+    for (let i = 0; i < 50; i++) budget.deposit({ tool: `t${i}` });
+    expect(budget.stats().pending).toBe(3);
+    expect(() => budgetOf({ ratio: 7 })).toThrow(/ratio/);
+  });
+});
