@@ -34,7 +34,7 @@ afterEach(() => {
 const printedCall = () =>
   eventually(
     () => {
-      const call = /curl [^\n]*(?:\\\n[^\n]*)*/.exec(printed)?.[0];
+      const call = /curl (?:[^\n]*\\\n)*[^\n]+/.exec(printed)?.[0];
       expect(call, printed).toBeDefined();
       return call ?? "";
     },
