@@ -1,4 +1,5 @@
 import type { Dispatcher } from "undici";
+import { SseLimitError } from "../sse-decoder.ts";
 import { abortError } from "./abort.ts";
 import { UpstreamError } from "./upstream-error.ts";
 
@@ -100,14 +101,13 @@ export class HttpExchange implements Dispatcher.DispatchHandler {
       try {
         this.#reader.push(chunk);
       } catch (error) {
-        this.stop(error);
+        this.stop(error instanceof SseLimitError ? tooLarge(error.message) : error);
       }
       return;
     }
     this.#bytes += chunk.length;
     if (this.#bytes > this.#options.maxBytes) {
-      const text = `The upstream's answer is longer than ${this.#options.maxBytes} bytes.`;
-      this.stop(new UpstreamError("answer_too_large", text, { phase: "response_received" }));
+      this.stop(tooLarge(`The upstream's answer is longer than ${this.#options.maxBytes} bytes.`));
       return;
     }
     this.#chunks.push(chunk);
@@ -149,6 +149,10 @@ export class HttpExchange implements Dispatcher.DispatchHandler {
     const text = `The upstream did not answer within ${this.#options.timeoutMs} ms.`;
     this.stop(new UpstreamError("upstream_timeout", text, { phase: this.phase }));
   }
+}
+
+function tooLarge(text: string): UpstreamError {
+  return new UpstreamError("answer_too_large", text, { phase: "response_received" });
 }
 
 const CLOSED_CODES: ReadonlySet<unknown> = new Set(["UND_ERR_CLOSED", "UND_ERR_DESTROYED"]);

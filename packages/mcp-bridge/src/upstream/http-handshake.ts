@@ -50,18 +50,19 @@ function isNoEvidence(error: UpstreamError): boolean {
 export async function probeHttp(context: HandshakeContext, options: OpenOptions): Promise<ProbeVerdict> {
   const requested = options.protocolVersion;
   const version = requested !== undefined && isModernRevision(requested) ? requested : LATEST_MODERN;
+  let answer: UpstreamAnswer;
+  let value: JsonObject;
   try {
-    const answer = await discover(context, options, version);
-    if (answer.kind === "result") return modernVerdict(answer.value(), version);
-    const error = answer.value();
-    if (answer.httpStatus >= 500 || answer.httpStatus === 408) throw unavailable(answer.httpStatus);
-    if (!MODERN_ERRORS.has(error["code"]))
-      return { era: "legacy", evidence: `JSON-RPC error ${error["code"]}` };
-    return await discoverAgain(context, options, error);
+    answer = await discover(context, options, version);
+    value = answer.value();
   } catch (error) {
     if (!UpstreamError.is(error) || isNoEvidence(error)) throw error;
     return { era: "legacy", evidence: error.message };
   }
+  if (answer.kind === "result") return modernVerdict(value, version);
+  if (answer.httpStatus >= 500 || answer.httpStatus === 408) throw unavailable(answer.httpStatus);
+  if (MODERN_ERRORS.has(value["code"])) return await discoverAgain(context, options, value);
+  return { era: "legacy", evidence: `JSON-RPC error ${String(value["code"])}` };
 }
 
 function unavailable(httpStatus: number): UpstreamError {
