@@ -1,6 +1,6 @@
-import { createBudget, RetryError } from "@gatewright/retry-backoff";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { createBudget, RetryError } from "../src/index.ts";
 import { fakeTime } from "./helpers.ts";
 
 describe("createBudget", () => {

@@ -1,5 +1,5 @@
-import { classifyError } from "@gatewright/retry-backoff";
 import { describe, expect, it } from "vitest";
+import { classifyError } from "../src/index.ts";
 
 const named = (name: string) => Object.assign(new Error("x"), { name });
 

@@ -1,5 +1,5 @@
-import { createCompatAdapter } from "@gatewright/retry-backoff/plugin";
 import { describe, expect, it } from "vitest";
+import { createCompatAdapter } from "../src/plugin/index.ts";
 import { failed, fakeTime, idempotent, result } from "./helpers.ts";
 
 describe("createCompatAdapter", () => {

@@ -1,5 +1,5 @@
-import { explain } from "@gatewright/retry-backoff";
 import { describe, expect, it } from "vitest";
+import { explain } from "../src/index.ts";
 import { error, failed, idempotent } from "./helpers.ts";
 
 describe("explain", () => {

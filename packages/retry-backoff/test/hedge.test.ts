@@ -1,11 +1,11 @@
+import { describe, expect, it } from "vitest";
 import {
   type Attempt,
   createBudget,
   createRetrier,
   type RetryError,
   type RetryOptions,
-} from "@gatewright/retry-backoff";
-import { describe, expect, it } from "vitest";
+} from "../src/index.ts";
 import { fakeTime, idempotent, readOnly } from "./helpers.ts";
 
 const policy = { hedge: { delayMs: 50 }, jitter: "none", budget: false } as const;

@@ -1,3 +1,4 @@
+import { createFakeClock } from "@gatewright/testkit";
 import type {
   CallError,
   CallOutcome,
@@ -5,9 +6,8 @@ import type {
   DecisionContext,
   RetryPolicyInput,
   SyncBudget,
-} from "@gatewright/retry-backoff";
-import { parsePolicy } from "@gatewright/retry-backoff";
-import { createFakeClock } from "@gatewright/testkit";
+} from "../src/index.ts";
+import { parsePolicy } from "../src/index.ts";
 
 /** A fake clock in the shape this package asks for. */
 export function fakeTime() {

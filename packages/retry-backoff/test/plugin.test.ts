@@ -1,7 +1,7 @@
 import type { PluginContext, PostPayload } from "@gatewright/plugin-framework";
-import { createBudget, type Decision, type RetryPolicyInput } from "@gatewright/retry-backoff";
-import { type RetryPluginDeps, retryPlugin } from "@gatewright/retry-backoff/plugin";
 import { describe, expect, it } from "vitest";
+import { createBudget, type Decision, type RetryPolicyInput } from "../src/index.ts";
+import { type RetryPluginDeps, retryPlugin } from "../src/plugin/index.ts";
 import { error, failed, fakeTime, idempotent, result } from "./helpers.ts";
 
 type Answer = { retryDelayMs?: number; metadata?: { decision: Decision } } | undefined;

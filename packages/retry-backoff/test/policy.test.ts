@@ -1,5 +1,5 @@
-import { parsePolicy, RetryError, type RetryPolicyInput } from "@gatewright/retry-backoff";
 import { describe, expect, it } from "vitest";
+import { parsePolicy, RetryError, type RetryPolicyInput } from "../src/index.ts";
 
 function issuesOf(input: unknown): readonly string[] {
   try {

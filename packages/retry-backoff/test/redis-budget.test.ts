@@ -1,7 +1,7 @@
-import { createRetrier } from "@gatewright/retry-backoff";
-import { createRedisBudget, type RedisBudgetOptions } from "@gatewright/retry-backoff/redis";
 import { eventually, type RedisServer, startRedis, startRedisCluster } from "@gatewright/testkit";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { createRetrier } from "../src/index.ts";
+import { createRedisBudget, type RedisBudgetOptions } from "../src/redis/index.ts";
 
 let redis: RedisServer;
 beforeAll(async () => {

@@ -1,3 +1,5 @@
+import { eventually, seededRandom } from "@gatewright/testkit";
+import { describe, expect, it } from "vitest";
 import {
   type Attempt,
   createBudget,
@@ -5,9 +7,7 @@ import {
   RetryError,
   type RetryPolicyInput,
   retry,
-} from "@gatewright/retry-backoff";
-import { eventually, seededRandom } from "@gatewright/testkit";
-import { describe, expect, it } from "vitest";
+} from "../src/index.ts";
 import { fakeTime } from "./helpers.ts";
 
 const soon = { jitter: "none", baseMs: 1, maxMs: 1 } as const;

@@ -1,5 +1,5 @@
-import { parseRetryAfter } from "@gatewright/retry-backoff";
 import { describe, expect, it } from "vitest";
+import { parseRetryAfter } from "../src/index.ts";
 
 const NOW = Date.UTC(2026, 0, 1);
 

@@ -1,6 +1,6 @@
-import { scanResult } from "@gatewright/retry-backoff/plugin";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { scanResult } from "../src/plugin/index.ts";
 
 const scan = (text: string) => scanResult(new TextEncoder().encode(text));
 

@@ -1,6 +1,6 @@
-import { ClassifierError, classify, type KnownServer, type ServerUsage } from "@gatewright/server-classifier";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { ClassifierError, classify, type KnownServer, type ServerUsage } from "../src/index.ts";
 
 const NOW = 1_800_000_000_000;
 const servers = (n: number): KnownServer[] => Array.from({ length: n }, (_, i) => ({ id: `s${i}` }));
