@@ -8,6 +8,7 @@ import { DownstreamSessions } from "../downstream/downstream-sessions.ts";
 import type { AggregateDeps } from "../mcp/aggregate-endpoint.ts";
 import { UpstreamAccesses } from "../mcp/upstream-access.ts";
 import { Metrics } from "../metrics/metrics.ts";
+import type { UpstreamRecord } from "../registry/records.ts";
 import type { Registry } from "../registry/registry.ts";
 import { Snapshot, SnapshotHolder } from "../registry/snapshot.ts";
 import { openSqliteRegistry } from "../registry/sqlite-registry.ts";
@@ -15,6 +16,7 @@ import type { GatewaySecret } from "../secret/gateway-secret.ts";
 import { LiveUpstreams } from "../upstreams/live-upstreams.ts";
 import { openOwnSession } from "../upstreams/own-session.ts";
 import { Refresher } from "../upstreams/refresher.ts";
+import type { RegisterDeps } from "../upstreams/register-upstream.ts";
 import { connectUpstream } from "../wiring/mcp-bridge.ts";
 import { wirePipeline } from "../wiring/plugin-framework.ts";
 import { wireRateLimiter } from "../wiring/rate-limiter.ts";
@@ -40,6 +42,8 @@ export interface GatewayCore {
   readonly calls: AggregateDeps;
   /** Whether upstreams may live on private addresses. */
   readonly allowPrivate: boolean;
+  /** What registering an upstream works with. */
+  readonly registering: RegisterDeps;
   /** `draining` makes /ready say 503. */
   readonly lifecycle: { draining: boolean };
   /** Ends sessions, plugins, connections and children, and closes the registry. */
@@ -68,18 +72,15 @@ export async function createGatewayCore(config: GatewayConfig, deps: CoreDeps): 
   const snapshot = () => snapshots.current ?? empty;
   const allowPrivate = config.server.ssrf.allowPrivate ?? isLoopbackHost(config.server.host);
 
-  const live: LiveUpstreams = new LiveUpstreams(
-    (record) =>
-      connectUpstream(record, {
-        bridge: config.bridge,
-        allowPrivate,
-        onStderr: (upstream, line) =>
-          logger.debug({ upstream: upstream.name, line }, "stderr of an upstream"),
-      }),
-    async (id) => {
-      await pool.drain({ serverId: id });
-    },
-  );
+  const connect = (record: UpstreamRecord) =>
+    connectUpstream(record, {
+      bridge: config.bridge,
+      allowPrivate,
+      onStderr: (upstream, line) => logger.debug({ upstream: upstream.name, line }, "stderr of an upstream"),
+    });
+  const live: LiveUpstreams = new LiveUpstreams(connect, async (id) => {
+    await pool.drain({ serverId: id });
+  });
   const pool: UpstreamPool = wireSessionPool({
     config,
     upstreams: () => live,
@@ -144,6 +145,7 @@ export async function createGatewayCore(config: GatewayConfig, deps: CoreDeps): 
     refresher,
     metrics,
     allowPrivate,
+    registering: { registry, allowPrivate, connect, listTimeoutMs: config.bridge.listTimeoutMs },
     lifecycle: { draining: false },
     calls: {
       pipeline,

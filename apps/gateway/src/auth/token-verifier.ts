@@ -1,4 +1,6 @@
-import { createRemoteJWKSet, importSPKI, type JWTPayload, type JWTVerifyOptions, jwtVerify } from "jose";
+import { createPublicKey, type KeyObject } from "node:crypto";
+import { createRemoteJWKSet, type JWTPayload, type JWTVerifyOptions, jwtVerify } from "jose";
+import { ConfigError } from "../config/config-error.ts";
 import type { GatewayConfig } from "../config/gateway-config.ts";
 import { GatewayError } from "../errors.ts";
 import type { GatewaySecret } from "../secret/gateway-secret.ts";
@@ -26,8 +28,8 @@ export async function createTokenVerifier(
       (key) => async (token) => (await jwtVerify(token, key, { ...options, algorithms: ["HS256"] })).payload,
     );
   if (config.publicKey !== undefined) {
-    const key = await importSPKI(config.publicKey, config.publicKeyAlgorithm);
-    const algorithms = [config.publicKeyAlgorithm];
+    const key = readPublicKey(config.publicKey);
+    const algorithms = [key.asymmetricKeyType === "ec" ? "ES256" : "RS256"];
     attempts.push(async (token) => (await jwtVerify(token, key, { ...options, algorithms })).payload);
   }
   if (config.jwksUrl !== undefined) {
@@ -46,6 +48,15 @@ export async function createTokenVerifier(
     }
     throw new GatewayError("unauthorized", explain(reason), { cause: reason });
   };
+}
+
+function readPublicKey(pem: string): KeyObject {
+  try {
+    return createPublicKey(pem);
+  } catch (cause) {
+    const message = `is not a public key in PEM form (${cause instanceof Error ? cause.message : String(cause)})`;
+    throw new ConfigError([{ path: "auth.publicKey", message }]);
+  }
 }
 
 /** Of two reasons the one that got further: a wrong claim says more than a wrong key. */

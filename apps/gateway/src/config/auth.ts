@@ -7,8 +7,7 @@ export const authConfig = z
     audience: z.string().min(1).default("gatewright").describe("Expected `aud` claim."),
     issuer: z.string().min(1).optional().describe("Expected `iss` claim, when set."),
     jwksUrl: z.url().optional().describe("Keys of an identity provider (RS256, ES256)."),
-    publicKey: z.string().min(1).optional().describe("One public key in PEM form (RS256, ES256)."),
-    publicKeyAlgorithm: z.enum(["RS256", "ES256"]).default("RS256"),
+    publicKey: z.string().min(1).optional().describe("One public key in PEM form (RSA or P-256)."),
     leewaySeconds: z.int().min(0).max(300).default(5).describe("Tolerated clock difference."),
     tokenCacheSize: z
       .int()

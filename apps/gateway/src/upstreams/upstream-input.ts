@@ -1,12 +1,25 @@
 import { z } from "zod";
-import { type McpServerEntry, mcpServerEntry, type upstreamAuth } from "../config/mcp-servers.ts";
-import type { UpstreamCredentials, UpstreamDefinition } from "../registry/records.ts";
+import {
+  type McpServerEntry,
+  mcpServerEntry,
+  type upstreamAuth,
+  upstreamSettings,
+} from "../config/mcp-servers.ts";
+import type { UpstreamCredentials, UpstreamDefinition, UpstreamRecord } from "../registry/records.ts";
+import type { UpstreamInput } from "../registry/registry.ts";
 
 /** Body of `POST /gateways`. */
 export const upstreamBody = mcpServerEntry.extend({ name: z.string().trim().min(1).max(64) });
 
 /** Body of `PATCH /gateways/{id}`: any part of it; `auth: {type: "none"}` forgets credentials. */
-export const upstreamPatch = upstreamBody.partial();
+export const upstreamPatch = z.strictObject(
+  Object.fromEntries(
+    Object.entries(upstreamBody.shape).map(([key, schema]) => [
+      key,
+      (schema instanceof z.ZodDefault ? schema.unwrap() : schema).optional(),
+    ]),
+  ),
+) as unknown as z.ZodType<Partial<z.infer<typeof upstreamBody>>>;
 
 /** Parsed body of `POST /gateways`. */
 export type UpstreamBody = z.infer<typeof upstreamBody>;
@@ -51,4 +64,31 @@ export function authHeaders(auth: z.infer<typeof upstreamAuth> | undefined): Rec
     default:
       return {};
   }
+}
+
+/** What a patch makes of an upstream; parts that it does not name stay as they are. */
+export function changedInput(
+  before: UpstreamRecord,
+  patch: z.infer<typeof upstreamPatch>,
+): Partial<UpstreamInput> {
+  const { name, auth, headers, env, url, command, ...settings } = patch;
+  const known = new Set<string>(["args", "cwd", ...Object.keys(upstreamSettings)]);
+  const changes = Object.fromEntries(
+    Object.entries(settings).filter(([key, value]) => known.has(key) && value !== undefined),
+  );
+  const moved = url !== undefined ? { url } : command !== undefined ? { command } : undefined;
+  const { url: oldUrl, command: oldCommand, ...kept } = before.definition;
+  const place = moved ?? {
+    ...(oldUrl === undefined ? {} : { url: oldUrl }),
+    ...(oldCommand === undefined ? {} : { command: oldCommand }),
+  };
+  const replaced = headers !== undefined || auth !== undefined;
+  return {
+    ...(name === undefined ? {} : { name }),
+    definition: { ...kept, ...place, ...changes },
+    credentials: {
+      headers: replaced ? { ...headers, ...authHeaders(auth) } : before.credentials.headers,
+      env: env ?? before.credentials.env,
+    },
+  };
 }

@@ -1,6 +1,5 @@
 import { isIP } from "node:net";
 import { createHttpUpstream, createStdioUpstream, type Upstream } from "@gatewright/mcp-bridge/upstream";
-import { Pool } from "undici";
 import type { GatewayConfig } from "../config/gateway-config.ts";
 import type { UpstreamRecord } from "../registry/records.ts";
 import { guardedLookup } from "../upstreams/address-guard.ts";
@@ -33,33 +32,14 @@ export function connectUpstream(record: UpstreamRecord, wiring: UpstreamWiring):
   }
   const url = new URL(definition.url ?? "");
   const host = url.hostname.replace(/^\[|\]$/g, "");
-  const options = {
+  return createHttpUpstream({
     url: url.href,
     headers: credentials.headers,
     connectTimeoutMs: bridge.connectTimeoutMs,
     handshakeTimeoutMs: bridge.connectTimeoutMs,
     requestTimeoutMs: bridge.requestTimeoutMs,
     connections: bridge.connectionsPerUpstream,
-  };
-  // An address cannot change between the check and the connect; a name can, so its sockets check again.
-  if (isIP(host) !== 0) return createHttpUpstream(options);
-  const dispatcher = guardedPool(url.origin, wiring);
-  const upstream = createHttpUpstream({ ...options, dispatcher });
-  return {
-    open: (request) => upstream.open(request),
-    stats: () => upstream.stats(),
-    close: async () => {
-      await upstream.close();
-      await dispatcher.destroy();
-    },
-  };
-}
-
-function guardedPool(origin: string, { allowPrivate, bridge }: UpstreamWiring): Pool {
-  return new Pool(origin, {
-    connections: null,
-    connect: { timeout: bridge.connectTimeoutMs, lookup: guardedLookup(allowPrivate) },
-    headersTimeout: 0,
-    bodyTimeout: 0,
+    // An address cannot change between the check and the connect; a name can, so its sockets check again.
+    ...(isIP(host) === 0 ? { lookup: guardedLookup(wiring.allowPrivate) } : {}),
   });
 }

@@ -1,0 +1,63 @@
+import type { GatewayCore } from "../../app/gateway-core.ts";
+import { registerUpstream } from "../../upstreams/register-upstream.ts";
+import { upstreamBody } from "../../upstreams/upstream-input.ts";
+import { pageQuery, registryQuery, withTotal } from "./paging.ts";
+import { defineRoute, type RestRoute } from "./route.ts";
+import { itemView, serverView, upstreamView } from "./upstream-view.ts";
+
+/** `/api/*`: the same things under other paths; lists are bare arrays. */
+export function apiRoutes(core: GatewayCore): RestRoute[] {
+  const { registry, refresher, snapshots } = core;
+  const register = (path: string, unreachable: "refuse" | "keep") =>
+    defineRoute({
+      method: "POST",
+      path,
+      summary: "Register an upstream and its virtual server",
+      access: "admin",
+      body: upstreamBody,
+      status: 201,
+      handle: async ({ body }) => {
+        const record = await registerUpstream(core.registering, body, unreachable);
+        refresher.listed(record);
+        await snapshots.refresh();
+        return { ...upstreamView(record), endpoint: `/servers/${record.id}/mcp` };
+      },
+    });
+  return [
+    defineRoute({
+      method: "GET",
+      path: "/api/servers",
+      summary: "List virtual servers",
+      access: "any",
+      query: pageQuery,
+      handle: async (request) => {
+        const page = await registry.servers(registryQuery(request.query));
+        const upstreams = core.calls.snapshot().upstreams;
+        return withTotal(request, page).map((server) => {
+          const record = upstreams.get(server.id);
+          return { ...(record === undefined ? {} : upstreamView(record)), ...serverView(server) };
+        });
+      },
+    }),
+    defineRoute({
+      method: "GET",
+      path: "/api/gateways",
+      summary: "List upstreams",
+      access: "any",
+      query: pageQuery,
+      handle: async (request) =>
+        withTotal(request, await registry.upstreams(registryQuery(request.query))).map(upstreamView),
+    }),
+    defineRoute({
+      method: "GET",
+      path: "/api/tools",
+      summary: "List tools",
+      access: "any",
+      query: pageQuery,
+      handle: async (request) =>
+        withTotal(request, await registry.items("tool", registryQuery(request.query))).map(itemView),
+    }),
+    register("/api/servers", "keep"),
+    register("/api/gateways", "refuse"),
+  ];
+}

@@ -1,0 +1,29 @@
+import type { GatewayCore } from "../../app/gateway-core.ts";
+import type { ItemKind } from "../../registry/records.ts";
+import { pageQuery, registryQuery, withTotal } from "./paging.ts";
+import { defineRoute, type RestRoute } from "./route.ts";
+import { itemView } from "./upstream-view.ts";
+
+const lists: readonly { readonly path: string; readonly kind: ItemKind; readonly what: string }[] = [
+  { path: "/tools", kind: "tool", what: "tools" },
+  { path: "/prompts", kind: "prompt", what: "prompts" },
+  { path: "/resources", kind: "resource", what: "resources" },
+  { path: "/resources/templates", kind: "resource_template", what: "resource templates" },
+];
+
+/** `/tools`, `/prompts`, `/resources`: what the upstreams offered when they were last listed. */
+export function catalogueRoutes({ registry }: GatewayCore): RestRoute[] {
+  return lists.map(({ path, kind, what }) =>
+    defineRoute({
+      method: "GET",
+      path,
+      summary: `List the ${what} of all upstreams`,
+      access: "any",
+      query: pageQuery,
+      handle: async (request) => {
+        const page = await registry.items(kind, registryQuery(request.query));
+        return { items: withTotal(request, page).map(itemView), total: page.total };
+      },
+    }),
+  );
+}

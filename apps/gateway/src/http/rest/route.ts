@@ -1,0 +1,79 @@
+import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
+import type { z } from "zod";
+import type { Principal } from "../../auth/principal.ts";
+import { GatewayError } from "../../errors.ts";
+
+/** Who may use a route: nobody has to prove anything, any valid token will do, or the scope `admin` is needed. */
+export type Access = "open" | "any" | "admin";
+
+/** One request to a REST route, its parts checked. */
+export interface RestRequest<B, Q> {
+  readonly body: B;
+  readonly query: Q;
+  readonly params: Readonly<Record<string, string>>;
+  readonly principal: Principal | undefined;
+  readonly raw: FastifyRequest;
+  readonly reply: FastifyReply;
+}
+
+/** One REST route: what serves it and what the OpenAPI document says of it. */
+export interface RestRoute<B = unknown, Q = unknown> {
+  readonly method: "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
+  /** Path with `{name}` for parameters. */
+  readonly path: string;
+  readonly summary: string;
+  readonly access: Access;
+  readonly body?: z.ZodType<B>;
+  readonly query?: z.ZodType<Q>;
+  /** Status of a success; 200 by default. */
+  readonly status?: number;
+  handle(request: RestRequest<B, Q>): unknown;
+}
+
+/** Types a route; what it returns is what it was given. */
+export function defineRoute<B, Q>(route: RestRoute<B, Q>): RestRoute {
+  return route as RestRoute;
+}
+
+/** Adds a route to Fastify. */
+export function registerRoute(app: FastifyInstance, route: RestRoute): void {
+  app.route({
+    method: route.method,
+    url: route.path.replaceAll(/\{(\w+)\}/g, ":$1"),
+    config: { access: route.access },
+    handler: async (raw, reply) => {
+      if (route.status !== undefined) reply.code(route.status);
+      const result = await route.handle({
+        body: route.body === undefined ? undefined : check(route.body, raw.body, "body"),
+        query: route.query === undefined ? undefined : check(route.query, raw.query, "query"),
+        params: raw.params as Readonly<Record<string, string>>,
+        principal: raw.principal,
+        raw,
+        reply,
+      });
+      return result ?? null;
+    },
+  });
+}
+
+function check<T>(schema: z.ZodType<T>, value: unknown, place: string): T {
+  const parsed = schema.safeParse(value ?? {});
+  if (parsed.success) return parsed.data;
+  const issues = parsed.error.issues.map((issue) => ({
+    path: [place, ...issue.path.map(String)].join("."),
+    message: issue.message,
+  }));
+  const [first] = issues;
+  throw new GatewayError("validation_failed", `${first?.path}: ${first?.message}`, { details: { issues } });
+}
+
+declare module "fastify" {
+  interface FastifyRequest {
+    /** Who asks; missing on open routes. */
+    principal?: Principal;
+  }
+  interface FastifyContextConfig {
+    /** Who may use the route. */
+    access?: Access;
+  }
+}

@@ -1,0 +1,95 @@
+import type { Upstream } from "@gatewright/mcp-bridge/upstream";
+import { reasonOf } from "../calls/call-failure.ts";
+import { GatewayError } from "../errors.ts";
+import type { Discovery, UpstreamRecord } from "../registry/records.ts";
+import type { Registry, UpstreamInput } from "../registry/registry.ts";
+import { checkUpstreamUrl } from "./address-guard.ts";
+import { discover } from "./discover.ts";
+import { gatewayContext } from "./session-context.ts";
+import { splitEntry, type UpstreamBody } from "./upstream-input.ts";
+
+/** What registering works with. */
+export interface RegisterDeps {
+  readonly registry: Registry;
+  readonly allowPrivate: boolean;
+  readonly listTimeoutMs: number;
+  /** Makes a connection that is used once. */
+  readonly connect: (record: UpstreamRecord) => Upstream;
+}
+
+/**
+ * Registers an upstream: checks where it is, connects and lists it, then stores it with its catalogue. A URL
+ * without a path is tried at `/` and at `/mcp`; the one that answers is kept.
+ *
+ * @param unreachable `refuse` stores nothing when it cannot be reached; `keep` stores it as unreachable
+ * @throws {GatewayError} `validation_failed`, `conflict`, `upstream_unreachable`
+ */
+export async function registerUpstream(
+  deps: RegisterDeps,
+  body: UpstreamBody,
+  unreachable: "refuse" | "keep",
+): Promise<UpstreamRecord> {
+  const { registry } = deps;
+  const input: UpstreamInput = { name: body.name, ...splitEntry(body), source: "api" };
+  if ((input.definition.url === undefined) === (input.definition.command === undefined)) {
+    throw new GatewayError("validation_failed", "needs either `url` or `command`", {
+      details: { path: "body.url" },
+    });
+  }
+  const same = await registry.upstreams({ name: body.name, limit: 1, offset: 0 });
+  if (same.total > 0) {
+    throw new GatewayError("conflict", `a gateway named "${body.name}" exists already`, {
+      details: { id: same.items[0]?.id },
+    });
+  }
+  const { url } = input.definition;
+  let failure: unknown;
+  try {
+    if (url !== undefined) await checkUpstreamUrl(url, deps.allowPrivate);
+    for (const candidate of candidates(input)) {
+      try {
+        return await registry.createUpstream(candidate, await discoverOnce(deps, candidate));
+      } catch (error) {
+        if (GatewayError.is(error)) throw error;
+        failure ??= error;
+      }
+    }
+  } catch (error) {
+    if (!GatewayError.is(error) || error.code !== "upstream_unreachable") throw error;
+    failure = error;
+  }
+  if (unreachable === "refuse") {
+    const reason = reasonOf(failure);
+    throw new GatewayError("upstream_unreachable", `"${body.name}" cannot be reached: ${reason}`, {
+      cause: failure,
+      details: { reason },
+    });
+  }
+  const record = await registry.createUpstream(input);
+  await registry.saveDiscovery(record.id, { failure: reasonOf(failure) });
+  return registry.upstream(record.id);
+}
+
+function candidates(input: UpstreamInput): UpstreamInput[] {
+  const { url } = input.definition;
+  if (url === undefined || new URL(url).pathname !== "/") return [input];
+  const below = new URL(url);
+  below.pathname = "/mcp";
+  return [input, { ...input, definition: { ...input.definition, url: below.href } }];
+}
+
+async function discoverOnce(deps: RegisterDeps, input: UpstreamInput): Promise<Discovery> {
+  const { name, definition, credentials } = input;
+  const upstream = deps.connect({
+    ...{ id: "new", name, slug: "new", definition, credentials, source: "api", state: "unknown" },
+    ...{ revision: 0, createdAt: 0, updatedAt: 0 },
+  });
+  try {
+    const session = await upstream.open(gatewayContext);
+    const found = await discover(session, deps.listTimeoutMs);
+    await session.close();
+    return found;
+  } finally {
+    await upstream.close();
+  }
+}

@@ -1,0 +1,84 @@
+import { Client, StreamableHTTPClientTransport } from "@modelcontextprotocol/client";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { startEverythingHttp, stdioServer } from "./support/public-servers.ts";
+import { startTestGateway, type TestGateway } from "./support/test-gateway.ts";
+
+type Everything = Awaited<ReturnType<typeof startEverythingHttp>>;
+
+let http: Everything;
+let gateway: TestGateway;
+
+beforeAll(async () => {
+  http = await startEverythingHttp();
+  gateway = await startTestGateway({
+    mcpServers: { "over-stdio": stdioServer("everything"), "over-http": { url: http.url } },
+  });
+});
+
+afterAll(async () => {
+  await gateway[Symbol.asyncDispose]();
+  await http[Symbol.asyncDispose]();
+});
+
+async function connect(path: string, mode: "legacy" | "auto"): Promise<Client> {
+  const client = new Client({ name: "e2e", version: "1.0.0" }, { versionNegotiation: { mode } });
+  const transport = new StreamableHTTPClientTransport(new URL(`${gateway.url}${path}`), {
+    requestInit: { headers: { authorization: `Bearer ${gateway.token}` } },
+  });
+  await client.connect(transport);
+  return client;
+}
+
+describe.each(["legacy", "auto"] as const)("the official client in mode %s", (mode) => {
+  describe.each(["over-stdio", "over-http"])("against server-everything %s", (upstream) => {
+    it("lists, calls, reads, prompts, sees progress and error results on its own server", async () => {
+      const client = await connect(`/servers/${await gateway.idOf(upstream)}/mcp`, mode);
+      expect(client.getServerVersion()?.name).toBe("mcp-servers/everything");
+
+      const { tools } = await client.listTools();
+      expect(tools.map((tool) => tool.name)).toContain("echo");
+      const echo = await client.callTool({ name: "echo", arguments: { message: "hällo" } });
+      expect(echo.content).toEqual([{ type: "text", text: "Echo: hällo" }]);
+
+      const { resources } = await client.listResources();
+      const uri = resources[0]?.uri ?? "";
+      const read = await client.readResource({ uri });
+      expect(read.contents[0]?.uri).toBe(uri);
+
+      const { prompts } = await client.listPrompts();
+      expect(prompts.length).toBeGreaterThan(0);
+      const prompt = await client.getPrompt({ name: "simple-prompt" });
+      expect(prompt.messages[0]?.role).toBe("user");
+
+      const progress: number[] = [];
+      await client.callTool(
+        { name: "trigger-long-running-operation", arguments: { duration: 0.4, steps: 4 } },
+        { onprogress: (event) => progress.push(event.progress) },
+      );
+      expect(progress).toEqual([1, 2, 3, 4]);
+
+      const wrong = await client.callTool({ name: "get-sum", arguments: { a: "x", b: 1 } });
+      expect(wrong.isError).toBe(true);
+      await client.close();
+    });
+  });
+
+  it("sees all servers behind /mcp, under their slugs", async () => {
+    const client = await connect("/mcp", mode);
+    const { tools } = await client.listTools();
+    const names = tools.map((tool) => tool.name);
+    expect(names).toContain("over-stdio_echo");
+    expect(names).toContain("over-http_echo");
+    const sum = await client.callTool({ name: "over-http_get-sum", arguments: { a: 2, b: 3 } });
+    expect(JSON.stringify(sum.content)).toContain("5");
+    const prompt = await client.getPrompt({ name: "over-stdio_simple-prompt" });
+    expect(prompt.messages.length).toBeGreaterThan(0);
+    const progress: number[] = [];
+    await client.callTool(
+      { name: "over-stdio_trigger-long-running-operation", arguments: { duration: 0.2, steps: 2 } },
+      { onprogress: (event) => progress.push(event.progress) },
+    );
+    expect(progress).toEqual([1, 2]);
+    await client.close();
+  });
+});

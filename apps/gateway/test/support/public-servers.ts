@@ -1,0 +1,51 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { createRequire } from "node:module";
+import { createServer } from "node:net";
+import type { AddressInfo } from "node:net";
+import { dirname, join } from "node:path";
+import { eventually } from "@gatewright/testkit";
+
+const require = createRequire(import.meta.url);
+
+/** The script of a public MCP server that is installed as a package. */
+export function scriptOf(server: "everything" | "memory" | "filesystem"): string {
+  const manifest = require.resolve(`@modelcontextprotocol/server-${server}/package.json`);
+  const { bin } = require(manifest) as { bin: Record<string, string> };
+  return join(dirname(manifest), Object.values(bin)[0] ?? "");
+}
+
+/** An `mcpServers` entry that runs such a server over stdio. */
+export function stdioServer(server: Parameters<typeof scriptOf>[0], args: string[] = []) {
+  return { command: process.execPath, args: [scriptOf(server), ...args] };
+}
+
+/** Starts server-everything over streamable HTTP. */
+export async function startEverythingHttp(): Promise<{ url: string; [Symbol.asyncDispose](): Promise<void> }> {
+  const port = await freePort();
+  const child = spawn(process.execPath, [scriptOf("everything"), "streamableHttp"], {
+    env: { PATH: process.env["PATH"] ?? "", PORT: String(port) },
+    stdio: "ignore",
+  });
+  const url = `http://127.0.0.1:${port}/mcp`;
+  await eventually(async () => {
+    await fetch(url);
+  });
+  return {
+    url,
+    async [Symbol.asyncDispose]() {
+      const exited = once(child, "exit");
+      child.kill("SIGKILL");
+      await exited;
+    },
+  };
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, "close");
+  return port;
+}
