@@ -1,0 +1,85 @@
+import { parseArgs } from "node:util";
+import { runGatewayBar } from "./gateway-bar.ts";
+import type { Front } from "./mcp-caller.ts";
+import type { Scale } from "./plan.ts";
+import { PROFILES } from "./profiles.ts";
+import { createProgressBar } from "./progress-bar.ts";
+import { type ProfileReport, summary } from "./report.ts";
+import { runProfile, writeReport } from "./run-profile.ts";
+import { startSite } from "./site.ts";
+
+const USAGE = `usage: loadtest NAME… [options]
+
+  NAME         ${PROFILES.map(({ name }) => name).join(", ")}, all, or gateway-bar
+  --scale S    smoke (seconds), ci (default) or full (as in the performance plan)
+  --front F    how the generator speaks to the gateway: legacy (default), modern or plain
+  --out DIR    where the JSON and HTML reports go; default .gatewright/loadtest
+  --no-baseline  load only the gateway, not the upstream directly and the bare proxy
+`;
+
+const EXIT = { passed: 0, failed: 1, usage: 2, void: 3 } as const;
+
+const { positionals, values } = parseArgs({
+  allowPositionals: true,
+  allowNegative: true,
+  options: {
+    scale: { type: "string", default: "ci" },
+    front: { type: "string", default: "legacy" },
+    out: { type: "string", default: ".gatewright/loadtest" },
+    baseline: { type: "boolean", default: true },
+    help: { type: "boolean", default: false },
+  },
+});
+
+function refuse(sentence: string): never {
+  process.stderr.write(`${sentence}\n\n${USAGE}`);
+  process.exit(EXIT.usage);
+}
+
+function oneOf<Value extends string>(option: string, value: string, known: readonly Value[]): Value {
+  const found = known.find((each) => each === value);
+  return found ?? refuse(`--${option} ${value} is not known; use ${known.join(", ")}`);
+}
+
+if (values.help) {
+  process.stdout.write(USAGE);
+  process.exit(0);
+}
+const scale = oneOf<Scale>("scale", values.scale, ["smoke", "ci", "full"]);
+const front = oneOf<Front>("front", values.front, ["legacy", "modern", "plain"]);
+const names = positionals.includes("all") ? PROFILES.map(({ name }) => name) : positionals;
+if (names.length === 0) refuse("name at least one profile");
+for (const name of names) {
+  if (name !== "gateway-bar" && !PROFILES.some((profile) => profile.name === name)) {
+    refuse(`there is no profile "${name}"`);
+  }
+}
+
+const progress = createProgressBar(process.stdout);
+const site = await startSite(front);
+const stop = (): void => {
+  void site.close().then(() => process.exit(EXIT.failed));
+};
+process.once("SIGINT", stop);
+process.once("SIGTERM", stop);
+
+const verdicts: ProfileReport["verdict"][] = [];
+try {
+  for (const name of names) {
+    if (name === "gateway-bar") {
+      const bar = await runGatewayBar({ site, front, scale, progress, folder: values.out });
+      process.stdout.write(`${bar.text}\n`);
+      verdicts.push(bar.verdict);
+      continue;
+    }
+    const profile = PROFILES.find((each) => each.name === name);
+    if (profile === undefined) continue;
+    const report = await runProfile({ profile, scale, front, site, baseline: values.baseline, progress });
+    const files = writeReport(report, values.out);
+    process.stdout.write(`${summary(report)}\n${files.join("\n")}\n\n`);
+    verdicts.push(report.verdict);
+  }
+} finally {
+  await site.close();
+}
+process.exit(verdicts.includes("failed") ? EXIT.failed : verdicts.includes("void") ? EXIT.void : EXIT.passed);
