@@ -1,3 +1,4 @@
+import { EventEmitter } from "node:events";
 import { createSessionKeys, createSessionPool } from "@gatewright/session-pool";
 import genericPool from "generic-pool";
 import { createPool as createLightningPool } from "lightning-pool";
@@ -91,15 +92,18 @@ function tarn(size: number): Contender {
 }
 
 function pg(size: number): Contender {
-  class Client {
+  // What pg-pool asks of a client, without a database behind it.
+  class Client extends EventEmitter {
+    readonly _queryable = true;
+    readonly _ending = false;
     connect(done: () => void) {
-      done();
+      process.nextTick(done);
     }
-    end() {}
-    on() {}
-    once() {}
-    removeListener() {}
-    query() {}
+    end(done?: () => void) {
+      done?.();
+    }
+    ref() {}
+    unref() {}
   }
   const pool = new PgPool({ max: size, Client } as never);
   return {
@@ -108,7 +112,7 @@ function pg(size: number): Contender {
       const client = await pool.connect();
       client.release();
     },
-    close: async () => {},
+    close: () => pool.end(),
   };
 }
 

@@ -4,17 +4,19 @@ export type { DrainReport } from "./drainer.ts";
 export { isSessionPoolError, SessionPoolError, type SessionPoolErrorCode } from "./errors.ts";
 export type { HistogramSnapshot } from "./histogram.ts";
 export type { Lease, ReleaseVerdict } from "./lease.ts";
+export { type McpProbeAnswer, type McpProbeOptions, mcpProbes } from "./mcp-probes.ts";
 export type { SessionEvent, SessionPoolObserver } from "./observer.ts";
 export type { KeyLimits, SessionPoolOptions } from "./pool-options.ts";
 export type { KeyGauges, ServerGauges, SessionPoolStats } from "./pool-stats.ts";
-export type {
-  CloseReason,
-  ConnectOptions,
-  FaultKind,
-  ProbeVerdict,
-  SessionFactory,
-  SessionFault,
-  SessionProbe,
+export {
+  type CloseReason,
+  type ConnectOptions,
+  type FaultKind,
+  type ProbeVerdict,
+  type SessionFactory,
+  type SessionFault,
+  type SessionProbe,
+  skipProbe,
 } from "./session-factory.ts";
 export {
   createSessionKeys,

@@ -24,6 +24,7 @@ export class PoolCore<S, C> implements LeaseOwner<Entry<S, C>> {
   readonly #timeouts: WaitTimeouts<S, C>;
   onUse: UseListener | undefined = undefined;
   #seq = 0;
+  #yielding: Entry<S, C> | undefined = undefined;
 
   constructor(state: PoolState<S, C>) {
     this.state = state;
@@ -123,7 +124,7 @@ export class PoolCore<S, C> implements LeaseOwner<Entry<S, C>> {
     }
     if (wasFull) bucket.available.push(entry);
     if (entry.inFlight === 0 && !bucket.stateful) state.idle.add(entry);
-    if (state.blocked.size > 0) this.#shareIdle(bucket);
+    if (state.blocked.size > 0) this.#share(entry, nowMs);
   }
 
   classify(error: unknown): FaultKind {
@@ -355,14 +356,28 @@ export class PoolCore<S, C> implements LeaseOwner<Entry<S, C>> {
     });
   }
 
-  /** A session of `bucket` became free while keys wait for room: whoever came first is served. */
-  #shareIdle(bucket: Bucket<S, C>): void {
+  /** A session was given back while keys wait for room: whoever came first is served. */
+  #share(entry: Entry<S, C>, nowMs: number): void {
+    const { bucket } = entry;
     const [first] = this.state.blocked;
+    const patience = this.state.options.acquireTimeoutMs / 4;
+    const head = first?.waiters.head;
+    if (first !== undefined && head !== undefined && entry.inFlight > 0 && nowMs - head.sinceMs > patience) {
+      this.#yield(entry, first);
+    }
     const own = bucket.waiters.head;
-    if (own !== undefined && (first === undefined || (first.waiters.head?.seq ?? 0) >= own.seq))
-      this.pump(bucket);
+    if (own !== undefined && (head === undefined || head.seq >= own.seq)) this.pump(bucket);
     this.#serveBlocked();
     this.pump(bucket);
+  }
+
+  /** A shared session that is never idle makes room all the same when another key has waited long; one at a time. */
+  #yield(entry: Entry<S, C>, first: Bucket<S, C>): void {
+    if (this.#yielding !== undefined && this.#yielding.state !== "gone") return;
+    const full = first.scopes.find((scope) => scope.used >= scope.limit);
+    if (full === undefined || entry.bucket.stateful || !entry.bucket.scopes.includes(full)) return;
+    this.#yielding = entry;
+    this.evictor.retire(entry, "lru");
   }
 
   #serveBlocked(): void {

@@ -36,6 +36,9 @@ export interface SessionProbe<S> {
   run(session: S, options: { readonly signal: AbortSignal }): Promise<ProbeVerdict>;
 }
 
+/** A probe that is satisfied with anything; the end of a chain for servers that support no other. */
+export const skipProbe: SessionProbe<unknown> = { name: "skip", run: () => Promise.resolve("ok") };
+
 /** Why a session was closed. */
 export type CloseReason =
   | "idle"

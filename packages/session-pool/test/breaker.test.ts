@@ -1,0 +1,130 @@
+import { createSessionPool, type SessionPoolOptions } from "@gatewright/session-pool";
+import { describe, expect, it } from "vitest";
+import { identityKey } from "./support/keys.ts";
+import { MemoryFactory } from "./support/memory-factory.ts";
+import { createPoolClock } from "./support/pool-clock.ts";
+
+function setup(options: SessionPoolOptions = {}) {
+  const factory = new MemoryFactory();
+  const { clock, time } = createPoolClock();
+  const states: string[] = [];
+  const pool = createSessionPool(options, {
+    factory,
+    clock,
+    observer: { breakerChanged: ({ state }) => states.push(state) },
+  });
+  let failing = true;
+  factory.beforeConnect = async () => {
+    if (failing) throw new Error("down");
+  };
+  const attempt = (who = "ann", server = "s1") =>
+    pool.acquire(identityKey(who, server)).catch((error) => error);
+  return { factory, pool, time, states, attempt, heal: () => (failing = false) };
+}
+
+describe("the breaker of a server", () => {
+  it("SP-9 opens after five connect failures in a row; the sixth caller fails at once", async () => {
+    const { factory, pool, attempt, states } = setup();
+    for (let i = 0; i < 5; i++) expect(await attempt()).toMatchObject({ code: "upstream_unreachable" });
+    const begin = performance.now();
+    const sixth = await attempt("bob");
+    expect(performance.now() - begin).toBeLessThan(250);
+    expect(sixth).toMatchObject({
+      code: "upstream_unreachable",
+      details: { breaker: "open", retryAfterMs: 60_000 },
+      cause: { message: "down" },
+    });
+    expect(factory.connects).toBe(5);
+    expect(states).toEqual(["open"]);
+    expect(pool.stats()).toMatchObject({ breakerTrips: 1, perServer: [{ serverId: "s1", breaker: "open" }] });
+  });
+
+  it("SP-9 lets exactly one connect through after the reset time", async () => {
+    const { factory, time, attempt, heal, states } = setup();
+    for (let i = 0; i < 5; i++) await attempt();
+    await time.advance(60_000);
+    heal();
+    const gate = Promise.withResolvers<void>();
+    factory.beforeConnect = () => gate.promise;
+    const trial = attempt("ann");
+    const others = await Promise.all([attempt("bob"), attempt("carl")]);
+    expect(others.map((error) => error.code)).toEqual(["upstream_unreachable", "upstream_unreachable"]);
+    expect(factory.connects).toBe(6);
+    gate.resolve();
+    expect((await trial).session.id).toBe(1);
+    expect((await attempt("bob")).session.id).toBe(2);
+    expect(states).toEqual(["open", "half_open", "closed"]);
+  });
+
+  it("opens again when the trial fails, for the whole reset time", async () => {
+    const { factory, time, attempt, states } = setup();
+    for (let i = 0; i < 5; i++) await attempt();
+    await time.advance(60_000);
+    await attempt();
+    expect(factory.connects).toBe(6);
+    await time.advance(59_999);
+    await attempt();
+    expect(factory.connects).toBe(6);
+    expect(states).toEqual(["open", "half_open", "open"]);
+  });
+
+  it("uses the monotonic clock: a corrected wall clock changes nothing", async () => {
+    const { factory, time, attempt } = setup();
+    for (let i = 0; i < 5; i++) await attempt();
+    time.setNow(time.now() + 3_600_000);
+    await attempt();
+    expect(factory.connects).toBe(5);
+  });
+
+  it.each(["local", "aborted", "misrouted", "unauthorized"] as const)(
+    "does not count %s failures",
+    async (kind) => {
+      const { factory, states, attempt } = setup();
+      Object.assign(factory, { classify: () => ({ kind }) });
+      for (let i = 0; i < 8; i++) await attempt();
+      expect(states).toEqual([]);
+    },
+  );
+
+  it("does not count a connect that succeeded in between", async () => {
+    const { factory, states, attempt } = setup();
+    factory.beforeConnect = async (n) => {
+      if (n !== 5) throw new Error("down");
+    };
+    for (let i = 0; i < 4; i++) await attempt();
+    (await attempt("bob")).release("broken");
+    for (let i = 0; i < 4; i++) await attempt();
+    expect(states).toEqual([]);
+    await attempt();
+    expect(states).toEqual(["open"]);
+  });
+
+  it("makes another trial when the first one ended without an answer about the server", async () => {
+    const { factory, pool, time, attempt, heal, states } = setup();
+    for (let i = 0; i < 5; i++) await attempt();
+    await time.advance(60_000);
+    const never = new Promise<void>(() => {});
+    factory.beforeConnect = () => never;
+    const trial = attempt();
+    heal();
+    await time.advance(0);
+    factory.beforeConnect = async () => {};
+    await pool.drain({ serverId: "s1" });
+    expect((await trial).session.id).toBe(1);
+    expect(states).toEqual(["open", "half_open", "open", "half_open", "closed"]);
+  });
+
+  it("leaves sessions that are open alone, and other servers", async () => {
+    const { factory, attempt } = setup();
+    factory.beforeConnect = async () => {};
+    const warm = await attempt();
+    warm.release();
+    factory.beforeConnect = async () => {
+      throw new Error("down");
+    };
+    for (let i = 0; i < 6; i++) await attempt("bob");
+    expect((await attempt()).session).toBe(warm.session);
+    factory.beforeConnect = async () => {};
+    expect((await attempt("bob", "s2")).session.id).toBe(2);
+  });
+});
