@@ -99,14 +99,18 @@ function isSqlState(code: string): boolean {
 
 function ownRow(error: DatabaseError): ErrorRow {
   const { class: kind, code, message, retryable, httpStatus, retryAfterMs } = error;
-  const lost = kind === "connection" || kind === "server_going" || kind === "unknown_outcome";
+  const away = kind === "connection" || kind === "server_going";
+  // What the driver said tells more than our own words about it.
+  const cause = DatabaseError.is(error.cause) ? ownRow(error.cause) : rowOf(error.cause);
   return {
+    ...(cause?.misconfigured ? { misconfigured: true } : {}),
+    ...(away || cause?.serverAway ? { serverAway: true } : {}),
+    ...(away || kind === "unknown_outcome" || cause?.connectionLost ? { connectionLost: true } : {}),
     class: kind,
     code,
     message,
     retryable,
     httpStatus,
     ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
-    ...(lost ? { connectionLost: true } : {}),
   };
 }

@@ -4,6 +4,9 @@ export {
   type DbErrorClassification,
   toDatabaseError,
 } from "./classify-db-error.ts";
+export type { Clock, TimerHandle } from "./clock.ts";
+export type { PoolStats } from "./connection-pool.ts";
+export type { DatabaseSession, SessionStatementOptions } from "./database-session.ts";
 export {
   DatabaseError,
   type DatabaseErrorClass,
@@ -11,4 +14,27 @@ export {
   type DatabaseErrorInit,
   TransactionOutcomeUnknown,
 } from "./errors.ts";
+export type { DatabaseEvent, DatabaseObserver, QueryOutcome } from "./observer.ts";
+export type {
+  FencingOptions,
+  HostAddress,
+  MonitorOptions,
+  PoolOptions,
+  ReplicaOptions,
+  ResilientDatabaseOptions,
+  TargetSessionAttrs,
+  TimeoutOptions,
+  TransactionDefaults,
+} from "./options.ts";
+export type { Readiness } from "./readiness.ts";
+export {
+  type ConnectionOptions,
+  createResilientDatabase,
+  type DatabaseStats,
+  type KyselySession,
+  type KyselyTransaction,
+  type ResilientDatabase,
+  type ResilientDatabaseDeps,
+} from "./resilient-database.ts";
 export type { ErrorRow } from "./sqlstate-table.ts";
+export type { IsolationLevel, TransactionOptions, TransactionSession } from "./transaction.ts";

@@ -1,1 +1,1 @@
-export {};
+export { createResilientDialect } from "./create-resilient-dialect.ts";

@@ -1,0 +1,395 @@
+import { classifyDbError } from "./classify-db-error.ts";
+import type { Clock, TimerHandle } from "./clock.ts";
+import type { DatabaseError } from "./errors.ts";
+import type { DatabaseEvent } from "./observer.ts";
+import type { ParsedOptions } from "./options.ts";
+import { deadlineTaint, type PooledConnection } from "./pooled-connection.ts";
+import { aborted, closedError, poolExhausted, unavailable } from "./refusals.ts";
+import { WaiterQueue } from "./waiter-queue.ts";
+
+/** What a pool needs from its host. */
+export interface PoolContext {
+  readonly clock: Clock;
+  readonly random: () => number;
+  open(lost: (connection: PooledConnection, error: unknown) => void): Promise<PooledConnection>;
+  /** The error to fail with while the host counts as down, else undefined. */
+  refusal(): DatabaseError | undefined;
+  /** Something looks wrong: the host should be checked now. */
+  suspect(error: unknown): void;
+  /** A connection was opened: the host is there. */
+  alive(): void;
+  event(event: PoolEvent): void;
+}
+
+/** Events of a pool, still without the host's name. */
+export type PoolEvent =
+  | {
+      readonly type: "db_pool_exhausted";
+      readonly waiting: number;
+      readonly reason: "timeout" | "queue_full";
+    }
+  | { readonly type: "db_generation"; readonly generation: number; readonly reason: string }
+  | { readonly type: "db_connection_closed"; readonly reason: string }
+  | Omit<Extract<DatabaseEvent, { type: "db_leak" }>, "host">;
+
+/** A snapshot of a pool. */
+export interface PoolStats {
+  /** Connections handed out. */
+  readonly checkedOut: number;
+  readonly idle: number;
+  /** Connections being opened. */
+  readonly connecting: number;
+  /** Connections being cancelled and closed; they still count towards the limit. */
+  readonly closing: number;
+  /** Callers waiting. */
+  readonly waiting: number;
+  /** size + overflow. */
+  readonly max: number;
+  readonly generation: number;
+  /** Connections opened since the start. */
+  readonly opened: number;
+  /** Attempts to open one since the start. */
+  readonly connectAttempts: number;
+  /** Callers refused since the start because nothing came free. */
+  readonly exhausted: number;
+}
+
+/** How to ask for a connection. */
+export interface AcquireOptions {
+  readonly signal?: AbortSignal | undefined;
+  /** Default acquireTimeoutMs. */
+  readonly timeoutMs?: number | undefined;
+}
+
+const reapIntervalMs = 500;
+/** Pause after a failed attempt to connect: at least, and at most. */
+const minRetryMs = 350;
+const maxRetryMs = 1_000;
+
+/** The connections to one host: bounded, handed out first come first served, thrown away on any doubt. */
+export class ConnectionPool {
+  readonly #options: ParsedOptions["pool"];
+  readonly #context: PoolContext;
+  readonly #clock: Clock;
+  readonly #waiters: WaiterQueue<PooledConnection>;
+  readonly #max: number;
+  /** The most recently used last. */
+  #idle: PooledConnection[] = [];
+  readonly #busy = new Map<
+    PooledConnection,
+    { readonly sinceMs: number; readonly stack: string | undefined; reported: boolean }
+  >();
+  #connecting = 0;
+  #closing = 0;
+  #validating = 0;
+  #generation = 0;
+  #opened = 0;
+  #attempts = 0;
+  #exhausted = 0;
+  #failures = 0;
+  #retry: TimerHandle | undefined;
+  #closed = false;
+  #reaper: TimerHandle | undefined;
+  #drained: (() => void)[] = [];
+
+  constructor(options: ParsedOptions["pool"], context: PoolContext) {
+    this.#options = options;
+    this.#context = context;
+    this.#clock = context.clock;
+    this.#waiters = new WaiterQueue(context.clock);
+    this.#max = options.size + options.overflow;
+    this.#scheduleReaper();
+  }
+
+  /**
+   * Hands out a connection that is alive.
+   *
+   * @throws DatabaseError `pool_exhausted` when none came free in time or too many wait, `db_unavailable`, `db_aborted`.
+   */
+  async acquire({
+    signal,
+    timeoutMs = this.#options.acquireTimeoutMs,
+  }: AcquireOptions = {}): Promise<PooledConnection> {
+    const deadline = this.#clock.monotonic() + timeoutMs;
+    for (;;) {
+      const refusal = this.#closed ? closedError() : this.#context.refusal();
+      if (refusal) throw refusal;
+      if (signal?.aborted) throw aborted(signal.reason);
+      // Those who wait already come first.
+      const connection =
+        (this.#waiters.length === 0 ? this.#popIdle() : undefined) ?? (await this.#wait(deadline, signal));
+      if (await this.#isAlive(connection)) return this.#checkOut(connection);
+    }
+  }
+
+  /** Takes a connection back; one that is in any doubt is destroyed. */
+  release(connection: PooledConnection): void {
+    if (!this.#busy.delete(connection)) return;
+    this.#putBack(connection);
+  }
+
+  /** Throws away every connection of the present generation: idle ones now, others when they come back. */
+  invalidate(reason: string): void {
+    this.#generation++;
+    this.#context.event({ type: "db_generation", generation: this.#generation, reason });
+    for (const connection of this.#idle.splice(0)) this.#discard(connection, reason);
+    this.#fill();
+  }
+
+  /** Refuses everybody who waits. */
+  failWaiters(error: () => DatabaseError): void {
+    this.#waiters.failAll(error);
+  }
+
+  /** Opens what is missing: for those who wait, and up to `min`. */
+  refill(): void {
+    this.#clock.clearTimeout(this.#retry);
+    this.#retry = undefined;
+    this.#failures = 0;
+    this.#fill();
+  }
+
+  stats(): PoolStats {
+    return {
+      checkedOut: this.#busy.size,
+      idle: this.#idle.length,
+      connecting: this.#connecting,
+      closing: this.#closing,
+      waiting: this.#waiters.length,
+      max: this.#max,
+      generation: this.#generation,
+      opened: this.#opened,
+      connectAttempts: this.#attempts,
+      exhausted: this.#exhausted,
+    };
+  }
+
+  /** Takes no more callers, waits for connections in use until `deadlineMs`, then destroys them. */
+  async close(deadlineMs: number): Promise<void> {
+    this.#closed = true;
+    this.#clock.clearTimeout(this.#reaper);
+    this.#clock.clearTimeout(this.#retry);
+    this.#waiters.failAll(closedError);
+    for (const connection of this.#idle.splice(0)) this.#discard(connection, "the pool was closed");
+    if (this.#busy.size > 0) {
+      await new Promise<void>((resolve) => {
+        const timer = this.#clock.setTimeout(resolve, deadlineMs);
+        this.#drained.push(() => {
+          this.#clock.clearTimeout(timer);
+          resolve();
+        });
+      });
+    }
+    for (const connection of this.#busy.keys()) connection.destroy();
+  }
+
+  get #total(): number {
+    return this.#idle.length + this.#busy.size + this.#connecting + this.#closing + this.#validating;
+  }
+
+  get #allInUse(): boolean {
+    return this.#busy.size + this.#validating + this.#closing >= this.#max;
+  }
+
+  #checkOut(connection: PooledConnection): PooledConnection {
+    const stack = this.#options.leakDetectionMs > 0 ? new Error("acquired here").stack : undefined;
+    this.#busy.set(connection, { sinceMs: this.#clock.monotonic(), stack, reported: false });
+    connection.keepProcessAlive(true);
+    return connection;
+  }
+
+  #popIdle(): PooledConnection | undefined {
+    for (let connection = this.#idle.pop(); connection; connection = this.#idle.pop()) {
+      const doubt = this.#doubt(connection);
+      if (doubt === undefined) {
+        this.#validating++;
+        return connection;
+      }
+      this.#discard(connection, doubt);
+    }
+    return undefined;
+  }
+
+  /** A popped or handed connection counts as `validating` until this has been answered. */
+  #isAlive(connection: PooledConnection): boolean | Promise<boolean> {
+    const idleForMs = this.#clock.monotonic() - connection.lastUsedAtMs;
+    if (idleForMs <= this.#options.validateIdleAfterMs) {
+      this.#validating--;
+      if (!connection.isLost) return true;
+      this.#fill();
+      return false;
+    }
+    connection.keepProcessAlive(true);
+    return connection.validate().then((alive) => {
+      this.#validating--;
+      if (alive) return true;
+      const { generation } = connection;
+      this.#discard(connection, "it did not answer");
+      // If this one is dead without having said so, the others of its time are too.
+      if (generation === this.#generation) this.invalidate("a connection did not answer");
+      this.#context.suspect(undefined);
+      return false;
+    });
+  }
+
+  #wait(deadline: number, signal: AbortSignal | undefined): Promise<PooledConnection> {
+    const waiting = this.#waiters.length;
+    const coming = this.#max - this.#total + this.#connecting;
+    if (waiting >= this.#options.maxWaiting + coming) return Promise.reject(this.#refuse("queue_full"));
+    const wait = this.#waiters.wait(
+      Math.max(0, deadline - this.#clock.monotonic()),
+      () =>
+        this.#context.refusal() ??
+        (this.#allInUse ? this.#refuse("timeout") : unavailable("no connection could be opened in time")),
+      signal,
+    );
+    this.#fill();
+    return wait;
+  }
+
+  #refuse(reason: "timeout" | "queue_full"): DatabaseError {
+    const waiting = this.#waiters.length;
+    this.#exhausted++;
+    this.#context.event({ type: "db_pool_exhausted", waiting, reason });
+    return poolExhausted(reason, waiting);
+  }
+
+  #putBack(connection: PooledConnection): void {
+    const doubt = connection.unusable ?? this.#doubt(connection);
+    if (this.#closed || doubt !== undefined) {
+      if (doubt === deadlineTaint) this.#context.suspect(undefined);
+      this.#discard(connection, doubt ?? "the pool was closed");
+      if (this.#busy.size === 0) for (const resolve of this.#drained.splice(0)) resolve();
+      this.#fill();
+      return;
+    }
+    connection.lastUsedAtMs = this.#clock.monotonic();
+    this.#validating++;
+    if (this.#waiters.giveToFirst(connection)) return;
+    this.#validating--;
+    connection.keepProcessAlive(false);
+    this.#idle.push(connection);
+  }
+
+  #doubt(connection: PooledConnection): string | undefined {
+    if (connection.isLost) return "the connection was lost";
+    if (connection.generation !== this.#generation) return "its generation has ended";
+    if (connection.expiresAtMs <= this.#clock.monotonic()) return "it has reached its age";
+    return undefined;
+  }
+
+  #discard(connection: PooledConnection, reason: string): void {
+    this.#closing++;
+    this.#context.event({ type: "db_connection_closed", reason });
+    if (reason === "it has reached its age" || reason === "it was idle for long") connection.end();
+    else if (!connection.isLost) connection.abandon();
+    void connection.closed.then(() => {
+      this.#closing--;
+      this.#fill();
+    });
+  }
+
+  #fill(): void {
+    if (this.#closed) return;
+    const wanted = () => {
+      if (this.#total >= this.#max || this.#context.refusal()) return false;
+      // After a failure one attempt at a time, and a pause between two.
+      if (this.#retry !== undefined || (this.#failures > 0 && this.#connecting > 0)) return false;
+      return (
+        this.#waiters.length > this.#connecting + this.#validating ||
+        this.#total - this.#closing < this.#options.min
+      );
+    };
+    while (wanted()) void this.#connect();
+  }
+
+  async #connect(): Promise<void> {
+    this.#connecting++;
+    this.#attempts++;
+    const generation = this.#generation;
+    try {
+      const connection = await this.#context.open((lost, error) => this.#onLost(lost, error));
+      this.#connecting--;
+      this.#opened++;
+      this.#failures = 0;
+      connection.generation = generation;
+      const { maxLifetimeMs, lifetimeJitterRatio } = this.#options;
+      const lifetimeMs = maxLifetimeMs * (1 - lifetimeJitterRatio * this.#context.random());
+      connection.expiresAtMs = this.#clock.monotonic() + lifetimeMs;
+      this.#context.alive();
+      this.#putBack(connection);
+    } catch (error) {
+      this.#connecting--;
+      this.#failures++;
+      if (this.#closed) return;
+      this.#retryLater();
+      if (classifyDbError(error).serverAway) this.#context.suspect(error);
+    }
+  }
+
+  #retryLater(): void {
+    this.#clock.clearTimeout(this.#retry);
+    const longest = Math.min(maxRetryMs, minRetryMs * 2 ** Math.min(this.#failures, 8));
+    const delayMs = minRetryMs + this.#context.random() * (longest - minRetryMs);
+    this.#retry = this.#clock.setTimeout(() => {
+      this.#retry = undefined;
+      this.#fill();
+    }, delayMs);
+    this.#retry.unref?.();
+  }
+
+  #onLost(connection: PooledConnection, error: unknown): void {
+    const at = this.#idle.indexOf(connection);
+    if (at >= 0) {
+      this.#idle.splice(at, 1);
+      this.#discard(connection, "the connection was lost");
+    }
+    if (this.#closed) return;
+    if (connection.generation === this.#generation) this.invalidate("a connection was lost");
+    this.#context.suspect(error);
+  }
+
+  #scheduleReaper(): void {
+    this.#reaper = this.#clock.setTimeout(() => {
+      this.#reap();
+      this.#scheduleReaper();
+    }, reapIntervalMs);
+    this.#reaper.unref?.();
+  }
+
+  #reap(): void {
+    const now = this.#clock.monotonic();
+    const { size, min, overflowIdleMs, idleTimeoutMs, keepAliveMs } = this.#options;
+    for (const connection of [...this.#idle]) {
+      const idleMs = now - connection.lastUsedAtMs;
+      const live = this.#total - this.#closing;
+      const age = this.#doubt(connection);
+      const idle = (live > size && idleMs > overflowIdleMs) || (live > min && idleMs > idleTimeoutMs);
+      if (age !== undefined || idle) {
+        this.#idle.splice(this.#idle.indexOf(connection), 1);
+        this.#discard(connection, age ?? "it was idle for long");
+      } else if (idleMs > keepAliveMs) {
+        this.#idle.splice(this.#idle.indexOf(connection), 1);
+        this.#validating++;
+        void this.#keepAlive(connection);
+      }
+    }
+    this.#reportLeaks(now);
+    this.#fill();
+  }
+
+  async #keepAlive(connection: PooledConnection): Promise<void> {
+    if (await this.#isAlive(connection)) this.#putBack(connection);
+  }
+
+  #reportLeaks(now: number): void {
+    const { leakDetectionMs } = this.#options;
+    if (leakDetectionMs === 0) return;
+    for (const use of this.#busy.values()) {
+      const heldMs = now - use.sinceMs;
+      if (use.reported || heldMs < leakDetectionMs) continue;
+      use.reported = true;
+      this.#context.event({ type: "db_leak", heldMs, stack: use.stack ?? "" });
+    }
+  }
+}

@@ -1,0 +1,91 @@
+import type { QueryConfig, QueryResult, QueryResultRow } from "pg";
+import { DatabaseError } from "./errors.ts";
+import type { PooledConnection, StatementOptions } from "./pooled-connection.ts";
+
+/** A connection in the hands of a caller. */
+export interface DatabaseSession {
+  /** Runs one statement; `$1`, `$2` … stand for the values. */
+  query<Row extends QueryResultRow = QueryResultRow>(
+    text: string | QueryConfig,
+    values?: readonly unknown[],
+    options?: SessionStatementOptions,
+  ): Promise<QueryResult<Row>>;
+  /** "host:port" of the server. */
+  readonly host: string;
+  /** Process id of the backend. */
+  readonly backendPid: number;
+}
+
+/** How to run one statement of a session. */
+export interface SessionStatementOptions {
+  /** Aborting cancels the statement and gives the connection up. */
+  readonly signal?: AbortSignal;
+  /** How long the client waits; default statementMs + statementGraceMs. 0 is for ever. */
+  readonly timeoutMs?: number;
+}
+
+/** A session that can be taken back: afterwards its holder gets errors instead of somebody else's connection. */
+export class LeasedSession implements DatabaseSession {
+  readonly host: string;
+  readonly connection: PooledConnection;
+  readonly #signal: AbortSignal | undefined;
+  readonly #namedStatements: boolean;
+  #answered = 0;
+  #released = false;
+
+  constructor(
+    connection: PooledConnection,
+    host: string,
+    options: { signal?: AbortSignal | undefined; namedStatements: boolean },
+  ) {
+    this.connection = connection;
+    this.host = host;
+    this.#signal = options.signal;
+    this.#namedStatements = options.namedStatements;
+  }
+
+  get backendPid(): number {
+    return this.connection.backendPid;
+  }
+
+  /** Statements that have succeeded: with none, the whole may be tried on another server. */
+  get answered(): number {
+    return this.#answered;
+  }
+
+  async query<Row extends QueryResultRow = QueryResultRow>(
+    text: string | QueryConfig,
+    values?: readonly unknown[],
+    options: SessionStatementOptions = {},
+  ): Promise<QueryResult<Row>> {
+    return this.run(text, values, { ...options, signal: options.signal ?? this.#signal });
+  }
+
+  /** Like `query`, for this package: with every option of the connection. */
+  async run<Row extends QueryResultRow>(
+    text: string | QueryConfig,
+    values: readonly unknown[] | undefined,
+    options: StatementOptions,
+  ): Promise<QueryResult<Row>> {
+    if (this.#released) throw releasedError();
+    const statement = typeof text === "string" || this.#namedStatements ? text : { ...text, name: undefined };
+    const result = await this.connection.query<Row>(statement as string | QueryConfig, values, options);
+    this.#answered++;
+    return result;
+  }
+
+  /** Ends the session's use of the connection; the pool takes it back separately. */
+  revoke(): void {
+    this.#released = true;
+  }
+}
+
+function releasedError(): DatabaseError {
+  return new DatabaseError({
+    code: "db_query_invalid",
+    class: "client",
+    message: "The connection was used after it had been given back.",
+    retryable: false,
+    httpStatus: 500,
+  });
+}

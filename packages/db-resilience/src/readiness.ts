@@ -1,0 +1,46 @@
+import type { DatabaseHost } from "./database-host.ts";
+import type { HostRouter } from "./host-router.ts";
+
+/** Whether the database can be used, and if not, why. */
+export interface Readiness {
+  /** `starting` until a host has been asked for the first time. */
+  readonly state: "starting" | "ready" | "unavailable";
+  /** Milliseconds since this state began. */
+  readonly forMs: number;
+  /** `config`: wrong login or database, only an administrator can help. `role`: no server of the wanted kind. */
+  readonly reason?: "connection" | "timeout" | "config" | "role" | "fenced";
+  /** "host:port" of the server in use, for operators. */
+  readonly host?: string;
+  readonly timeline?: number;
+  /** Largest distance of a standby that is up behind the server in use, in bytes of WAL. */
+  readonly lagBytes?: number;
+}
+
+/** Derives the readiness from the hosts' states. */
+export function readinessOf(router: HostRouter, fenceRefusal: boolean): Omit<Readiness, "forMs"> {
+  const [host] = router.candidates();
+  if (host && fenceRefusal) return { state: "unavailable", reason: "fenced", host: host.name };
+  if (host) return ready(host, router.standbys());
+  if (router.hosts.every(({ state }) => state.kind === "starting")) return { state: "starting" };
+  const reasons = router.hosts.flatMap(({ state }) => (state.kind === "down" ? [state.reason] : []));
+  const [first] = reasons;
+  return { state: "unavailable", reason: reasons.length === router.hosts.length && first ? first : "role" };
+}
+
+function ready(host: DatabaseHost, standbys: readonly DatabaseHost[]): Omit<Readiness, "forMs"> {
+  const lags = standbys
+    .filter((standby) => standby !== host)
+    .map((standby) => lsnNumber(host.info?.lsn) - lsnNumber(standby.info?.lsn));
+  return {
+    state: "ready",
+    host: host.name,
+    ...(host.info ? { timeline: host.info.timeline } : {}),
+    ...(lags.length > 0 ? { lagBytes: Math.max(0, ...lags) } : {}),
+  };
+}
+
+/** "16/B374D848" as a number of bytes; exact to 2^53. */
+export function lsnNumber(lsn: string | undefined): number {
+  const [high = "0", low = "0"] = (lsn ?? "0/0").split("/");
+  return Number.parseInt(high, 16) * 2 ** 32 + Number.parseInt(low, 16);
+}

@@ -1,0 +1,78 @@
+import { DatabaseError } from "./errors.ts";
+
+const retryable = { retryable: true, httpStatus: 503 } as const;
+
+/** The caller's signal was aborted; `cause` is its reason. */
+export function aborted(reason: unknown): DatabaseError {
+  return new DatabaseError({
+    code: "db_aborted",
+    class: "client",
+    message: "The call to the database was aborted by its caller.",
+    retryable: false,
+    httpStatus: 499,
+    cause: reason,
+  });
+}
+
+/** A deadline of the client has passed. */
+export function deadlinePassed(
+  what: "statement" | "transaction" | "validation",
+  afterMs: number,
+): DatabaseError {
+  return new DatabaseError({
+    ...retryable,
+    code: "db_timeout",
+    class: "timeout",
+    message: "The database did not answer in time.",
+    retryAfterMs: 1_000,
+    details: { deadline: what, afterMs: Math.round(afterMs) },
+  });
+}
+
+/** No connection came free in time, or too many callers wait already. */
+export function poolExhausted(reason: "timeout" | "queue_full", waiting: number): DatabaseError {
+  return new DatabaseError({
+    ...retryable,
+    code: "pool_exhausted",
+    class: "capacity",
+    message: "All connections to the database are in use.",
+    retryAfterMs: 1_000,
+    details: { reason, waiting },
+  });
+}
+
+/** Nobody to talk to. */
+export function unavailable(reason: string, retryAfterMs = 1_000, cause?: unknown): DatabaseError {
+  return new DatabaseError({
+    ...retryable,
+    code: "db_unavailable",
+    class: "connection",
+    message: "The database is unavailable.",
+    retryAfterMs: Math.max(1_000, retryAfterMs),
+    details: { reason },
+    cause,
+  });
+}
+
+/** The reachable server may have been replaced by another. */
+export function fenced(reason: string): DatabaseError {
+  return new DatabaseError({
+    ...retryable,
+    code: "db_fenced",
+    class: "read_only",
+    message: "The database that can be reached may have been replaced; writes to it are refused.",
+    retryAfterMs: 1_000,
+    details: { reason },
+  });
+}
+
+/** `close()` was called. */
+export function closedError(): DatabaseError {
+  return new DatabaseError({
+    code: "db_closed",
+    class: "client",
+    message: "The database access has been closed.",
+    retryable: false,
+    httpStatus: 503,
+  });
+}

@@ -1,0 +1,201 @@
+import { Kysely, type KyselyPlugin } from "kysely";
+import type { QueryConfig, QueryResult, QueryResultRow } from "pg";
+import { withAdvisoryLock } from "./advisory-lock.ts";
+import { type Clock, systemClock } from "./clock.ts";
+import type { PoolStats } from "./connection-pool.ts";
+import { DatabaseHost } from "./database-host.ts";
+import { internals, type WithInternals } from "./database-internals.ts";
+import type { DatabaseSession, LeasedSession, SessionStatementOptions } from "./database-session.ts";
+import { HostRouter } from "./host-router.ts";
+import { dialectOf } from "./kysely/dialect-of.ts";
+import { ResilientDriver } from "./kysely/resilient-driver.ts";
+import { createSessionDriver } from "./kysely/session-driver.ts";
+import type { DatabaseObserver } from "./observer.ts";
+import { parseOptions, type ResilientDatabaseOptions } from "./options.ts";
+import { type Readiness, readinessOf } from "./readiness.ts";
+import { createRetryBudget } from "./retry-budget.ts";
+import { SessionProvider } from "./session-provider.ts";
+import { createOutcomeSettler } from "./settle-outcome.ts";
+import {
+  asTransactionSession,
+  runTransaction,
+  type TransactionOptions,
+  type TransactionSession,
+} from "./transaction.ts";
+
+/** What may be injected. */
+export interface ResilientDatabaseDeps {
+  readonly clock?: Clock;
+  /** Numbers in [0, 1) for jitter; default Math.random. */
+  readonly random?: () => number;
+  readonly observer?: DatabaseObserver;
+  /** Kysely plugins of `kysely`. */
+  readonly plugins?: readonly KyselyPlugin[];
+}
+
+/** How to use a connection. */
+export interface ConnectionOptions {
+  readonly signal?: AbortSignal;
+  /** How long to wait for a connection; default acquireTimeoutMs. */
+  readonly acquireTimeoutMs?: number;
+  /** The function only reads, or repeating it is harmless: it is run once more when its connection is lost. */
+  readonly idempotent?: boolean;
+}
+
+/** A session with Kysely bound to it. */
+export interface KyselySession<DB> extends DatabaseSession {
+  readonly kysely: Kysely<DB>;
+}
+
+/** A transaction's session with Kysely bound to it. */
+export interface KyselyTransaction<DB> extends TransactionSession {
+  readonly kysely: Kysely<DB>;
+}
+
+/** Counters and sizes, summed over hosts and singly. */
+export interface DatabaseStats {
+  readonly hosts: readonly (PoolStats & {
+    readonly host: string;
+    readonly state: "starting" | "up" | "down";
+  })[];
+  readonly checkedOut: number;
+  readonly waiting: number;
+  readonly failovers: number;
+}
+
+/** PostgreSQL access that survives the loss of connections and servers. */
+export interface ResilientDatabase<DB = unknown> extends WithInternals {
+  /** Kysely on this database. Its own `transaction()` is guarded too, but only ours repeats and settles. */
+  readonly kysely: Kysely<DB>;
+  /** Runs one statement on any free connection. */
+  query<Row extends QueryResultRow = QueryResultRow>(
+    text: string | QueryConfig,
+    values?: readonly unknown[],
+    options?: ConnectionOptions & SessionStatementOptions,
+  ): Promise<QueryResult<Row>>;
+  /** Lends a connection to `work`; what leaves it in doubt is destroyed afterwards. */
+  withConnection<T>(
+    work: (session: KyselySession<DB>) => Promise<T>,
+    options?: ConnectionOptions,
+  ): Promise<T>;
+  /** Runs `work` in a transaction, and anew when the server aborts it because of a conflict. */
+  transaction<T>(
+    work: (session: KyselyTransaction<DB>) => Promise<T>,
+    options?: TransactionOptions,
+  ): Promise<T>;
+  /** Runs `work` while no other holder of the same name does, on any replica (advisory lock), e.g. migrations. */
+  withAdvisoryLock<T>(
+    name: string,
+    work: () => Promise<T>,
+    options?: { readonly signal?: AbortSignal },
+  ): Promise<T>;
+  readiness(): Readiness;
+  /** Resolves when ready; rejects with `db_unavailable` after `timeoutMs` (default 30 000). */
+  untilReady(options?: { readonly timeoutMs?: number; readonly signal?: AbortSignal }): Promise<void>;
+  stats(): DatabaseStats;
+  /** Refuses new work, waits for what is under way until `deadlineMs` (default 5 000), closes. Idempotent. */
+  close(options?: { readonly deadlineMs?: number }): Promise<void>;
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+/**
+ * Opens access to PostgreSQL. Returns at once and never fails because the database is away: `readiness()` tells,
+ * and connecting goes on in the background.
+ *
+ * @throws DatabaseError `db_options_invalid`.
+ */
+export function createResilientDatabase<DB = unknown>(
+  input: ResilientDatabaseOptions,
+  deps: ResilientDatabaseDeps = {},
+): ResilientDatabase<DB> {
+  const options = parseOptions(input);
+  const clock = deps.clock ?? systemClock;
+  const random = deps.random ?? Math.random;
+  const observer = deps.observer ?? {};
+  const plugins = [...(deps.plugins ?? [])];
+
+  let readiness: Omit<Readiness, "forMs"> = { state: "starting" };
+  let readinessSinceMs = clock.monotonic();
+  const noteReadiness = () => {
+    const now = readinessOf(router, false);
+    if (now.state !== readiness.state || now.reason !== readiness.reason)
+      readinessSinceMs = clock.monotonic();
+    readiness = now;
+  };
+  const hosts: DatabaseHost[] = options.hosts.map(
+    (address) =>
+      new DatabaseHost(address, options, {
+        clock,
+        random,
+        observer,
+        monitorIntervalMs: () =>
+          hosts.length > 1 && router.candidates().length === 0
+            ? Math.min(250, options.monitor.intervalMs)
+            : options.monitor.intervalMs,
+        checked: () => {
+          noteReadiness();
+          router.noteCheck();
+        },
+      }),
+  );
+  const router = new HostRouter(hosts, options, clock);
+  const provider = new SessionProvider(router, options, { clock, observer, admission: undefined });
+  const settler = createOutcomeSettler(provider, clock);
+  const budget = createRetryBudget(options.transactions.budgetRatio);
+  const transactionDeps = { provider, options, clock, random, observer, budget, settler };
+
+  const kysely = new Kysely<DB>({
+    dialect: dialectOf(() => new ResilientDriver(provider, options.retryReads)),
+    plugins,
+  });
+  const bind = <S extends DatabaseSession>(
+    visible: S,
+    session: LeasedSession,
+  ): S & { readonly kysely: Kysely<DB> } => {
+    let bound: Kysely<DB> | undefined;
+    return Object.defineProperty(visible, "kysely", {
+      get: () => {
+        bound ??= new Kysely<DB>({ dialect: dialectOf(() => createSessionDriver(session)), plugins });
+        return bound;
+      },
+    }) as S & { readonly kysely: Kysely<DB> };
+  };
+
+  let closed: Promise<void> | undefined;
+  const close = ({ deadlineMs = 5_000 } = {}) => {
+    provider.close();
+    closed ??= Promise.all(hosts.map((host) => host.close(deadlineMs))).then(() => {});
+    return closed;
+  };
+
+  const database: ResilientDatabase<DB> = {
+    [internals]: { provider, options },
+    kysely,
+    query: (text, values, use = {}) =>
+      provider.withSession((session) => session.query(text, values, use), use),
+    withConnection: (work, use = {}) =>
+      provider.withSession((session) => work(bind(asTransactionSession(session, 1), session)), use),
+    transaction: (work, use = {}) =>
+      runTransaction(
+        transactionDeps,
+        (session, attempt) => work(bind(asTransactionSession(session, attempt), session)),
+        use,
+      ),
+    withAdvisoryLock: (name, work, use = {}) => withAdvisoryLock(provider, clock, name, work, use.signal),
+    readiness: () => ({ ...readiness, forMs: clock.monotonic() - readinessSinceMs }),
+    async untilReady({ timeoutMs = 30_000, signal } = {}) {
+      const deadline = clock.monotonic() + timeoutMs;
+      while (readiness.state !== "ready") {
+        await router.nextChange(Math.max(0, deadline - clock.monotonic()), signal);
+      }
+    },
+    stats: () => {
+      const each = hosts.map((host) => host.stats());
+      const sum = (key: "checkedOut" | "waiting") => each.reduce((total, one) => total + one[key], 0);
+      return { hosts: each, checkedOut: sum("checkedOut"), waiting: sum("waiting"), failovers: 0 };
+    },
+    close,
+    [Symbol.asyncDispose]: () => close(),
+  };
+  return database;
+}

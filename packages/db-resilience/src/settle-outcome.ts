@@ -1,0 +1,118 @@
+import { randomUUID } from "node:crypto";
+import type { Clock } from "./clock.ts";
+import type { LeasedSession } from "./database-session.ts";
+import { DatabaseError } from "./errors.ts";
+import type { SessionProvider } from "./session-provider.ts";
+import { sleep } from "./sleep.ts";
+
+/** How a transaction ended, if that could be found out. */
+export type SettledOutcome = "committed" | "aborted" | "unknown";
+
+/** Leaves markers in transactions and reads them when a COMMIT went unanswered. */
+export interface OutcomeSettler {
+  /** Inserts a marker into the open transaction and returns its id. */
+  leaveMarker(session: LeasedSession): Promise<string>;
+  /**
+   * Looks for the marker once the old backend is gone: present is committed, absent is not. `unknown` when no
+   * writable server could be asked in time. The old backend is ended if it is still at work.
+   */
+  settle(marker: string, lost: LeasedSession): Promise<SettledOutcome>;
+}
+
+/** How long settling may take. */
+const settleDeadlineMs = 15_000;
+/** Markers are needed for seconds; after this long they are removed. */
+const keepMarkers = "1 hour";
+/** How often, in markers, old ones are looked for. */
+const pruneEvery = 500;
+
+const createTable = `create table if not exists gatewright_tx (
+  id uuid primary key, pid int not null, backend_start timestamptz not null, created_at timestamptz not null default now())`;
+
+/** Creates the settler; its table `gatewright_tx` is made when first needed. */
+export function createOutcomeSettler(provider: SessionProvider, clock: Clock): OutcomeSettler {
+  let tableExists: Promise<void> | undefined;
+  let left = 0;
+  const backends = new Map<string, Backend>();
+
+  const ensureTable = () => {
+    tableExists ??= provider.withSession(createMarkerTable).catch((error: unknown) => {
+      tableExists = undefined;
+      throw error;
+    });
+    return tableExists;
+  };
+
+  return {
+    async leaveMarker(session) {
+      await ensureTable();
+      const id = randomUUID();
+      if (++left % pruneEvery === 0) {
+        await session.query(`delete from gatewright_tx where created_at < now() - interval '${keepMarkers}'`);
+      }
+      const { rows } = await session.query<{ pid: number; start: string }>(
+        `insert into gatewright_tx (id, pid, backend_start)
+         select $1, pid, backend_start from pg_stat_activity where pid = pg_backend_pid()
+         returning pid, backend_start::text as start`,
+        [id],
+      );
+      const row = rows[0];
+      if (row) backends.set(id, row);
+      setTimeoutToForget(id);
+      return id;
+    },
+
+    async settle(marker) {
+      const backend = backends.get(marker);
+      backends.delete(marker);
+      const deadline = clock.monotonic() + settleDeadlineMs;
+      while (backend && clock.monotonic() < deadline) {
+        try {
+          const found = await provider.withSession((session) => look(session, marker, backend));
+          if (found) return found;
+        } catch (error) {
+          if (!DatabaseError.is(error) || !error.retryable) return "unknown";
+        }
+        await sleep(clock, 100);
+      }
+      return "unknown";
+    },
+  };
+
+  function setTimeoutToForget(id: string): void {
+    // Transactions that ended well leave their entry behind; the newest thousand are plenty.
+    if (backends.size > 1_000) {
+      const oldest = backends.keys().next().value;
+      if (oldest !== undefined && oldest !== id) backends.delete(oldest);
+    }
+  }
+}
+
+interface Backend {
+  readonly pid: number;
+  readonly start: string;
+}
+
+/** undefined while the old backend may still commit. */
+async function look(
+  session: LeasedSession,
+  marker: string,
+  backend: Backend,
+): Promise<SettledOutcome | undefined> {
+  const { rows: alive } = await session.query(
+    `select pg_terminate_backend(pid) from pg_stat_activity where pid = $1 and backend_start = $2::timestamptz`,
+    [backend.pid, backend.start],
+  );
+  if (alive.length > 0) return undefined;
+  const { rows } = await session.query("select 1 from gatewright_tx where id = $1", [marker]);
+  return rows.length > 0 ? "committed" : "aborted";
+}
+
+async function createMarkerTable(session: LeasedSession): Promise<void> {
+  try {
+    await session.query(createTable);
+  } catch (error) {
+    // Two replicas that create it at the same time: one of them hits a unique index of the catalogue.
+    if (!DatabaseError.is(error) || error.sqlState !== "23505") throw error;
+  }
+}

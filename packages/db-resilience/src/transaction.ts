@@ -1,0 +1,271 @@
+import type { QueryConfig, QueryResult, QueryResultRow } from "pg";
+import { classifyDbError } from "./classify-db-error.ts";
+import type { Clock } from "./clock.ts";
+import type { DatabaseSession, LeasedSession, SessionStatementOptions } from "./database-session.ts";
+import { DatabaseError, TransactionOutcomeUnknown } from "./errors.ts";
+import type { DatabaseObserver } from "./observer.ts";
+import type { ParsedOptions } from "./options.ts";
+import { aborted, deadlinePassed } from "./refusals.ts";
+import type { RetryBudget } from "./retry-budget.ts";
+import type { SessionProvider } from "./session-provider.ts";
+import type { OutcomeSettler } from "./settle-outcome.ts";
+import { sleep } from "./sleep.ts";
+
+/** How isolated a transaction is. */
+export type IsolationLevel = "read committed" | "repeatable read" | "serializable";
+
+/** Options of one transaction. */
+export interface TransactionOptions {
+  /** Default: the server's, usually read committed. */
+  readonly isolation?: IsolationLevel;
+  readonly readOnly?: boolean;
+  /** Repetitions after a conflict; default `transactions.retries`. */
+  readonly retries?: number;
+  /** Deadline of the whole, repetitions included; default none beyond `timeouts.transactionMs` per attempt. */
+  readonly deadlineMs?: number;
+  /** Also repeat when a lock was not available in time (55P03). */
+  readonly retryLockTimeout?: boolean;
+  /**
+   * The function may be repeated even if it has taken effect already, because it uses this key to do nothing
+   * twice (a unique constraint, say).
+   */
+  readonly idempotencyKey?: string;
+  /** Leave a marker in the transaction, so that an unknown outcome can be found out afterwards. */
+  readonly settle?: boolean;
+  readonly signal?: AbortSignal;
+}
+
+/** What a transaction's function works with. */
+export interface TransactionSession extends DatabaseSession {
+  /** 1 for the first attempt. */
+  readonly attempt: number;
+}
+
+/** What running transactions needs. */
+export interface TransactionDeps {
+  readonly provider: SessionProvider;
+  readonly options: ParsedOptions;
+  readonly clock: Clock;
+  readonly random: () => number;
+  readonly observer: DatabaseObserver;
+  readonly budget: RetryBudget;
+  readonly settler: OutcomeSettler;
+}
+
+/**
+ * Runs `work` between BEGIN and COMMIT, and all of it anew when the server aborts it because of a conflict
+ * (40001, 40P01), with full-jitter delays and within the budget.
+ *
+ * @throws TransactionOutcomeUnknown when the connection was lost during COMMIT and nothing tells how it ended.
+ */
+export async function runTransaction<T>(
+  deps: TransactionDeps,
+  work: (session: LeasedSession, attempt: number) => Promise<T>,
+  options: TransactionOptions = {},
+): Promise<T> {
+  const { clock, observer, budget } = deps;
+  const retries = options.retries ?? deps.options.transactions.retries;
+  const deadline = clock.monotonic() + (options.deadlineMs ?? Number.POSITIVE_INFINITY);
+  budget.deposit();
+  for (let attempt = 1; ; attempt++) {
+    const run = new Attempt<T>(deps, options, deadline);
+    try {
+      return await run.execute((session) => work(session, attempt));
+    } catch (error) {
+      const failure = await run.settle(error);
+      if (failure === settledCommitted) return run.value as T;
+      const reason = run.repeatable(failure);
+      if (DatabaseError.is(failure) && failure.sqlState === "40P01") {
+        observer.event?.({ type: "db_deadlock", sqlState: "40P01", attempt });
+      }
+      const delayMs = delayBefore(attempt, deps);
+      const inTime = clock.monotonic() + delayMs < deadline;
+      if (!reason || attempt > retries || !inTime || !budget.withdraw()) throw failure;
+      observer.event?.({ type: "db_transaction_retry", reason, attempt, delayMs });
+      await sleep(clock, delayMs, options.signal);
+    }
+  }
+}
+
+const settledCommitted = Symbol("committed");
+
+function delayBefore(attempt: number, { options, random }: TransactionDeps): number {
+  const { baseDelayMs, maxDelayMs } = options.transactions;
+  return random() * Math.min(maxDelayMs, baseDelayMs * 2 ** attempt);
+}
+
+/** One run from BEGIN to COMMIT. */
+class Attempt<T> {
+  value: T | undefined;
+  readonly #deps: TransactionDeps;
+  readonly #options: TransactionOptions;
+  readonly #deadline: number;
+  #session: LeasedSession | undefined;
+  #marker: string | undefined;
+  #begun = false;
+
+  constructor(deps: TransactionDeps, options: TransactionOptions, deadline: number) {
+    this.#deps = deps;
+    this.#options = options;
+    this.#deadline = deadline;
+  }
+
+  async execute(work: (session: LeasedSession) => Promise<T>): Promise<T> {
+    const { provider, options } = this.#deps;
+    const { signal } = this.#options;
+    const session = await provider.acquire({
+      signal,
+      acquireTimeoutMs: Math.min(options.pool.acquireTimeoutMs, this.#left()),
+    });
+    this.#session = session;
+    try {
+      await this.#begin(session);
+      this.value = await this.#withinDeadline(session, work(session));
+      await this.#commit(session);
+      return this.value;
+    } catch (error) {
+      await this.#rollBack(session, error);
+      throw error;
+    } finally {
+      provider.release(session);
+    }
+  }
+
+  /** Finds out, where a marker allows it, how a COMMIT ended whose answer was lost. */
+  async settle(error: unknown): Promise<unknown> {
+    if (!DatabaseError.is(error) || error.class !== "unknown_outcome") return error;
+    const { settler, observer } = this.#deps;
+    const settled =
+      this.#marker && this.#session ? await settler.settle(this.#marker, this.#session) : "unknown";
+    observer.event?.({ type: "db_outcome_unknown", settled });
+    if (settled === "committed") return settledCommitted;
+    if (settled === "aborted") return lostBeforeCommit(error);
+    return error;
+  }
+
+  /** The reason for which the whole may be run again, or undefined. */
+  repeatable(error: unknown): DatabaseError["class"] | undefined {
+    if (!DatabaseError.is(error) || this.#options.signal?.aborted) return undefined;
+    const { retryLockTimeout, idempotencyKey, settle } = this.#options;
+    const kind = classifyDbError(error, { retryLockTimeout: retryLockTimeout ?? false }).class;
+    const harmless = idempotencyKey !== undefined;
+    switch (kind) {
+      case "tx_retry":
+        return kind;
+      case "read_only":
+        return error.sqlState === "25006" ? kind : undefined;
+      case "connection":
+      case "server_going":
+        // Without a connection nothing has been done; with one, the caller decides.
+        return this.#session && (harmless || settle || !this.#begun) ? kind : undefined;
+      case "unknown_outcome":
+        return harmless ? kind : undefined;
+      default:
+        return undefined;
+    }
+  }
+
+  async #begin(session: LeasedSession): Promise<void> {
+    const { options, settler } = this.#deps;
+    const { isolation, readOnly, settle } = this.#options;
+    const mode = [isolation ? `isolation level ${isolation}` : "", readOnly ? "read only" : ""]
+      .filter(Boolean)
+      .join(", ");
+    await session.query(mode === "" ? "begin" : `begin ${mode}`);
+    this.#begun = true;
+    if (options.pooler === "transaction") await session.query(localTimeouts(options));
+    if (settle) this.#marker = await settler.leaveMarker(session);
+  }
+
+  async #commit(session: LeasedSession): Promise<void> {
+    const result = await session.run("commit", undefined, { commit: true });
+    if (result.command === "ROLLBACK") throw swallowedFailure();
+  }
+
+  async #rollBack(session: LeasedSession, error: unknown): Promise<void> {
+    if (error instanceof TransactionOutcomeUnknown)
+      session.connection.taint("the outcome of a COMMIT is unknown");
+    if (session.connection.isLost || session.connection.unusable !== "a transaction is open") return;
+    try {
+      await session.connection.query("rollback");
+    } catch {
+      session.connection.taint("a ROLLBACK failed");
+    }
+  }
+
+  /** Lets `work` run until the transaction's deadline; then its connection is given up and the work left alone. */
+  #withinDeadline(session: LeasedSession, work: Promise<T>): Promise<T> {
+    const { clock, options } = this.#deps;
+    const { signal } = this.#options;
+    const limit =
+      options.timeouts.transactionMs === 0 ? Number.POSITIVE_INFINITY : options.timeouts.transactionMs;
+    const timeoutMs = Math.min(limit, this.#left());
+    return new Promise((resolve, reject) => {
+      const stop = (error: DatabaseError) => {
+        reject(error);
+        session.connection.taint("the transaction was given up");
+        session.connection.abandon();
+      };
+      const abort = () => stop(aborted(signal?.reason));
+      const timer = Number.isFinite(timeoutMs)
+        ? clock.setTimeout(() => stop(deadlinePassed("transaction", timeoutMs)), timeoutMs)
+        : undefined;
+      signal?.addEventListener("abort", abort, { once: true });
+      work.then(resolve, reject).finally(() => {
+        clock.clearTimeout(timer);
+        signal?.removeEventListener("abort", abort);
+      });
+    });
+  }
+
+  #left(): number {
+    return Math.max(0, this.#deadline - this.#deps.clock.monotonic());
+  }
+}
+
+function localTimeouts({ timeouts }: ParsedOptions): string {
+  const { statementMs, lockMs, idleInTransactionMs } = timeouts;
+  return [
+    `set local statement_timeout = ${Math.round(statementMs)}`,
+    `set local lock_timeout = ${Math.round(lockMs)}`,
+    `set local idle_in_transaction_session_timeout = ${Math.round(idleInTransactionMs)}`,
+  ].join("; ");
+}
+
+function swallowedFailure(): DatabaseError {
+  return new DatabaseError({
+    code: "db_query_invalid",
+    class: "permanent",
+    message:
+      "The database rolled the transaction back, because a statement in it had failed and the failure was ignored.",
+    retryable: false,
+    httpStatus: 500,
+  });
+}
+
+function lostBeforeCommit(cause: DatabaseError): DatabaseError {
+  return new DatabaseError({
+    code: "db_unavailable",
+    class: "connection",
+    message:
+      "The connection to the database was lost before the transaction was committed; it has had no effect.",
+    retryable: true,
+    httpStatus: 503,
+    retryAfterMs: 1_000,
+    cause,
+  });
+}
+
+/** The session as a transaction's function sees it. */
+export function asTransactionSession(session: LeasedSession, attempt: number): TransactionSession {
+  return {
+    attempt,
+    host: session.host,
+    backendPid: session.backendPid,
+    query: <Row extends QueryResultRow>(
+      text: string | QueryConfig,
+      values?: readonly unknown[],
+      options?: SessionStatementOptions,
+    ): Promise<QueryResult<Row>> => session.query<Row>(text, values, options),
+  };
+}
