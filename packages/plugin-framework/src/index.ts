@@ -1,6 +1,13 @@
 export { type Clock, systemClock, type Timer } from "./clock.ts";
 export type { Condition } from "./conditions.ts";
 export {
+  type ConfigFileOptions,
+  configJsonSchema,
+  type JsonSchema,
+  parseConfigText,
+  readConfigFile,
+} from "./config-file.ts";
+export {
   type ControlBus,
   type ControlFrame,
   type Guarantee,
@@ -28,6 +35,7 @@ export { createInProcessBus, type InProcessBusOptions } from "./control/in-proce
 export { createPluginPipeline } from "./create-plugin-pipeline.ts";
 export { definePlugin } from "./define-plugin.ts";
 export type { InvokeOptions, RequestScope } from "./dispatch/request-scope.ts";
+export { type Environment, substituteEnv } from "./env-substitution.ts";
 export {
   type ConfigIssue,
   PayloadSizeError,
@@ -36,6 +44,7 @@ export {
   type PluginErrorCode,
   type PluginErrorOptions,
 } from "./errors.ts";
+export { defineExternalPlugin, type ExternalManifest } from "./external-plugin.ts";
 export type { HookOutcome, ModeAuthority, OutcomeExtras } from "./hook-outcome.ts";
 export type {
   AgentPrePayload,
@@ -52,6 +61,7 @@ export type {
 } from "./hook-payloads.ts";
 export type { HookRecord, RecordStatus } from "./hook-record.ts";
 export { type CustomHook, type CustomHookOptions, defineHook } from "./hook-registry.ts";
+export { type Manifest, manifestOf, markdownTable, textListing } from "./manifest.ts";
 export { type ConfiguredMode, isMode, MODES, type Mode } from "./mode.ts";
 export type { ModeLayer } from "./mode-state.ts";
 export type { ControlAlert, LifecycleFailure, ModeEvent, PipelineObserver } from "./observer.ts";
@@ -76,4 +86,5 @@ export type {
   ReloadReport,
   SavedOverride,
 } from "./plugin-pipeline.ts";
+export type { PluginTransport, RemoteHookCall } from "./plugin-transport.ts";
 export type { Violation } from "./violation.ts";

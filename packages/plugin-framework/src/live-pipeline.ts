@@ -131,6 +131,14 @@ export class LivePipeline implements PluginPipeline, ControlListener {
     const runtime = this.#known(name);
     parseStrictly(setModeOptionsSchema, options, "options");
     const { modes, modeAuthority } = runtime;
+    const { tenantOverrides } = this.#config.limits;
+    if (options.tenant !== undefined && modes.tenantRecord(options.tenant) === undefined) {
+      if ((modes.tenants?.size ?? 0) >= tenantOverrides) {
+        throw new PluginError("conflict", `plugin ${name} has ${tenantOverrides} tenant overrides already`, {
+          details: { plugin: name, limit: tenantOverrides },
+        });
+      }
+    }
     const { guarantee } = this.#deps.bus;
     const report = await switchMode(this.#plane, {
       state: modes,

@@ -23,8 +23,7 @@ export interface ControlAlert {
     | "record_reasserted"
     | "override_expired"
     | "store_unreachable"
-    | "store_reachable"
-    | "tenant_overrides_full";
+    | "store_reachable";
   readonly scope?: string;
   readonly detail: string;
   readonly at: number;

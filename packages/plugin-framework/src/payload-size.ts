@@ -17,7 +17,11 @@ export function charactersUpTo(value: unknown, limit: number, depth = 0): number
     return total;
   }
   for (const key in value) {
-    total += key.length + charactersUpTo((value as Record<string, unknown>)[key], limit - total, depth + 1);
+    const field = (value as Record<string, unknown>)[key];
+    total += key.length;
+    if (typeof field === "string") total += field.length;
+    else if (typeof field !== "object" || field === null) total += 8;
+    else total += charactersUpTo(field, limit - total, depth + 1);
     if (total > limit) break;
   }
   return total;

@@ -1,8 +1,12 @@
 import { types } from "node:util";
 import { PluginError } from "./errors.ts";
 
-/** From a view to the object behind it. */
-const behind = new WeakMap<object, object>();
+/** Asked of a view, names the object behind it; known to this file alone. */
+const BEHIND: unique symbol = Symbol("behind");
+
+function behind(value: object): object | undefined {
+  return (value as { readonly [BEHIND]?: object })[BEHIND];
+}
 
 function refuse(): never {
   throw new PluginError("plugin_error", "a payload is read-only: return { modify } to change it");
@@ -21,10 +25,11 @@ class ViewTraps implements ProxyHandler<object> {
   }
 
   get(_: object, key: PropertyKey): unknown {
+    if (key === BEHIND) return this.#source;
     const value = this.#source[key];
     if (typeof value !== "object" || value === null) return value;
     const known = this.#children?.get(key);
-    if (known !== undefined && behind.get(known as object) === value) return known;
+    if (known !== undefined && behind(known as object) === value) return known;
     const view = readOnly(value);
     this.#children ??= new Map();
     this.#children.set(key, view);
@@ -55,11 +60,25 @@ class ViewTraps implements ProxyHandler<object> {
     return Reflect.getPrototypeOf(this.#source);
   }
 
-  set = refuse;
-  deleteProperty = refuse;
-  defineProperty = refuse;
-  setPrototypeOf = refuse;
-  preventExtensions = refuse;
+  set(): boolean {
+    return refuse();
+  }
+
+  deleteProperty(): boolean {
+    return refuse();
+  }
+
+  defineProperty(): boolean {
+    return refuse();
+  }
+
+  setPrototypeOf(): boolean {
+    return refuse();
+  }
+
+  preventExtensions(): boolean {
+    return refuse();
+  }
 }
 
 /**
@@ -68,13 +87,11 @@ class ViewTraps implements ProxyHandler<object> {
  * a function, as it is.
  */
 export function readOnly<T>(value: T): T {
-  if (typeof value !== "object" || value === null || behind.has(value)) return value;
+  if (typeof value !== "object" || value === null || behind(value) !== undefined) return value;
   const prototype: unknown = Object.getPrototypeOf(value);
   const isArray = Array.isArray(value);
   if (!isArray && prototype !== Object.prototype && prototype !== null) return copyOf(value);
-  const view = new Proxy<object>(isArray ? [] : {}, new ViewTraps(value));
-  behind.set(view, value);
-  return view as T;
+  return new Proxy<object>(isArray ? [] : {}, new ViewTraps(value)) as T;
 }
 
 function copyOf<T extends object>(value: T): T {
@@ -96,7 +113,7 @@ const DEPTH = 256;
  */
 export function unwrap<T>(value: T, depth = 0): T {
   if (typeof value !== "object" || value === null) return value;
-  const original = behind.get(value);
+  const original = behind(value);
   if (original !== undefined) return original as T;
   if (depth > DEPTH)
     throw new PluginError("plugin_error", `a modified payload is nested deeper than ${DEPTH}`);

@@ -4,7 +4,7 @@ import type { ModeGate } from "../dispatch/engine.ts";
 import type { Mode } from "../mode.ts";
 import type { ModeState } from "../mode-state.ts";
 import type { ControlAlert } from "../observer.ts";
-import { within } from "../within.ts";
+import { pause, within } from "../within.ts";
 import { type ControlBus, type ControlFrame, HEARTBEAT_MS } from "./control-bus.ts";
 import { type ControlRecord, parseScope, scopeText } from "./control-record.ts";
 
@@ -67,6 +67,7 @@ export class ControlPlane implements ModeGate {
   readonly timing: ControlTiming;
   readonly listener: ControlListener;
   readonly #random: () => number;
+  readonly #noticed = new Set<string>();
   #reachable: boolean | undefined;
   #refreshing: Promise<boolean> | undefined;
   #renewAgainAt = Number.NEGATIVE_INFINITY;
@@ -273,14 +274,26 @@ export class ControlPlane implements ModeGate {
 
   noteNewer(state: ModeState, tenant: string | undefined): void {
     const scope = scopeText({ plugin: state.plugin, ...(tenant === undefined ? {} : { tenant }) });
-    void this.readScopes([scope]).catch(() => undefined);
+    this.#once(`new ${scope}`, () => this.readScopes([scope]));
   }
 
+  /** While a switch is being written, a copy may lag for a moment; it is looked at again before it is repaired. */
   noteStale(state: ModeState, tenant: string | undefined): void {
     const scope = scopeText({ plugin: state.plugin, ...(tenant === undefined ? {} : { tenant }) });
-    void this.readScopes([scope])
-      .then(() => this.bus.repair?.(scope))
-      .catch(() => undefined);
+    this.#once(`old ${scope}`, async () => {
+      await this.readScopes([scope]);
+      await pause(this.clock, this.timing.pollMinMs, true);
+      await this.bus.repair?.(scope);
+    });
+  }
+
+  /** Many calls may notice the same thing: one of them is enough. */
+  #once(name: string, work: () => Promise<void>): void {
+    if (this.#noticed.has(name)) return;
+    this.#noticed.add(name);
+    void work()
+      .catch(() => undefined)
+      .finally(() => this.#noticed.delete(name));
   }
 
   #onFrame(frame: ControlFrame): void {

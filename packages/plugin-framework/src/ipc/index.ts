@@ -1,1 +1,3 @@
-export {};
+export { createIpcBus, type IpcBusOptions } from "./create-ipc-bus.ts";
+export { createIpcHub, type IpcHub, type IpcHubOptions } from "./create-ipc-hub.ts";
+export type { IpcPort } from "./ipc-port.ts";

@@ -1,1 +1,2 @@
-export {};
+export { createMcpPlugin, type McpPluginOptions } from "./create-mcp-plugin.ts";
+export type { McpEndpoint, McpTransportOptions } from "./mcp-transport.ts";

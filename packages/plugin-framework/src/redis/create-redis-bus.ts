@@ -1,0 +1,116 @@
+import { type ControlBus, type ControlFrame, MEMBER_EXPIRY_MS } from "../control/control-bus.ts";
+import { type ControlRecord, packRecord, unpackRecord } from "../control/control-record.ts";
+import { ControlKeys } from "./control-keys.ts";
+import type { RedisCommands, RedisSubscriber } from "./redis-client.ts";
+import { runScript } from "./run-script.ts";
+import { ACK, BEAT, COPY, MEMBERS, READ, WRITE } from "./scripts.ts";
+
+/** Options of {@link createRedisBus}. */
+export interface RedisBusOptions {
+  /** For commands: `enableOfflineQueue: false`, `maxRetriesPerRequest` ≤ 1, `commandTimeout` set. Stays yours. */
+  readonly client: RedisCommands;
+  /** A connection of its own without command timeout: `client.duplicate({ commandTimeout: undefined })`. Stays yours. */
+  readonly subscriber: RedisSubscriber;
+  /** Begins every key and the channel. Default `gw`. */
+  readonly prefix?: string;
+}
+
+const ACK_TTL_MS = 600_000;
+
+function parseFrame(message: string): ControlFrame | undefined {
+  try {
+    const { scope, rev } = JSON.parse(message) as Partial<ControlFrame>;
+    return typeof scope === "string" && Number.isSafeInteger(rev) ? { scope, rev: rev as number } : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/**
+ * Control records in Redis, one copy per lane, frames over PUBLISH. A record has no TTL; time is Redis's own.
+ * `write` resolves after the last copy.
+ */
+export function createRedisBus({ client, subscriber, prefix = "gw" }: RedisBusOptions): ControlBus {
+  const keys = new ControlKeys(prefix);
+  const stops = new Set<() => void>();
+
+  const spread = (scope: string, packed: string, rev: number) =>
+    Promise.all(keys.copies(scope).map((copy) => runScript(client, COPY, copy, packed, rev)));
+
+  const readOne = async (scope: string): Promise<ControlRecord | undefined> => {
+    const key = keys.primary(scope);
+    const plain = unpackRecord((await client.get(key)) ?? "");
+    if (plain?.expiresAt === undefined) return plain;
+    const packed = String(await runScript(client, READ, key));
+    const record = unpackRecord(packed);
+    if (record !== undefined && record.rev !== plain.rev) await spread(scope, packed, record.rev);
+    return record;
+  };
+
+  return {
+    guarantee: "fenced",
+    synchronous: false,
+    read: (scopes) => Promise.all(scopes.map(readOne)),
+    scopes: () => client.smembers(keys.scopes),
+    async write(scope, record, expectedRev, ttlMs = 0) {
+      await client.sadd(keys.scopes, scope);
+      const packed = packRecord(record);
+      const head = packed.split("|", 5).join("|");
+      const by = packed.slice(packed.lastIndexOf("|") + 1);
+      const args = [expectedRev, Math.ceil(ttlMs), `${head}|`, record.expiresAt ?? 0, by];
+      const [written, text] = (await runScript(client, WRITE, keys.primary(scope), ...args)) as [
+        number,
+        string,
+      ];
+      const current = unpackRecord(text);
+      if (written === 1) await spread(scope, text, record.rev);
+      return { written: written === 1, current };
+    },
+    async repair(scope) {
+      const packed = await client.get(keys.primary(scope));
+      const record = unpackRecord(packed ?? "");
+      if (packed !== null && record !== undefined) await spread(scope, packed, record.rev);
+    },
+    async publish(frame) {
+      await client.publish(keys.channel, JSON.stringify({ scope: frame.scope, rev: frame.rev }));
+    },
+    async subscribe(onFrame, onGap) {
+      const hear = (channel: string, message: string) => {
+        const frame = channel === keys.channel ? parseFrame(message) : undefined;
+        if (frame !== undefined) onFrame(frame);
+      };
+      const listen = () => subscriber.subscribe(keys.channel).then(onGap, () => undefined);
+      subscriber.on("message", hear);
+      subscriber.on("ready", listen);
+      const stop = () => {
+        stops.delete(stop);
+        subscriber.off("message", hear);
+        subscriber.off("ready", listen);
+        if (stops.size === 0) void subscriber.unsubscribe(keys.channel).catch(() => undefined);
+      };
+      stops.add(stop);
+      if (subscriber.status === "ready") await subscriber.subscribe(keys.channel);
+      if (subscriber.status === "wait") void subscriber.connect().catch(() => undefined);
+      return stop;
+    },
+    async ack(replica, scope, { rev, uuid }) {
+      await runScript(client, ACK, keys.acks(scope), replica, `${rev}|${uuid}`, rev, ACK_TTL_MS);
+    },
+    async acks(scope, { rev, uuid }) {
+      const all = Object.entries(await client.hgetall(keys.acks(scope)));
+      return all.flatMap(([replica, at]) =>
+        at === `${rev}|${uuid}` || Number.parseInt(at, 10) > rev ? [replica] : [],
+      );
+    },
+    async beat(replica) {
+      await runScript(client, BEAT, keys.members, replica, MEMBER_EXPIRY_MS);
+    },
+    async leave(replica) {
+      await client.zrem(keys.members, replica);
+    },
+    members: async () => (await runScript(client, MEMBERS, keys.members, MEMBER_EXPIRY_MS)) as string[],
+    async close() {
+      for (const stop of [...stops]) stop();
+    },
+  };
+}
