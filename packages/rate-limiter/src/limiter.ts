@@ -3,14 +3,16 @@ import { compileRules } from "./compile-rules.ts";
 import { parseConfig } from "./config-issue.ts";
 import { allowUncharged, type Decision, RECEIPT } from "./decision.ts";
 import { RateLimiterError } from "./errors.ts";
+import { Fallback } from "./guard/fallback.ts";
+import { Guard } from "./guard/guard.ts";
 import { createMemoryStore } from "./memory/memory-store.ts";
 import type { Mode } from "./mode.ts";
 import { type LimiterObserver, notify } from "./observer.ts";
-import { limiterOptionsSchema, type RateLimiterOptions } from "./options.ts";
+import { limiterOptionsSchema, type RateLimiterOptions, type ResolvedOptions } from "./options.ts";
 import { MAX_COUNT } from "./rate.ts";
 import type { Resolve } from "./rule.ts";
 import type { LimiterStore, StoreStats } from "./store.ts";
-import { boundId, type Subject } from "./subject.ts";
+import type { Subject } from "./subject.ts";
 
 /** What a limiter needs from its host. */
 export interface RateLimiterDeps {
@@ -18,6 +20,8 @@ export interface RateLimiterDeps {
   readonly store?: LimiterStore | undefined;
   readonly clock?: Clock | undefined;
   readonly observer?: LimiterObserver | undefined;
+  /** How many live replicas share the limits, for the failure policy `local`. Default 1. */
+  readonly replicas?: (() => number) | undefined;
 }
 
 /** What one check may say beside its subject. */
@@ -33,6 +37,8 @@ export interface CheckOptions {
   readonly signal?: AbortSignal | undefined;
   /** The mode this process knows; a store with a control record decides under the record's. Default `enforce`. */
   readonly mode?: Mode | undefined;
+  /** The mode last known to be in force, for a decision without the store. Default `mode`. */
+  readonly knownMode?: Mode | undefined;
 }
 
 /** What to wipe: everything, one tenant, or the counters of one subject. */
@@ -47,6 +53,8 @@ export interface LimiterStats {
   readonly refused: number;
   readonly shadowRefused: number;
   readonly degraded: number;
+  /** State of the breaker around a remote store. */
+  readonly breaker?: "closed" | "open" | "half_open";
   readonly store: StoreStats;
 }
 
@@ -74,13 +82,21 @@ export function createRateLimiter(options: RateLimiterOptions = {}, deps: RateLi
   const parsed = parseConfig(limiterOptionsSchema, options);
   const resolve = compileRules(parsed.rules, parsed.algorithm);
   const store = deps.store ?? createMemoryStore({}, { clock: deps.clock ?? systemClock });
-  return new Limiter(resolve, store, deps.store === undefined, deps.observer);
+  return new Limiter(resolve, store, deps.store === undefined, guardFor(store, parsed, deps), deps.observer);
+}
+
+function guardFor(store: LimiterStore, options: ResolvedOptions, deps: RateLimiterDeps): Guard | undefined {
+  if (!store.remote) return undefined;
+  const local = createMemoryStore({ maxKeys: options.localMaxKeys }, { clock: deps.clock ?? systemClock });
+  const fallback = new Fallback(options.failurePolicy, local, deps.replicas ?? (() => 1));
+  return new Guard(store, fallback, options, deps.observer);
 }
 
 class Limiter implements RateLimiter {
   readonly #resolve: Resolve;
   readonly #store: LimiterStore;
   readonly #ownsStore: boolean;
+  readonly #guard: Guard | undefined;
   readonly #observer: LimiterObserver | undefined;
   #allowed = 0;
   #refused = 0;
@@ -91,11 +107,13 @@ class Limiter implements RateLimiter {
     resolve: Resolve,
     store: LimiterStore,
     ownsStore: boolean,
+    guard: Guard | undefined,
     observer: LimiterObserver | undefined,
   ) {
     this.#resolve = resolve;
     this.#store = store;
     this.#ownsStore = ownsStore;
+    this.#guard = guard;
     this.#observer = observer;
   }
 
@@ -116,8 +134,7 @@ class Limiter implements RateLimiter {
 
   wipe(target: WipeTarget): void | Promise<void> {
     if (target.scope === "all") return this.#store.wipe(target);
-    if (target.scope === "tenant")
-      return this.#store.wipe({ scope: "tenant", tenant: boundId(target.tenant) });
+    if (target.scope === "tenant") return this.#store.wipe(target);
     const { subject } = target;
     return this.#store.wipe({ scope: "key", tenant: tenantOf(subject), charges: this.#resolve(subject) });
   }
@@ -128,6 +145,7 @@ class Limiter implements RateLimiter {
       refused: this.#refused,
       shadowRefused: this.#shadowRefused,
       degraded: this.#degraded,
+      ...(this.#guard && { breaker: this.#guard.breaker }),
       store: this.#store.stats(),
     };
   }
@@ -150,14 +168,17 @@ class Limiter implements RateLimiter {
         },
       );
     }
-    return this.#store.check({
+    const request = {
       tenant: tenantOf(subject),
       charges,
       cost,
       mode,
+      knownMode: options?.knownMode ?? mode,
       dedupeId: options?.dedupeId,
       peek,
-    });
+    };
+    const guard = this.#guard;
+    return guard === undefined ? this.#store.check(request) : guard.check(request, options?.signal);
   }
 
   #count(decision: Decision): Decision {
@@ -173,7 +194,7 @@ class Limiter implements RateLimiter {
 
 function tenantOf(subject: Subject): string | undefined {
   const tenant = subject.tenant;
-  return tenant === undefined || tenant.trim() === "" ? undefined : boundId(tenant);
+  return tenant === undefined || tenant.trim() === "" ? undefined : tenant;
 }
 
 function isPromise<T>(value: T | Promise<T>): value is Promise<T> {

@@ -54,7 +54,7 @@ const limiterObject = z.strictObject({
   timeoutMs: z.int().min(1).max(60_000).default(250),
   breaker: z
     .strictObject({
-      failures: z.int().min(1).max(1_000).default(1),
+      failures: z.int().min(1).max(1_000).default(3),
       openMs: z.int().min(1).max(600_000).default(1_000),
     })
     .prefault({}),
@@ -124,7 +124,7 @@ export interface RateLimiterOptions {
   readonly failurePolicy?: "open" | "closed" | "local" | undefined;
   /** Longest wait for a remote store, ms. Default 250. */
   readonly timeoutMs?: number | undefined;
-  /** Stops asking a store that fails: after `failures` in a row (default 1) for `openMs` (default 1 000). */
+  /** Stops asking a store that fails: after `failures` in a row (default 3) for `openMs` (default 1 000). */
   readonly breaker?:
     | { readonly failures?: number | undefined; readonly openMs?: number | undefined }
     | undefined;

@@ -9,6 +9,8 @@ export interface CheckRequest {
   readonly cost: number;
   /** The mode to decide under, unless the store holds a control record that says otherwise. */
   readonly mode: Mode;
+  /** The mode last known to be in force, for a decision without the store. */
+  readonly knownMode: Mode;
   /** When a decision of this id was admitted in the last 60 s, the check is allowed and charges nothing. */
   readonly dedupeId: string | undefined;
   /** Ask only: nothing is charged or stored. */
@@ -36,6 +38,10 @@ export interface LimiterStore {
   check(request: CheckRequest): Decision | Promise<Decision>;
   refund(receipt: Receipt): void | Promise<void>;
   wipe(scope: WipeScope): void | Promise<void>;
+  /** Removes what a wipe left behind, of one tenant or all; for stores that keep it. */
+  sweep?(tenant?: string): Promise<number>;
+  /** Resolves when the store works again; for remote stores. */
+  probe?(): Promise<void>;
   stats(): StoreStats;
   close(): void | Promise<void>;
 }

@@ -42,7 +42,7 @@ export function rateLimiterPlugin(deps: RateLimiterDeps = {}): PluginDefinition<
       const limiter = createRateLimiter(config, { ...deps, store });
       const check = (subject: Subject, context: PluginContext) => {
         const mode = fenced ? context.configuredMode : context.mode;
-        const decision = limiter.check(subject, { mode, signal: context.signal });
+        const decision = limiter.check(subject, { mode, knownMode: context.mode, signal: context.signal });
         return answer(decision, fenced);
       };
       return {
@@ -51,15 +51,17 @@ export function rateLimiterPlugin(deps: RateLimiterDeps = {}): PluginDefinition<
           prompt_pre_fetch: ({ promptId }, context) => check({ ...who(context), prompt: promptId }, context),
           resource_pre_fetch: ({ uri }, context) => check({ ...who(context), resource: uri }, context),
         },
-        onModeChange: (change) => (fenced ? undefined : wipeFor(change)),
+        onModeChange: wipeFor,
         shutdown: () => limiter.close(),
         stats: () => limiter.stats(),
       };
 
       function wipeFor(change: ModeChange): void | Promise<void> {
         if (!change.wipe) return;
-        if (change.tenant === undefined) return limiter.wipe({ scope: "all" });
-        return limiter.wipe({ scope: "tenant", tenant: change.tenant });
+        // Under a control record the states already read as empty; what is left to do is to remove them.
+        if (fenced) void store.sweep?.(change.tenant).catch(() => {});
+        else if (change.tenant === undefined) return limiter.wipe({ scope: "all" });
+        else return limiter.wipe({ scope: "tenant", tenant: change.tenant });
       }
     },
   };

@@ -1,1 +1,3 @@
-export {};
+export { laneOf } from "./lane.ts";
+export type { RedisClient, RedisNode } from "./redis-client.ts";
+export { createRedisStore, type RedisStore, type RedisStoreOptions } from "./redis-store.ts";

@@ -1,0 +1,61 @@
+import { allowUncharged, type Decision } from "../decision.ts";
+import type { MemoryStore } from "../memory/memory-store.ts";
+import type { Rule } from "../rule.ts";
+import type { CheckRequest } from "../store.ts";
+
+/** What decides when the store does not answer. */
+export type FailurePolicy = "open" | "closed" | "local";
+
+/** Milliseconds after which a client refused by policy `closed` should try again. */
+const CLOSED_RETRY_MS = 1_000;
+
+/** Decides without the store. The last known mode still holds: a disabled limiter never refuses. */
+export class Fallback {
+  readonly #policy: FailurePolicy;
+  readonly #local: MemoryStore;
+  readonly #replicas: () => number;
+  readonly #shares = new WeakMap<Rule, { readonly replicas: number; readonly rule: Rule }>();
+
+  /** `replicas` tells how many live replicas share the limits under policy `local`. */
+  constructor(policy: FailurePolicy, local: MemoryStore, replicas: () => number) {
+    this.#policy = policy;
+    this.#local = local;
+    this.#replicas = replicas;
+  }
+
+  decide(request: CheckRequest): Decision {
+    const mode = request.knownMode;
+    if (mode === "disabled") return { ...allowUncharged(mode, 0, 0), degraded: this.#policy };
+    switch (this.#policy) {
+      case "open":
+        return { ...allowUncharged(mode, 0, 0), degraded: "open" };
+      case "closed":
+        return {
+          ...allowUncharged(mode, 0, 0),
+          allowed: mode === "permissive",
+          shadow: mode === "permissive",
+          code: "backend_unavailable",
+          retryAfterMs: CLOSED_RETRY_MS,
+          degraded: "closed",
+        };
+      case "local": {
+        const replicas = Math.max(1, Math.floor(this.#replicas()));
+        const charges = request.charges.map(({ rule, id }) => ({ rule: this.#share(rule, replicas), id }));
+        return { ...this.#local.check({ ...request, mode, charges }), degraded: "local" };
+      }
+    }
+  }
+
+  /** The rule with its limit divided by the replicas, at least 1. */
+  #share(rule: Rule, replicas: number): Rule {
+    const known = this.#shares.get(rule);
+    if (known?.replicas === replicas) return known.rule;
+    const share = {
+      ...rule,
+      limit: Math.max(1, Math.floor(rule.limit / replicas)),
+      burst: Math.max(1, Math.floor(rule.burst / replicas)),
+    };
+    this.#shares.set(rule, { replicas, rule: share });
+    return share;
+  }
+}

@@ -1,0 +1,83 @@
+import type { Mode } from "../mode.ts";
+import type { Charge, Rule } from "../rule.ts";
+import type { CheckRequest } from "../store.ts";
+import { dedupeKey, stateKey, type TenantKeys } from "./keys.ts";
+
+const MODES: readonly Mode[] = ["enforce", "permissive", "disabled"];
+const FLAG_PEEK = 1;
+const FLAG_TENANT = 2;
+const FLAG_DEDUPE = 4;
+
+/** The arguments a rule adds, by rule; kept by the store, because they never change. */
+export type RuleParameters = WeakMap<Rule, readonly string[]>;
+
+/** Keys and arguments of one check, in the order the script documents, and how many of them are keys. */
+export function checkCall(
+  request: CheckRequest,
+  keys: TenantKeys,
+  parameters: RuleParameters,
+): { keyCount: number; args: string[] } {
+  const args = recordKeys(keys);
+  for (const charge of request.charges) args.push(stateKey(keys, charge));
+  let flags = (request.peek ? FLAG_PEEK : 0) | (keys.tenantControl === undefined ? 0 : FLAG_TENANT);
+  if (request.dedupeId !== undefined) {
+    flags |= FLAG_DEDUPE;
+    args.push(dedupeKey(keys, request.dedupeId));
+  }
+  const keyCount = args.length;
+  args.push(String((request.cost * 4 + MODES.indexOf(request.mode)) * 8 + flags));
+  pushParameters(args, request.charges, parameters);
+  return { keyCount, args };
+}
+
+/** Keys and arguments of a refund. */
+export function refundCall(
+  keys: TenantKeys,
+  charges: readonly Charge[],
+  cost: number,
+  at: number,
+  wipes: readonly [number, number],
+  parameters: RuleParameters,
+): { keyCount: number; args: string[] } {
+  const args = recordKeys(keys);
+  for (const charge of charges) args.push(stateKey(keys, charge));
+  const keyCount = args.length;
+  const flags = keys.tenantControl === undefined ? 0 : FLAG_TENANT;
+  args.push(String(cost), String(at), String(flags), String(wipes[0]), String(wipes[1]));
+  pushParameters(args, charges, parameters);
+  return { keyCount, args };
+}
+
+/** The mode a reply names by number. */
+export function modeOf(number: number): Mode {
+  return MODES[number] ?? "enforce";
+}
+
+function recordKeys(keys: TenantKeys): string[] {
+  return keys.tenantControl === undefined ? [keys.control] : [keys.control, keys.tenantControl];
+}
+
+function pushParameters(args: string[], charges: readonly Charge[], parameters: RuleParameters): void {
+  for (const { rule } of charges) {
+    let values = parameters.get(rule);
+    if (values === undefined) {
+      values = parametersOf(rule);
+      parameters.set(rule, values);
+    }
+    for (let i = 0; i < values.length; i++) args.push(values[i] as string);
+  }
+}
+
+/** Limit, window, lifetime, burst. */
+function parametersOf(rule: Rule): readonly string[] {
+  const { limit, windowMs, burst, algorithm } = rule;
+  const untilFull = Math.ceil((burst * windowMs) / limit) + 1;
+  const lifetime = {
+    fixed_window: windowMs,
+    sliding_window: 2 * windowMs,
+    sliding_log: windowMs,
+    token_bucket: untilFull,
+    gcra: untilFull,
+  }[algorithm.name];
+  return [limit, windowMs, lifetime, burst].map(String);
+}

@@ -1,0 +1,90 @@
+import type { LuaAlgorithm } from "./lua-algorithm.ts";
+
+/**
+ * The script of a check, around the statements of one algorithm.
+ *
+ * KEYS: control record of the plugin; with flag 2 that of the tenant; one state per rule; with flag 4 the
+ *   mark of a dedupe id. All in one lane, so in one slot.
+ * ARGV: 1 = ((cost × 4) + mode when no record says otherwise) × 8 + flags, with modes 0 enforce, 1 permissive,
+ *   2 disabled and flags 1 ask only, 2 tenant record, 4 dedupe mark; then per rule four values: limit, window
+ *   in ms, lifetime of its state in ms, burst.
+ * Returns a packed string, little endian: doubles mode (plus 4 when the dedupe mark was there), rev, rev of the
+ *   tenant's record, wipe number, that of the tenant, time in ms; then per rule doubles remaining, ms to reset,
+ *   ms to wait (0 passes, -1 never passes). In mode disabled the rules are left out and nothing is written.
+ * State: packed, little endian: wipe numbers (two I4), tag of algorithm and window (I4), then what the algorithm
+ *   keeps. One written under other wipe numbers or another tag reads as fresh. Every write sets a lifetime.
+ */
+export function checkText(algorithm: LuaAlgorithm): string {
+  return `
+local values = redis.call('MGET', unpack(KEYS))
+local ask = tonumber(ARGV[1])
+local flags, mode, cost = ask % 8, math.floor(ask / 8) % 4, math.floor(ask / 32)
+local first, n = 1, #KEYS - 1
+local rev, wipe, trev, twipe = 0, 0, 0, 0
+
+local function record(i)
+  local r, uuid, name, w, expires, by = string.match(values[i], '^1|(%d+)|([^|]+)|(%a+)|(%d+)|(%d+)|([^|]*)$')
+  if not r then return 0, 0 end
+  if expires ~= '0' and tonumber(expires) <= now then
+    r = string.format('%.0f', r + 1)
+    name = 'inherit'
+    redis.call('SET', KEYS[i], '1|' .. r .. '|' .. uuid .. '~x|inherit|' .. w .. '|0|' .. by)
+  end
+  if name == 'enforce' then mode = 0 elseif name == 'permissive' then mode = 1 elseif name == 'disabled' then mode = 2 end
+  return tonumber(r), tonumber(w)
+end
+
+if values[1] then rev, wipe = record(1) end
+if flags % 4 >= 2 then
+  first, n = 2, n - 1
+  if values[2] then trev, twipe = record(2) end
+end
+if mode == 2 then return struct.pack('<dddddd', mode, rev, trev, wipe, twipe, now) end
+if flags >= 4 then
+  n = n - 1
+  if values[#KEYS] then mode, cost = mode + 4, 0 end
+end
+if flags % 2 == 1 then cost = 0 end
+
+local states, out, passes = {}, { mode, rev, trev, wipe, twipe, now, 0, 0, 0, 0, 0, 0, 0, 0, 0 }, true
+local function rule(i, cost)
+  local a, raw = 4 * i - 2, values[first + i]
+  local limit, window = tonumber(ARGV[a]), tonumber(ARGV[a + 1])
+  local tag = window / 125 + ${algorithm.tag}
+  local time, used, before, moved, wait, remaining, reset = 0, 0, 0, false, 0, 0, 0
+  ${algorithm.fresh}
+  if raw then
+    ${algorithm.read}
+  end
+  ${algorithm.settle}
+  if cost > 0 then
+    ${algorithm.charge}
+    if wait ~= 0 then passes = false end
+  end
+  ${algorithm.view}
+  if (cost > 0 and wait == 0) or moved then
+    ${algorithm.pack}
+  end
+  local at = 3 * i + 4
+  out[at], out[at + 1], out[at + 2] = remaining, reset, wait
+  return wait, moved
+end
+
+for i = 1, n do
+  local wait, moved = rule(i, cost)
+  if wait ~= 0 and moved then redis.call('SET', KEYS[first + i], states[i], 'PX', ARGV[4 * i]) end
+end
+if passes and cost > 0 then
+  for i = 1, n do redis.call('SET', KEYS[first + i], states[i], 'PX', ARGV[4 * i]) end
+  if flags >= 4 then redis.call('SET', KEYS[#KEYS], '1', 'PX', 60000) end
+elseif not passes and n > 1 then
+  for i = 1, n do
+    if out[3 * i + 6] == 0 then rule(i, 0) end
+  end
+end
+if n == 1 then return struct.pack('<ddddddddd', unpack(out, 1, 9)) end
+if n == 2 then return struct.pack('<dddddddddddd', unpack(out, 1, 12)) end
+if n == 3 then return struct.pack('<ddddddddddddddd', unpack(out, 1, 15)) end
+return struct.pack('<' .. string.rep('d', 6 + 3 * n), unpack(out, 1, 6 + 3 * n))
+`;
+}

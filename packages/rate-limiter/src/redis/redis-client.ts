@@ -1,0 +1,24 @@
+/**
+ * The members of an ioredis client (`Redis` or `Cluster`, version 5 or 6) that the store uses. Give it
+ * `enableOfflineQueue: false` and `maxRetriesPerRequest` of at most 1, so that a dead server fails at once.
+ */
+export interface RedisClient extends RedisNode {
+  evalshaBuffer(sha: string, keyCount: number, ...args: (string | number)[]): Promise<unknown>;
+  evalBuffer(script: string, keyCount: number, ...args: (string | number)[]): Promise<unknown>;
+  set(key: string, value: string, px: "PX", ms: number): Promise<unknown>;
+  set(key: string, value: string, px: "PX", ms: number, nx: "NX"): Promise<unknown>;
+  unlink(...keys: string[]): Promise<unknown>;
+  /** Cluster only: the nodes, each a client of its own. */
+  nodes?(role: "master"): RedisNode[];
+}
+
+/** One server, for scanning its keys. */
+export interface RedisNode {
+  scan(
+    cursor: string,
+    match: "MATCH",
+    pattern: string,
+    count: "COUNT",
+    keys: number,
+  ): Promise<[string, string[]]>;
+}

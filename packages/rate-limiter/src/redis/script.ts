@@ -1,0 +1,40 @@
+import { createHash } from "node:crypto";
+import type { AlgorithmName } from "../algorithms/algorithm.ts";
+import { checkText } from "./lua/check.ts";
+import { LUA_ALGORITHMS } from "./lua/lua-algorithms.ts";
+import { refundText } from "./lua/refund.ts";
+import { SWEEP, WIPE } from "./lua/wipe.ts";
+
+/** A Lua script and the name Redis knows it by. */
+export interface Script {
+  readonly text: string;
+  readonly sha: string;
+}
+
+/** Where a script takes the time from: the clock of Redis, or for tests its last argument. */
+export type ClockSource = "redis" | "argument";
+
+const CLOCK: Readonly<Record<ClockSource, string>> = {
+  redis: "local clock = redis.call('TIME'); local now = clock[1] * 1000 + math.floor(clock[2] / 1000)",
+  argument: "local now = tonumber(ARGV[#ARGV])",
+};
+
+/** The check of one algorithm: clock line, control records, algorithm, verdicts. */
+export function checkScript(algorithm: AlgorithmName, clock: ClockSource = "redis"): Script {
+  return script(CLOCK[clock] + checkText(LUA_ALGORITHMS[algorithm]));
+}
+
+/** The refund of one algorithm. */
+export function refundScript(algorithm: AlgorithmName, clock: ClockSource = "redis"): Script {
+  return script(CLOCK[clock] + refundText(LUA_ALGORITHMS[algorithm]));
+}
+
+/** Raises a wipe number. */
+export const wipeScript: Script = script(WIPE);
+
+/** Removes dead states. */
+export const sweepScript: Script = script(SWEEP);
+
+function script(text: string): Script {
+  return { text, sha: createHash("sha1").update(text).digest("hex") };
+}
