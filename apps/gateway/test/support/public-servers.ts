@@ -1,8 +1,8 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { createRequire } from "node:module";
-import { createServer } from "node:net";
 import type { AddressInfo } from "node:net";
+import { createServer } from "node:net";
 import { dirname, join } from "node:path";
 import { eventually } from "@gatewright/testkit";
 
@@ -21,7 +21,10 @@ export function stdioServer(server: Parameters<typeof scriptOf>[0], args: string
 }
 
 /** Starts server-everything over streamable HTTP. */
-export async function startEverythingHttp(): Promise<{ url: string; [Symbol.asyncDispose](): Promise<void> }> {
+export async function startEverythingHttp(): Promise<{
+  url: string;
+  [Symbol.asyncDispose](): Promise<void>;
+}> {
   const port = await freePort();
   const child = spawn(process.execPath, [scriptOf("everything"), "streamableHttp"], {
     env: { PATH: process.env["PATH"] ?? "", PORT: String(port) },
