@@ -275,7 +275,7 @@ describe("abort", () => {
       { connections: 1 },
     );
     const session = await upstream.open(CLIENT);
-    const blocker = session.request({ method: "first" }, { timeoutMs: 5_000 });
+    const blocker = failureOf(session.request({ method: "first" }, { timeoutMs: 5_000 }));
     await eventually(() => server.seen.some((seen) => seen.body.method === "first"));
     const controller = new AbortController();
     const queued = session.request({ method: "second" }, { signal: controller.signal });
@@ -283,7 +283,7 @@ describe("abort", () => {
     expect(await failureOf(queued)).toMatchObject({ code: "aborted", phase: "not_sent" });
     expect(server.seen.some((seen) => seen.body.method === "second")).toBe(false);
     await upstream.close();
-    await failureOf(blocker);
+    expect(await blocker).toMatchObject({ code: "closed", phase: "sent_no_response" });
   });
 
   it("while waiting, and in the middle of a stream → sent_no_response", async () => {

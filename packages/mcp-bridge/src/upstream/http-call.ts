@@ -52,6 +52,7 @@ export class HttpCall {
   #lastEventId: string | undefined;
   #retryMs = DEFAULT_RETRY_MS;
   #events = 0;
+  #stopped: UpstreamError | undefined;
 
   constructor(connection: HttpConnection, options: HttpCallOptions) {
     this.#connection = connection;
@@ -70,8 +71,15 @@ export class HttpCall {
     return { answer: this.#fromBody(answer), headers: answer.headers };
   }
 
+  /** Ends the call with an error, in whatever state it is. */
+  stop(error: UpstreamError): void {
+    this.#stopped = error;
+    this.#exchange?.stop(error);
+  }
+
   #exchangeOnce(send: Parameters<HttpConnection["send"]>[0]): Promise<HttpAnswer> {
     const { signal, maxAnswerBytes } = this.#options;
+    if (this.#stopped) return Promise.reject(this.#stopped);
     if (signal?.aborted) return Promise.reject(abortError(signal, "not_sent"));
     const left = this.#deadline - performance.now();
     this.#exchange = this.#connection.send(send, {

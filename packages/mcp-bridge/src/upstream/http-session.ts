@@ -63,6 +63,7 @@ export class HttpSession implements UpstreamSession {
   readonly #parts: HttpSessionParts;
   readonly #headers: readonly string[];
   readonly #tokens = new Map<string, string>();
+  readonly #calls = new Set<HttpCall>();
   readonly #lifetime = new AbortController();
   #stream: GetStream | undefined;
   #ended: CloseReason | undefined;
@@ -111,6 +112,7 @@ export class HttpSession implements UpstreamSession {
       progressToken: encoded.progressToken,
       onMessage: options.onMessage,
     });
+    this.#calls.add(call);
     try {
       return (await call.run()).answer;
     } catch (error) {
@@ -119,6 +121,7 @@ export class HttpSession implements UpstreamSession {
       throw error;
     } finally {
       counters.requestsActive--;
+      this.#calls.delete(call);
       if (encoded.progressToken !== undefined) this.#tokens.delete(idText);
     }
   }
@@ -154,6 +157,8 @@ export class HttpSession implements UpstreamSession {
   async close(): Promise<void> {
     if (this.#ended) return;
     this.#finish({ kind: "closed" });
+    const error = new UpstreamError("closed", "The session was closed.", { phase: "sent_no_response" });
+    for (const call of this.#calls) call.stop(error);
     if (this.sessionId === undefined) return;
     const { connection, limits } = this.#parts;
     const exchange = connection.send(
@@ -161,11 +166,6 @@ export class HttpSession implements UpstreamSession {
       { signal: undefined, timeoutMs: limits.closeTimeoutMs, maxBytes: 64 * 1024 },
     );
     await exchange.answer.catch(() => undefined);
-  }
-
-  /** Ends the session without a word to the server. */
-  abandon(reason: CloseReason): void {
-    this.#finish(reason);
   }
 
   #deliver(message: SingleMessage, onMessage: (message: UpstreamMessage) => void): void {
