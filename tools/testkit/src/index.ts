@@ -1,8 +1,15 @@
 export { type EventuallyOptions, eventually } from "./eventually.ts";
 export { createFakeClock, type FakeClock, type FakeTimer } from "./fake-clock.ts";
+export { type GatewayTokenOptions, mintGatewayToken } from "./gateway-token.ts";
 export { type PortReservation, reservePort } from "./reserve-port.ts";
 export { seededRandom } from "./seeded-random.ts";
 export { type ProcessExit, type ServerProcess, startServerProcess } from "./server-process.ts";
+export {
+  type Gateway,
+  type StartGatewayOptions,
+  startGateway,
+  startGatewayReplicas,
+} from "./start-gateway.ts";
 export { type PostgresServer, type StartPostgresOptions, startPostgres } from "./start-postgres.ts";
 export {
   type PostgresPair,
