@@ -3,8 +3,8 @@
  * `enableOfflineQueue: false` and `maxRetriesPerRequest` of at most 1, so that a dead server fails at once.
  */
 export interface RedisClient extends RedisNode {
-  evalshaBuffer(sha: string, keyCount: number, ...args: (string | number)[]): Promise<unknown>;
-  evalBuffer(script: string, keyCount: number, ...args: (string | number)[]): Promise<unknown>;
+  /** Sends any command; the reply's strings come as buffers. */
+  callBuffer(command: string, ...args: (string | number)[]): Promise<unknown>;
   set(key: string, value: string, px: "PX", ms: number): Promise<unknown>;
   set(key: string, value: string, px: "PX", ms: number, nx: "NX"): Promise<unknown>;
   unlink(...keys: string[]): Promise<unknown>;

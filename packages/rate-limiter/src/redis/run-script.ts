@@ -11,8 +11,8 @@ export function runScript(
   keyCount: number,
   args: readonly (string | number)[],
 ): Promise<unknown> {
-  return client.evalshaBuffer(script.sha, keyCount, ...args).catch((error: unknown) => {
+  return client.callBuffer("EVALSHA", script.sha, keyCount, ...args).catch((error: unknown) => {
     if (!(error instanceof Error) || !error.message.startsWith("NOSCRIPT")) throw error;
-    return client.evalBuffer(script.text, keyCount, ...args);
+    return client.callBuffer("EVAL", script.text, keyCount, ...args);
   });
 }

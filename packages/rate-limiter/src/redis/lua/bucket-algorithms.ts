@@ -39,7 +39,7 @@ export const GCRA: LuaAlgorithm = {
   charge,
   view,
   pack: `local whole = math.floor(used / limit)
-    states[i] = struct.pack('<I4I4I4dd', wipe, twipe, tag, now + whole, used - whole * limit)`,
+    states[i] = struct.pack('<I4I4I4dd', wipe, twipe, tag, used > 0 and now + whole or 0, used - whole * limit)`,
   refund: `if time >= now then
   used, changed = math.max(0, (time - now) * limit + used - cost * window), true
 end`,

@@ -1,0 +1,185 @@
+import { ALGORITHMS, type AlgorithmName, type KeyState, type Limit } from "@gatewright/rate-limiter";
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { FRESH } from "../src/algorithms/algorithm.ts";
+import { clockOf, type Schedule, schedules } from "./support/schedules.ts";
+
+const NAMES = Object.keys(ALGORITHMS) as AlgorithmName[];
+const RUNS = { seed: 20_261_120, numRuns: 10_000 };
+
+interface Admitted {
+  readonly at: number;
+  readonly cost: number;
+}
+
+/** Runs a schedule; returns what was admitted, in true time. */
+function run(name: AlgorithmName, schedule: Schedule): Admitted[] {
+  const { step } = ALGORITHMS[name];
+  const admitted: Admitted[] = [];
+  let state: KeyState = FRESH;
+  for (const { event, trueTime, now } of clockOf(schedule)) {
+    const {
+      remaining,
+      resetMs,
+      allowed,
+      retryAfterMs,
+      state: next,
+    } = step(schedule.limit, state, now, event.cost);
+    expect(remaining).toBeGreaterThanOrEqual(0);
+    expect(Number.isSafeInteger(remaining) && Number.isSafeInteger(resetMs)).toBe(true);
+    expect(allowed).toBe(retryAfterMs === 0);
+    if (allowed) admitted.push({ at: trueTime, cost: event.cost });
+    state = next;
+  }
+  return admitted;
+}
+
+/** The largest sum over [first, last] of every pair, against a bound of the time between them. */
+function expectBound(
+  admitted: readonly Admitted[],
+  longest: number,
+  bound: (elapsed: number) => number,
+): void {
+  for (let i = 0; i < admitted.length; i++) {
+    let sum = 0;
+    for (let j = i; j < admitted.length; j++) {
+      const elapsed = (admitted[j]?.at ?? 0) - (admitted[i]?.at ?? 0);
+      if (elapsed > longest) break;
+      sum += admitted[j]?.cost ?? 0;
+      if (sum > bound(elapsed)) expect.fail(`${sum} admitted in ${elapsed} ms, bound ${bound(elapsed)}`);
+    }
+  }
+}
+
+function property(name: AlgorithmName, check: (schedule: Schedule) => void): void {
+  fc.assert(fc.property(schedules(name, 40), check), RUNS);
+}
+
+describe("algorithms as pure functions, over 10 000 random schedules with clock steps back", () => {
+  it("RL-4 fixed_window never admits more than 2L in any window", () => {
+    property("fixed_window", (schedule) => {
+      const { limit, windowMs } = schedule.limit;
+      expectBound(run("fixed_window", schedule), windowMs - 1, () => 2 * limit);
+    });
+  });
+
+  it("RL-4 sliding_window admits at most L(1 + t/W) in any interval t up to W", () => {
+    property("sliding_window", (schedule) => {
+      const { limit, windowMs } = schedule.limit;
+      expectBound(run("sliding_window", schedule), windowMs, (elapsed) => limit * (1 + elapsed / windowMs));
+    });
+  });
+
+  it("RL-4 sliding_window refuses nothing while previous·(1−f) + current + cost is within the limit", () => {
+    property("sliding_window", ({ limit, events }) => {
+      const { step } = ALGORITHMS.sliding_window;
+      let state: KeyState = FRESH;
+      let now = 1_700_000_000_000;
+      for (const { afterMs, cost } of events) {
+        now += afterMs;
+        const seen = step(limit, state, now, 0).state;
+        const f = (now - seen.time) / limit.windowMs;
+        const estimate = seen.before * (1 - f) + seen.used + cost;
+        const result = step(limit, state, now, cost);
+        if (estimate <= limit.limit - 1e-6) expect(result.allowed).toBe(true);
+        if (estimate > limit.limit + 1e-6) expect(result.allowed).toBe(false);
+        state = result.state;
+      }
+    });
+  });
+
+  it("RL-4 sliding_log never admits more than L in any window", () => {
+    property("sliding_log", (schedule) => {
+      const { limit, windowMs } = schedule.limit;
+      expectBound(run("sliding_log", schedule), windowMs - 1, () => limit);
+    });
+  });
+
+  it("RL-4 gcra with burst 1 never admits more than L in any window", () => {
+    property("gcra", (schedule) => {
+      const limit = { ...schedule.limit, burst: 1 };
+      expectBound(run("gcra", { ...schedule, limit }), limit.windowMs - 1, () => limit.limit);
+    });
+  });
+
+  it.each(["token_bucket", "gcra"] as const)(
+    "RL-4 %s admits at most burst + L·t/W in any interval and is never negative",
+    (name) => {
+      property(name, (schedule) => {
+        const { limit, windowMs, burst } = schedule.limit;
+        const bound = (elapsed: number) => burst + (limit * elapsed) / windowMs;
+        expectBound(run(name, schedule), Number.POSITIVE_INFINITY, bound);
+      });
+    },
+  );
+
+  it.each(NAMES)("%s: the stated wait is exact, and a shorter one is refused", (name) => {
+    const { step } = ALGORITHMS[name];
+    property(name, (schedule) => {
+      let state: KeyState = FRESH;
+      for (const { event, now } of clockOf(schedule)) {
+        const result = step(schedule.limit, state, now, event.cost);
+        if (result.retryAfterMs > 0) {
+          const at = now + result.retryAfterMs;
+          expect(step(schedule.limit, result.state, at, event.cost).allowed).toBe(true);
+          expect(step(schedule.limit, result.state, at - 1, event.cost).allowed).toBe(false);
+        } else if (result.retryAfterMs < 0) {
+          expect(event.cost).toBeGreaterThan(capacity(name, schedule.limit));
+        }
+        state = result.state;
+      }
+    });
+  });
+
+  it.each(NAMES)(
+    "%s: after the stated reset the whole limit is free, and the state expires by then",
+    (name) => {
+      const { step, expiresAt } = ALGORITHMS[name];
+      property(name, (schedule) => {
+        let state: KeyState = FRESH;
+        for (const { event, now } of clockOf(schedule)) {
+          const result = step(schedule.limit, state, now, event.cost);
+          state = result.state;
+          const later = step(schedule.limit, state, now + result.resetMs, 0);
+          expect(later.remaining).toBe(capacity(name, schedule.limit));
+          if (state.time <= now)
+            expect(expiresAt(schedule.limit, state)).toBeLessThanOrEqual(now + result.resetMs + 1);
+        }
+      });
+    },
+  );
+
+  it.each(NAMES)(
+    "%s: a refused check leaves the very state it found, unless the clock stepped back",
+    (name) => {
+      const { step } = ALGORITHMS[name];
+      const limit = { limit: 2, windowMs: 60_000, burst: 2 };
+      const full = step(limit, FRESH, 1_000_000, 2).state;
+      expect(step(limit, full, 1_000_001, 1).state).toBe(full);
+      const back = step(limit, full, 900_000, 1);
+      expect(back.allowed).toBe(false);
+      expect(back.retryAfterMs).toBeLessThanOrEqual(120_000);
+      expect(step(limit, back.state, 900_000 + back.retryAfterMs, 1).allowed).toBe(true);
+    },
+  );
+
+  it.each(NAMES)(
+    "%s: a refund gives back exactly what was taken, and nothing of an earlier window",
+    (name) => {
+      const { step, refund } = ALGORITHMS[name];
+      const limit = { limit: 10, windowMs: 60_000, burst: 10 };
+      const taken = step(limit, FRESH, 1_000_000, 4);
+      const returned = refund(limit, taken.state, 1_000_000, 4, 1_000_000);
+      expect(step(limit, returned, 1_000_000, 0).remaining).toBe(10);
+      const part = refund(limit, taken.state, 1_000_000, 1, 1_000_000);
+      expect(step(limit, part, 1_000_000, 0).remaining).toBe(7);
+      const later = step(limit, taken.state, 1_060_000, 3).state;
+      const late = refund(limit, later, 1_180_000, 4, 1_000_000);
+      expect(step(limit, late, 1_180_000, 0).remaining).toBe(10);
+    },
+  );
+});
+
+function capacity(name: AlgorithmName, limit: Limit): number {
+  return name === "token_bucket" || name === "gcra" ? limit.burst : limit.limit;
+}

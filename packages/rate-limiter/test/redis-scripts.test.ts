@@ -1,0 +1,115 @@
+import { ALGORITHMS, type AlgorithmName, type KeyState } from "@gatewright/rate-limiter";
+import { type RedisServer, startRedis } from "@gatewright/testkit";
+import fc from "fast-check";
+import type { Redis } from "ioredis";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { FRESH } from "../src/algorithms/algorithm.ts";
+import { RECEIPT } from "../src/decision.ts";
+import { RedisStore } from "../src/redis/redis-store.ts";
+import { checkScript, refundScript } from "../src/redis/script.ts";
+import type { Rule } from "../src/rule.ts";
+import { clockOf, type Schedule, schedules } from "./support/schedules.ts";
+
+const NAMES = Object.keys(ALGORITHMS) as AlgorithmName[];
+const SEED = 20_261_120;
+const SCHEDULES = 10_000;
+
+let redis: RedisServer;
+let client: Redis;
+
+beforeAll(async () => {
+  redis = await startRedis();
+  client = redis.client({ enableAutoPipelining: false });
+});
+afterAll(() => redis.close());
+
+function ruleOf(name: AlgorithmName, { limit }: Schedule): Rule {
+  return { ...limit, name: "prop", kind: "user", by: ["user"], algorithm: ALGORITHMS[name], identity: name };
+}
+
+describe("every Lua script against its pure function, on real Redis", () => {
+  it.each(NAMES)(
+    "RL-4 %s: 10 000 random schedules with clock steps back give the same verdicts step by step",
+    async (name) => {
+      const clock = { now: 0 };
+      const store = new RedisStore({ client, prefix: name }, { source: "argument", now: () => clock.now });
+      const samples = fc.sample(schedules(name, 7), { seed: SEED, numRuns: SCHEDULES });
+      let next = 0;
+      let compared = 0;
+      const { step, refund } = ALGORITHMS[name];
+
+      const play = async (number: number, schedule: Schedule) => {
+        const charges = [{ rule: ruleOf(name, schedule), id: String(number) }];
+        let state: KeyState = FRESH;
+        let turn = 0;
+        for (const { event, now } of clockOf(schedule)) {
+          const request = { tenant: undefined, charges, cost: event.cost, mode: "enforce" as const };
+          clock.now = now;
+          const asked = store.check({ ...request, knownMode: "enforce", dedupeId: undefined, peek: false });
+          const decision = await asked;
+          const expected = step(schedule.limit, state, now, event.cost);
+          state = expected.state;
+          const actual = decision.verdicts[0];
+          const same =
+            actual?.remaining === expected.remaining &&
+            actual.resetMs === expected.resetMs &&
+            (actual.retryAfterMs ?? -1) === expected.retryAfterMs;
+          if (!same) expect.fail(JSON.stringify({ schedule, turn, actual, expected }));
+          compared++;
+          if (expected.allowed && turn++ % 3 === 2) {
+            clock.now = now;
+            await store.refund(decision[RECEIPT]!);
+            state = refund(schedule.limit, state, now, event.cost, now);
+          }
+        }
+      };
+      const worker = async () => {
+        for (let number = next++; number < samples.length; number = next++)
+          await play(number, samples[number]!);
+      };
+      await Promise.all(Array.from({ length: 64 }, worker));
+      expect(compared).toBeGreaterThanOrEqual(SCHEDULES);
+    },
+    60_000,
+  );
+
+  it.each(NAMES)(
+    "RL-4 %s: script and test script differ in the clock line alone, and that is Redis TIME",
+    (name) => {
+      for (const make of [checkScript, refundScript]) {
+        const real = make(name).text.split("\n");
+        const test = make(name, "argument").text.split("\n");
+        expect(real.slice(1)).toEqual(test.slice(1));
+        expect(real[0]).toContain("redis.call('TIME')");
+        expect(test[0]).toBe("local now = tonumber(ARGV[#ARGV])");
+        expect(real.slice(1).join("\n")).not.toContain("TIME");
+      }
+    },
+  );
+
+  it("RL-4 the time of a decision is the clock of Redis", async () => {
+    const store = new RedisStore({ client });
+    const charges = [
+      {
+        rule: ruleOf("fixed_window", { limit: { limit: 5, windowMs: 60_000, burst: 5 }, events: [] }),
+        id: "t",
+      },
+    ];
+    const before = await client.time();
+    const decision = await store.check({
+      tenant: undefined,
+      charges,
+      cost: 1,
+      mode: "enforce",
+      knownMode: "enforce",
+      dedupeId: undefined,
+      peek: false,
+    });
+    const after = await client.time();
+    const ms = ([seconds, micros]: [number, number] | number[]) =>
+      Number(seconds) * 1_000 + Math.floor(Number(micros) / 1_000);
+    const at = decision[RECEIPT]?.at ?? 0;
+    expect(at).toBeGreaterThanOrEqual(ms(before));
+    expect(at).toBeLessThanOrEqual(ms(after));
+  });
+});

@@ -1,0 +1,175 @@
+import {
+  ALGORITHMS,
+  type AlgorithmName,
+  createRateLimiter,
+  type Decision,
+  type RateLimiterOptions,
+  type Subject,
+} from "@gatewright/rate-limiter";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { BACKENDS, type Backend, type TestClock } from "./support/store-variants.ts";
+
+const NAMES = Object.keys(ALGORITHMS) as AlgorithmName[];
+let prefixes = 0;
+
+describe.each(Object.keys(BACKENDS))("store conformance: %s", (kind) => {
+  let backend: Backend;
+  beforeAll(async () => {
+    backend = await BACKENDS[kind]!();
+  });
+  afterAll(() => backend.close());
+
+  describe.each(NAMES)("%s", (algorithm) => {
+    function setUp(rules: RateLimiterOptions["rules"]) {
+      const clock: TestClock = { time: 1_700_000_000_000, now: () => clock.time };
+      const store = backend.store(`p${prefixes++}`, clock);
+      const limiter = createRateLimiter({ algorithm, rules, timeoutMs: 10_000 }, { store, clock });
+      const left = async (subject: Subject) => {
+        const { verdicts } = await limiter.peek(subject);
+        return verdicts.map((verdict) => verdict.remaining);
+      };
+      return {
+        clock,
+        limiter,
+        left,
+        reload: (next: RateLimiterOptions["rules"]) =>
+          createRateLimiter({ algorithm, rules: next, timeoutMs: 10_000 }, { store, clock }),
+      };
+    }
+
+    it("RL-1 counts 10/m down to 0, refuses, and allows a retry exactly when it said", async () => {
+      const { clock, limiter } = setUp({ by_user: "10/m" });
+      const seen: (number | undefined)[] = [];
+      for (let i = 0; i < 10; i++) seen.push((await limiter.check({ user: "ann" })).verdicts[0]?.remaining);
+      expect(seen).toEqual([9, 8, 7, 6, 5, 4, 3, 2, 1, 0]);
+      const refused = await limiter.check({ user: "ann" });
+      expect(refused).toMatchObject({ allowed: false, code: "rate_limited" });
+      clock.time += (refused.retryAfterMs ?? 0) - 1;
+      expect((await limiter.check({ user: "ann" })).allowed).toBe(false);
+      clock.time += 1;
+      expect((await limiter.check({ user: "ann" })).allowed).toBe(true);
+    });
+
+    it("RL-2 charges all rules or none", async () => {
+      const { limiter, left } = setUp({ by_user: "10/m", by_tool: { x: "1/m" } });
+      const decisions: Decision[] = [];
+      for (let i = 0; i < 6; i++) decisions.push(await limiter.check({ user: "ann", tool: "x" }));
+      expect(decisions.map((d) => d.allowed)).toEqual([true, false, false, false, false, false]);
+      expect(decisions[5]?.verdicts.map((v) => [v.rule, v.allowed, v.remaining])).toEqual([
+        ["by_user", true, 9],
+        ["by_tool", false, 0],
+      ]);
+      expect(await left({ user: "ann" })).toEqual([9]);
+    });
+
+    it("RL-3 waits for the slowest of several refusing rules and names them all", async () => {
+      const { clock, limiter } = setUp({ by_user: "1/2s", by_tool: { x: "1/40s" } });
+      await limiter.check({ user: "ann", tool: "x" });
+      const refused = await limiter.check({ user: "ann", tool: "x" });
+      expect(refused.verdicts.map((v) => v.allowed)).toEqual([false, false]);
+      expect(refused.retryAfterMs).toBe(refused.verdicts[1]?.retryAfterMs);
+      expect(refused.retryAfterMs).toBe(algorithm === "sliding_window" ? 80_000 : 40_000);
+      clock.time += refused.retryAfterMs ?? 0;
+      expect((await limiter.check({ user: "ann", tool: "x" })).allowed).toBe(true);
+    });
+
+    it("a cost takes that many tokens, and one above the capacity never passes", async () => {
+      const { limiter, left } = setUp({ by_user: "10/m" });
+      await limiter.check({ user: "ann" }, { cost: 7 });
+      expect(await left({ user: "ann" })).toEqual([3]);
+      expect(await limiter.check({ user: "ann" }, { cost: 4 })).toMatchObject({ allowed: false });
+      expect(await limiter.check({ user: "ann" }, { cost: 11 })).toMatchObject({
+        code: "cost_exceeds_limit",
+        retryAfterMs: null,
+      });
+      expect(await left({ user: "ann" })).toEqual([3]);
+    });
+
+    it("a peek charges nothing", async () => {
+      const { limiter, left } = setUp({ by_user: "2/m" });
+      for (let i = 0; i < 3; i++) expect((await limiter.peek({ user: "ann" })).allowed).toBe(true);
+      expect(await left({ user: "ann" })).toEqual([2]);
+    });
+
+    it("a refund gives back what was charged, but not twice over a wipe nor for a refusal", async () => {
+      const { limiter, left } = setUp({ by_user: "3/m", by_ip: "9/m" });
+      const who = { user: "ann", ip: "1" };
+      const first = await limiter.check(who, { cost: 2 });
+      await limiter.refund(first);
+      expect(await left(who)).toEqual([3, 9]);
+      const second = await limiter.check(who);
+      await limiter.wipe({ scope: "all" });
+      await limiter.check(who, { cost: 3 });
+      await limiter.refund(second);
+      await limiter.refund(await limiter.check(who));
+      expect(await left(who)).toEqual([0, 6]);
+    });
+
+    it("RL-9 a wipe of tenant A leaves tenant B, one of a key its neighbours, one of all nothing", async () => {
+      const { limiter, left } = setUp({ by_user: "5/m" });
+      const [a, b, c] = [
+        { user: "ann", tenant: "a" },
+        { user: "ann", tenant: "b" },
+        { user: "bob", tenant: "b" },
+      ];
+      const all = async () => [...(await left(a)), ...(await left(b)), ...(await left(c))];
+      for (const who of [a, b, c]) await limiter.check(who);
+      expect(await all()).toEqual([4, 4, 4]);
+      await limiter.wipe({ scope: "tenant", tenant: "a" });
+      expect(await all()).toEqual([5, 4, 4]);
+      await limiter.wipe({ scope: "key", subject: b });
+      expect(await all()).toEqual([5, 5, 4]);
+      await limiter.wipe({ scope: "all" });
+      expect(await all()).toEqual([5, 5, 5]);
+    });
+
+    it("RL-10 counters survive a new limiter over the same store", async () => {
+      const { limiter, reload } = setUp({ by_user: "3/m" });
+      await limiter.check({ user: "ann", tenant: "t", tool: "x" });
+      const next = reload({ by_user: "3/m", by_ip: "9/m" });
+      expect((await next.check({ user: "ann", tenant: "t", tool: "y" })).verdicts[0]?.remaining).toBe(1);
+    });
+
+    it("RL-11 limits per server and per tool are apart, and names are never confused", async () => {
+      const { limiter } = setUp({
+        by_server: { a: "1/m", b: "1/m" },
+        by_tool: { a: "1/m" },
+        by_prompt: { a: "1/m" },
+        by_resource: { a: "1/m" },
+        composite: { pair: { by: ["user", "ip"], rate: "1/m" } },
+      });
+      for (const key of ["server", "tool", "prompt", "resource"]) {
+        expect((await limiter.check({ [key]: "a" })).allowed).toBe(true);
+        expect((await limiter.check({ [key]: "a" })).allowed).toBe(false);
+      }
+      expect((await limiter.check({ server: "b" })).allowed).toBe(true);
+      expect((await limiter.check({ user: "a:60", ip: "b" })).allowed).toBe(true);
+      expect((await limiter.check({ user: "a", ip: "60:b" })).allowed).toBe(true);
+      expect((await limiter.check({ user: "é".repeat(80), ip: "{x}" })).allowed).toBe(true);
+      expect((await limiter.check({ user: "é".repeat(80), ip: "{x}" })).allowed).toBe(false);
+    });
+
+    it("a dedupe id charges an admitted call once and stores nothing for a refused one", async () => {
+      const { limiter, left } = setUp({ by_user: "2/m" });
+      for (let i = 0; i < 3; i++) {
+        expect((await limiter.check({ user: "ann" }, { dedupeId: "1" })).allowed).toBe(true);
+      }
+      expect(await left({ user: "ann" })).toEqual([1]);
+      await limiter.check({ user: "ann" }, { dedupeId: "2" });
+      for (let i = 0; i < 2; i++) {
+        expect((await limiter.check({ user: "ann" }, { dedupeId: "3" })).allowed).toBe(false);
+      }
+      expect((await limiter.check({ user: "ann" }, { dedupeId: "2" })).allowed).toBe(true);
+    });
+
+    it("permissive charges as enforce would and always allows; disabled charges nothing", async () => {
+      const { limiter, left } = setUp({ by_user: "2/m" });
+      expect((await limiter.check({ user: "ann" }, { mode: "disabled" })).verdicts).toEqual([]);
+      for (let i = 0; i < 2; i++) await limiter.check({ user: "ann" }, { mode: "permissive" });
+      const shadow = await limiter.check({ user: "ann" }, { mode: "permissive" });
+      expect(shadow).toMatchObject({ allowed: true, shadow: true, code: "rate_limited", mode: "permissive" });
+      expect(await left({ user: "ann" })).toEqual([0]);
+      expect((await limiter.check({ user: "ann" })).allowed).toBe(false);
+    });
+  });
+});
