@@ -1,1 +1,2 @@
-export {};
+export type { RedisClient, RedisSubscriber } from "./redis-client.ts";
+export { createRedisClassifierStore, type RedisClassifierStoreOptions } from "./redis-store.ts";

@@ -1,0 +1,27 @@
+import type { Tier } from "./known-server.ts";
+
+/** Receives what happens in a classifier; one that throws is ignored. */
+export interface ClassifierObserver {
+  /** A cycle ended well. */
+  onCycle?(event: {
+    readonly leader: boolean;
+    readonly epoch: number;
+    readonly version: number;
+    readonly durationMs: number;
+  }): void;
+  /** A server changed its tier in a publication of this leader. */
+  onMove?(event: { readonly serverId: string; readonly from: Tier | undefined; readonly to: Tier }): void;
+  /** This instance became leader or ceased to be. */
+  onLeader?(event: { readonly leader: boolean; readonly epoch: number }): void;
+  /** A cycle, a heartbeat or a poll's bookkeeping failed; work goes on. */
+  onError?(error: unknown): void;
+}
+
+/** Calls one method of the observer and swallows what it throws. */
+export function tell(call: () => void): void {
+  try {
+    call();
+  } catch {
+    // An observer must not change what it watches.
+  }
+}

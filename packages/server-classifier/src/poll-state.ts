@@ -1,0 +1,77 @@
+/** What is known of the polls of one server and type. Times are epoch milliseconds of the store, 0 is never. */
+export interface PollState {
+  /** Last poll that succeeded. */
+  last: number;
+  /** Polls that succeeded. */
+  count: number;
+  /** Failures in a row. */
+  failures: number;
+  /** Not again before this, after a failure. */
+  retryAt: number;
+  /** Due at this time whatever the interval says. */
+  forcedAt: number;
+  /** The server's own word on how long its list holds, milliseconds. */
+  ttlMs: number;
+  /** When the present holder claimed it. */
+  claimedAt: number;
+  /** Token of the present holder. */
+  holder: string;
+}
+
+/** A last poll further in the future than this is not believed. */
+export const MAX_FUTURE_MS = 60_000;
+
+/** The state of something that was never polled. */
+export function neverPolled(): PollState {
+  return { last: 0, count: 0, failures: 0, retryAt: 0, forcedAt: 0, ttlMs: 0, claimedAt: 0, holder: "" };
+}
+
+/** The last poll, or 0 when it is nonsense: not positive, no number, or more than 60 s ahead. */
+export function believedLast(last: number, now: number): number {
+  return last > 0 && last <= now + MAX_FUTURE_MS ? last : 0;
+}
+
+/** When the next poll is due; 0 is at once. `intervalMs` has its jitter in it already. */
+export function dueAt(state: PollState, intervalMs: number, now: number): number {
+  const last = believedLast(state.last, now);
+  if (last === 0) return state.retryAt;
+  const regular = last + Math.max(intervalMs, state.ttlMs);
+  const wanted = state.forcedAt > 0 ? Math.min(regular, state.forcedAt) : regular;
+  return Math.max(wanted, state.retryAt);
+}
+
+/** Whether somebody holds a claim that has not expired. */
+export function isClaimed(state: PollState, claimMs: number, now: number): boolean {
+  return state.claimedAt > 0 && now < state.claimedAt + claimMs;
+}
+
+/** How a claim ended, or a wish for a poll. */
+export type PollEnding =
+  | { readonly kind: "completed"; readonly token: string; readonly ttlMs?: number }
+  | { readonly kind: "failed"; readonly token: string; readonly baseMs: number; readonly maxMs: number }
+  | { readonly kind: "abandoned"; readonly token: string }
+  | { readonly kind: "forced"; readonly debounceMs: number };
+
+/** Applies an ending. A time is recorded only on success; a claim is freed only by its holder. */
+export function endPoll(state: PollState, ending: PollEnding, now: number): void {
+  if (ending.kind === "forced") {
+    if (state.forcedAt === 0) state.forcedAt = now + ending.debounceMs;
+    return;
+  }
+  if (ending.kind === "completed") {
+    state.last = now;
+    state.count++;
+    state.failures = 0;
+    state.retryAt = 0;
+    state.ttlMs = ending.ttlMs ?? 0;
+    // A change that was announced after this poll began needs another poll.
+    if (state.forcedAt <= state.claimedAt) state.forcedAt = 0;
+  } else if (ending.kind === "failed") {
+    state.failures++;
+    state.retryAt = now + Math.min(ending.maxMs, ending.baseMs * 2 ** (state.failures - 1));
+  }
+  if (state.holder === ending.token) {
+    state.claimedAt = 0;
+    state.holder = "";
+  }
+}

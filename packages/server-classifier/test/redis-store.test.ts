@@ -1,0 +1,125 @@
+import { eventually, type RedisServer, startRedis, startRedisCluster } from "@gatewright/testkit";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { classify } from "../src/index.ts";
+import { createRedisClassifierStore } from "../src/redis/index.ts";
+import { describeStore } from "./support/store-conformance.ts";
+import { servers } from "./support/usage.ts";
+
+/** Store time is the server's, so it has to pass. */
+const pass = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
+
+let redis: RedisServer;
+beforeAll(async () => {
+  redis = await startRedis();
+});
+afterAll(() => redis.close());
+
+describe("Redis store", () => {
+  describeStore(async () => {
+    await redis.client().flushall();
+    const open = () =>
+      createRedisClassifierStore({
+        client: redis.client(),
+        subscriber: redis.client({ commandTimeout: undefined }),
+      });
+    return { a: open(), b: open() };
+  }, pass);
+
+  it("keeps all keys under one hash tag, each with a TTL but the epoch", async () => {
+    const client = redis.client();
+    await client.flushall();
+    const store = createRedisClassifierStore({ client, prefix: "x" });
+    await store.acquire("A", 5_000, 0);
+    await store.report({
+      replicaId: "A",
+      seq: 1,
+      ttlMs: 5_000,
+      entries: [{ serverId: "s1", uses: 1, ageMs: 1, active: 1, sessions: 1 }],
+    });
+    const classification = classify(servers(3), [], "default", 1);
+    await store.publish({ epoch: 1, versionSeen: 0, classification, ttlMs: 9_000 });
+    await store.claim([{ scope: "abc", token: "t", intervalMs: 1, claimMs: 1, knownLast: 0 }]);
+    const keys = (await client.keys("*")).sort();
+    const names = ["epoch", "last", "leader", "p:abc", "replicas", "snapshot", "uses"];
+    expect(keys).toEqual(names.map((name) => `x:{cls}:${name}`));
+    for (const key of keys) {
+      expect(key.startsWith("x:{cls}:")).toBe(true);
+      const ttl = await client.pttl(key);
+      if (key.endsWith(":epoch")) expect(ttl).toBe(-1);
+      else expect(ttl).toBeGreaterThan(0);
+    }
+    expect(await client.pttl("x:{cls}:snapshot")).toBeLessThanOrEqual(9_000);
+  });
+
+  it("SC-5 recovers from SCRIPT FLUSH at the next call", async () => {
+    const client = redis.client();
+    const store = createRedisClassifierStore({ client });
+    await store.read();
+    await client.script("FLUSH");
+    expect((await store.read()).now).toBeGreaterThan(0);
+    expect((await store.acquire("Z", 50, 0)).epoch).toBeGreaterThan(0);
+  });
+
+  it("reads garbage in its keys as nothing", async () => {
+    const client = redis.client();
+    await client.flushall();
+    const store = createRedisClassifierStore({ client });
+    await client.hset("gw:{cls}:snapshot", "#", "{not json");
+    expect((await store.read()).snapshot).toBeUndefined();
+    await client.set("gw:{cls}:p:x", "garbage|nan|-5|||inf|1e99|me");
+    const ask = { scope: "x", token: "t", intervalMs: 60_000, claimMs: 1_000, knownLast: 0 };
+    expect((await store.claim([ask])).replies[0]).toMatchObject({
+      granted: true,
+      state: { last: 0, failures: 0 },
+    });
+    const { now } = await store.read();
+    await client.hset("gw:{cls}:replicas", "A", `${now + 60_000}|1|{oops`, "B", "nonsense");
+    await client.hset("gw:{cls}:uses", "s1", "many");
+    await client.hset("gw:{cls}:last", "s1", "once");
+    expect((await store.collect()).usage).toEqual([
+      { serverId: "s1", uses: 0, lastUsedAt: 0, active: 0, sessions: 0 },
+    ]);
+    await client.set("gw:{cls}:leader", "x", "PX", 50);
+    await client.set("gw:{cls}:epoch", "garbage");
+    await eventually(async () => (await store.acquire("A", 100, 7)).epoch === 8);
+  });
+
+  it("ignores messages that are not its own", async () => {
+    const subscriber = redis.client({ commandTimeout: undefined });
+    const store = createRedisClassifierStore({ client: redis.client(), subscriber });
+    const events: string[] = [];
+    store.subscribe((event) => events.push(event));
+    await subscriber.subscribe("elsewhere");
+    await eventually(async () => {
+      await redis.client().publish("gw:cls", "nonsense");
+      await redis.client().publish("elsewhere", "published");
+      await redis.client().publish("gw:cls", "published");
+      return events.length > 0;
+    });
+    expect(new Set(events)).toEqual(new Set(["published"]));
+    await store.close();
+  });
+
+  it("SC-9 works on a Cluster of three masters without a cross-slot error", async () => {
+    await using cluster = await startRedisCluster();
+    const store = createRedisClassifierStore({ client: cluster.client() });
+    expect((await store.acquire("A", 5_000, 0)).leader).toBe(true);
+    await store.report({
+      replicaId: "A",
+      seq: 1,
+      ttlMs: 5_000,
+      entries: [{ serverId: "s1", uses: 1, ageMs: 1, active: 1, sessions: 1 }],
+    });
+    const { usage, now } = await store.collect();
+    const classification = classify(servers(5), usage, "contextforge", now);
+    expect((await store.publish({ epoch: 1, versionSeen: 0, classification, ttlMs: 5_000 })).accepted).toBe(
+      true,
+    );
+    expect((await store.read()).snapshot?.servers.get("s1")?.tier).toBe("hot");
+    const ask = (scope: string) => ({ scope, token: "t", intervalMs: 1, claimMs: 100, knownLast: 0 });
+    const { replies } = await store.claim(Array.from({ length: 50 }, (_, i) => ask(`scope${i}`)));
+    expect(replies.every(({ granted }) => granted)).toBe(true);
+    await store.finish([{ scope: "scope1", ending: { kind: "completed", token: "t" } }]);
+    expect(await store.release("A")).toBe(true);
+  });
+});
