@@ -92,7 +92,7 @@ export async function createGatewayCore(config: GatewayConfig, deps: CoreDeps): 
     config,
     {
       rate_limiter: wireRateLimiter(),
-      retry: wireRetry(config.retry, metrics.retry, (serverId) => breakerOpen(pool, serverId)),
+      retry: wireRetry(config.retry, metrics.retry, (serverId) => metrics.pool.isOpen(serverId)),
     },
     metrics.plugins.observer,
   );
@@ -171,7 +171,3 @@ export async function createGatewayCore(config: GatewayConfig, deps: CoreDeps): 
 }
 
 const empty = new Snapshot({ upstreams: [], servers: [], items: [] });
-
-function breakerOpen(pool: UpstreamPool, serverId: string): boolean {
-  return pool.stats().perServer.some((server) => server.serverId === serverId && server.breaker === "open");
-}

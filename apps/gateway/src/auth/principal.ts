@@ -7,7 +7,8 @@ export interface Principal {
   readonly key: string;
   /** The `sub` claim. */
   readonly user: string;
-  readonly email?: string;
+  /** The user as plugins see it. */
+  readonly identity: { readonly sub: string; readonly email?: string };
   readonly tenant?: string;
   readonly teams: readonly string[];
   readonly scopes: ReadonlySet<Scope>;
@@ -20,6 +21,7 @@ export interface Principal {
 export const localPrincipal: Principal = {
   key: "local",
   user: "local",
+  identity: { sub: "local" },
   teams: [],
   scopes: new Set<Scope>(["mcp", "admin"]),
   isAdmin: true,
@@ -34,10 +36,10 @@ export function principalOf(claims: Readonly<Record<string, unknown>>): Principa
   return {
     key: JSON.stringify([claims["iss"] ?? null, tenant ?? null, user]),
     user,
+    identity: { sub: user, ...(typeof claims["email"] === "string" ? { email: claims["email"] } : {}) },
     teams: strings(claims["teams"]),
     scopes,
     isAdmin: scopes.has("admin"),
-    ...(typeof claims["email"] === "string" ? { email: claims["email"] } : {}),
     ...(tenant === undefined ? {} : { tenant }),
     ...(claims["servers"] === undefined ? {} : { servers: new Set(strings(claims["servers"])) }),
   };

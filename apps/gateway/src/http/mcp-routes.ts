@@ -28,16 +28,19 @@ export function registerMcpRoutes(app: FastifyInstance, deps: McpRoutesDeps): vo
       const startedMs = performance.now();
       const response = reply.raw;
       const route = request.routeOptions.url ?? "";
-      response.once("close", () => {
-        deps.metrics.observe(route, request.method, response.statusCode, performance.now() - startedMs);
-      });
-      void deps.endpoint.serve({
-        request: request.raw,
+      const { raw, method } = request;
+      const observe = () =>
+        deps.metrics.observe(route, method, response.statusCode, performance.now() - startedMs);
+      const served = deps.endpoint.serve({
+        request: raw,
         response,
         requestId: deps.nextRequestId(),
         target: targetOfRequest(request),
         transport,
       });
+      // A posted request ends with its answer; the stream of a GET, when its client goes.
+      if (method === "GET") response.once("close", observe);
+      else void served.then(observe);
     };
   const all = () => allTargets;
   const one = (request: FastifyRequest): McpTarget => {

@@ -19,10 +19,10 @@ export interface ForwardDeps extends CallLoopDeps {
 }
 
 /** Sends a request to the upstream that a route names, and its answer back to the client. */
-export async function forward(deps: ForwardDeps, exchange: Exchange, route: Route): Promise<void> {
+export function forward(deps: ForwardDeps, exchange: Exchange, route: Route): Promise<void> {
   const hooks = hooksOf(exchange.message.method);
-  if (hooks === undefined) await forwardPlainly(deps, exchange, route, {});
-  else await forwardHooked(deps, exchange, route, hooks);
+  if (hooks === undefined) return forwardPlainly(deps, exchange, route, {});
+  return forwardHooked(deps, exchange, route, hooks);
 }
 
 /** Sends a request that no plugin sees; `change` names what differs from the client's params. */
@@ -65,7 +65,7 @@ async function forwardHooked(
   const { upstream, name } = route;
   const scope = deps.pipeline.begin({
     requestId: exchange.requestId,
-    user: principal,
+    user: principal.identity,
     ...(principal.tenant === undefined ? undefined : { tenantId: principal.tenant }),
     serverId: upstream.id,
     clientIp: exchange.clientIp,
@@ -124,7 +124,7 @@ function relayTo(exchange: Exchange): NonNullable<Parameters<typeof attempt>[1][
 /** Relays an answer: the upstream's bytes under the client's id. */
 function answer(exchange: Exchange, from: UpstreamAnswer): void {
   const status = exchange.era === "modern" && from.kind === "error" ? from.httpStatus : 200;
-  exchange.reply.answer(from.withId(exchange.idText), status);
+  exchange.reply.relay(from.bytes, from.idSpan, exchange.idText, status);
 }
 
 const noHeaders: Readonly<Record<string, string>> = {};

@@ -18,7 +18,7 @@ import { isShared } from "./upstream-access.ts";
 /** The answer to `initialize`, and the session that it opened. */
 export interface Initialized {
   readonly body: string;
-  readonly sessionId?: string;
+  readonly sessionId: string;
 }
 
 /**

@@ -93,7 +93,7 @@ export class McpEndpoint {
     }
   }
 
-  async #streamable(
+  #streamable(
     incoming: McpRequest,
     reply: RpcReply,
     principal: Principal,
@@ -104,28 +104,32 @@ export class McpEndpoint {
     const { headers } = incoming.request;
     const verdict = classifyEra(headers, message);
     if (verdict.era === "refused") throw verdict.error;
+    const call = { principal, target, era: verdict.era, session: undefined, idText };
     if (verdict.era === "modern") {
-      if (message.kind !== "request") return reply.accepted();
+      if (message.kind !== "request") return Promise.resolve(reply.accepted());
       const refusal = checkHeaders(headers, message);
       if (refusal !== undefined) throw refusal;
-      return this.#exchange(incoming, reply, {
-        principal,
-        target,
-        era: "modern",
-        session: undefined,
-        message,
-        idText,
-      });
+      return this.#exchange(incoming, reply, { ...call, message });
     }
     if (message.kind === "request" && message.method === "initialize") {
-      const { body, sessionId } = await initialize(this.#deps, { principal, target, message, idText });
-      if (sessionId !== undefined) reply.setHeader("mcp-session-id", sessionId);
-      return reply.answer(body);
+      return this.#initialize(reply, { principal, target, message, idText });
     }
     const session = this.#sessionOf(incoming.request, principal, target);
-    if (message.kind === "request") {
-      return this.#exchange(incoming, reply, { principal, target, era: "legacy", session, message, idText });
-    }
+    if (message.kind === "request") return this.#exchange(incoming, reply, { ...call, session, message });
+    return this.#takeOneWay(reply, session, message);
+  }
+
+  async #initialize(reply: RpcReply, request: Parameters<typeof initialize>[1]): Promise<void> {
+    const { body, sessionId } = await initialize(this.#deps, request);
+    reply.setHeader("mcp-session-id", sessionId);
+    reply.answer(body);
+  }
+
+  async #takeOneWay(
+    reply: RpcReply,
+    session: DownstreamSession,
+    message: NotificationMessage | ResponseMessage,
+  ): Promise<void> {
     if (message.kind === "response") await answerQuestion(session, message);
     else await takeNotification(session, message);
     reply.accepted();

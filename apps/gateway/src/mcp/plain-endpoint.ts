@@ -6,7 +6,7 @@ import type { Exchange } from "./exchange.ts";
 import { type ForwardDeps, forward } from "./forward.ts";
 
 /** Serves one upstream unchanged: names, lists and everything unknown are the upstream's own. */
-export async function servePlain(
+export function servePlain(
   deps: ForwardDeps,
   exchange: Exchange,
   target: Extract<Target, { kind: "plain" }>,
@@ -14,15 +14,15 @@ export async function servePlain(
   const { message, era, reply, idText } = exchange;
   if (message.method === "ping" && era !== "modern") {
     reply.answer(encodeResultBody(idText, "{}"));
-    return;
+    return Promise.resolve();
   }
   const upstream = upstreamOf(deps, target.upstreamId);
   if (era === "modern" && upstream.self?.era === "legacy") {
     refuseModern(exchange);
-    return;
+    return Promise.resolve();
   }
   const name = message.params?.[message.method === "resources/read" ? "uri" : "name"];
-  await forward(deps, exchange, { upstream, name: typeof name === "string" ? name : "" });
+  return forward(deps, exchange, { upstream, name: typeof name === "string" ? name : "" });
 }
 
 /** Tells a modern client which revisions are spoken here, so that it falls back to a handshake. */

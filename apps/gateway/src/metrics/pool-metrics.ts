@@ -11,15 +11,25 @@ export class PoolMetrics {
     "Changes of breakers, by new state.",
   );
 
+  readonly #open = new Set<string>();
+
   /** What the pool tells. */
   readonly observer: SessionPoolObserver = {
     sessionOpened: ({ serverId }) => void this.opened.series({ server: serverId }).value++,
     sessionClosed: ({ serverId, reason }) => void this.closed.series({ server: serverId, reason }).value++,
     connectFailed: ({ serverId, kind }) =>
       void this.connectFailures.series({ server: serverId, kind }).value++,
-    breakerChanged: ({ serverId, state }) =>
-      void this.breakerChanges.series({ server: serverId, state }).value++,
+    breakerChanged: ({ serverId, state }) => {
+      this.breakerChanges.series({ server: serverId, state }).value++;
+      if (state === "open") this.#open.add(serverId);
+      else this.#open.delete(serverId);
+    },
   };
+
+  /** Whether the breaker of a server is open. */
+  isOpen(serverId: string): boolean {
+    return this.#open.has(serverId);
+  }
 
   /** Gauges read from the pool when they are asked for. */
   gauges(stats: () => SessionPoolStats): MetricSource[] {
