@@ -18,6 +18,7 @@ export type Dimension = keyof Subject;
 export const ANONYMOUS = "anonymous";
 
 const LONGEST_ID = 64;
+const HASH_SIGN = 0x23;
 const NEEDS_ESCAPE = /[^A-Za-z0-9.@_-]/;
 
 /** The value of one dimension of a subject, or undefined when rules by it do not apply. */
@@ -27,9 +28,13 @@ export function dimensionOf(subject: Subject, dimension: Dimension): string | un
   return dimension === "user" ? ANONYMOUS : undefined;
 }
 
-/** An id no longer than 64 characters: a longer one becomes `#` and its SHA-256, so memory per key is bounded. */
+/**
+ * An id of at most 64 characters: a longer one becomes `#` and its SHA-256, so memory per key is bounded. So does
+ * one that begins with `#`, lest somebody names himself like the hash of another.
+ */
 export function boundId(id: string): string {
-  return id.length <= LONGEST_ID ? id : `#${createHash("sha256").update(id).digest("base64url")}`;
+  if (id.length <= LONGEST_ID && id.charCodeAt(0) !== HASH_SIGN) return id;
+  return `#${createHash("sha256").update(id).digest("base64url")}`;
 }
 
 /**
@@ -39,7 +44,6 @@ export function boundId(id: string): string {
 export function escapeId(id: string): string {
   if (id === "_") return "%5F";
   if (!NEEDS_ESCAPE.test(id)) return id;
-  if (id.startsWith("#") && id.length === 44) return `%h${id.slice(1)}`;
   return encodeURIComponent(id.toWellFormed()).replace(/[!'()*~]/g, percent);
 }
 

@@ -1,0 +1,49 @@
+import { createRateLimiter } from "@gatewright/rate-limiter";
+import { createRedisStore } from "@gatewright/rate-limiter/redis";
+import { eventually, type RedisCluster, startRedisCluster } from "@gatewright/testkit";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { writeRecord } from "./support/control-record.ts";
+
+let cluster: RedisCluster;
+beforeAll(async () => {
+  cluster = await startRedisCluster();
+});
+afterAll(() => cluster.close());
+
+describe("Redis Cluster with three masters", () => {
+  it("RL-7 checks three rules for any tenant without a cross-slot error, and every lane can be toggled", async () => {
+    const client = cluster.client();
+    const errors: unknown[] = [];
+    const limiter = createRateLimiter(
+      { rules: { by_user: "2/m", by_tenant: "9/m", by_tool: { x: "9/m" } }, timeoutMs: 10_000 },
+      { store: createRedisStore({ client }), observer: { onStoreError: (error) => errors.push(error) } },
+    );
+    const tenants = Array.from({ length: 200 }, (_, i) => `tenant-${i}`);
+    const subjects = [...tenants, undefined].map((tenant) => ({ user: "ann", tenant, tool: "x" }));
+    const all = () => Promise.all(subjects.map((subject) => limiter.check(subject, { dedupeId: undefined })));
+    await all();
+    await all();
+    expect((await all()).some((decision) => decision.allowed)).toBe(false);
+    await writeRecord(client, { mode: "disabled", rev: 1 });
+    expect((await all()).every((decision) => decision.allowed && decision.rev === 1)).toBe(true);
+    await writeRecord(client, { mode: "enforce", rev: 2 });
+    expect((await all()).some((decision) => decision.allowed)).toBe(false);
+    await writeRecord(client, { mode: "permissive", rev: 3, tenant: "tenant-7" });
+    expect((await all()).filter((decision) => decision.allowed)).toHaveLength(1);
+
+    await limiter.wipe({ scope: "all" });
+    expect((await all()).every((decision) => decision.allowed)).toBe(true);
+    expect(errors).toEqual([]);
+  });
+
+  it("a wipe sweeps the dead keys of every node", async () => {
+    const client = cluster.client();
+    const store = createRedisStore({ client, prefix: "sweep" });
+    const limiter = createRateLimiter({ rules: { by_user: "2/m" }, timeoutMs: 10_000 }, { store });
+    const subjects = Array.from({ length: 60 }, (_, i) => ({ user: "ann", tenant: `t${i}` }));
+    await Promise.all(subjects.map((subject) => limiter.check(subject)));
+    await limiter.wipe({ scope: "all" });
+    await eventually(() => limiter.stats().store["swept"] === 60, { timeoutMs: 10_000 });
+    await store.close();
+  });
+});

@@ -1,0 +1,149 @@
+import { createRateLimiter, type RateLimiterDeps, type RateLimiterOptions } from "@gatewright/rate-limiter";
+import { toHeaders } from "@gatewright/rate-limiter/http";
+import { createRedisStore } from "@gatewright/rate-limiter/redis";
+import { eventually, type RedisServer, startRedis } from "@gatewright/testkit";
+import { afterEach, describe, expect, it } from "vitest";
+import { toOutcome } from "../src/plugin/outcome.ts";
+
+let redis: RedisServer | undefined;
+afterEach(async () => {
+  await redis?.close();
+  redis = undefined;
+});
+
+async function setUp(options: RateLimiterOptions, deps: RateLimiterDeps = {}) {
+  redis = await startRedis();
+  const client = redis.client({ enableOfflineQueue: false });
+  await eventually(() => client.status === "ready");
+  const states: string[] = [];
+  const errors: unknown[] = [];
+  const limiter = createRateLimiter(
+    { rules: { by_user: "4/m" }, timeoutMs: 250, ...options },
+    {
+      store: createRedisStore({ client }),
+      observer: { onBreaker: (state) => states.push(state), onStoreError: (error) => errors.push(error) },
+      ...deps,
+    },
+  );
+  return { redis, client, limiter, states, errors };
+}
+
+const ann = { user: "ann" };
+
+describe("a Redis that does not answer", () => {
+  it("RL-6 stopped, policy open: allowed and counted as degraded; recovers by itself with its counters", async () => {
+    const { redis, limiter, states } = await setUp({ breaker: { failures: 2, openMs: 50 } });
+    await limiter.check(ann);
+    await redis.stop();
+    for (let i = 0; i < 10; i++) {
+      expect(await limiter.check(ann)).toMatchObject({ allowed: true, degraded: "open", verdicts: [] });
+    }
+    expect(limiter.stats()).toMatchObject({ degraded: 10 });
+    expect(states[0]).toBe("open");
+    await redis.restart();
+    await eventually(async () => (await limiter.check(ann)).degraded === undefined, { timeoutMs: 5_000 });
+    expect(limiter.stats().breaker).toBe("closed");
+    expect(states.slice(-2)).toEqual(["half_open", "closed"]);
+  });
+
+  it("RL-6 stopped, policy closed: refused with 503, backend_unavailable and Retry-After 1", async () => {
+    const { redis, limiter } = await setUp({ failurePolicy: "closed" });
+    await limiter.check(ann);
+    await redis.kill();
+    const refused = await limiter.check(ann);
+    expect(refused).toMatchObject({ allowed: false, code: "backend_unavailable", degraded: "closed" });
+    expect(toHeaders(refused)).toEqual({ "Retry-After": "1" });
+    expect(toOutcome(refused, true)).toMatchObject({
+      block: {
+        code: "backend_unavailable",
+        httpStatus: 503,
+        mcpErrorCode: -31002,
+        headers: { "Retry-After": "1" },
+      },
+    });
+    expect(toOutcome(refused, true)).not.toHaveProperty("authority");
+  });
+
+  it("RL-6 stopped, policy local: each limit is divided by the live replicas", async () => {
+    let replicas = 2;
+    const { redis, limiter } = await setUp({ failurePolicy: "local" }, { replicas: () => replicas });
+    await limiter.check(ann);
+    await redis.stop();
+    const allowed = async () => {
+      const decision = await limiter.check(ann);
+      expect(decision.degraded).toBe("local");
+      return decision.allowed;
+    };
+    expect([await allowed(), await allowed(), await allowed()]).toEqual([true, true, false]);
+    replicas = 1;
+    expect([await allowed(), await allowed(), await allowed()]).toEqual([true, true, false]);
+    replicas = 100;
+    expect(await limiter.check({ user: "bob" })).toMatchObject({ allowed: true, verdicts: [{ limit: 1 }] });
+    expect((await limiter.check({ user: "bob" })).allowed).toBe(false);
+  });
+
+  it.each(["open", "closed", "local"] as const)(
+    "policy %s never refuses under a last known mode of disabled or permissive",
+    async (failurePolicy) => {
+      const { redis, limiter } = await setUp({ failurePolicy, rules: { by_user: "1/m" } });
+      await redis.stop();
+      for (let i = 0; i < 3; i++) {
+        expect((await limiter.check(ann, { knownMode: "disabled" })).allowed).toBe(true);
+        expect((await limiter.check(ann, { knownMode: "permissive" })).allowed).toBe(true);
+      }
+    },
+  );
+
+  it("RL-6 hung: decided within timeoutMs, at once when the breaker is open, and by Redis again when it wakes", async () => {
+    const { redis, limiter } = await setUp({ breaker: { failures: 1, openMs: 300 } });
+    await limiter.check(ann);
+    redis.pause();
+    const started = performance.now();
+    const first = await limiter.check(ann);
+    expect(first.degraded).toBe("open");
+    expect(performance.now() - started).toBeLessThan(5 * 250);
+    const before = performance.now();
+    const second = limiter.check(ann);
+    expect(second).not.toBeInstanceOf(Promise);
+    expect(performance.now() - before).toBeLessThan(250);
+    redis.resume();
+    await eventually(async () => (await limiter.check(ann)).degraded === undefined, { timeoutMs: 5_000 });
+  });
+
+  it("many calls in flight are all decided by their deadline, a later one by its own", async () => {
+    const { redis, limiter } = await setUp({ breaker: { failures: 1_000, openMs: 300 }, timeoutMs: 200 });
+    await limiter.check(ann);
+    redis.pause();
+    const started = performance.now();
+    const early = Array.from({ length: 100 }, async () => limiter.check(ann));
+    await Promise.race([Promise.all(early), new Promise((resolve) => setTimeout(resolve, 100))]);
+    const late = limiter.check(ann);
+    const decisions = await Promise.all([...early, late]);
+    expect(decisions.every((decision) => decision.degraded === "open")).toBe(true);
+    expect(performance.now() - started).toBeGreaterThanOrEqual(290);
+    expect(performance.now() - started).toBeLessThan(5 * 300);
+    redis.resume();
+  });
+
+  it("an aborted signal ends the wait with its reason", async () => {
+    const { redis, limiter } = await setUp({ timeoutMs: 60_000 });
+    await limiter.check(ann);
+    redis.pause();
+    const abort = new AbortController();
+    const waiting = limiter.check(ann, { signal: abort.signal });
+    abort.abort(new Error("client left"));
+    await expect(waiting).rejects.toThrow("client left");
+    await expect(limiter.check(ann, { signal: abort.signal })).rejects.toThrow("client left");
+    redis.resume();
+  });
+
+  it("a probe that fails keeps the breaker open", async () => {
+    const { redis, limiter, states } = await setUp({ breaker: { failures: 1, openMs: 20 }, timeoutMs: 30 });
+    await redis.stop();
+    await eventually(async () => {
+      await limiter.check(ann);
+      return states.filter((state) => state === "half_open").length >= 2;
+    });
+    expect(states).not.toContain("closed");
+  });
+});

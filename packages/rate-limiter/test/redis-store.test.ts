@@ -1,0 +1,312 @@
+import { execFile } from "node:child_process";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { createRateLimiter, type RateLimiterOptions } from "@gatewright/rate-limiter";
+import { createRedisStore } from "@gatewright/rate-limiter/redis";
+import { eventually, type RedisServer, startRedis } from "@gatewright/testkit";
+import type { Redis } from "ioredis";
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { RECEIPT } from "../src/decision.ts";
+import { laneOf } from "../src/redis/lane.ts";
+import { RedisStore } from "../src/redis/redis-store.ts";
+import { writeRecord } from "./support/control-record.ts";
+
+const run = promisify(execFile);
+const replica = join(import.meta.dirname, "support/limiter-process.ts");
+
+let redis: RedisServer;
+let client: Redis;
+
+beforeAll(async () => {
+  redis = await startRedis();
+  client = redis.client();
+});
+beforeEach(() => client.flushall());
+afterAll(() => redis.close());
+
+function limiterOf(options: RateLimiterOptions) {
+  return createRateLimiter({ timeoutMs: 10_000, ...options }, { store: createRedisStore({ client }) });
+}
+
+describe("Redis store", () => {
+  it("RL-5 three processes sharing Redis admit exactly 30 of 60 calls at 30/m", async () => {
+    const flags = ["--conditions=@gatewright/source", replica, String(redis.port), "20"];
+    const runs = await Promise.all([1, 2, 3].map(() => run(process.execPath, flags)));
+    const admitted = runs.map(({ stdout }) => Number(stdout));
+    expect(admitted.reduce((sum, count) => sum + count, 0)).toBe(30);
+  });
+
+  it("RL-6 SCRIPT FLUSH in mid-traffic fails no call", async () => {
+    const errors: unknown[] = [];
+    const limiter = createRateLimiter(
+      { rules: { by_user: "1000000/h" }, timeoutMs: 10_000 },
+      { store: createRedisStore({ client }), observer: { onStoreError: (error) => errors.push(error) } },
+    );
+    for (let round = 0; round < 20; round++) {
+      const checks = Array.from({ length: 50 }, async () => limiter.check({ user: "ann" }));
+      await client.script("FLUSH");
+      const decisions = await Promise.all(checks);
+      expect(decisions.every((decision) => decision.allowed && decision.degraded === undefined)).toBe(true);
+    }
+    expect(errors).toEqual([]);
+    expect((await limiter.peek({ user: "ann" })).verdicts[0]?.remaining).toBe(999_000);
+  });
+
+  it("a check is one command, whatever the number of rules", async () => {
+    const limiter = limiterOf({
+      rules: {
+        by_user: "9/m",
+        by_tenant: "9/m",
+        by_ip: "9/m",
+        by_tool: { x: "9/m" },
+        by_server: { s: "9/m" },
+      },
+    });
+    const subject = { user: "ann", tenant: "t", ip: "1", tool: "x", server: "s" };
+    await limiter.check(subject);
+    const calls = async () => {
+      const info = await client.info("commandstats");
+      const of = (name: string) => Number(new RegExp(`cmdstat_${name}:calls=(\\d+)`).exec(info)?.[1] ?? 0);
+      return of("evalsha") + of("eval");
+    };
+    const before = await calls();
+    for (let i = 0; i < 5; i++) expect((await limiter.check(subject)).verdicts).toHaveLength(5);
+    expect((await calls()) - before).toBe(5);
+  });
+
+  it.each(["fixed_window", "sliding_window", "sliding_log", "token_bucket", "gcra"] as const)(
+    "%s: every key it writes has a lifetime, and is named as promised",
+    async (algorithm) => {
+      const limiter = limiterOf({
+        algorithm,
+        rules: { by_user: "9/m", by_tenant: "9/m", by_tool: { x: "9/m" } },
+      });
+      const decision = await limiter.check(
+        { user: "a:b{c}", tenant: "t", tool: "x" },
+        { dedupeId: "d", cost: 2 },
+      );
+      await limiter.check({ user: "u".repeat(65), tenant: "_" });
+      await limiter.check({ user: "ann" });
+      await limiter.refund(decision);
+      const keys = await client.keys("*");
+      for (const key of keys) expect(await client.pttl(key)).toBeGreaterThan(0);
+      const lane = laneOf("t");
+      expect(keys.filter((key) => key.startsWith(`gw:{l${lane}}:rl:t:`)).sort()).toEqual([
+        `gw:{l${lane}}:rl:t:by_tenant:t`,
+        `gw:{l${lane}}:rl:t:by_tool:x`,
+        `gw:{l${lane}}:rl:t:by_user:a%3Ab%7Bc%7D`,
+      ]);
+      expect(keys).toContain("gw:{l_}:rl:_:by_user:ann");
+      expect(keys.filter((key) => key.includes(":rl:%5F:by_user:%23"))).toHaveLength(1);
+    },
+  );
+
+  it("RL-1 on the clock of Redis: the 11th of 10/m is refused with a wait of 1 to 60 s, and real time brings tokens back", async () => {
+    const limiter = limiterOf({ rules: { by_user: "10/m", by_ip: "1/s" } });
+    for (let i = 0; i < 10; i++) await limiter.check({ user: "ann" });
+    const refused = await limiter.check({ user: "ann" });
+    expect(refused.allowed).toBe(false);
+    expect(refused.retryAfterMs).toBeGreaterThan(50_000);
+    expect(refused.retryAfterMs).toBeLessThanOrEqual(60_000);
+    await limiter.check({ user: "bob", ip: "1" });
+    expect((await limiter.check({ user: "bob", ip: "1" })).allowed).toBe(false);
+    await eventually(async () => (await limiter.check({ user: "bob", ip: "1" })).allowed, {
+      timeoutMs: 5_000,
+    });
+  });
+
+  it("RL-9 counters survive a restart of the replica in enforce", async () => {
+    const before = limiterOf({ rules: { by_user: "2/m" } });
+    for (let i = 0; i < 2; i++) await before.check({ user: "ann" });
+    const other = redis.client();
+    const after = createRateLimiter(
+      { rules: { by_user: "2/m" }, timeoutMs: 10_000 },
+      { store: createRedisStore({ client: other }) },
+    );
+    expect((await after.check({ user: "ann" })).allowed).toBe(false);
+    other.disconnect();
+  });
+});
+
+describe("control record", () => {
+  it("decides the call under the record's mode and returns it with rev, whatever the replica believes", async () => {
+    const limiter = limiterOf({ rules: { by_user: "1/m" } });
+    await writeRecord(client, { mode: "disabled", rev: 4 });
+    for (let i = 0; i < 3; i++) {
+      expect(await limiter.check({ user: "ann" })).toMatchObject({
+        allowed: true,
+        mode: "disabled",
+        rev: 4,
+        verdicts: [],
+      });
+    }
+    await writeRecord(client, { mode: "permissive", rev: 5 });
+    await limiter.check({ user: "ann" });
+    expect(await limiter.check({ user: "ann" })).toMatchObject({
+      allowed: true,
+      shadow: true,
+      mode: "permissive",
+      rev: 5,
+    });
+    await writeRecord(client, { mode: "enforce", rev: 6 });
+    expect(await limiter.check({ user: "ann" }, { mode: "disabled" })).toMatchObject({
+      allowed: false,
+      mode: "enforce",
+      rev: 6,
+    });
+    await writeRecord(client, { mode: "inherit", rev: 7 });
+    expect(await limiter.check({ user: "ann" }, { mode: "disabled" })).toMatchObject({
+      mode: "disabled",
+      rev: 7,
+    });
+    expect(await limiter.check({ user: "ann" })).toMatchObject({ allowed: false, mode: "enforce", rev: 7 });
+  });
+
+  it("a tenant's record beats the global one, in its lane alone", async () => {
+    const limiter = limiterOf({ rules: { by_user: "1/m" } });
+    await writeRecord(client, { mode: "disabled", rev: 3 });
+    await writeRecord(client, { mode: "enforce", rev: 8, tenant: "a" });
+    const a = { user: "ann", tenant: "a" };
+    await limiter.check(a);
+    expect(await limiter.check(a)).toMatchObject({ allowed: false, mode: "enforce", rev: 3, tenantRev: 8 });
+    expect(await limiter.check({ user: "ann", tenant: "b" })).toMatchObject({
+      mode: "disabled",
+      rev: 3,
+      tenantRev: 0,
+    });
+  });
+
+  it("an expired record is replaced by its successor in the same call", async () => {
+    const limiter = limiterOf({ rules: { by_user: "1/m" } });
+    await writeRecord(client, { mode: "disabled", rev: 3, wipeSeq: 2, expiresAt: Date.now() - 1 });
+    expect(await limiter.check({ user: "ann" })).toMatchObject({ allowed: true, mode: "enforce", rev: 4 });
+    expect(await client.get("gw:{l_}:ctl:rate_limiter")).toBe("1|4|uuid-3~x|inherit|2|0|test");
+    await writeRecord(client, { mode: "disabled", rev: 9, expiresAt: Date.now() + 60_000 });
+    expect(await limiter.check({ user: "ann" })).toMatchObject({ mode: "disabled", rev: 9 });
+  });
+
+  it("a record that is no record is ignored", async () => {
+    const limiter = limiterOf({ rules: { by_user: "1/m" } });
+    await client.set("gw:{l_}:ctl:rate_limiter", "nonsense");
+    expect(await limiter.check({ user: "ann" })).toMatchObject({ allowed: true, mode: "enforce", rev: 0 });
+  });
+
+  const MODES = ["enforce", "permissive", "disabled"] as const;
+  const PAIRS = MODES.flatMap((from) => MODES.filter((to) => to !== from).map((to) => [from, to] as const));
+  it.each(PAIRS.flatMap(([from, to]) => [[from, to, "hot"] as const, [from, to, "cold"] as const]))(
+    "RL-8 %s to %s with %s counters takes effect on the next call and changes no counter",
+    async (from, to, heat) => {
+      const clock = { time: 1_700_000_000_000 };
+      const store = new RedisStore({ client }, { source: "argument", now: () => clock.time });
+      const limiter = createRateLimiter({ rules: { by_user: "2/m" }, timeoutMs: 10_000 }, { store });
+      if (heat === "hot") for (let i = 0; i < 2; i++) await limiter.check({ user: "ann" });
+      await writeRecord(client, { mode: from, rev: 1 });
+      const seenBefore = await limiter.peek({ user: "ann" });
+      await writeRecord(client, { mode: to, rev: 2 });
+      const decision = await limiter.check({ user: "ann" });
+      expect(seenBefore.mode).toBe(from);
+      expect(decision).toMatchObject({ mode: to, rev: 2, allowed: to !== "enforce" || heat === "cold" });
+      await writeRecord(client, { mode: "enforce", rev: 3 });
+      const left = (await limiter.peek({ user: "ann" })).verdicts[0]?.remaining;
+      expect(left).toBe(heat === "hot" ? 0 : to === "disabled" ? 2 : 1);
+    },
+  );
+
+  it("RL-8 enforce, past the window, disabled, past the window, enforce: counts as if nothing had been", async () => {
+    const clock = { time: 1_700_000_000_000 };
+    const store = new RedisStore({ client }, { source: "argument", now: () => clock.time });
+    const limiter = createRateLimiter({ rules: { by_user: "1/m" }, timeoutMs: 10_000 }, { store });
+    const allowed = async () => (await limiter.check({ user: "ann" })).allowed;
+    expect([await allowed(), await allowed()]).toEqual([true, false]);
+    clock.time += 61_000;
+    await writeRecord(client, { mode: "disabled", rev: 1, wipeSeq: 1 });
+    expect([await allowed(), await allowed()]).toEqual([true, true]);
+    clock.time += 61_000;
+    await writeRecord(client, { mode: "enforce", rev: 2, wipeSeq: 1 });
+    expect([await allowed(), await allowed()]).toEqual([true, false]);
+  });
+
+  it("RL-9 with wipe never, re-enabling refuses at once with the right wait; with a wipe all start afresh", async () => {
+    const clock = { time: 1_700_000_000_000 };
+    const store = new RedisStore({ client }, { source: "argument", now: () => clock.time });
+    const limiter = createRateLimiter({ rules: { by_user: "1/m" }, timeoutMs: 10_000 }, { store });
+    await limiter.check({ user: "ann" });
+    await writeRecord(client, { mode: "disabled", rev: 1 });
+    clock.time += 20_000;
+    await writeRecord(client, { mode: "enforce", rev: 2 });
+    expect(await limiter.check({ user: "ann" })).toMatchObject({ allowed: false, retryAfterMs: 40_000 });
+    await writeRecord(client, { mode: "enforce", rev: 3, wipeSeq: 1 });
+    expect(await limiter.check({ user: "ann" })).toMatchObject({ allowed: true, rev: 3 });
+  });
+});
+
+describe("wipe", () => {
+  it("reads as empty at once and then sweeps the dead keys, and nothing outside the limiter's names", async () => {
+    const store = createRedisStore({ client });
+    const limiter = createRateLimiter({ rules: { by_user: "5/h" }, timeoutMs: 10_000 }, { store });
+    const foreign = ["gw:{l1}:other:t", "other", "xgw:{l1}:rl:t:by_user:u", "gw:{bus}:members"];
+    for (const key of foreign) await client.set(key, "kept");
+    const users = Array.from({ length: 300 }, (_, i) => ({ user: `u${i}`, tenant: i % 2 === 0 ? "a" : "b" }));
+    await Promise.all(users.map((user) => limiter.check(user)));
+    const states = async () => (await client.keys("gw:{l*}:rl:*")).length;
+    expect(await states()).toBe(300);
+
+    await limiter.wipe({ scope: "tenant", tenant: "a" });
+    expect((await limiter.peek(users[0]!)).verdicts[0]?.remaining).toBe(5);
+    expect((await limiter.peek(users[1]!)).verdicts[0]?.remaining).toBe(4);
+    await eventually(async () => (await states()) === 150, { timeoutMs: 10_000 });
+    await limiter.check(users[0]!);
+    await eventually(async () => (await client.exists("gw:{l_}:sweep:rate_limiter")) === 0, {
+      timeoutMs: 10_000,
+    });
+
+    await limiter.wipe({ scope: "all" });
+    expect((await limiter.peek(users[1]!)).verdicts[0]?.remaining).toBe(5);
+    await limiter.check(users[3]!);
+    await eventually(async () => (await states()) === 1, { timeoutMs: 10_000 });
+    expect((await limiter.peek(users[3]!)).verdicts[0]?.remaining).toBe(4);
+    expect(await client.mget(...foreign)).toEqual(["kept", "kept", "kept", "kept"]);
+    await eventually(() => limiter.stats().store["swept"] === 300, { timeoutMs: 10_000 });
+  });
+
+  it("is swept by one replica, at no more than 5 000 keys a second, and stops on close", async () => {
+    const store = createRedisStore({ client });
+    const pipeline = client.pipeline();
+    const dead = Buffer.concat([Buffer.from([9, 0, 0, 0]), Buffer.alloc(24)]);
+    for (let i = 0; i < 2_000; i++) pipeline.set(`gw:{l_}:rl:_:by_user:${i}`, dead, "PX", 600_000);
+    await pipeline.exec();
+    const started = performance.now();
+    const [first, second] = await Promise.all([store.sweep(), createRedisStore({ client }).sweep()]);
+    expect([first, second].sort()).toEqual([0, 2_000]);
+    expect(performance.now() - started).toBeGreaterThanOrEqual(350);
+    store.close();
+    expect(await store.sweep()).toBe(0);
+  });
+
+  it("raises the highest wipe number seen when the record was lost", async () => {
+    const store = createRedisStore({ client });
+    const limiter = createRateLimiter({ rules: { by_user: "5/h" }, timeoutMs: 10_000 }, { store });
+    await writeRecord(client, { mode: "permissive", rev: 7, wipeSeq: 3, expiresAt: Date.now() + 600_000 });
+    await limiter.check({ user: "ann" });
+    await limiter.wipe({ scope: "all" });
+    expect(await client.get("gw:{l5}:ctl:rate_limiter")).toMatch(/^1\|8\|[^|]+\|permissive\|4\|\d+\|wipe$/);
+    await limiter.check({ user: "ann" });
+    await client.flushall();
+    await limiter.wipe({ scope: "all" });
+    expect(await client.get("gw:{l5}:ctl:rate_limiter")).toMatch(/^1\|9\|[^|]+\|inherit\|5\|0\|wipe$/);
+    expect(await client.pttl("gw:{l5}:ctl:rate_limiter")).toBe(-1);
+  });
+
+  it("a refused answer of Redis is a store error, not a decision", async () => {
+    const store = createRedisStore({ client: { ...fakeClient, callBuffer: async () => "OK" } });
+    const limiter = createRateLimiter({ rules: { by_user: "5/h" } }, { store });
+    expect(await limiter.check({ user: "ann" })).toMatchObject({ allowed: true, degraded: "open" });
+    expect((await limiter.check({ user: "ann" }))[RECEIPT]).toBeUndefined();
+  });
+});
+
+const fakeClient = {
+  set: async () => "OK",
+  unlink: async () => 0,
+  scan: async (): Promise<[string, string[]]> => ["0", []],
+};
