@@ -7,9 +7,9 @@ export type SessionPoolErrorCode =
   | "upstream_unreachable"
   | "outcome_unknown"
   | "session_owner_unreachable"
+  | "backend_unavailable"
   | "validation_failed"
-  | "pool_closed"
-  | "forbidden";
+  | "pool_closed";
 
 const RETRYABLE: Readonly<Record<SessionPoolErrorCode, boolean>> = {
   acquire_timeout: true,
@@ -17,9 +17,9 @@ const RETRYABLE: Readonly<Record<SessionPoolErrorCode, boolean>> = {
   upstream_unreachable: true,
   outcome_unknown: false,
   session_owner_unreachable: true,
+  backend_unavailable: true,
   validation_failed: false,
   pool_closed: true,
-  forbidden: false,
 };
 
 /** What a {@link SessionPoolError} may carry besides its code. */

@@ -1,0 +1,117 @@
+import { createHash, createHmac } from "node:crypto";
+import { SessionPoolError } from "../errors.ts";
+import type { ResolvedOwnershipOptions } from "./ownership-options.ts";
+import type { OwnershipRedis } from "./ownership-redis.ts";
+import {
+  beatScript,
+  claimScript,
+  endScript,
+  readScript,
+  reclaimScript,
+  releaseScript,
+} from "./ownership-scripts.ts";
+import { runScript, type Script } from "./script.ts";
+
+/** An owner record as it was read. */
+export interface OwnerRecord {
+  /** Instance UUID; empty when released. */
+  readonly owner: string;
+  readonly url: string;
+  readonly principal: string;
+  readonly epoch: number;
+  /** Age of the last beat by the clock of Redis. */
+  readonly ageMs: number;
+}
+
+/** Reply of a reclaim. */
+export type ReclaimReply =
+  | readonly ["won", epoch: number, sealed: string]
+  | readonly ["alive", leftMs: number]
+  | readonly ["lost" | "foreign" | "unknown"];
+
+/** The owner records in Redis, as one replica reads and writes them. Rejects with `backend_unavailable`. */
+export class OwnerRecords {
+  readonly #redis: OwnershipRedis;
+  readonly #options: ResolvedOwnershipOptions;
+  readonly #instanceId: string;
+
+  constructor(redis: OwnershipRedis, options: ResolvedOwnershipOptions, instanceId: string) {
+    this.#redis = redis;
+    this.#options = options;
+    this.#instanceId = instanceId;
+  }
+
+  /** The epoch, or 0 when the session has a record already. */
+  async claim(session: string, principal: string): Promise<number> {
+    const { advertiseUrl, sessionTtlMs } = this.#options;
+    const args = [this.#instanceId, advertiseUrl, principal, sessionTtlMs];
+    return Number(await this.#run(claimScript, session, args));
+  }
+
+  async read(session: string): Promise<OwnerRecord | undefined> {
+    const reply = (await this.#run(readScript, session, [])) as
+      | [string, string, string, number, number]
+      | null;
+    if (reply === null) return undefined;
+    const [owner, url, principal, epoch, ageMs] = reply;
+    return { owner, url, principal, epoch, ageMs };
+  }
+
+  /** `restored` when Redis had lost the record: it has no sealed ids then. */
+  async beat(
+    session: string,
+    epoch: number,
+    principal: string,
+    sealed: string,
+  ): Promise<"alive" | "lost" | "restored"> {
+    const { advertiseUrl, sessionTtlMs } = this.#options;
+    const args = [this.#instanceId, epoch, sessionTtlMs, sealed, advertiseUrl, principal];
+    const reply = await this.#run(beatScript, session, args);
+    return reply === 1 ? "alive" : reply === 2 ? "restored" : "lost";
+  }
+
+  async reclaim(
+    session: string,
+    principal: string,
+    seen: { owner: string; epoch: number },
+  ): Promise<ReclaimReply> {
+    const { advertiseUrl, deadAfterMs, sessionTtlMs } = this.#options;
+    const args = [
+      this.#instanceId,
+      advertiseUrl,
+      principal,
+      seen.owner,
+      seen.epoch,
+      deadAfterMs,
+      sessionTtlMs,
+    ];
+    return (await this.#run(reclaimScript, session, args)) as ReclaimReply;
+  }
+
+  async release(session: string, epoch: number): Promise<void> {
+    await this.#run(releaseScript, session, [this.#instanceId, epoch]);
+  }
+
+  async end(session: string, principal: string): Promise<"ended" | "foreign" | "unknown"> {
+    const reply = await this.#run(endScript, session, [principal, this.#options.sessionTtlMs]);
+    return reply as "ended" | "foreign" | "unknown";
+  }
+
+  async #run(script: Script, session: string, args: readonly (string | number)[]): Promise<unknown> {
+    try {
+      return await runScript(this.#redis, script, [`${this.#options.prefix}:{s:${session}}:owner`], args);
+    } catch (cause) {
+      throw new SessionPoolError("backend_unavailable", "Redis does not answer", { cause });
+    }
+  }
+}
+
+/** Session ids are bearer secrets with 128 random bits or more: a plain hash hides them. */
+export function sessionHash(sessionId: string): string {
+  return createHash("sha256").update(`session ${sessionId}`).digest("base64url");
+}
+
+/** Principals can be guessed, so their hash is keyed: with the session id, which whoever reads Redis does not have. */
+export function principalHash(sessionId: string, principal: string): string {
+  return createHmac("sha256", sessionId).update(`principal ${principal}`).digest("base64url");
+}

@@ -1,0 +1,295 @@
+import { randomUUID } from "node:crypto";
+import { type Clock, type ClockTimer, systemClock } from "../clock.ts";
+import { SessionPoolError } from "../errors.ts";
+import { EnvelopeCodec, type EnvelopeRequest, type OpenedEnvelope } from "./envelope.ts";
+import { LocationCache } from "./location-cache.ts";
+import { type Notice, NoticeBus } from "./notice-bus.ts";
+import type { OwnedSession } from "./owned-session.ts";
+import { OwnerRecords, principalHash, sessionHash } from "./owner-records.ts";
+import type { OwnershipStats, RedisOwnership, RedisOwnershipDeps } from "./ownership.ts";
+import {
+  type RedisOwnershipOptions,
+  type ResolvedOwnershipOptions,
+  resolveOwnershipOptions,
+} from "./ownership-options.ts";
+import { seal, unseal } from "./seal.ts";
+import type { ReclaimResult, SessionLocation, UpstreamSessionId } from "./session-location.ts";
+
+/** Creates the ownership of this replica. Call `start` before use. Throws `validation_failed` for wrong options. */
+export function createRedisOwnership(
+  options: RedisOwnershipOptions,
+  deps: RedisOwnershipDeps,
+): RedisOwnership {
+  return new Ownership(resolveOwnershipOptions(options), deps);
+}
+
+const BEATS_AT_ONCE = 200;
+
+class Ownership implements RedisOwnership {
+  readonly instanceId: string;
+  readonly #options: ResolvedOwnershipOptions;
+  readonly #deps: RedisOwnershipDeps;
+  readonly #clock: Clock;
+  readonly #codec: EnvelopeCodec;
+  readonly #bus: NoticeBus;
+  readonly #records: OwnerRecords;
+  readonly #places: LocationCache;
+  readonly #owned = new Map<string, OwnedSession>();
+  readonly #reclaims = { won: 0, unresumable: 0, lost: 0, alive: 0, foreign: 0, unknown: 0 };
+  readonly #counts = {
+    beats: 0,
+    beatFailures: 0,
+    pollFailures: 0,
+    ownershipsLost: 0,
+    noticesRefused: 0,
+    noticesReceived: 0,
+  };
+  #beatTimer: ClockTimer | undefined = undefined;
+  #closing: Promise<void> | undefined = undefined;
+
+  constructor(options: ResolvedOwnershipOptions, deps: RedisOwnershipDeps) {
+    this.#options = options;
+    this.#deps = deps;
+    this.#clock = deps.clock ?? systemClock;
+    this.instanceId = deps.instanceId ?? randomUUID();
+    this.#records = new OwnerRecords(deps.redis, options, this.instanceId);
+    this.#places = new LocationCache(options.maxLocations);
+    const { signKeys: keys, envelopeMaxAgeMs: maxAgeMs, maxNonces, prefix, pollMs, maxNotices } = options;
+    this.#codec = new EnvelopeCodec({ keys, instanceId: this.instanceId, maxAgeMs, maxNonces }, this.#clock);
+    this.#bus = new NoticeBus({
+      redis: deps.redis,
+      subscriber: deps.subscriber,
+      clock: this.#clock,
+      prefix,
+      keys,
+      pollMs,
+      maxNotices,
+      received: (notice) => this.#received(notice),
+      missed: () => this.#deps.onEvict({ kind: "resync" }),
+      refused: () => this.#counts.noticesRefused++,
+      failed: () => this.#counts.pollFailures++,
+    });
+  }
+
+  async start(): Promise<void> {
+    this.#scheduleBeat();
+    await this.#bus.start();
+  }
+
+  async claim(sessionId: string, principal: string): Promise<{ readonly epoch: number }> {
+    if (this.#owned.size >= this.#options.maxOwned) {
+      throw new SessionPoolError("pool_capacity", "this replica owns as many sessions as it may");
+    }
+    const sentMs = this.#clock.now();
+    const who = principalHash(sessionId, principal);
+    const epoch = await this.#records.claim(sessionHash(sessionId), who);
+    if (epoch === 0) throw new SessionPoolError("validation_failed", "the session has an owner already");
+    this.#own(sessionId, epoch, who, sentMs, "");
+    return { epoch };
+  }
+
+  async save(sessionId: string, upstream: readonly UpstreamSessionId[]): Promise<void> {
+    const session = sessionHash(sessionId);
+    const owned = this.#owned.get(session);
+    const [sealKey] = this.#options.sealKeys;
+    if (owned === undefined || sealKey === undefined) return;
+    owned.sealed = seal(JSON.stringify(upstream), sealKey, session);
+    owned.saved = false;
+    await this.#beat(session, owned);
+  }
+
+  async locate(
+    sessionId: string,
+    principal: string,
+    options: { readonly fresh?: boolean } = {},
+  ): Promise<SessionLocation> {
+    const session = sessionHash(sessionId);
+    const who = principalHash(sessionId, principal);
+    const nowMs = this.#clock.now();
+    const owned = this.#owned.get(session);
+    if (owned !== undefined) {
+      if (owned.principal !== who) return { kind: "foreign" };
+      return { kind: "mine", epoch: owned.epoch, certain: nowMs < owned.certainUntilMs };
+    }
+    const place = options.fresh === true ? undefined : this.#places.get(session, nowMs);
+    if (place !== undefined) return place.principal === who ? place.location : { kind: "foreign" };
+    this.#places.forget(session);
+    const record = await this.#records.read(session);
+    if (record === undefined) return { kind: "unknown" };
+    if (record.principal !== who) return { kind: "foreign" };
+    const { owner, url, epoch } = record;
+    const deadInMs = this.#options.deadAfterMs - record.ageMs;
+    if (deadInMs <= 0) return { kind: "ownerless", owner, epoch };
+    const location = { kind: "remote", owner, url, epoch, deadInMs } as const;
+    const untilMs = nowMs + Math.min(this.#options.locationCacheMs, deadInMs);
+    this.#places.set(session, { location, principal: who, untilMs });
+    return location;
+  }
+
+  async reclaim(sessionId: string, principal: string): Promise<ReclaimResult> {
+    const result = await this.#reclaim(sessionId, principal);
+    this.#reclaims[result.kind]++;
+    return result;
+  }
+
+  async end(sessionId: string, principal: string): Promise<"ended" | "foreign" | "unknown"> {
+    const session = sessionHash(sessionId);
+    const result = await this.#records.end(session, principalHash(sessionId, principal));
+    if (result === "ended") {
+      this.#ended(session);
+      await this.#bus.publish({ kind: "session", session, from: this.instanceId });
+    }
+    return result;
+  }
+
+  async serverChanged(serverId: string): Promise<void> {
+    this.#deps.onEvict({ kind: "server", serverId });
+    await this.#bus.publish({ kind: "server", serverId, from: this.instanceId });
+  }
+
+  sign(
+    to: Extract<SessionLocation, { kind: "remote" }>,
+    sessionId: string,
+    request: EnvelopeRequest & { readonly principal: string; readonly remainingMs?: number },
+  ): string {
+    const { principal, remainingMs } = request;
+    const claims = { to: to.owner, session: sessionHash(sessionId), epoch: to.epoch, principal, remainingMs };
+    return this.#codec.sign(claims, request);
+  }
+
+  open(
+    envelope: string | undefined,
+    sessionId: string,
+    request: EnvelopeRequest,
+  ): OpenedEnvelope | { readonly kind: "misdirected" } {
+    const opened = this.#codec.open(envelope, request);
+    if (opened.kind === "refused") return opened;
+    const { claims } = opened;
+    const session = sessionHash(sessionId);
+    const here = claims.session === session && this.#owned.get(session)?.epoch === claims.epoch;
+    return here ? opened : { kind: "misdirected" };
+  }
+
+  stats(): OwnershipStats {
+    return Object.freeze({
+      owned: this.#owned.size,
+      ...this.#counts,
+      reclaims: Object.freeze({ ...this.#reclaims }),
+      envelopesRefused: Object.freeze({ ...this.#codec.refused }),
+    });
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  async #close(): Promise<void> {
+    this.#beatTimer?.cancel();
+    const owned = [...this.#owned];
+    this.#owned.clear();
+    await inBatches(owned, ([session, { epoch }]) =>
+      // With Redis out of reach the record speaks for itself once its last beat is old enough.
+      this.#records.release(session, epoch).catch(() => {}),
+    );
+    await this.#bus.close();
+  }
+
+  async #reclaim(sessionId: string, principal: string): Promise<ReclaimResult> {
+    const seen = await this.locate(sessionId, principal, { fresh: true });
+    if (seen.kind === "mine") return { kind: "lost" };
+    if (seen.kind === "remote") return { kind: "alive", deadInMs: seen.deadInMs };
+    if (seen.kind !== "ownerless") return seen;
+    const session = sessionHash(sessionId);
+    const who = principalHash(sessionId, principal);
+    const sentMs = this.#clock.now();
+    const reply = await this.#records.reclaim(session, who, seen);
+    if (reply[0] === "alive") return { kind: "alive", deadInMs: reply[1] };
+    if (reply[0] !== "won") return { kind: reply[0] };
+    const [, epoch, sealed] = reply;
+    const upstream = this.#openUpstream(session, sealed);
+    if (upstream?.every(({ resumable }) => resumable)) {
+      this.#own(sessionId, epoch, who, sentMs, sealed);
+      return { kind: "won", epoch, upstream };
+    }
+    await this.#records.end(session, who);
+    return { kind: "unresumable" };
+  }
+
+  /** `undefined` when what is sealed cannot be opened: as lost as a session that cannot be resumed. */
+  #openUpstream(session: string, sealed: string): readonly UpstreamSessionId[] | undefined {
+    if (sealed === "") return [];
+    const text = unseal(sealed, this.#options.sealKeys, session);
+    return text === undefined ? undefined : (JSON.parse(text) as readonly UpstreamSessionId[]);
+  }
+
+  #own(sessionId: string, epoch: number, principal: string, sentMs: number, sealed: string): void {
+    const session = sessionHash(sessionId);
+    this.#places.forget(session);
+    const certainUntilMs = sentMs + this.#options.deadAfterMs;
+    this.#owned.set(session, { sessionId, epoch, principal, certainUntilMs, sealed, saved: true });
+  }
+
+  #scheduleBeat(): void {
+    this.#beatTimer = this.#clock.setTimer(
+      () => {
+        const beats = inBatches([...this.#owned], ([session, owned]) =>
+          this.#beat(session, owned).catch(() => {}),
+        );
+        void beats.finally(() => {
+          if (this.#closing === undefined) this.#scheduleBeat();
+        });
+      },
+      this.#options.heartbeatMs,
+      true,
+    );
+  }
+
+  async #beat(session: string, owned: OwnedSession): Promise<void> {
+    const { epoch, principal, saved, sealed } = owned;
+    const sentMs = this.#clock.now();
+    try {
+      let answer = await this.#records.beat(session, epoch, principal, saved ? "" : sealed);
+      if (answer === "restored" && saved)
+        answer = await this.#records.beat(session, epoch, principal, sealed);
+      this.#counts.beats++;
+      if (answer !== "lost") {
+        if (owned.sealed === sealed) owned.saved = true;
+        owned.certainUntilMs = sentMs + this.#options.deadAfterMs;
+        return;
+      }
+    } catch (error) {
+      this.#counts.beatFailures++;
+      throw error;
+    }
+    if (this.#owned.get(session) !== owned) return;
+    this.#owned.delete(session);
+    this.#counts.ownershipsLost++;
+    this.#deps.onOwnershipLost(owned.sessionId);
+  }
+
+  #received(notice: Notice): void {
+    if (notice.from === this.instanceId) return;
+    this.#counts.noticesReceived++;
+    if (notice.kind === "server") this.#deps.onEvict({ kind: "server", serverId: notice.serverId });
+    else this.#ended(notice.session);
+  }
+
+  #ended(session: string): void {
+    this.#places.forget(session);
+    const owned = this.#owned.get(session);
+    if (owned === undefined) return;
+    this.#owned.delete(session);
+    this.#deps.onEvict({ kind: "session", sessionId: owned.sessionId });
+  }
+}
+
+async function inBatches<T>(items: readonly T[], run: (item: T) => Promise<unknown>): Promise<void> {
+  for (let at = 0; at < items.length; at += BEATS_AT_ONCE) {
+    await Promise.all(items.slice(at, at + BEATS_AT_ONCE).map(run));
+  }
+}

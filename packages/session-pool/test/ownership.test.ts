@@ -1,0 +1,380 @@
+import { randomUUID } from "node:crypto";
+import { isSessionPoolError } from "@gatewright/session-pool";
+import { ownerUnreachable, type ReclaimResult, type SessionLocation } from "@gatewright/session-pool/redis";
+import { eventually, type RedisServer, startRedis } from "@gatewright/testkit";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { quick, signKey, startReplica } from "./support/replica.ts";
+import { spawnReplica } from "./support/spawn-replica.ts";
+
+let redis: RedisServer;
+beforeAll(async () => {
+  redis = await startRedis();
+});
+afterAll(() => redis.close());
+
+const http = (serverId: string) => ({ serverId, sessionId: `up-${serverId}`, resumable: true });
+
+function remote(location: SessionLocation) {
+  if (location.kind !== "remote") throw new Error(`not remote but ${location.kind}`);
+  return location;
+}
+
+describe("the owner of a session", () => {
+  it("is found by every replica, by its principal only", async () => {
+    const a = await startReplica(redis, { advertiseUrl: "http://a" });
+    const b = await startReplica(redis);
+    const session = randomUUID();
+    expect(await b.ownership.locate(session, "ann")).toEqual({ kind: "unknown" });
+    expect(await a.ownership.claim(session, "ann")).toEqual({ epoch: 1 });
+    expect(await a.ownership.locate(session, "ann")).toEqual({ kind: "mine", epoch: 1, certain: true });
+    expect(await b.ownership.locate(session, "ann")).toMatchObject({
+      kind: "remote",
+      owner: a.ownership.instanceId,
+      url: "http://a",
+      epoch: 1,
+    });
+    expect(await a.ownership.locate(session, "bob")).toEqual({ kind: "foreign" });
+    expect(await b.ownership.locate(session, "bob")).toEqual({ kind: "foreign" });
+    await expect(b.ownership.claim(session, "ann")).rejects.toMatchObject({ code: "validation_failed" });
+    await Promise.all([a.ownership.close(), b.ownership.close()]);
+  });
+
+  it("stays the owner as long as it beats, by the clock of Redis, and the record outlives it by the TTL", async () => {
+    const a = await startReplica(redis);
+    const b = await startReplica(redis, {}, { listen: false });
+    const session = randomUUID();
+    await a.ownership.claim(session, "ann");
+    const client = redis.client();
+    const before = a.ownership.stats().beats;
+    await eventually(() => a.ownership.stats().beats >= before + 8);
+    expect(await b.ownership.locate(session, "ann")).toMatchObject({ kind: "remote" });
+    const [key] = (await client.keys("gw:{s:*}:owner")).filter((name) => name.length > 0);
+    expect(await client.pttl(key ?? "")).toBeGreaterThan(quick.sessionTtlMs - 5000);
+    expect(await client.pttl(key ?? "")).toBeLessThanOrEqual(quick.sessionTtlMs);
+    await a.ownership.close();
+  });
+
+  it("is asked about again after a 421, not remembered", async () => {
+    const options = { locationCacheMs: 60_000, deadAfterMs: 50_000 };
+    const a = await startReplica(redis, options);
+    const b = await startReplica(redis, options);
+    const c = await startReplica(redis, options);
+    const session = randomUUID();
+    await a.ownership.claim(session, "ann");
+    await b.ownership.locate(session, "ann");
+    await a.ownership.close();
+    expect(await c.ownership.reclaim(session, "ann")).toMatchObject({ kind: "won", epoch: 2 });
+    expect(await b.ownership.locate(session, "ann")).toMatchObject({ owner: a.ownership.instanceId });
+    expect(await b.ownership.locate(session, "bob")).toEqual({ kind: "foreign" });
+    expect(await b.ownership.locate(session, "ann", { fresh: true })).toMatchObject({
+      owner: c.ownership.instanceId,
+      epoch: 2,
+    });
+    await Promise.all([b.ownership.close(), c.ownership.close()]);
+  });
+
+  it("remembers no more places than it may", async () => {
+    const options = { locationCacheMs: 60_000, deadAfterMs: 50_000, maxLocations: 1 };
+    const a = await startReplica(redis, options);
+    const b = await startReplica(redis, options);
+    const sessions = [randomUUID(), randomUUID()];
+    for (const session of sessions) await a.ownership.claim(session, "ann");
+    for (const session of sessions) await b.ownership.locate(session, "ann");
+    await a.ownership.close();
+    expect((await b.ownership.locate(sessions[1] ?? "", "ann")).kind).toBe("remote");
+    expect((await b.ownership.locate(sessions[0] ?? "", "ann")).kind).toBe("ownerless");
+    await b.ownership.close();
+  });
+
+  it("gives up what it owns when it stops in good order: anyone may go on at once", async () => {
+    const a = await startReplica(redis, { deadAfterMs: 50_000 });
+    const b = await startReplica(redis, { deadAfterMs: 50_000 });
+    const session = randomUUID();
+    await a.ownership.claim(session, "ann");
+    await a.ownership.save(session, [http("s1")]);
+    await a.ownership.close();
+    await a.ownership[Symbol.asyncDispose]();
+    expect(await b.ownership.locate(session, "ann")).toEqual({ kind: "ownerless", owner: "", epoch: 1 });
+    expect(await b.ownership.reclaim(session, "ann")).toEqual({
+      kind: "won",
+      epoch: 2,
+      upstream: [http("s1")],
+    });
+    await b.ownership.close();
+  });
+
+  it("learns that another took over while it was silent, and must not go on", async () => {
+    const a = await startReplica(redis, {
+      heartbeatMs: 2_000_000_000,
+      deadAfterMs: 2_000_000_001,
+      sessionTtlMs: 2_000_000_002,
+    });
+    const b = await startReplica(redis, {}, { listen: false });
+    const session = randomUUID();
+    await a.ownership.claim(session, "ann");
+    const won = await eventually(async () => {
+      const result = await b.ownership.reclaim(session, "ann");
+      return result.kind === "won" && result;
+    });
+    expect(won).toMatchObject({ epoch: 2 });
+    await a.ownership.save(session, [http("s1")]);
+    expect(a.lost).toEqual([session]);
+    expect(a.ownership.stats()).toMatchObject({ owned: 0, ownershipsLost: 1 });
+    expect(await a.ownership.locate(session, "ann")).toMatchObject({ kind: "remote", epoch: 2 });
+    await a.ownership.save(session, []);
+    await Promise.all([a.ownership.close(), b.ownership.close()]);
+  });
+
+  it("refuses to own more sessions than it may", async () => {
+    const a = await startReplica(redis, { maxOwned: 1 });
+    await a.ownership.claim(randomUUID(), "ann");
+    await expect(a.ownership.claim(randomUUID(), "ann")).rejects.toMatchObject({ code: "pool_capacity" });
+    await a.ownership.close();
+  });
+});
+
+describe("reclaiming", () => {
+  it("SP-13 after kill -9 of the owner is refused until it counts as dead, then exactly one of 20 racers wins", async () => {
+    const owner = await spawnReplica(redis.port);
+    const others = await Promise.all([1, 2, 3, 4].map(() => spawnReplica(redis.port)));
+    const session = randomUUID();
+    await owner.call("claim", session, "ann");
+    await owner.call("save", session, [http("s1"), http("s2")]);
+    await owner.kill();
+
+    const early = await others[0]!.call<SessionLocation>("locate", session, "ann");
+    const refusal = ownerUnreachable(remote(early), new Error("ECONNREFUSED"));
+    expect(refusal).toMatchObject({ code: "session_owner_unreachable", retryable: true });
+    expect(refusal.details["retryAfterMs"]).toBeGreaterThan(0);
+    const tooEarly = await others[0]!.call<ReclaimResult[]>("race", session, "ann");
+    expect(tooEarly.map(({ kind }) => kind)).toEqual(Array(5).fill("alive"));
+
+    await eventually(async () => {
+      const location = await others[0]!.call<SessionLocation>("locate", session, "ann");
+      return location.kind === "ownerless";
+    });
+    const results = (
+      await Promise.all(others.map((other) => other.call<ReclaimResult[]>("race", session, "ann")))
+    ).flat();
+    expect(results).toHaveLength(20);
+    const won = results.filter(({ kind }) => kind === "won");
+    expect(won).toEqual([{ kind: "won", epoch: 2, upstream: [http("s1"), http("s2")] }]);
+    for (const { kind } of results) expect(["won", "lost", "alive"]).toContain(kind);
+    await Promise.all(others.map((other) => other.kill()));
+  });
+
+  it("SP-13 ends a session that cannot be resumed (stdio): 404 for everybody, never a fresh state", async () => {
+    const a = await startReplica(redis);
+    const b = await startReplica(redis);
+    const session = randomUUID();
+    await a.ownership.claim(session, "ann");
+    await a.ownership.save(session, [http("s1"), { serverId: "s2", resumable: false }]);
+    await a.ownership.close();
+    expect(await b.ownership.reclaim(session, "ann")).toEqual({ kind: "unresumable" });
+    expect(await b.ownership.locate(session, "ann")).toEqual({ kind: "unknown" });
+    expect(await b.ownership.reclaim(session, "ann")).toEqual({ kind: "unknown" });
+    expect(b.ownership.stats()).toMatchObject({ owned: 0, reclaims: { unresumable: 1, unknown: 1 } });
+    await b.ownership.close();
+  });
+
+  it("treats ids sealed under an unknown key like a session that cannot be resumed, and opens those of the previous key", async () => {
+    const rotated = [Buffer.alloc(32, 1), Buffer.alloc(32, 7)];
+    for (const [sealKeys, kind] of [
+      [[Buffer.alloc(32, 1)], "unresumable"],
+      [rotated, "won"],
+    ] as const) {
+      const a = await startReplica(redis);
+      const b = await startReplica(redis, { sealKeys });
+      const session = randomUUID();
+      await a.ownership.claim(session, "ann");
+      await a.ownership.save(session, [http("s1")]);
+      await a.ownership.close();
+      expect((await b.ownership.reclaim(session, "ann")).kind).toBe(kind);
+      await b.ownership.close();
+    }
+  });
+
+  it("is refused to a foreign principal, and pointless for the owner itself", async () => {
+    const a = await startReplica(redis);
+    const b = await startReplica(redis);
+    const session = randomUUID();
+    await a.ownership.claim(session, "ann");
+    expect(await a.ownership.reclaim(session, "ann")).toEqual({ kind: "lost" });
+    expect(await b.ownership.reclaim(session, "ann")).toMatchObject({ kind: "alive" });
+    await a.ownership.close();
+    expect(await b.ownership.reclaim(session, "bob")).toEqual({ kind: "foreign" });
+    expect(await b.ownership.reclaim(session, "ann")).toMatchObject({ kind: "won", upstream: [] });
+    await b.ownership.close();
+  });
+});
+
+describe("eviction on every replica", () => {
+  it("SP-12 a DELETE anywhere ends the session at its owner within a second; a foreign user ends nothing", async () => {
+    const [a, b] = [await startReplica(redis), await startReplica(redis)];
+    const session = randomUUID();
+    await a.ownership.claim(session, "ann");
+    expect(await b.ownership.end(session, "bob")).toBe("foreign");
+    expect(await a.ownership.locate(session, "ann")).toMatchObject({ kind: "mine" });
+    const begin = performance.now();
+    expect(await b.ownership.end(session, "ann")).toBe("ended");
+    await eventually(() => a.evicted.length === 1);
+    expect(performance.now() - begin).toBeLessThan(1000);
+    expect(a.evicted).toEqual([{ kind: "session", sessionId: session }]);
+    expect(b.evicted).toEqual([]);
+    expect(await a.ownership.locate(session, "ann")).toEqual({ kind: "unknown" });
+    expect(await b.ownership.end(session, "ann")).toBe("unknown");
+    await Promise.all([a.ownership.close(), b.ownership.close()]);
+  });
+
+  it("SP-12 a changed server is evicted on A, B and C within a second, once each", async () => {
+    const replicas = await Promise.all([startReplica(redis), startReplica(redis), startReplica(redis)]);
+    const begin = performance.now();
+    await replicas[0]!.ownership.serverChanged("s1");
+    await eventually(() => replicas.every(({ evicted }) => evicted.length === 1));
+    expect(performance.now() - begin).toBeLessThan(1000);
+    await replicas[0]!.ownership.serverChanged("s2");
+    await eventually(() => replicas.every(({ evicted }) => evicted.length === 2));
+    for (const { evicted } of replicas) {
+      expect(evicted).toEqual([
+        { kind: "server", serverId: "s1" },
+        { kind: "server", serverId: "s2" },
+      ]);
+    }
+    await Promise.all(replicas.map(({ ownership }) => ownership.close()));
+  });
+
+  it("reaches a replica that cannot hear messages by its next poll", async () => {
+    const a = await startReplica(redis);
+    const deaf = await startReplica(redis, {}, { subscribe: false });
+    await a.ownership.serverChanged("s1");
+    await eventually(() => deaf.evicted.length === 1, { timeoutMs: 1000 });
+    await Promise.all([a.ownership.close(), deaf.ownership.close()]);
+  });
+
+  it("asks for a comparison of everything when notices were missed", async () => {
+    const quiet = await startReplica(redis, { maxNotices: 2, pollMs: 300 }, { subscribe: false });
+    const a = await startReplica(redis, { maxNotices: 2 });
+    for (const id of ["s1", "s2", "s3", "s4"]) await a.ownership.serverChanged(id);
+    await eventually(() => quiet.evicted.length >= 3);
+    expect(quiet.evicted).toEqual([
+      { kind: "resync" },
+      { kind: "server", serverId: "s3" },
+      { kind: "server", serverId: "s4" },
+    ]);
+    await Promise.all([a.ownership.close(), quiet.ownership.close()]);
+  });
+
+  it("refuses and counts notices that are not signed", async () => {
+    const a = await startReplica(redis);
+    const client = redis.client();
+    await client.publish("gw:sessions", `999 forged {"kind":"server","serverId":"s1","from":"x"}`);
+    await client.publish("gw:sessions", "nonsense");
+    await eventually(() => a.ownership.stats().noticesRefused === 2);
+    expect(a.evicted).toEqual([]);
+    await a.ownership.close();
+  });
+});
+
+describe("without Redis", () => {
+  it("says backend_unavailable, becomes uncertain, and recovers by itself with its sessions", async () => {
+    const own = await startRedis();
+    const a = await startReplica(own, { sessionTtlMs: 600_000 });
+    const b = await startReplica(own, { sessionTtlMs: 600_000 });
+    const session = randomUUID();
+    await a.ownership.claim(session, "ann");
+    await a.ownership.save(session, [http("s1")]);
+    await own.kill();
+    await eventually(async () => {
+      const location = await a.ownership.locate(session, "ann");
+      return location.kind === "mine" && !location.certain;
+    });
+    const refused = await b.ownership.locate(session, "ann").catch((error) => error);
+    expect(isSessionPoolError(refused) && refused.code).toBe("backend_unavailable");
+    await expect(b.ownership.serverChanged("s1")).rejects.toMatchObject({ code: "backend_unavailable" });
+    expect(a.ownership.stats().beatFailures).toBeGreaterThan(0);
+    await own.restart();
+    await eventually(async () => {
+      const location = await a.ownership.locate(session, "ann");
+      return location.kind === "mine" && location.certain;
+    });
+    expect(await b.ownership.locate(session, "ann", { fresh: true })).toMatchObject({ kind: "remote" });
+    await a.ownership.close();
+    expect(await b.ownership.reclaim(session, "ann")).toEqual({
+      kind: "won",
+      epoch: 2,
+      upstream: [http("s1")],
+    });
+    a.evicted.length = 0;
+    await b.ownership.close();
+    await own.close();
+  });
+
+  it("starts late when Redis does, and then asks for a comparison", async () => {
+    const own = await startRedis();
+    await own.kill();
+    const a = await startReplica(own, {}, { listen: false });
+    await expect(a.ownership.start()).rejects.toMatchObject({ code: "backend_unavailable" });
+    await own.restart();
+    await eventually(() => a.evicted.length > 0);
+    expect(a.evicted[0]).toEqual({ kind: "resync" });
+    await a.ownership.serverChanged("s1");
+    await a.ownership.close();
+    await own.close();
+  });
+
+  it("does not bring an ended session back to life", async () => {
+    const a = await startReplica(redis, { pollMs: 2_000_000_000 }, { subscribe: false });
+    const b = await startReplica(redis);
+    const session = randomUUID();
+    await a.ownership.claim(session, "ann");
+    await b.ownership.end(session, "ann");
+    await eventually(() => a.lost.length === 1);
+    expect(await b.ownership.locate(session, "ann")).toEqual({ kind: "unknown" });
+    await Promise.all([a.ownership.close(), b.ownership.close()]);
+  });
+});
+
+describe("what Redis holds", () => {
+  it("SP-14 contains no session id, principal or upstream id in clear", async () => {
+    const own = await startRedis();
+    const a = await startReplica(own);
+    const session = "planted-session-id";
+    await a.ownership.claim(session, "planted@example.com");
+    await a.ownership.save(session, [{ serverId: "s1", sessionId: "planted-upstream", resumable: true }]);
+    await a.ownership.serverChanged("s1");
+    await a.ownership.end(session, "planted@example.com");
+    await a.ownership.claim("planted-two", "planted@example.com");
+    await a.ownership.save("planted-two", [
+      { serverId: "s1", sessionId: "planted-upstream", resumable: true },
+    ]);
+    const client = own.client();
+    const dump: unknown[] = [];
+    for (const key of await client.keys("*")) {
+      const type = await client.type(key);
+      dump.push(
+        key,
+        type === "hash"
+          ? await client.hgetall(key)
+          : type === "zset"
+            ? await client.zrange(key, "0", "-1")
+            : await client.get(key),
+      );
+    }
+    expect(dump.length).toBeGreaterThan(6);
+    expect(JSON.stringify(dump)).not.toContain("planted");
+    expect(JSON.stringify(a.ownership.stats())).not.toContain("planted");
+    await a.ownership.close();
+    await own.close();
+  });
+});
+
+describe("options", () => {
+  it.each([
+    [{ heartbeat: 1 }, /"heartbeat".*"heartbeatMs"/],
+    [{ sealKeys: [Buffer.alloc(3)] }, /sealKeys/],
+    [{ signKeys: [signKey.subarray(0, 31)] }, /signKeys/],
+    [{ heartbeatMs: 600 }, /heartbeatMs < deadAfterMs/],
+  ])("refuses %o", async (options, message) => {
+    await expect(startReplica(redis, options as never)).rejects.toThrow(message);
+  });
+});
