@@ -97,11 +97,11 @@ export class LivePipeline implements PluginPipeline, ControlListener {
   }
 
   has(hook: string): boolean {
-    return this.#snapshot.chains.has(hook);
+    return this.#snapshot.chains[hook] !== undefined;
   }
 
   reads(hook: string): Reads {
-    const chain = this.#snapshot.chains.get(hook);
+    const chain = this.#snapshot.chains[hook];
     if (chain === undefined) return "none";
     const ranks = [...chain.serial, ...chain.concurrent, ...chain.background]
       .filter(({ plugin }) => plugin.mayRun)

@@ -12,6 +12,10 @@ function refuse(): never {
   throw new PluginError("plugin_error", "a payload is read-only: return { modify } to change it");
 }
 
+/** Shadow targets of all views: no trap lets a write reach them. */
+const SHADOW: object = {};
+const SHADOW_ARRAY: object = [];
+
 /**
  * Traps over an empty shadow target, so that a frozen original does not force its own children out unwrapped.
  * A nested view is made when it is first read and kept, so that `view.a === view.a`.
@@ -91,7 +95,7 @@ export function readOnly<T>(value: T): T {
   const prototype: unknown = Object.getPrototypeOf(value);
   const isArray = Array.isArray(value);
   if (!isArray && prototype !== Object.prototype && prototype !== null) return copyOf(value);
-  return new Proxy<object>(isArray ? [] : {}, new ViewTraps(value)) as T;
+  return new Proxy<object>(isArray ? SHADOW_ARRAY : SHADOW, new ViewTraps(value)) as T;
 }
 
 function copyOf<T extends object>(value: T): T {

@@ -67,6 +67,7 @@ export class ControlPlane implements ModeGate {
   readonly timing: ControlTiming;
   readonly listener: ControlListener;
   readonly #random: () => number;
+  readonly #turns = new Map<string, Promise<void>>();
   readonly #noticed = new Set<string>();
   #reachable: boolean | undefined;
   #refreshing: Promise<boolean> | undefined;
@@ -294,6 +295,20 @@ export class ControlPlane implements ModeGate {
     void work()
       .catch(() => undefined)
       .finally(() => this.#noticed.delete(name));
+  }
+
+  /** One switch of a scope at a time in this process: only other processes are competitors. */
+  async inTurn<T>(scope: string, work: () => Promise<T>): Promise<T> {
+    const turn = (this.#turns.get(scope) ?? Promise.resolve()).then(work);
+    const settled = turn.then(
+      () => undefined,
+      () => undefined,
+    );
+    this.#turns.set(scope, settled);
+    void settled.then(() => {
+      if (this.#turns.get(scope) === settled) this.#turns.delete(scope);
+    });
+    return turn;
   }
 
   #onFrame(frame: ControlFrame): void {

@@ -1,4 +1,5 @@
 import { randomUUID } from "node:crypto";
+import { PluginError } from "../errors.ts";
 import type { Mode } from "../mode.ts";
 import type { ModeState } from "../mode-state.ts";
 import { pause, within } from "../within.ts";
@@ -30,6 +31,8 @@ const ACK_POLL_MS = [1, 2, 3, 5, 8, 12, 20];
 interface Committed {
   readonly record: ControlRecord;
   readonly wipe: boolean;
+  readonly committedAt?: number;
+  readonly reason?: string;
 }
 
 /**
@@ -43,22 +46,11 @@ export async function switchMode(plane: ControlPlane, change: Switch): Promise<C
   const scope = scopeText({ plugin: state.plugin, ...(tenant === undefined ? {} : { tenant }) });
   const startedAt = plane.clock.now();
   const previousMode = modeUnder(state.record(tenant), change.inherited);
-  let committed: Committed;
-  let committedAt: number | undefined;
-  let reason: string | undefined;
-  try {
-    committed = await commit(plane, scope, change);
-    committedAt = plane.clock.wallNow();
-  } catch (error) {
-    reason = `the store is out of reach: ${error instanceof Error ? error.message : String(error)}`;
-    committed = draft(change, state.record(tenant), undefined);
-    const { record } = committed;
-    const { ttlMs } = options;
-    const expires = ttlMs === undefined ? {} : { expiresAt: plane.clock.wallNow() + ttlMs };
-    committed = { ...committed, record: { ...record, ...expires } };
-  }
-  const { record, wipe } = committed;
-  plane.apply(scope, record);
+  const { record, wipe, committedAt, reason } = await plane.inTurn(scope, async () => {
+    const done = await commitOrDraft(plane, scope, change);
+    plane.apply(scope, done.record);
+    return done;
+  });
   const mode = modeUnder(record, change.inherited);
   const facts = { rev: record.rev, previousMode, mode, committedAt, wipe };
   if (reason !== undefined) return localOnly(plane, facts, plane.clock.now() - startedAt, reason);
@@ -104,17 +96,36 @@ function draft(
   };
 }
 
+/** Writes the record; with the store out of reach, drafts the one that is followed here alone. */
+async function commitOrDraft(plane: ControlPlane, scope: string, change: Switch): Promise<Committed> {
+  try {
+    const committed = await commit(plane, scope, change);
+    return { ...committed, committedAt: plane.clock.wallNow() };
+  } catch (error) {
+    if (PluginError.is(error)) throw error;
+    const { record, wipe } = draft(change, change.state.record(change.options.tenant), undefined);
+    const { ttlMs } = change.options;
+    const expires = ttlMs === undefined ? {} : { expiresAt: plane.clock.wallNow() + ttlMs };
+    const said = error instanceof Error ? error.message : String(error);
+    return { record: { ...record, ...expires }, wipe, reason: `the store is out of reach: ${said}` };
+  }
+}
+
 async function commit(plane: ControlPlane, scope: string, change: Switch): Promise<Committed> {
   const { storeMs } = plane.timing;
+  const { state, options } = change;
   let [stored] = await within(plane.clock, storeMs, plane.bus.read([scope]));
   for (let attempt = 0; attempt < WRITE_ATTEMPTS; attempt++) {
-    const { record, wipe } = draft(change, change.state.record(change.options.tenant), stored);
-    const write = plane.bus.write(scope, record, stored?.rev ?? 0, change.options.ttlMs);
+    const { record, wipe } = draft(change, state.record(options.tenant), stored);
+    const write = plane.bus.write(scope, record, stored?.rev ?? 0, options.ttlMs);
     const verdict = await within(plane.clock, storeMs, write);
     if (verdict.written) return { record: verdict.current ?? record, wipe };
     stored = verdict.current;
   }
-  throw new Error(`other admins won ${WRITE_ATTEMPTS} times in a row`);
+  throw new PluginError("conflict", `other admins won ${WRITE_ATTEMPTS} times in a row`, {
+    retryable: true,
+    details: { plugin: state.plugin },
+  });
 }
 
 async function waitForAcks(

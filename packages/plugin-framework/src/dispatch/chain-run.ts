@@ -40,10 +40,11 @@ export class ChainRun<P> implements CallOwner {
   #resolution: Resolution | undefined = undefined;
   /** The slot whose lease could not be renewed: it goes on, degraded. */
   #unleased: Slot | undefined = undefined;
+  /** Handlers whose promises are waited for, and their siblings. */
   #calls: HandlerCall[] | undefined = undefined;
   #concurrentIndex = 0;
-  #started = false;
   #pending = 0;
+  #started = false;
   #ended = false;
   #resolve: ((result: Result<P>) => void) | undefined = undefined;
   #reject: ((error: unknown) => void) | undefined = undefined;

@@ -62,7 +62,7 @@ export class RequestScope {
     options?: InvokeOptions,
   ): PipelineResult<unknown> | Promise<PipelineResult<unknown>> {
     if (this.#ended) throw new PluginError("conflict", "the request has ended");
-    const chain = this.snapshot.chains.get(typeof hook === "string" ? hook : hook.name);
+    const chain = this.snapshot.chains[typeof hook === "string" ? hook : hook.name];
     if (chain === undefined) {
       if (this.#pass === undefined || this.#pass.payload !== payload)
         this.#pass = new Result(payload, undefined);

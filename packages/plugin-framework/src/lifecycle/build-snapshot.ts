@@ -78,10 +78,7 @@ export function buildSnapshot(config: ParsedConfig, parts: SnapshotParts): Snaps
     const own = bindings.filter(({ plugin }) => plugin === name);
     return new PluginRuntime(entry, index, own, config.limits.timeoutMs, stateOf(name), handleFor);
   });
-  const chains = new Map<string, Chain>();
-  for (const hook of hooks.values()) {
-    const chain = composeChain(hook, plugins);
-    if (chain !== undefined) chains.set(hook.name, chain);
-  }
+  const chains = Object.create(null) as Record<string, Chain | undefined>;
+  for (const hook of hooks.values()) chains[hook.name] = composeChain(hook, plugins);
   return new Snapshot(chains, plugins, handles, config.limits.payloadCharacters);
 }
