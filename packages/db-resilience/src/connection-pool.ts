@@ -118,6 +118,8 @@ export class ConnectionPool {
       // Those who wait already come first.
       const connection =
         (this.#waiters.length === 0 ? this.#popIdle() : undefined) ?? (await this.#wait(deadline, signal));
+      const fresh = this.#clock.monotonic() - connection.lastUsedAtMs <= this.#options.validateIdleAfterMs;
+      if (fresh && !connection.isLost) return this.#checkOut(connection);
       if (await this.#isAlive(connection)) return this.#checkOut(connection);
     }
   }
@@ -192,6 +194,7 @@ export class ConnectionPool {
   }
 
   #checkOut(connection: PooledConnection): PooledConnection {
+    this.#validating--;
     const stack = this.#options.leakDetectionMs > 0 ? new Error("acquired here").stack : undefined;
     this.#busy.set(connection, { sinceMs: this.#clock.monotonic(), stack, reported: false });
     connection.keepProcessAlive(true);
@@ -210,26 +213,17 @@ export class ConnectionPool {
     return undefined;
   }
 
-  /** A popped or handed connection counts as `validating` until this has been answered. */
-  #isAlive(connection: PooledConnection): boolean | Promise<boolean> {
-    const idleForMs = this.#clock.monotonic() - connection.lastUsedAtMs;
-    if (idleForMs <= this.#options.validateIdleAfterMs) {
-      this.#validating--;
-      if (!connection.isLost) return true;
-      this.#fill();
-      return false;
-    }
+  /** Asks a connection that counts as `validating`; when there is no answer it is thrown away. */
+  async #isAlive(connection: PooledConnection): Promise<boolean> {
     connection.keepProcessAlive(true);
-    return connection.validate().then((alive) => {
-      this.#validating--;
-      if (alive) return true;
-      const { generation } = connection;
-      this.#discard(connection, "it did not answer");
-      // If this one is dead without having said so, the others of its time are too.
-      if (generation === this.#generation) this.invalidate("a connection did not answer");
-      this.#context.suspect(undefined);
-      return false;
-    });
+    if (await connection.validate()) return true;
+    this.#validating--;
+    const { generation } = connection;
+    this.#discard(connection, "it did not answer");
+    // If this one is dead without having said so, the others of its time are too.
+    if (generation === this.#generation) this.invalidate("a connection did not answer");
+    this.#context.suspect(undefined);
+    return false;
   }
 
   #wait(deadline: number, signal: AbortSignal | undefined): Promise<PooledConnection> {
@@ -379,7 +373,9 @@ export class ConnectionPool {
   }
 
   async #keepAlive(connection: PooledConnection): Promise<void> {
-    if (await this.#isAlive(connection)) this.#putBack(connection);
+    if (!(await this.#isAlive(connection))) return;
+    this.#validating--;
+    this.#putBack(connection);
   }
 
   #reportLeaks(now: number): void {

@@ -1,0 +1,139 @@
+import { eventually, type PostgresServer } from "@gatewright/testkit";
+import { expect } from "vitest";
+import {
+  createResilientDatabase,
+  type DatabaseError,
+  type DatabaseEvent,
+  type ResilientDatabase,
+  type ResilientDatabaseDeps,
+  type ResilientDatabaseOptions,
+} from "../src/index.ts";
+import { createFaultProxy, type FaultProxy } from "../src/testing/index.ts";
+
+/** A database under test with the events it has reported. */
+export interface Subject<DB = unknown> {
+  database: ResilientDatabase<DB>;
+  events: DatabaseEvent[];
+}
+
+export const application = "app";
+
+/** Opens a database on these servers or proxies. */
+export function openDatabase<DB = unknown>(
+  hosts: readonly { host: string; port: number }[],
+  options: ResilientDatabaseOptions = {},
+  deps: ResilientDatabaseDeps = {},
+): Subject<DB> {
+  const events: DatabaseEvent[] = [];
+  const database = createResilientDatabase<DB>(
+    {
+      hosts: hosts.map(({ host, port }) => ({ host, port })),
+      user: "gatewright",
+      password: "testkit-password",
+      database: "postgres",
+      applicationName: application,
+      ...options,
+    },
+    { ...deps, observer: { ...deps.observer, event: (event) => void events.push(event) } },
+  );
+  return { database, events };
+}
+
+/** A fault proxy in front of a server. */
+export function proxyOf(server: PostgresServer): Promise<FaultProxy> {
+  return createFaultProxy({ upstream: { host: server.host, port: server.port } });
+}
+
+/** How a call ended, and after how long. */
+export interface Outcome {
+  status: 200 | 503 | 500 | 409 | 422 | 499;
+  code: string;
+  ms: number;
+  error?: DatabaseError;
+}
+
+/** Runs a call as the gateway would: errors become a status and a code. */
+export async function timed(call: () => Promise<unknown>): Promise<Outcome> {
+  const start = performance.now();
+  try {
+    await call();
+    return { status: 200, code: "ok", ms: performance.now() - start };
+  } catch (error) {
+    const failure = error as DatabaseError;
+    expect(failure.name, String(failure.stack)).toMatch(/^(DatabaseError|TransactionOutcomeUnknown)$/);
+    expect(`${failure.message}${JSON.stringify(failure)}`).not.toMatch(/127\.0\.0\.1|testkit|gatewright/);
+    expect(failure.message).toMatch(/database/);
+    if (failure.httpStatus === 503 && failure.retryable)
+      expect(failure.retryAfterMs).toBeGreaterThanOrEqual(1_000);
+    return {
+      status: failure.httpStatus as Outcome["status"],
+      code: failure.code,
+      ms: performance.now() - start,
+      error: failure,
+    };
+  }
+}
+
+/** The common conditions after a case: nothing checked out, nobody waiting, few backends. */
+export async function expectAtRest(subject: Subject, server: PostgresServer, max = 15): Promise<void> {
+  await eventually(
+    () => subject.database.stats().checkedOut === 0 && subject.database.stats().waiting === 0,
+    { timeoutMs: 2_000 },
+  );
+  const backends = await pooledBackends(server);
+  expect(backends.length).toBeLessThanOrEqual(max);
+  const others = await server.query(
+    `select pid from pg_stat_activity where application_name = '${application}-monitor'`,
+  );
+  expect(others.length).toBeLessThanOrEqual(2);
+}
+
+/** Process ids of the pool's backends. */
+export async function pooledBackends(server: PostgresServer): Promise<number[]> {
+  const rows = await server.query<{ pid: number }>(
+    `select pid from pg_stat_activity where application_name = '${application}' order by pid`,
+  );
+  return rows.map(({ pid }) => pid);
+}
+
+/** Waits until this many backends run a statement like this. */
+export async function running(server: PostgresServer, like: string, count = 1): Promise<void> {
+  await eventually(async () => {
+    const rows = await server.query(
+      `select 1 from pg_stat_activity where state = 'active' and query like $1 and pid <> pg_backend_pid()`,
+      [like],
+    );
+    return rows.length >= count;
+  });
+}
+
+/** Calls `call` at a fixed rate until stopped, however long each call takes. */
+export function load(
+  perSecond: number,
+  call: (index: number) => Promise<unknown>,
+): { outcomes: Outcome[]; stop(): Promise<Outcome[]> } {
+  const outcomes: Outcome[] = [];
+  const pending = new Set<Promise<void>>();
+  let index = 0;
+  const start = performance.now();
+  const timer = setInterval(() => {
+    const due = Math.floor(((performance.now() - start) / 1000) * perSecond);
+    while (index < due) {
+      const mine = index++;
+      const at = performance.now() - start;
+      const one: Promise<void> = timed(() => call(mine)).then((outcome) => {
+        pending.delete(one);
+        outcomes.push(Object.assign(outcome, { at }));
+      });
+      pending.add(one);
+    }
+  }, 10);
+  return {
+    outcomes,
+    async stop() {
+      clearInterval(timer);
+      await Promise.all(pending);
+      return outcomes;
+    },
+  };
+}
