@@ -16,6 +16,7 @@ import { isNewer, type Snapshot, tierOf } from "./snapshot.ts";
 import { createStoreClock } from "./store-clock.ts";
 import { createUsageReporter } from "./usage-reporter.ts";
 import type { UsageSource } from "./usage-source.ts";
+import { within } from "./within.ts";
 
 /** What a classifier works with. */
 export interface ClassifierDeps {
@@ -179,18 +180,17 @@ export function createClassifier(options: ClassifierOptions, deps: ClassifierDep
         counts.failedCycles++;
         onError(error);
         pauseMs = settings.errorBackoffMs;
+        nap.reset();
       }
       if (running) await nap.sleep(pauseMs);
     }
   };
-  const withinLease = (work: Promise<void>) =>
-    new Promise<void>((resolve, reject) => {
-      const limitMs = settings.leaseMs * CYCLE_SHARE;
-      const late = () =>
-        reject(new ClassifierError("cycle_timeout", `a cycle took longer than ${limitMs} ms`));
-      const cancel = clock.setTimer(late, limitMs);
-      work.then(resolve, reject).finally(cancel);
+  const withinLease = (work: Promise<void>) => {
+    const limitMs = settings.leaseMs * CYCLE_SHARE;
+    return within(clock, work, limitMs, () => {
+      return new ClassifierError("cycle_timeout", `a cycle took longer than ${limitMs} ms`);
     });
+  };
 
   const stop = async () => {
     running = false;

@@ -3,9 +3,9 @@
  *
  * - `invalid_options`: the options were refused; `details.issues` names each path.
  * - `cycle_timeout`: a cycle took longer than 0.8 × the lease.
- * - `stopped`: the classifier was stopped.
+ * - `store_timeout`: the store did not answer a heartbeat in time.
  */
-export type ClassifierErrorCode = "invalid_options" | "cycle_timeout" | "stopped";
+export type ClassifierErrorCode = "invalid_options" | "cycle_timeout" | "store_timeout";
 
 const brand: unique symbol = Symbol.for("gatewright.server-classifier.error") as never;
 
@@ -24,7 +24,7 @@ export class ClassifierError extends Error {
   ) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.code = code;
-    this.retryable = code === "cycle_timeout";
+    this.retryable = code !== "invalid_options";
     this.details = options.details ?? {};
   }
 

@@ -1,6 +1,8 @@
 import type { ClassifierStore } from "./classifier-store.ts";
 import type { Clock } from "./clock.ts";
+import { ClassifierError } from "./errors.ts";
 import { createNap } from "./nap.ts";
+import { within } from "./within.ts";
 
 /** What {@link createLeadership} needs. */
 export interface LeadershipOptions {
@@ -49,10 +51,14 @@ export function createLeadership(options: LeadershipOptions): Leadership {
     wasLeader = !wasLeader;
     options.onChange(wasLeader, epoch);
   };
+  const bounded = <T>(work: Promise<T>) =>
+    within(clock, work, heartbeatMs, () => {
+      return new ClassifierError("store_timeout", `the store did not answer within ${heartbeatMs} ms`);
+    });
   const attempt = async (): Promise<number> => {
     const sentAt = clock.now();
     try {
-      const reply = await store.acquire(instanceId, leaseMs, epoch);
+      const reply = await bounded(store.acquire(instanceId, leaseMs, epoch));
       epoch = Math.max(epoch, reply.epoch);
       leaderUntil = reply.leader ? sentAt + leaseMs : Number.NEGATIVE_INFINITY;
       note();
@@ -87,7 +93,7 @@ export function createLeadership(options: LeadershipOptions): Leadership {
       const held = isLeader();
       leaderUntil = Number.NEGATIVE_INFINITY;
       note();
-      if (held) await store.release(instanceId).catch(options.onError);
+      if (held) await bounded(store.release(instanceId)).catch(options.onError);
     },
   };
 }

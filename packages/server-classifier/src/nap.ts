@@ -5,6 +5,8 @@ export interface Nap {
   sleep(ms: number): Promise<void>;
   /** Ends the present sleep, or the next one at once when nobody sleeps now. */
   wake(): void;
+  /** Takes back a wake that no sleep has used. */
+  reset(): void;
 }
 
 /** Makes a {@link Nap} on a clock. */
@@ -29,6 +31,9 @@ export function createNap(clock: Clock): Nap {
     wake() {
       if (end !== undefined) end();
       else woken = true;
+    },
+    reset() {
+      woken = false;
     },
   };
 }
