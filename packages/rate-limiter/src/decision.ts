@@ -1,3 +1,4 @@
+import type { Lease } from "./lease/lease.ts";
 import type { Mode } from "./mode.ts";
 import type { Charge } from "./rule.ts";
 
@@ -24,6 +25,9 @@ export type DecisionCode = "allowed" | "rate_limited" | "cost_exceeds_limit" | "
 
 /** The key under which a decision remembers what it charged; opaque, for `refund`. */
 export const RECEIPT: unique symbol = Symbol("receipt");
+
+/** The key under which a decision made from leased tokens remembers them; opaque, for `refund`. */
+export const LEASES: unique symbol = Symbol("leases");
 
 /** What a decision charged. */
 export interface Receipt {
@@ -59,7 +63,10 @@ export interface Decision {
   readonly shadow: boolean;
   /** Set when the store did not answer and a failure policy decided. */
   readonly degraded?: "open" | "closed" | "local";
+  /** True when it was made from leased tokens, without asking the store. */
+  readonly leased?: boolean;
   readonly [RECEIPT]?: Receipt | undefined;
+  readonly [LEASES]?: { readonly leases: readonly Lease[]; readonly cost: number };
 }
 
 /** Assembles a decision from the verdicts of all rules. */

@@ -1,10 +1,11 @@
 import { type Clock, systemClock } from "./clock.ts";
 import { compileRules } from "./compile-rules.ts";
 import { parseConfig } from "./config-issue.ts";
-import { allowUncharged, type Decision, RECEIPT } from "./decision.ts";
+import { allowUncharged, type Decision, LEASES, RECEIPT } from "./decision.ts";
 import { RateLimiterError } from "./errors.ts";
 import { Fallback } from "./guard/fallback.ts";
 import { Guard } from "./guard/guard.ts";
+import { type LeaseBackend, LeaseBook, type LeaseOptions } from "./lease/lease-book.ts";
 import { createMemoryStore } from "./memory/memory-store.ts";
 import type { Mode } from "./mode.ts";
 import { type LimiterObserver, notify } from "./observer.ts";
@@ -37,6 +38,8 @@ export interface CheckOptions {
   readonly signal?: AbortSignal | undefined;
   /** The mode this process knows; a store with a control record decides under the record's. Default `enforce`. */
   readonly mode?: Mode | undefined;
+  /** The wipe numbers (all, tenant) this process knows from the control record; leases under lower ones end. */
+  readonly wipeSeq?: readonly [number, number] | undefined;
   /** The mode last known to be in force, for a decision without the store. Default `mode`. */
   readonly knownMode?: Mode | undefined;
 }
@@ -55,6 +58,8 @@ export interface LimiterStats {
   readonly degraded: number;
   /** State of the breaker around a remote store. */
   readonly breaker?: "closed" | "open" | "half_open";
+  /** Leased counters held, checks decided from them, blocks asked for. */
+  readonly leases?: { readonly held: number; readonly spent: number; readonly reserved: number };
   readonly store: StoreStats;
 }
 
@@ -69,7 +74,7 @@ export interface RateLimiter {
   /** Empties counters at once, whatever their number. */
   wipe(target: WipeTarget): void | Promise<void>;
   stats(): LimiterStats;
-  /** Idempotent. Closes the store only when the limiter made it. */
+  /** Idempotent. Returns unspent leases; closes the store only when the limiter made it. */
   close(): void | Promise<void>;
 }
 
@@ -82,7 +87,9 @@ export function createRateLimiter(options: RateLimiterOptions = {}, deps: RateLi
   const parsed = parseConfig(limiterOptionsSchema, options);
   const resolve = compileRules(parsed.rules, parsed.algorithm);
   const store = deps.store ?? createMemoryStore({}, { clock: deps.clock ?? systemClock });
-  return new Limiter(resolve, store, deps.store === undefined, guardFor(store, parsed, deps), deps.observer);
+  const guard = guardFor(store, parsed, deps);
+  const leases = guard && parsed.lease && leasesFor(store, guard, parsed.lease);
+  return new Limiter(resolve, store, deps.store === undefined, guard, leases, deps.observer);
 }
 
 function guardFor(store: LimiterStore, options: ResolvedOptions, deps: RateLimiterDeps): Guard | undefined {
@@ -92,11 +99,21 @@ function guardFor(store: LimiterStore, options: ResolvedOptions, deps: RateLimit
   return new Guard(store, fallback, options, deps.observer);
 }
 
+function leasesFor(store: LimiterStore, guard: Guard, options: LeaseOptions): LeaseBook {
+  const backend: LeaseBackend = {
+    store,
+    ask: (request, signal) => guard.check(request, signal),
+    degrade: (request) => guard.degrade(request),
+  };
+  return new LeaseBook(options, backend, () => performance.now());
+}
+
 class Limiter implements RateLimiter {
   readonly #resolve: Resolve;
   readonly #store: LimiterStore;
   readonly #ownsStore: boolean;
   readonly #guard: Guard | undefined;
+  readonly #leases: LeaseBook | undefined;
   readonly #observer: LimiterObserver | undefined;
   #allowed = 0;
   #refused = 0;
@@ -108,12 +125,14 @@ class Limiter implements RateLimiter {
     store: LimiterStore,
     ownsStore: boolean,
     guard: Guard | undefined,
+    leases: LeaseBook | undefined,
     observer: LimiterObserver | undefined,
   ) {
     this.#resolve = resolve;
     this.#store = store;
     this.#ownsStore = ownsStore;
     this.#guard = guard;
+    this.#leases = leases;
     this.#observer = observer;
   }
 
@@ -127,6 +146,8 @@ class Limiter implements RateLimiter {
   }
 
   refund(decision: Decision): void | Promise<void> {
+    const spent = decision[LEASES];
+    if (spent) return this.#leases?.refund(spent.leases, spent.cost);
     const receipt = decision[RECEIPT];
     if (receipt === undefined || receipt.store !== this.#store) return;
     return this.#store.refund(receipt);
@@ -146,11 +167,14 @@ class Limiter implements RateLimiter {
       shadowRefused: this.#shadowRefused,
       degraded: this.#degraded,
       ...(this.#guard && { breaker: this.#guard.breaker }),
+      ...(this.#leases && { leases: this.#leases.stats() }),
       store: this.#store.stats(),
     };
   }
 
   close(): void | Promise<void> {
+    const returned = this.#leases?.close();
+    if (returned) return returned.then(() => (this.#ownsStore ? this.#store.close() : undefined));
     if (this.#ownsStore) return this.#store.close();
   }
 
@@ -175,8 +199,10 @@ class Limiter implements RateLimiter {
       mode,
       knownMode: options?.knownMode ?? mode,
       dedupeId: options?.dedupeId,
+      wipeSeq: options?.wipeSeq,
       peek,
     };
+    if (this.#leases?.serves(request)) return this.#leases.check(request, options?.signal);
     const guard = this.#guard;
     return guard === undefined ? this.#store.check(request) : guard.check(request, options?.signal);
   }

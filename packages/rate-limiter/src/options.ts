@@ -58,11 +58,22 @@ const limiterObject = z.strictObject({
       openMs: z.int().min(1).max(600_000).default(1_000),
     })
     .prefault({}),
+  lease: z
+    .strictObject({
+      size: z.int().min(1).max(100_000),
+      ttlMs: z.int().min(10).max(60_000).default(1_000),
+    })
+    .optional(),
   localMaxKeys: z.int().min(16).max(10_000_000).default(100_000),
 });
 
 /** The configuration of a limiter: each key, then what they must mean together. */
 export const limiterOptionsSchema = limiterObject.superRefine((options, context) => {
+  const windows = options.algorithm === "fixed_window" || options.algorithm === "sliding_window";
+  if (options.lease && !windows) {
+    const message = `leased tokens need fixed_window or sliding_window: spent late, they would break the bound of ${options.algorithm}`;
+    context.addIssue({ code: "custom", path: ["lease"], message });
+  }
   if (options.algorithm === "token_bucket" || options.algorithm === "gcra") return;
   for (const path of burstPaths(options.rules)) {
     context.addIssue({
@@ -128,6 +139,11 @@ export interface RateLimiterOptions {
   readonly breaker?:
     | { readonly failures?: number | undefined; readonly openMs?: number | undefined }
     | undefined;
+  /**
+   * Reserve tokens in blocks of `size` and spend them here for `ttlMs` (default 1 000). Off by default; needs a
+   * remote store, `fixed_window` or `sliding_window`, and acts on limits of at least 10 × `size`.
+   */
+  readonly lease?: { readonly size: number; readonly ttlMs?: number | undefined } | undefined;
   /** Bound of the memory store behind the policy `local`. Default 100 000. */
   readonly localMaxKeys?: number | undefined;
 }

@@ -7,6 +7,10 @@ export interface CheckRequest {
   readonly tenant: string | undefined;
   readonly charges: readonly Charge[];
   readonly cost: number;
+  /** What each charge costs, when not all cost the same; then `cost` is what the call itself costs. */
+  readonly costs?: readonly number[];
+  /** Wipe numbers (all, tenant) that this process knows of; a lease granted under lower ones is dropped. */
+  readonly wipeSeq?: readonly [number, number] | undefined;
   /** The mode to decide under, unless the store holds a control record that says otherwise. */
   readonly mode: Mode;
   /** The mode last known to be in force, for a decision without the store. */

@@ -73,6 +73,11 @@ export class Guard {
     });
   }
 
+  /** What the failure policy says. */
+  degrade(request: CheckRequest): Decision {
+    return this.#fallback.decide(request);
+  }
+
   async #ask(request: CheckRequest): Promise<Decision> {
     return this.#store.check(request);
   }

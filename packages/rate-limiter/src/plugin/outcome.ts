@@ -7,7 +7,8 @@ export type LimiterOutcome = OutcomeExtras & { readonly block?: Violation };
 
 /** Turns a decision into the outcome of a hook: headers when it allows, a violation when it refuses. */
 export function toOutcome(decision: Decision, fenced: boolean): LimiterOutcome | undefined {
-  const authority = fenced && decision.degraded === undefined ? authorityOf(decision) : undefined;
+  const authority =
+    fenced && decision.degraded === undefined && !decision.leased ? authorityOf(decision) : undefined;
   const extras: OutcomeExtras = authority === undefined ? {} : { authority };
   if (decision.allowed && !decision.shadow) {
     if (decision.verdicts.length === 0) return authority === undefined ? undefined : extras;

@@ -42,7 +42,12 @@ export function rateLimiterPlugin(deps: RateLimiterDeps = {}): PluginDefinition<
       const limiter = createRateLimiter(config, { ...deps, store });
       const check = (subject: Subject, context: PluginContext) => {
         const mode = fenced ? context.configuredMode : context.mode;
-        const decision = limiter.check(subject, { mode, knownMode: context.mode, signal: context.signal });
+        const decision = limiter.check(subject, {
+          mode,
+          knownMode: context.mode,
+          wipeSeq: context.wipeSeq,
+          signal: context.signal,
+        });
         return answer(decision, fenced);
       };
       return {

@@ -7,6 +7,7 @@ const MODES: readonly Mode[] = ["enforce", "permissive", "disabled"];
 const FLAG_PEEK = 1;
 const FLAG_TENANT = 2;
 const FLAG_DEDUPE = 4;
+const FLAG_COSTS = 8;
 
 /** The arguments a rule adds, by rule; kept by the store, because they never change. */
 export type RuleParameters = WeakMap<Rule, readonly string[]>;
@@ -25,8 +26,10 @@ export function checkCall(
     args.push(dedupeKey(keys, request.dedupeId));
   }
   const keyCount = args.length;
-  args.push(String((request.cost * 4 + MODES.indexOf(request.mode)) * 8 + flags));
+  if (request.costs !== undefined) flags |= FLAG_COSTS;
+  args.push(String((request.cost * 4 + MODES.indexOf(request.mode)) * 16 + flags));
   pushParameters(args, request.charges, parameters);
+  for (const cost of request.costs ?? []) args.push(String(cost));
   return { keyCount, args };
 }
 

@@ -5,9 +5,9 @@ import type { LuaAlgorithm } from "./lua-algorithm.ts";
  *
  * KEYS: control record of the plugin; with flag 2 that of the tenant; one state per rule; with flag 4 the
  *   mark of a dedupe id. All in one lane, so in one slot.
- * ARGV: 1 = ((cost × 4) + mode when no record says otherwise) × 8 + flags, with modes 0 enforce, 1 permissive,
- *   2 disabled and flags 1 ask only, 2 tenant record, 4 dedupe mark; then per rule four values: limit, window
- *   in ms, lifetime of its state in ms, burst.
+ * ARGV: 1 = ((cost × 4) + mode when no record says otherwise) × 16 + flags, with modes 0 enforce, 1 permissive,
+ *   2 disabled and flags 1 ask only, 2 tenant record, 4 dedupe mark, 8 own costs; then per rule four values:
+ *   limit, window in ms, lifetime of its state in ms, burst; with flag 8 then the cost of each rule.
  * Returns a packed string, little endian: doubles mode (plus 4 when the dedupe mark was there), rev, rev of the
  *   tenant's record, wipe number, that of the tenant, time in ms; then per rule doubles remaining, ms to reset,
  *   ms to wait (0 passes, -1 never passes). In mode disabled the rules are left out and nothing is written.
@@ -18,7 +18,7 @@ export function checkText(algorithm: LuaAlgorithm): string {
   return `
 local values = redis.call('MGET', unpack(KEYS))
 local ask = tonumber(ARGV[1])
-local flags, mode, cost = ask % 8, math.floor(ask / 8) % 4, math.floor(ask / 32)
+local flags, mode, cost = ask % 16, math.floor(ask / 16) % 4, math.floor(ask / 64)
 local first, n = 1, #KEYS - 1
 local rev, wipe, trev, twipe = 0, 0, 0, 0
 
@@ -40,7 +40,7 @@ if flags % 4 >= 2 then
   if values[2] then trev, twipe = record(2) end
 end
 if mode == 2 then return struct.pack('<dddddd', mode, rev, trev, wipe, twipe, now) end
-if flags >= 4 then
+if flags % 8 >= 4 then
   n = n - 1
   if values[#KEYS] then mode, cost = mode + 4, 0 end
 end
@@ -71,12 +71,16 @@ local function rule(i, cost)
 end
 
 for i = 1, n do
-  local wait, moved = rule(i, cost)
+  local own = cost
+  if flags >= 8 and cost > 0 then own = tonumber(ARGV[4 * n + 1 + i]) end
+  local wait, moved = rule(i, own)
   if wait ~= 0 and moved then redis.call('SET', KEYS[first + i], states[i], 'PX', ARGV[4 * i]) end
 end
 if passes and cost > 0 then
-  for i = 1, n do redis.call('SET', KEYS[first + i], states[i], 'PX', ARGV[4 * i]) end
-  if flags >= 4 then redis.call('SET', KEYS[#KEYS], '1', 'PX', 60000) end
+  for i = 1, n do
+    if states[i] then redis.call('SET', KEYS[first + i], states[i], 'PX', ARGV[4 * i]) end
+  end
+  if flags % 8 >= 4 then redis.call('SET', KEYS[#KEYS], '1', 'PX', 60000) end
 elseif not passes and n > 1 then
   for i = 1, n do
     if out[3 * i + 6] == 0 then rule(i, 0) end

@@ -1,0 +1,271 @@
+import { type Decision, decide, LEASES, RECEIPT, type Receipt, type Verdict } from "../decision.ts";
+import type { Charge } from "../rule.ts";
+import type { CheckRequest, LimiterStore } from "../store.ts";
+import { type Fence, type Lease, sameFence, untilWindowEnds } from "./lease.ts";
+
+/** Options of leased tokens. */
+export interface LeaseOptions {
+  /** Tokens reserved at a time, for each counter. */
+  readonly size: number;
+  /** How long a reserved block may be spent, ms; ends with the window if that is sooner. */
+  readonly ttlMs: number;
+}
+
+/** How the book asks: through the deadline, the breaker and the failure policy. */
+export interface LeaseBackend {
+  readonly store: LimiterStore;
+  ask(request: CheckRequest, signal: AbortSignal | undefined): Decision | Promise<Decision>;
+  /** Decides without the store. */
+  degrade(request: CheckRequest): Decision;
+}
+
+/** A local decision is as good as the control record it is based on: no older than this, ms. */
+const CONTROL_LEASE_MS = 1_000;
+/** A limit must hold this many blocks, or a block would starve the other replicas. */
+const LEAST_BLOCKS = 10;
+const MOST_LEASES = 10_000;
+const MOST_FENCES = 10_000;
+const MOST_ROUNDS = 4;
+
+/**
+ * Spends tokens that were reserved in blocks. The store has charged them already, in their window, so nothing is
+ * ever over-admitted; what a replica holds unspent, the others cannot use meanwhile. A check spends locally only
+ * when all its counters hold a live lease and the control records they were granted under still stand.
+ */
+export class LeaseBook {
+  readonly #options: LeaseOptions;
+  readonly #backend: LeaseBackend;
+  readonly #now: () => number;
+  readonly #leases = new Map<string, Lease>();
+  readonly #fences = new Map<string, Fence>();
+  /** Reservations under way, by counter, so that a crowd makes one. */
+  readonly #pending = new Map<string, Promise<Decision>>();
+  /** Counters too empty for a block, until when. */
+  readonly #dry = new Map<string, number>();
+  #spent = 0;
+  #reserved = 0;
+
+  constructor(options: LeaseOptions, backend: LeaseBackend, now: () => number) {
+    this.#options = options;
+    this.#backend = backend;
+    this.#now = now;
+  }
+
+  stats(): { readonly held: number; readonly spent: number; readonly reserved: number } {
+    return { held: this.#leases.size, spent: this.#spent, reserved: this.#reserved };
+  }
+
+  /** May this check be served from leases? Others go to the store as they are. */
+  serves(request: CheckRequest): boolean {
+    if (request.peek || request.dedupeId !== undefined || request.cost > this.#options.size) return false;
+    return request.charges.every(({ rule }) => rule.limit >= LEAST_BLOCKS * this.#options.size);
+  }
+
+  check(request: CheckRequest, signal: AbortSignal | undefined): Decision | Promise<Decision> {
+    return this.#spend(request) ?? this.#reserveOrWait(request, signal);
+  }
+
+  /** Gives back tokens of a local decision: to the lease while it lives, else to the store. */
+  refund(leases: readonly Lease[], cost: number): void | Promise<void> {
+    const ended = leases.filter((lease) => !lease.live);
+    for (const lease of leases) if (lease.live) lease.tokens += cost;
+    return settleAll(ended.map((lease) => this.#return(lease, cost)));
+  }
+
+  /** Returns everything unspent to the store. */
+  close(): void | Promise<void> {
+    return settleAll([...this.#leases].map(([key, lease]) => this.#end(key, lease)));
+  }
+
+  #spend(request: CheckRequest): Decision | undefined {
+    const fence = this.#fences.get(request.tenant ?? "");
+    const now = this.#now();
+    if (fence === undefined || now - fence.sentAt >= CONTROL_LEASE_MS || outdated(fence, request))
+      return undefined;
+    const leases: Lease[] = [];
+    for (const charge of request.charges) {
+      const lease = this.#held(keyOf(request.tenant, charge), fence, now);
+      if (lease === undefined || lease.tokens < request.cost) return undefined;
+      leases.push(lease);
+    }
+    const verdicts: Verdict[] = [];
+    for (const lease of leases) {
+      lease.tokens -= request.cost;
+      verdicts.push(localVerdict(lease, now));
+    }
+    this.#spent++;
+    const decision = decide(verdicts, fence.mode, fence.rev, fence.tenantRev, undefined);
+    return { ...decision, leased: true, [LEASES]: { leases, cost: request.cost } };
+  }
+
+  /** The live lease of a counter; one that has ended is returned to the store. */
+  #held(key: string, fence: Fence, now: number): Lease | undefined {
+    const lease = this.#leases.get(key);
+    if (lease === undefined) return undefined;
+    if (now < lease.endsAt && sameFence(lease.fence, fence)) return lease;
+    void this.#end(key, lease)?.catch(() => {});
+    return undefined;
+  }
+
+  async #reserveOrWait(request: CheckRequest, signal: AbortSignal | undefined): Promise<Decision> {
+    const keys = request.charges.map((charge) => keyOf(request.tenant, charge));
+    for (let round = 0; round < MOST_ROUNDS; round++) {
+      const underWay = keys.map((key) => this.#pending.get(key)).find((pending) => pending !== undefined);
+      if (underWay === undefined) break;
+      const other = await orAborted(underWay, signal);
+      if (other.degraded !== undefined) return this.#backend.degrade(request);
+      const decision = this.#spend(request);
+      if (decision) return decision;
+    }
+    const now = this.#now();
+    if (keys.some((key) => (this.#dry.get(key) ?? 0) > now || this.#pending.has(key)))
+      return this.#ask(request, signal);
+    const reservation = this.#reserve(request, keys);
+    for (const key of keys) this.#pending.set(key, reservation);
+    const cleared = reservation.finally(() => {
+      for (const key of keys) this.#pending.delete(key);
+    });
+    const decision = await orAborted(cleared, signal);
+    const settled =
+      decision[RECEIPT] !== undefined || decision.degraded !== undefined || decision.mode === "disabled";
+    if (settled) return decision;
+    this.#markDry(keys, now);
+    return this.#ask(request, signal);
+  }
+
+  /** One call that takes this check's cost and a new block for every counter that has too little left. */
+  async #reserve(request: CheckRequest, keys: readonly string[]): Promise<Decision> {
+    const { tenant, charges, cost } = request;
+    const sentAt = this.#now();
+    const fence = this.#fences.get(tenant ?? "");
+    const usable = fence !== undefined && !outdated(fence, request);
+    const held = keys.map((key) => (usable ? this.#held(key, fence, sentAt) : undefined));
+    const costs = held.map((lease) => (lease && lease.tokens >= cost ? 0 : cost + this.#options.size));
+    const used = held.filter((lease, i) => costs[i] === 0 && lease !== undefined) as Lease[];
+    for (const lease of used) lease.tokens -= cost;
+    this.#reserved++;
+    const decision = await this.#ask({ ...request, costs }, undefined, sentAt);
+    const receipt = decision[RECEIPT];
+    const granted = this.#fences.get(tenant ?? "");
+    if (receipt === undefined || granted === undefined) {
+      for (const lease of used) lease.tokens += cost;
+      return decision;
+    }
+    const verdicts = charges.map((charge, i) => {
+      const verdict = decision.verdicts[i] as Verdict;
+      const old = held[i];
+      if (costs[i] === 0 && old !== undefined)
+        return { ...verdict, remaining: verdict.remaining + old.tokens };
+      const lease = this.#grant(charge, { ...receipt, charges: [charge] }, granted, verdict, sentAt);
+      this.#keep(keys[i] as string, lease);
+      return { ...verdict, remaining: verdict.remaining + lease.tokens };
+    });
+    return { ...decision, verdicts };
+  }
+
+  #grant(charge: Charge, receipt: Receipt, fence: Fence, verdict: Verdict, sentAt: number): Lease {
+    return {
+      charge,
+      receipt,
+      fence,
+      endsAt: sentAt + Math.min(this.#options.ttlMs, untilWindowEnds(verdict, charge)),
+      remaining: verdict.remaining,
+      resetAt: sentAt + verdict.resetMs,
+      tokens: this.#options.size,
+      live: true,
+    };
+  }
+
+  #keep(key: string, lease: Lease): void {
+    const old = this.#leases.get(key);
+    if (old) void this.#end(key, old)?.catch(() => {});
+    for (const [oldest, evicted] of this.#leases) {
+      if (this.#leases.size < MOST_LEASES) break;
+      void this.#end(oldest, evicted)?.catch(() => {});
+    }
+    this.#leases.set(key, lease);
+  }
+
+  #end(key: string, lease: Lease): void | Promise<void> {
+    this.#leases.delete(key);
+    lease.live = false;
+    const unspent = lease.tokens;
+    lease.tokens = 0;
+    if (unspent > 0) return this.#return(lease, unspent);
+  }
+
+  /** The store ignores it when the window or a wipe number has moved. */
+  #return(lease: Lease, tokens: number): void | Promise<void> {
+    return this.#backend.store.refund({ ...lease.receipt, cost: tokens });
+  }
+
+  async #ask(
+    request: CheckRequest,
+    signal: AbortSignal | undefined,
+    sentAt = this.#now(),
+  ): Promise<Decision> {
+    const decision = await this.#backend.ask(request, signal);
+    const receipt = decision[RECEIPT];
+    if (decision.degraded !== undefined) return decision;
+    const { mode, rev, tenantRev } = decision;
+    const key = request.tenant ?? "";
+    const known = this.#fences.get(key);
+    // Without a receipt the wipe numbers are not told, and nothing may be spent until a call tells them.
+    if (receipt === undefined) {
+      if (known && !(known.mode === mode && known.rev === rev && known.tenantRev === tenantRev))
+        this.#fences.delete(key);
+      return decision;
+    }
+    const { wipeSeq, tenantWipeSeq } = receipt;
+    if (this.#fences.size >= MOST_FENCES && known === undefined) this.#fences.clear();
+    if (known === undefined || sentAt >= known.sentAt) {
+      this.#fences.set(key, { mode, rev, tenantRev, wipeSeq, tenantWipeSeq, sentAt });
+    }
+    return decision;
+  }
+
+  #markDry(keys: readonly string[], now: number): void {
+    if (this.#dry.size + keys.length > MOST_LEASES) this.#dry.clear();
+    for (const key of keys) this.#dry.set(key, now + this.#options.ttlMs);
+  }
+}
+
+/** Does this process know of a later mode or wipe than the fence? */
+function outdated(fence: Fence, { wipeSeq, knownMode }: CheckRequest): boolean {
+  if (wipeSeq === undefined) return false;
+  return knownMode !== fence.mode || wipeSeq[0] > fence.wipeSeq || wipeSeq[1] > fence.tenantWipeSeq;
+}
+
+/** Waits for a promise that never rejects, or rejects with the reason of the signal. */
+function orAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (signal === undefined) return promise;
+  return new Promise((resolve, reject) => {
+    const abort = () => reject(signal.reason);
+    if (signal.aborted) return abort();
+    signal.addEventListener("abort", abort, { once: true });
+    promise.then(resolve, reject).finally(() => signal.removeEventListener("abort", abort));
+  });
+}
+
+function keyOf(tenant: string | undefined, { rule, id }: Charge): string {
+  return `${tenant ?? ""}\n${rule.identity}\n${id}`;
+}
+
+function localVerdict(lease: Lease, now: number): Verdict {
+  const { rule } = lease.charge;
+  return {
+    rule: rule.name,
+    kind: rule.kind,
+    limit: rule.limit,
+    windowMs: rule.windowMs,
+    remaining: lease.remaining + lease.tokens,
+    resetMs: Math.max(0, Math.ceil(lease.resetAt - now)),
+    allowed: true,
+    retryAfterMs: 0,
+  };
+}
+
+function settleAll(waits: readonly (void | Promise<void>)[]): void | Promise<void> {
+  if (waits.length === 0) return;
+  return Promise.allSettled(waits).then(() => {});
+}
