@@ -1,0 +1,291 @@
+import { z } from "zod";
+import { WireError } from "../errors.ts";
+import type { NotificationMessage, RequestMessage } from "../message.ts";
+import { parseOptions } from "../parse-options.ts";
+import { textOf } from "../splice.ts";
+import { type AggregatedUpstream, ExposedNames, type NamedItem } from "./exposed-names.ts";
+import { ExposedUris } from "./exposed-uris.ts";
+import { type ListCall, ListCopies, type ListPart } from "./list-copies.ts";
+import { type ListMethod, type ListShape, listShape } from "./list-page.ts";
+import { exposeAnswer, exposeNotification, type RoutedRequest, routeRequest } from "./rewrite.ts";
+import { createSealer, type Sealer } from "./sealer.ts";
+
+/** Options of {@link createAggregator}. */
+export interface AggregatorOptions {
+  readonly upstreams: readonly AggregatedUpstream[];
+  /** Asks an upstream for one page of a list. */
+  readonly call: ListCall;
+  /** At least 32 bytes, the same on every replica: seals cursors. */
+  readonly secret: Uint8Array;
+  /** Secrets whose cursors are still accepted. Default none. */
+  readonly previousSecrets?: readonly Uint8Array[];
+  /** `plain` leaves names and URIs as they are; only for one upstream. Default `prefixed`. */
+  readonly names?: "prefixed" | "plain";
+  /** Between slug and name. Default `_`. */
+  readonly separator?: string;
+  /** Longest exposed name in characters. Default 64. */
+  readonly maxNameLength?: number;
+  /** Longest wait for one upstream's list. Default 10 000. */
+  readonly listDeadlineMs?: number;
+  /** Most items on one page of a merged list. Default 1 000. */
+  readonly pageSize?: number;
+  /** Most pages read from one upstream. Default 100. */
+  readonly maxPages?: number;
+  /** Most items read from one upstream. Default 10 000. */
+  readonly maxItems?: number;
+  /** Most lists kept as last good copies. Default 1 000. */
+  readonly maxCopies?: number;
+}
+
+const schema = z.strictObject({
+  upstreams: z.array(z.strictObject({ id: z.string().min(1), slug: z.string().min(1).max(40) })),
+  call: z.custom<ListCall>((value) => typeof value === "function"),
+  secret: z.instanceof(Uint8Array),
+  previousSecrets: z.array(z.instanceof(Uint8Array)).default([]),
+  names: z.enum(["prefixed", "plain"]).default("prefixed"),
+  separator: z.string().min(1).max(4).default("_"),
+  maxNameLength: z.int().min(56).max(1_024).default(64),
+  listDeadlineMs: z.int().min(1).default(10_000),
+  pageSize: z.int().min(1).default(1_000),
+  maxPages: z.int().min(1).default(100),
+  maxItems: z.int().min(1).default(10_000),
+  maxCopies: z.int().min(1).default(1_000),
+});
+
+/** Whose list, which page. */
+export interface ListRequest {
+  readonly method: ListMethod;
+  /** The client's cursor. */
+  readonly cursor?: string | undefined;
+  /** Adds `resultType`, `ttlMs` and `cacheScope`. */
+  readonly modern: boolean;
+  /** Whoever may see the same lists; binds cursors and copies. */
+  readonly scope: string;
+  /** Handed to `call`. */
+  readonly context?: unknown;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Key of `_meta` under which the upstreams are named whose items are old or missing. */
+export const UPSTREAMS_META = "io.gatewright/upstreams";
+
+/** Many upstreams as one: names, lists, and rewriting of everything that carries an identity. */
+export interface Aggregator {
+  /**
+   * One page of a merged list as raw JSON of its result. Upstreams are asked in parallel; one that fails shows its
+   * last good items and is named in `_meta`.
+   *
+   * @throws WireError `invalid_params` for a cursor that is not ours
+   */
+  list(request: ListRequest): Promise<string>;
+  /**
+   * Where a request goes and with which params; `undefined` when it names nothing that is here.
+   * Lists an upstream first when a shortened name is not known in this process yet.
+   */
+  route(
+    message: RequestMessage,
+    options: Omit<ListRequest, "method" | "cursor" | "modern">,
+  ): Promise<RoutedRequest | undefined>;
+  /** An upstream's answer with its URIs in exposed form; the same bytes when there is nothing to change. */
+  exposeAnswer(upstreamId: string, method: string, bytes: Buffer): Buffer;
+  /** An upstream's notification with its URIs in exposed form. */
+  exposeNotification(upstreamId: string, message: NotificationMessage): Buffer;
+  /** The exposed name of a tool or prompt. */
+  exposeName(item: NamedItem): string;
+  /** The exposed form of a URI or URI template. */
+  exposeUri(item: NamedItem): string;
+  /** The item behind an exposed name. */
+  resolveName(exposed: string): NamedItem | undefined;
+  /** The upstream and its own URI behind an exposed one. */
+  resolveUri(exposed: string): NamedItem | undefined;
+  /** Copies of an upstream's lists are no longer fresh: call it on its change notifications. */
+  outdate(upstreamId: string): void;
+}
+
+/** What {@link createAggregator} takes from outside. */
+export interface AggregatorDeps {
+  /** Monotonic milliseconds. Default `performance.now`. */
+  readonly now?: () => number;
+}
+
+/**
+ * Aggregates upstreams. Immutable in its upstreams: make a new one when they change.
+ *
+ * @throws OptionsError for unknown or wrong options, RangeError for a short secret or `plain` with several upstreams
+ */
+export function createAggregator(options: AggregatorOptions, deps: AggregatorDeps = {}): Aggregator {
+  const parsed = parseOptions(schema, options);
+  if (parsed.names === "plain" && parsed.upstreams.length > 1) {
+    throw new RangeError("Names can be left plain for one upstream only.");
+  }
+  return new AggregatedUpstreams(parsed, deps.now ?? (() => performance.now()));
+}
+
+interface CursorState {
+  readonly upstream: string;
+  /** Items of that upstream which were shown already. */
+  readonly offset: number;
+  /** Name of the last one, so that a list which changed meanwhile is continued behind it. */
+  readonly last: string;
+}
+
+class AggregatedUpstreams implements Aggregator {
+  readonly #options: z.output<typeof schema>;
+  readonly #names: ExposedNames;
+  readonly #uris: ExposedUris;
+  readonly #copies: ListCopies;
+  readonly #sealer: Sealer;
+  readonly #order: readonly string[];
+
+  constructor(options: z.output<typeof schema>, now: () => number) {
+    const { upstreams, separator, maxNameLength, secret, previousSecrets } = options;
+    this.#options = options;
+    this.#names = new ExposedNames(upstreams, { separator, maxLength: maxNameLength });
+    this.#uris = new ExposedUris(this.#names);
+    this.#order = this.#names.upstreamIds();
+    this.#sealer = createSealer({ secret, previousSecrets, label: "cursor" });
+    const { call, listDeadlineMs: deadlineMs, maxPages, maxItems, maxCopies } = options;
+    this.#copies = new ListCopies({ call, deadlineMs, maxPages, maxItems, maxCopies, now });
+  }
+
+  async list(request: ListRequest): Promise<string> {
+    const { method, cursor, scope, context, signal } = request;
+    const shape = listShape(method);
+    if (shape === undefined) throw new WireError("invalid_params", `${method} is no list.`);
+    const from = cursor === undefined ? undefined : this.#openCursor(cursor, request);
+    // In the order of ids, so that a cursor whose upstream is gone goes on with the next one.
+    const ids = from === undefined ? this.#order : this.#order.filter((id) => id >= from.upstream);
+    const subject = { method, scope, context };
+    const parts = await Promise.all(ids.map((id) => this.#copies.part(id, subject, signal)));
+    return this.#merge(request, shape, parts, from);
+  }
+
+  async route(
+    message: RequestMessage,
+    options: Omit<ListRequest, "method" | "cursor" | "modern">,
+  ): Promise<RoutedRequest | undefined> {
+    const { name } = message.spans;
+    const exposed = name && (JSON.parse(textOf(message.bytes, name)) as unknown);
+    if (typeof exposed === "string" && this.#names.needsTable(exposed))
+      await this.#learn(message.method, exposed, options);
+    return routeRequest(message, this);
+  }
+
+  exposeAnswer(upstreamId: string, method: string, bytes: Buffer): Buffer {
+    if (this.#options.names === "plain") return bytes;
+    return exposeAnswer(bytes, method, (name) => this.#uris.expose({ upstreamId, name }));
+  }
+
+  exposeNotification(upstreamId: string, message: NotificationMessage): Buffer {
+    if (this.#options.names === "plain") return message.bytes;
+    return exposeNotification(message, (name) => this.#uris.expose({ upstreamId, name }));
+  }
+
+  exposeName(item: NamedItem): string {
+    return this.#options.names === "plain" ? item.name : this.#names.expose(item);
+  }
+
+  exposeUri(item: NamedItem): string {
+    return this.#options.names === "plain" ? item.name : this.#uris.expose(item);
+  }
+
+  resolveName(exposed: string): NamedItem | undefined {
+    return this.#options.names === "plain" ? this.#only(exposed) : this.#names.resolve(exposed);
+  }
+
+  resolveUri(exposed: string): NamedItem | undefined {
+    return this.#options.names === "plain" ? this.#only(exposed) : this.#uris.resolve(exposed);
+  }
+
+  outdate(upstreamId: string): void {
+    this.#copies.outdate(upstreamId);
+  }
+
+  #only(name: string): NamedItem | undefined {
+    const [upstreamId] = this.#order;
+    return upstreamId === undefined ? undefined : { upstreamId, name };
+  }
+
+  /** Reads the list that a shortened name is in. */
+  async #learn(
+    method: string,
+    exposed: string,
+    options: Omit<ListRequest, "method" | "cursor" | "modern">,
+  ): Promise<void> {
+    const owner = this.#names.resolve(exposed);
+    if (owner === undefined) return;
+    const list: ListMethod = method === "prompts/get" ? "prompts/list" : "tools/list";
+    const { scope, context, signal } = options;
+    const part = await this.#copies.part(owner.upstreamId, { method: list, scope, context }, signal);
+    if (part.state === "unavailable") return;
+    for (const { name } of part.copy.items) this.#names.expose({ upstreamId: owner.upstreamId, name });
+  }
+
+  #merge(
+    request: ListRequest,
+    shape: ListShape,
+    parts: readonly ListPart[],
+    from: CursorState | undefined,
+  ): string {
+    const { pageSize } = this.#options;
+    const items: string[] = [];
+    let next: CursorState | undefined;
+    for (const part of parts) {
+      if (part.state === "unavailable" || next !== undefined) continue;
+      const { upstreamId, copy } = part;
+      const start = from?.upstream === upstreamId ? resumeAt(copy.items, from) : 0;
+      const shown = copy.items.slice(start, start + pageSize - items.length);
+      for (const { name, before, after } of shown) {
+        const item = { upstreamId, name };
+        const exposed = shape.key === "name" ? this.exposeName(item) : this.exposeUri(item);
+        items.push(before + JSON.stringify(exposed) + after);
+      }
+      const end = start + shown.length;
+      const last = shown.at(-1)?.name ?? "";
+      const more = end < copy.items.length || part !== parts.at(-1);
+      if (items.length >= pageSize && more) next = { upstream: upstreamId, offset: end, last };
+    }
+    const members = [`"${shape.field}":[${items.join(",")}]`];
+    if (next) members.push(`"nextCursor":${JSON.stringify(this.#sealer.seal(next, bindingOf(request)))}`);
+    if (request.modern) members.push(...cacheHints(parts));
+    const flagged = this.#flags(parts);
+    if (flagged !== undefined) members.push(`"_meta":{"${UPSTREAMS_META}":${flagged}}`);
+    return `{${members.join(",")}}`;
+  }
+
+  #flags(parts: readonly ListPart[]): string | undefined {
+    const failed = parts.filter((part) => part.state !== "fresh");
+    if (failed.length === 0) return undefined;
+    const entries = failed.map(({ upstreamId, state, code }) => [
+      this.#names.slugOf(upstreamId),
+      { state, code },
+    ]);
+    return JSON.stringify(Object.fromEntries(entries));
+  }
+
+  #openCursor(cursor: string, request: ListRequest): CursorState {
+    const state = this.#sealer.open(cursor, bindingOf(request)) as CursorState | undefined;
+    if (state === undefined) throw new WireError("invalid_params", "The cursor is not valid.");
+    return state;
+  }
+}
+
+/** Where a list goes on: behind the item shown last, or, when that is gone, at the same place. */
+function resumeAt(items: readonly { readonly name: string }[], from: CursorState): number {
+  const { offset, last } = from;
+  if (items[offset - 1]?.name === last) return offset;
+  const found = items.findIndex((item) => item.name === last);
+  return found < 0 ? Math.min(offset, items.length) : found + 1;
+}
+
+function bindingOf(request: ListRequest): string {
+  return JSON.stringify([request.method, request.scope]);
+}
+
+/** `ttlMs` is the smallest of all parts, `cacheScope` private if any is; a part that failed may change any time. */
+function cacheHints(parts: readonly ListPart[]): string[] {
+  const ttls = parts.map((part) => (part.state === "fresh" ? part.copy.ttlMs : 0));
+  const ttlMs = parts.length === 0 ? 0 : Math.min(...ttls);
+  const shared = parts.every((part) => part.state === "fresh" && part.copy.cacheScope === "public");
+  return ['"resultType":"complete"', `"ttlMs":${ttlMs}`, `"cacheScope":"${shared ? "public" : "private"}"`];
+}

@@ -1,0 +1,162 @@
+import { orAborted } from "../upstream/abort.ts";
+import type { UpstreamAnswer } from "../upstream/answer.ts";
+import { UpstreamError } from "../upstream/upstream-error.ts";
+import { type ListedItem, type ListMethod, listShape, readListPage } from "./list-page.ts";
+
+/** Asks one upstream for one page. */
+export type ListCall = (
+  upstreamId: string,
+  request: { readonly method: ListMethod; readonly params: string },
+  options: { readonly signal: AbortSignal; readonly context: unknown },
+) => Promise<UpstreamAnswer>;
+
+/** Options of {@link ListCopies}. */
+export interface ListCopiesOptions {
+  readonly call: ListCall;
+  readonly deadlineMs: number;
+  readonly maxPages: number;
+  readonly maxItems: number;
+  /** Most lists kept. */
+  readonly maxCopies: number;
+  readonly now: () => number;
+}
+
+/** The whole list of one upstream at one time. */
+export interface ListCopy {
+  readonly items: readonly ListedItem[];
+  readonly ttlMs: number;
+  readonly cacheScope: "public" | "private";
+  readonly at: number;
+}
+
+/** One upstream's part of a merged list. */
+export type ListPart =
+  | { readonly state: "fresh"; readonly upstreamId: string; readonly copy: ListCopy }
+  | { readonly state: "stale"; readonly upstreamId: string; readonly copy: ListCopy; readonly code: string }
+  | { readonly state: "unavailable"; readonly upstreamId: string; readonly code: string };
+
+/** What to list, and for whom. */
+export interface ListSubject {
+  readonly method: ListMethod;
+  /** Whoever may see the same lists: part of the key under which copies are kept. */
+  readonly scope: string;
+  readonly context: unknown;
+}
+
+/**
+ * Lists of upstreams, each fetched whole within a deadline, one fetch for all who wait, and kept: fresh ones are
+ * used again as long as the upstream allows, the last good one stands in when the upstream fails.
+ */
+export class ListCopies {
+  readonly #options: ListCopiesOptions;
+  readonly #copies = new Map<string, ListCopy>();
+  readonly #fetching = new Map<string, Promise<ListCopy>>();
+  /** Lists that were declared outdated, by upstream; compared with a copy's time. */
+  readonly #outdated = new Map<string, number>();
+
+  constructor(options: ListCopiesOptions) {
+    this.#options = options;
+  }
+
+  /** One upstream's list. Rejects only when the signal fires. */
+  async part(upstreamId: string, subject: ListSubject, signal: AbortSignal | undefined): Promise<ListPart> {
+    const key = JSON.stringify([upstreamId, subject.method, subject.scope]);
+    const known = this.#copies.get(key);
+    if (known && this.#isFresh(upstreamId, known)) return { state: "fresh", upstreamId, copy: known };
+    try {
+      return {
+        state: "fresh",
+        upstreamId,
+        copy: await orAborted(this.#fetch(key, upstreamId, subject), signal),
+      };
+    } catch (error) {
+      if (signal?.aborted) throw error;
+      const code = UpstreamError.is(error) ? error.code : "upstream_unreachable";
+      const last = this.#copies.get(key);
+      return last
+        ? { state: "stale", upstreamId, copy: last, code }
+        : { state: "unavailable", upstreamId, code };
+    }
+  }
+
+  /** The upstream's lists changed: copies are no longer fresh, but still stand in when it fails. */
+  outdate(upstreamId: string): void {
+    this.#outdated.set(upstreamId, this.#options.now());
+  }
+
+  /** Forgets an upstream. */
+  forget(upstreamId: string): void {
+    this.#outdated.delete(upstreamId);
+    for (const key of this.#copies.keys()) {
+      if ((JSON.parse(key) as string[])[0] === upstreamId) this.#copies.delete(key);
+    }
+  }
+
+  #isFresh(upstreamId: string, copy: ListCopy): boolean {
+    const outdatedAt = this.#outdated.get(upstreamId);
+    if (outdatedAt !== undefined && copy.at <= outdatedAt) return false;
+    return this.#options.now() < copy.at + copy.ttlMs;
+  }
+
+  #fetch(key: string, upstreamId: string, subject: ListSubject): Promise<ListCopy> {
+    const running = this.#fetching.get(key);
+    if (running) return running;
+    const fetching = this.#fetchAll(upstreamId, subject)
+      .then((copy) => {
+        this.#keep(key, copy);
+        return copy;
+      })
+      .finally(() => this.#fetching.delete(key));
+    this.#fetching.set(key, fetching);
+    return fetching;
+  }
+
+  async #fetchAll(upstreamId: string, subject: ListSubject): Promise<ListCopy> {
+    const { deadlineMs, maxPages, maxItems, call, now } = this.#options;
+    const controller = new AbortController();
+    const timer = setTimeout(() => controller.abort(), deadlineMs);
+    // The upstream's call may not heed the signal; the deadline holds all the same.
+    const expired = new Promise<never>((_resolve, reject) => {
+      controller.signal.addEventListener("abort", () => reject(listTimeout(deadlineMs)), { once: true });
+    });
+    const at = now();
+    try {
+      return await Promise.race([pages(), expired]);
+    } finally {
+      clearTimeout(timer);
+    }
+
+    async function pages(): Promise<ListCopy> {
+      const shape = listShape(subject.method);
+      const items: ListedItem[] = [];
+      let cursor: string | undefined;
+      let ttlMs = Number.POSITIVE_INFINITY;
+      let cacheScope: "public" | "private" = "public";
+      for (let page = 0; shape !== undefined && page < maxPages; page++) {
+        const params = cursor === undefined ? "{}" : JSON.stringify({ cursor });
+        const { method, context } = subject;
+        const answer = await call(upstreamId, { method, params }, { signal: controller.signal, context });
+        const read = readListPage(answer, shape);
+        items.push(...read.items.slice(0, maxItems - items.length));
+        ttlMs = Math.min(ttlMs, read.ttlMs);
+        if (read.cacheScope === "private") cacheScope = "private";
+        if (read.nextCursor === undefined || read.nextCursor === cursor || items.length >= maxItems) break;
+        cursor = read.nextCursor;
+      }
+      return { items, ttlMs: Number.isFinite(ttlMs) ? ttlMs : 0, cacheScope, at };
+    }
+  }
+
+  #keep(key: string, copy: ListCopy): void {
+    this.#copies.delete(key);
+    this.#copies.set(key, copy);
+    const [oldest] = this.#copies.keys();
+    if (this.#copies.size > this.#options.maxCopies && oldest !== undefined) this.#copies.delete(oldest);
+  }
+}
+
+function listTimeout(deadlineMs: number): UpstreamError {
+  return new UpstreamError("upstream_timeout", `The list took longer than ${deadlineMs} ms.`, {
+    phase: "sent_no_response",
+  });
+}
