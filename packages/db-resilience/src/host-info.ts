@@ -12,6 +12,8 @@ export interface HostInfo {
   readonly timeline: number;
   /** Position written to, or, on a standby, replayed. */
   readonly lsn: string;
+  /** Commits wait for a standby (synchronous_standby_names is set). */
+  readonly synchronous: boolean;
 }
 
 const question = `
@@ -20,6 +22,7 @@ select pg_is_in_recovery() as standby,
   case when pg_is_in_recovery() then (select timeline_id from pg_control_checkpoint())
     else ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::int end as timeline,
   (case when pg_is_in_recovery() then coalesce(pg_last_wal_replay_lsn(), '0/0') else pg_current_wal_lsn() end)::text as lsn,
+  current_setting('synchronous_standby_names') <> '' as synchronous,
   (select system_identifier::text from pg_control_system()) as system_identifier`;
 
 /**
@@ -37,5 +40,6 @@ export async function askHost(connection: PooledConnection, timeoutMs: number): 
     systemIdentifier: typeof row["system_identifier"] === "string" ? row["system_identifier"] : null,
     timeline: Number(row["timeline"] ?? 0),
     lsn: String(row["lsn"] ?? "0/0"),
+    synchronous: row["synchronous"] === true,
   };
 }

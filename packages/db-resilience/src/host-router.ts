@@ -37,6 +37,11 @@ export class HostRouter {
     return this.hosts.some((host) => host.state.kind === "starting");
   }
 
+  /** Asks every host that is up for its role again. */
+  async recheck(): Promise<void> {
+    await Promise.all(this.hosts.filter(({ state }) => state.kind === "up").map((host) => host.recheck()));
+  }
+
   /** To be called after each check of a host. */
   noteCheck(): void {
     while (this.#changed.giveToFirst(undefined));

@@ -14,6 +14,7 @@ export {
   type DatabaseErrorInit,
   TransactionOutcomeUnknown,
 } from "./errors.ts";
+export { createMemoryFenceStore, type Fence, type FenceStore } from "./fence-store.ts";
 export type { DatabaseEvent, DatabaseObserver, QueryOutcome } from "./observer.ts";
 export type {
   FencingOptions,

@@ -6,6 +6,8 @@ import type { PoolStats } from "./connection-pool.ts";
 import { DatabaseHost } from "./database-host.ts";
 import { internals, type WithInternals } from "./database-internals.ts";
 import type { DatabaseSession, LeasedSession, SessionStatementOptions } from "./database-session.ts";
+import { FenceKeeper } from "./fence-keeper.ts";
+import type { FenceStore } from "./fence-store.ts";
 import { HostRouter } from "./host-router.ts";
 import { dialectOf } from "./kysely/dialect-of.ts";
 import { ResilientDriver } from "./kysely/resilient-driver.ts";
@@ -29,6 +31,8 @@ export interface ResilientDatabaseDeps {
   /** Numbers in [0, 1) for jitter; default Math.random. */
   readonly random?: () => number;
   readonly observer?: DatabaseObserver;
+  /** Where the fence is kept for all replicas and over restarts; default this process's memory. */
+  readonly fenceStore?: FenceStore;
   /** Kysely plugins of `kysely`. */
   readonly plugins?: readonly KyselyPlugin[];
 }
@@ -89,6 +93,8 @@ export interface ResilientDatabase<DB = unknown> extends WithInternals {
     work: () => Promise<T>,
     options?: { readonly signal?: AbortSignal },
   ): Promise<T>;
+  /** Accepts the server that can be reached, although its history is lower than one seen before. */
+  resetFence(): Promise<void>;
   readiness(): Readiness;
   /** Resolves when ready; rejects with `db_unavailable` after `timeoutMs` (default 30 000). */
   untilReady(options?: { readonly timeoutMs?: number; readonly signal?: AbortSignal }): Promise<void>;
@@ -117,7 +123,7 @@ export function createResilientDatabase<DB = unknown>(
   let readiness: Omit<Readiness, "forMs"> = { state: "starting" };
   let readinessSinceMs = clock.monotonic();
   const noteReadiness = () => {
-    const now = readinessOf(router, false);
+    const now = readinessOf(router, keeper?.refusing ?? false);
     if (now.state !== readiness.state || now.reason !== readiness.reason)
       readinessSinceMs = clock.monotonic();
     readiness = now;
@@ -139,7 +145,20 @@ export function createResilientDatabase<DB = unknown>(
       }),
   );
   const router = new HostRouter(hosts, options, clock);
-  const provider = new SessionProvider(router, options, { clock, observer, admission: undefined });
+  const fencing = options.fencing.enabled ?? (hosts.length > 1 || deps.fenceStore !== undefined);
+  const writes = options.targetSessionAttrs === "read-write" || options.targetSessionAttrs === "primary";
+  const keeper: FenceKeeper | undefined =
+    fencing && (writes || hosts.length === 1)
+      ? new FenceKeeper({
+          clock,
+          options,
+          hosts: () => hosts,
+          store: deps.fenceStore,
+          event: (event) => observer.event?.(event),
+          changed: () => noteReadiness(),
+        })
+      : undefined;
+  const provider = new SessionProvider(router, options, { clock, observer, admission: keeper });
   const settler = createOutcomeSettler(provider, clock);
   const budget = createRetryBudget(options.transactions.budgetRatio);
   const transactionDeps = { provider, options, clock, random, observer, budget, settler };
@@ -182,6 +201,7 @@ export function createResilientDatabase<DB = unknown>(
         use,
       ),
     withAdvisoryLock: (name, work, use = {}) => withAdvisoryLock(provider, clock, name, work, use.signal),
+    resetFence: async () => keeper?.reset(),
     readiness: () => ({ ...readiness, forMs: clock.monotonic() - readinessSinceMs }),
     async untilReady({ timeoutMs = 30_000, signal } = {}) {
       const deadline = clock.monotonic() + timeoutMs;
@@ -192,7 +212,12 @@ export function createResilientDatabase<DB = unknown>(
     stats: () => {
       const each = hosts.map((host) => host.stats());
       const sum = (key: "checkedOut" | "waiting") => each.reduce((total, one) => total + one[key], 0);
-      return { hosts: each, checkedOut: sum("checkedOut"), waiting: sum("waiting"), failovers: 0 };
+      return {
+        hosts: each,
+        checkedOut: sum("checkedOut"),
+        waiting: sum("waiting"),
+        failovers: keeper?.failovers ?? 0,
+      };
     },
     close,
     [Symbol.asyncDispose]: () => close(),

@@ -112,7 +112,8 @@ export class SessionProvider {
     if (error.class === "read_only" && error.sqlState === "25006") {
       if (session.answered > 0) return false;
       session.connection.taint("the server is read-only");
-      await this.#hostOf(session)?.recheck();
+      // Whoever took over may be known as a standby still.
+      await this.#router.recheck();
       return true;
     }
     return use.idempotent === true && (error.class === "connection" || error.class === "server_going");
@@ -120,10 +121,6 @@ export class SessionProvider {
 
   close(): void {
     this.#closed = true;
-  }
-
-  #hostOf(session: LeasedSession): DatabaseHost | undefined {
-    return this.#router.hosts.find((host) => host.name === session.host);
   }
 
   #chooseHost(deadline: number, signal: AbortSignal | undefined): DatabaseHost | Promise<DatabaseHost> {

@@ -1,0 +1,241 @@
+import type { Clock } from "./clock.ts";
+import type { DatabaseHost } from "./database-host.ts";
+import { DatabaseError } from "./errors.ts";
+import { readBranch, writeBranch } from "./fence-branch.ts";
+import { createMemoryFenceStore, type Fence, type FenceStore, isHigher, isSame } from "./fence-store.ts";
+import type { DatabaseEvent } from "./observer.ts";
+import type { ParsedOptions } from "./options.ts";
+import { fenced, unavailable } from "./refusals.ts";
+import type { HostAdmission } from "./session-provider.ts";
+
+/** What the keeper needs. */
+export interface FenceKeeperDeps {
+  readonly clock: Clock;
+  readonly options: ParsedOptions;
+  readonly hosts: () => readonly DatabaseHost[];
+  readonly store: FenceStore | undefined;
+  event(event: DatabaseEvent): void;
+  /** The result of the last admission has changed. */
+  changed(): void;
+}
+
+/** All callers that need one share the admission under way. */
+type Admission = Promise<DatabaseHost>;
+
+/**
+ * Lets writes go only to the server with the highest history seen: by this process, and by all that share the
+ * store. An admission is good for `leaseMs`; it is renewed by asking the store, and the server where its branch
+ * is not known yet.
+ */
+export class FenceKeeper implements HostAdmission {
+  readonly #deps: FenceKeeperDeps;
+  readonly #store: FenceStore;
+  readonly #shared: boolean;
+  readonly #branches = new Map<string, { readonly sinceMs: number; readonly fence: Fence }>();
+  #highest: Fence | undefined;
+  #admitted: { readonly host: DatabaseHost; readonly fence: Fence; readonly untilMs: number } | undefined;
+  #current: { readonly host: string; readonly fence: Fence; readonly synchronous: boolean } | undefined;
+  #running: Admission | undefined;
+  #discovered = false;
+  /** An operator has said that the reachable server is the right one. */
+  #unknownAccepted = false;
+  #refused: DatabaseError | undefined;
+  #failovers = 0;
+
+  constructor(deps: FenceKeeperDeps) {
+    this.#deps = deps;
+    this.#shared = deps.store !== undefined;
+    this.#store = deps.store ?? createMemoryFenceStore();
+  }
+
+  /** Changes of the server written to since the start. */
+  get failovers(): number {
+    return this.#failovers;
+  }
+
+  /** Whether the last admission was refused. */
+  get refusing(): boolean {
+    return this.#refused?.code === "db_fenced";
+  }
+
+  /** The fence in force, as far as this process knows. */
+  get highest(): Fence | undefined {
+    return this.#highest;
+  }
+
+  admit(candidates: readonly DatabaseHost[], deadlineMs: number): DatabaseHost | Admission {
+    const admitted = this.#admitted;
+    if (
+      admitted &&
+      candidates.includes(admitted.host) &&
+      this.#deps.clock.monotonic() < admitted.untilMs &&
+      this.#isCurrent(admitted)
+    ) {
+      return admitted.host;
+    }
+    this.#running ??= this.#decide(deadlineMs).finally(() => {
+      this.#running = undefined;
+    });
+    return this.#running;
+  }
+
+  /**
+   * Forgets all history, here and in the store: the server that can be reached is the right one. Other processes
+   * remember what they have seen and need the command too.
+   */
+  async reset(): Promise<void> {
+    this.#highest = undefined;
+    this.#admitted = undefined;
+    this.#branches.clear();
+    await this.#store.reset();
+    this.#refused = undefined;
+    this.#discovered = true;
+    this.#unknownAccepted = true;
+    this.#deps.changed();
+  }
+
+  #isCurrent({ host, fence }: { readonly host: DatabaseHost; readonly fence: Fence }): boolean {
+    return (
+      host.info?.timeline === fence.timeline && this.#highest !== undefined && isSame(this.#highest, fence)
+    );
+  }
+
+  async #decide(deadlineMs: number): Admission {
+    try {
+      const host = await this.#choose(deadlineMs);
+      if (this.#refused) {
+        this.#refused = undefined;
+        this.#deps.changed();
+      }
+      return host;
+    } catch (error) {
+      if (DatabaseError.is(error) && error.code === "db_fenced" && !this.#refused) {
+        this.#refused = error;
+        this.#deps.changed();
+      }
+      throw error;
+    }
+  }
+
+  async #choose(deadlineMs: number): Admission {
+    const unreachable = await this.#discover();
+    const stored = await this.#readStore();
+    if (
+      stored &&
+      (!this.#highest || isHigher(stored, this.#highest) || stored.timeline === this.#highest.timeline)
+    )
+      this.#highest = stored;
+    if (!this.#highest && unreachable.length > 0 && !this.#unknownAccepted) this.#allowUnknown(unreachable);
+    let refusal: DatabaseError | undefined;
+    for (const host of this.#writable()) {
+      const fence = await this.#examine(host, deadlineMs).catch((error: unknown) => {
+        refusal = DatabaseError.is(error) ? error : unavailable("fence", 1_000, error);
+        return undefined;
+      });
+      if (fence) return this.#take(host, fence);
+    }
+    throw refusal ?? unavailable("no server that takes writes");
+  }
+
+  /** Before the first write every host is asked; returns those that did not answer. */
+  async #discover(): Promise<readonly DatabaseHost[]> {
+    const hosts = this.#deps.hosts();
+    if (!this.#discovered) {
+      const { clock, options } = this.#deps;
+      const undecided = hosts.filter((host) => host.state.kind === "starting");
+      await Promise.race([
+        Promise.all(undecided.map((host) => host.recheck())),
+        new Promise<void>((resolve) => clock.setTimeout(resolve, options.fencing.discoveryMs).unref?.()),
+      ]);
+      this.#discovered = true;
+    }
+    return hosts.filter((host) => host.state.kind !== "up");
+  }
+
+  async #readStore(): Promise<Fence | undefined> {
+    try {
+      return await this.#store.read();
+    } catch (error) {
+      // Without the store what this process has seen still counts; a process that has seen nothing is careful.
+      if (this.#highest) return undefined;
+      this.#allowUnknown([], error);
+      return undefined;
+    }
+  }
+
+  #allowUnknown(unreachable: readonly DatabaseHost[], cause?: unknown): void {
+    const rule = this.#deps.options.fencing.onUnknown ?? (this.#shared ? "refuse" : "allow");
+    if (rule === "allow") return;
+    const reason =
+      cause === undefined
+        ? `${unreachable.length} servers have not been seen`
+        : "the fence store does not answer";
+    throw fenced(reason);
+  }
+
+  #writable(): DatabaseHost[] {
+    return this.#deps
+      .hosts()
+      .filter(({ info }) => info && !info.standby && !info.readOnly)
+      .sort((a, b) => (b.info?.timeline ?? 0) - (a.info?.timeline ?? 0));
+  }
+
+  /** The host's fence if it may be written to. */
+  async #examine(host: DatabaseHost, deadlineMs: number): Promise<Fence> {
+    const { info, state } = host;
+    if (!info || state.kind !== "up") throw unavailable("connection");
+    const systemIdentifier = info.systemIdentifier ?? "unknown";
+    if (this.#highest && this.#highest.systemIdentifier !== systemIdentifier)
+      throw this.#refuse(host, "it is another cluster");
+    if (this.#highest && info.timeline < this.#highest.timeline)
+      throw this.#refuse(host, "it has been replaced");
+
+    const known = this.#branches.get(host.name);
+    const fence =
+      known && known.sinceMs === state.sinceMs && known.fence.timeline === info.timeline
+        ? known.fence
+        : await this.#branchOf(host, { systemIdentifier, timeline: info.timeline }, deadlineMs);
+    const inForce = await this.#store.raise(fence).catch(() => this.#highest ?? fence);
+    if (!this.#highest || isHigher(inForce, this.#highest) || inForce.timeline === this.#highest.timeline)
+      this.#highest = inForce;
+    if (!isSame(this.#highest, fence)) throw this.#refuse(host, "another server of this timeline is in use");
+    this.#branches.set(host.name, { sinceMs: state.sinceMs, fence });
+    return fence;
+  }
+
+  async #branchOf(host: DatabaseHost, place: Omit<Fence, "branch">, deadlineMs: number): Promise<Fence> {
+    const timeoutMs = Math.max(0, deadlineMs - this.#deps.clock.monotonic());
+    const connection = await host.pool.acquire({ timeoutMs });
+    try {
+      const found = await readBranch(connection, place.timeline);
+      if (found !== undefined) return { ...place, branch: found };
+      // Somebody has begun to write on this timeline elsewhere: this server does not belong to that history.
+      if (this.#highest?.timeline === place.timeline)
+        throw this.#refuse(host, "another server of this timeline is in use");
+      return { ...place, branch: await writeBranch(connection, place.timeline) };
+    } finally {
+      host.pool.release(connection);
+    }
+  }
+
+  #take(host: DatabaseHost, fence: Fence): DatabaseHost {
+    const { clock, options, event } = this.#deps;
+    this.#admitted = { host, fence, untilMs: clock.monotonic() + options.fencing.leaseMs };
+    const before = this.#current;
+    const synchronous = host.info?.synchronous ?? false;
+    this.#current = { host: host.name, fence, synchronous };
+    if (before && before.host !== host.name) {
+      this.#failovers++;
+      event({ type: "db_failover", from: before.host, to: host.name, timeline: fence.timeline });
+      // The old primary acknowledged commits that no standby had to confirm.
+      if (!before.synchronous)
+        event({ type: "db_tail_may_be_lost", to: host.name, timeline: fence.timeline });
+    }
+    return host;
+  }
+
+  #refuse(host: DatabaseHost, reason: string): DatabaseError {
+    this.#deps.event({ type: "db_fenced", host: host.name, timeline: host.info?.timeline ?? 0, reason });
+    return fenced(reason);
+  }
+}

@@ -1,0 +1,227 @@
+import {
+  eventually,
+  type PostgresPair,
+  type PostgresServer,
+  startPostgresPair,
+  startPostgresStandby,
+} from "@gatewright/testkit";
+import { afterEach, describe, expect, it } from "vitest";
+import { createMemoryFenceStore } from "../src/index.ts";
+import { createFaultProxy } from "../src/testing/index.ts";
+import { expectAtRest, load, openDatabase, type Subject, timed } from "./support.ts";
+
+const opened: { close(): Promise<unknown> }[] = [];
+afterEach(async () => {
+  for (const one of opened.splice(0).reverse()) await one.close();
+});
+
+async function pairOf(options: Parameters<typeof startPostgresPair>[0] = {}): Promise<PostgresPair> {
+  const pair = await startPostgresPair(options);
+  opened.push(pair);
+  await pair.primary.query("create table t (n int primary key)");
+  return pair;
+}
+
+function open(...[hosts, options, deps]: Parameters<typeof openDatabase>): Subject {
+  const subject = openDatabase(hosts, options, deps);
+  opened.push({ close: () => subject.database.close({ deadlineMs: 100 }) });
+  return subject;
+}
+
+const insert = (subject: Subject, n: number) =>
+  timed(() => subject.database.query("insert into t values ($1)", [n]));
+const rows = async (server: PostgresServer) =>
+  (await server.query<{ n: number }>("select n from t order by n")).map(({ n }) => n);
+
+describe("several servers", () => {
+  it("FO-01 failover to a promoted standby: writes resume, every acknowledged write is there, counted once", async () => {
+    const pair = await pairOf({ synchronous: true });
+    const subject = open([pair.primary, pair.standby], { targetSessionAttrs: "read-write" });
+    await subject.database.untilReady();
+    const acknowledged: number[] = [];
+    const traffic = load(50, async (n) => {
+      await subject.database.query("insert into t values ($1)", [n]);
+      acknowledged.push(n);
+    });
+    await eventually(() => acknowledged.length > 20);
+    await pair.primary.kill();
+    await eventually(() => subject.database.readiness().state === "unavailable");
+    await pair.promote();
+    const promoted = performance.now();
+    const before = acknowledged.length;
+    await eventually(() => acknowledged.length > before, { timeoutMs: 10_000 });
+    const resumedMs = performance.now() - promoted;
+    expect(resumedMs).toBeLessThan(10_000);
+    await eventually(() => acknowledged.length > before + 20);
+    await traffic.stop();
+    const there = new Set(await rows(pair.standby));
+    expect(acknowledged.filter((n) => !there.has(n))).toEqual([]);
+    expect(subject.database.stats().failovers).toBe(1);
+    expect(subject.events.filter(({ type }) => type === "db_failover").length).toBe(1);
+    expect(subject.events.filter(({ type }) => type === "db_tail_may_be_lost")).toEqual([]);
+    expect(subject.database.readiness()).toMatchObject({
+      state: "ready",
+      timeline: 2,
+      host: `127.0.0.1:${pair.standby.port}`,
+    });
+    await expectAtRest(subject, pair.standby);
+  });
+
+  it("FO-01 says so when the old primary had acknowledged writes without its standby", async () => {
+    const pair = await pairOf();
+    const subject = open([pair.primary, pair.standby]);
+    expect((await insert(subject, 1)).status).toBe(200);
+    await pair.caughtUp();
+    await pair.primary.stop();
+    await pair.promote();
+    await eventually(async () => (await insert(subject, 2)).status === 200, {
+      timeoutMs: 10_000,
+      intervalMs: 50,
+    });
+    expect(subject.events.some(({ type }) => type === "db_tail_may_be_lost")).toBe(true);
+  });
+
+  it("FO-01 a demoted primary: eleven writes of eleven arrive at the new one", async () => {
+    const pair = await pairOf();
+    // A proxy that changes its server under open connections' successors, as a changed DNS entry does.
+    const proxy = await createFaultProxy({ upstream: pair.primary });
+    opened.push(proxy);
+    const subject = open([proxy, pair.standby], { monitor: { intervalMs: 60_000 } });
+    expect((await insert(subject, 0)).status).toBe(200);
+    await pair.caughtUp();
+    await pair.promote();
+    // The old primary stays reachable, but takes no more writes.
+    await pair.primary.query("alter system set default_transaction_read_only = on");
+    await pair.primary.query("select pg_reload_conf()");
+    await eventually(async () => {
+      const [row] = await pair.primary.query("show transaction_read_only");
+      return row?.["transaction_read_only"] === "on";
+    });
+    await eventually(
+      async () => (await pair.standby.query("select pg_is_in_recovery() as r"))[0]?.["r"] === false,
+    );
+    const outcomes = [];
+    for (let n = 1; n <= 11; n++) outcomes.push(await insert(subject, n));
+    expect(outcomes.map(({ status }) => status)).toEqual(Array.from({ length: 11 }, () => 200));
+    expect((await rows(pair.standby)).length).toBe(12);
+  });
+
+  it("FO-03 the old primary back and writable beside the new one gets no write, whoever starts when", async () => {
+    const pair = await pairOf({ synchronous: true });
+    const store = createMemoryFenceStore();
+    const subject = open([pair.primary, pair.standby], {}, { fenceStore: store });
+    expect((await insert(subject, 1)).status).toBe(200);
+    await pair.primary.kill();
+    await pair.promote();
+    await eventually(async () => (await insert(subject, 2)).status === 200, {
+      timeoutMs: 10_000,
+      intervalMs: 50,
+    });
+    await pair.primary.query("select 1").catch(() => {});
+    await pair.primary.restart();
+    await pair.primary.query("alter system set synchronous_standby_names = ''");
+    await pair.primary.query("select pg_reload_conf()");
+    await eventually(() => subject.database.stats().hosts.every(({ state }) => state === "up"));
+    const late = open([pair.primary, pair.standby], {}, { fenceStore: store });
+    const unaware = open([pair.primary, pair.standby]);
+    for (let n = 10; n < 40; n += 3) {
+      expect((await insert(subject, n)).status).toBe(200);
+      expect((await insert(late, n + 1)).status).toBe(200);
+      expect((await insert(unaware, n + 2)).status).toBe(200);
+    }
+    expect(await rows(pair.primary)).toEqual([1]);
+    expect((await rows(pair.standby)).length).toBe(32);
+
+    // With the new one gone, the old one is still no place to write to, until an operator says so.
+    await pair.standby.stop();
+    await eventually(() => subject.database.stats().hosts.some(({ state }) => state === "down"));
+    expect(await insert(subject, 90)).toMatchObject({ status: 503, code: "db_fenced" });
+    expect(await insert(late, 91)).toMatchObject({ status: 503, code: "db_fenced" });
+    expect(subject.database.readiness()).toMatchObject({ state: "unavailable", reason: "fenced" });
+    expect(await rows(pair.primary)).toEqual([1]);
+    await subject.database.resetFence();
+    expect((await insert(subject, 92)).status).toBe(200);
+    expect(subject.database.readiness().state).toBe("ready");
+  });
+
+  it("FO-03 of two standbys promoted apart, with the same timeline, only one is written to", async () => {
+    const pair = await pairOf();
+    const second = await startPostgresStandby(pair.primary, { name: "second" });
+    opened.push(second);
+    await pair.caughtUp();
+    await pair.primary.kill();
+    await Promise.all([pair.standby.promote(), second.promote()]);
+    const store = createMemoryFenceStore();
+    const one = open([pair.standby, second], {}, { fenceStore: store });
+    expect((await insert(one, 1)).status).toBe(200);
+    const other = open([second, pair.standby], {}, { fenceStore: store });
+    expect((await insert(other, 2)).status).toBe(200);
+    expect([await rows(pair.standby), await rows(second)]).toEqual([[1, 2], []]);
+    await pair.standby.kill();
+    await eventually(() => one.database.stats().hosts.some(({ state }) => state === "down"));
+    expect(await insert(one, 3)).toMatchObject({ code: "db_fenced" });
+  });
+
+  it("FO-03 with an empty store and a server unseen, writes are refused or allowed as configured", async () => {
+    const pair = await pairOf();
+    await pair.standby.stop();
+    const careful = open([pair.primary, pair.standby], {}, { fenceStore: createMemoryFenceStore() });
+    expect(await insert(careful, 1)).toMatchObject({ status: 503, code: "db_fenced" });
+    const bold = open(
+      [pair.primary, pair.standby],
+      { fencing: { onUnknown: "allow" } },
+      { fenceStore: createMemoryFenceStore() },
+    );
+    expect((await insert(bold, 2)).status).toBe(200);
+    const alone = open([pair.primary, pair.standby]);
+    expect((await insert(alone, 3)).status).toBe(200);
+    await pair.standby.restart();
+    await eventually(async () => (await insert(careful, 4)).status === 200, { intervalMs: 50 });
+  });
+
+  it("FO-03 without its store a process goes by what it has seen, and a fresh one refuses", async () => {
+    const pair = await pairOf();
+    let broken = false;
+    const memory = createMemoryFenceStore();
+    const guarded = <T>(call: () => Promise<T>) =>
+      broken ? Promise.reject(new Error("store gone")) : call();
+    const store = {
+      read: () => guarded(memory.read),
+      raise: (fence: Parameters<typeof memory.raise>[0]) => guarded(() => memory.raise(fence)),
+      reset: memory.reset,
+    };
+    const old = open([pair.primary, pair.standby], { fencing: { leaseMs: 0 } }, { fenceStore: store });
+    expect((await insert(old, 1)).status).toBe(200);
+    broken = true;
+    expect((await insert(old, 2)).status).toBe(200);
+    const fresh = open([pair.primary, pair.standby], {}, { fenceStore: store });
+    expect(await insert(fresh, 3)).toMatchObject({ code: "db_fenced" });
+  });
+
+  it("chooses servers by targetSessionAttrs", async () => {
+    const pair = await pairOf();
+    const hosts = [pair.standby, pair.primary];
+    const expected = {
+      any: pair.standby.port,
+      "read-write": pair.primary.port,
+      "read-only": pair.standby.port,
+      primary: pair.primary.port,
+      standby: pair.standby.port,
+      "prefer-standby": pair.standby.port,
+    } as const;
+    for (const [targetSessionAttrs, port] of Object.entries(expected) as [keyof typeof expected, number][]) {
+      const subject = open(hosts, { targetSessionAttrs });
+      await eventually(() => subject.database.stats().hosts.every(({ state }) => state === "up"));
+      const { rows } = await subject.database.query<{ port: number }>(
+        "select current_setting('port')::int as port",
+      );
+      expect([targetSessionAttrs, rows[0]?.port]).toEqual([targetSessionAttrs, port]);
+    }
+    await pair.standby.stop();
+    const lonely = open(hosts, { targetSessionAttrs: "prefer-standby" });
+    expect((await timed(() => lonely.database.query("select 1"))).status).toBe(200);
+    const none = open(hosts, { targetSessionAttrs: "standby" });
+    expect((await timed(() => none.database.query("select 1"))).code).toBe("db_unavailable");
+    await eventually(() => none.database.readiness().reason === "role");
+  });
+});
