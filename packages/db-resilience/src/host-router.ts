@@ -27,6 +27,16 @@ export class HostRouter {
     return fitting.sort((a, b) => (b.info?.timeline ?? 0) - (a.info?.timeline ?? 0));
   }
 
+  /** The server that takes writes: the one of the highest timeline. */
+  primary(): DatabaseHost | undefined {
+    return this.hosts
+      .filter(({ info }) => info && !info.standby)
+      .reduce<DatabaseHost | undefined>(
+        (best, host) => (best && (best.info?.timeline ?? 0) >= (host.info?.timeline ?? 0) ? best : host),
+        undefined,
+      );
+  }
+
   /** Standbys that are up. */
   standbys(): DatabaseHost[] {
     return this.hosts.filter((host) => host.info?.standby === true);

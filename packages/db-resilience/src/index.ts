@@ -27,7 +27,9 @@ export type {
   TimeoutOptions,
   TransactionDefaults,
 } from "./options.ts";
+export { createReadSession, type ReadSession } from "./read-session.ts";
 export type { Readiness } from "./readiness.ts";
+export type { ReadOptions } from "./replica-reader.ts";
 export {
   type ConnectionOptions,
   createResilientDatabase,

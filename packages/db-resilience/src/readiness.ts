@@ -1,5 +1,6 @@
 import type { DatabaseHost } from "./database-host.ts";
 import type { HostRouter } from "./host-router.ts";
+import { lsnValue } from "./lsn.ts";
 
 /** Whether the database can be used, and if not, why. */
 export interface Readiness {
@@ -30,17 +31,11 @@ export function readinessOf(router: HostRouter, fenceRefusal: boolean): Omit<Rea
 function ready(host: DatabaseHost, standbys: readonly DatabaseHost[]): Omit<Readiness, "forMs"> {
   const lags = standbys
     .filter((standby) => standby !== host)
-    .map((standby) => lsnNumber(host.info?.lsn) - lsnNumber(standby.info?.lsn));
+    .map((standby) => Number(lsnValue(host.info?.lsn ?? "") - lsnValue(standby.info?.lsn ?? "")));
   return {
     state: "ready",
     host: host.name,
     ...(host.info ? { timeline: host.info.timeline } : {}),
     ...(lags.length > 0 ? { lagBytes: Math.max(0, ...lags) } : {}),
   };
-}
-
-/** "16/B374D848" as a number of bytes; exact to 2^53. */
-export function lsnNumber(lsn: string | undefined): number {
-  const [high = "0", low = "0"] = (lsn ?? "0/0").split("/");
-  return Number.parseInt(high, 16) * 2 ** 32 + Number.parseInt(low, 16);
 }

@@ -14,7 +14,9 @@ import { ResilientDriver } from "./kysely/resilient-driver.ts";
 import { createSessionDriver } from "./kysely/session-driver.ts";
 import type { DatabaseObserver } from "./observer.ts";
 import { parseOptions, type ResilientDatabaseOptions } from "./options.ts";
+import { notingWrites, type ReadSession } from "./read-session.ts";
 import { type Readiness, readinessOf } from "./readiness.ts";
+import { type ReadOptions, ReplicaReader } from "./replica-reader.ts";
 import { createRetryBudget } from "./retry-budget.ts";
 import { SessionProvider } from "./session-provider.ts";
 import { createOutcomeSettler } from "./settle-outcome.ts";
@@ -44,6 +46,8 @@ export interface ConnectionOptions {
   readonly acquireTimeoutMs?: number;
   /** The function only reads, or repeating it is harmless: it is run once more when its connection is lost. */
   readonly idempotent?: boolean;
+  /** Notes in this session how far it has written, for later reads. Costs one round trip. */
+  readonly session?: ReadSession;
 }
 
 /** A session with Kysely bound to it. */
@@ -82,6 +86,11 @@ export interface ResilientDatabase<DB = unknown> extends WithInternals {
     work: (session: KyselySession<DB>) => Promise<T>,
     options?: ConnectionOptions,
   ): Promise<T>;
+  /**
+   * Lends a connection for reading: of a standby that is fresh enough (`session`, `maxLagMs`), else of the server
+   * for writes. `work` may be run twice.
+   */
+  read<T>(work: (session: KyselySession<DB>) => Promise<T>, options?: ReadOptions): Promise<T>;
   /** Runs `work` in a transaction, and anew when the server aborts it because of a conflict. */
   transaction<T>(
     work: (session: KyselyTransaction<DB>) => Promise<T>,
@@ -138,8 +147,9 @@ export function createResilientDatabase<DB = unknown>(
           hosts.length > 1 && router.candidates().length === 0
             ? Math.min(250, options.monitor.intervalMs)
             : options.monitor.intervalMs,
-        checked: () => {
+        checked: (host) => {
           noteReadiness();
+          reader.noteCheck(host);
           router.noteCheck();
         },
       }),
@@ -159,6 +169,7 @@ export function createResilientDatabase<DB = unknown>(
         })
       : undefined;
   const provider = new SessionProvider(router, options, { clock, observer, admission: keeper });
+  const reader = new ReplicaReader(router, provider, options, clock);
   const settler = createOutcomeSettler(provider, clock);
   const budget = createRetryBudget(options.transactions.budgetRatio);
   const transactionDeps = { provider, options, clock, random, observer, budget, settler };
@@ -167,17 +178,14 @@ export function createResilientDatabase<DB = unknown>(
     dialect: dialectOf(() => new ResilientDriver(provider, options.retryReads)),
     plugins,
   });
-  const bind = <S extends DatabaseSession>(
-    visible: S,
-    session: LeasedSession,
-  ): S & { readonly kysely: Kysely<DB> } => {
+  const visible = (session: LeasedSession, attempt: number): KyselyTransaction<DB> => {
     let bound: Kysely<DB> | undefined;
-    return Object.defineProperty(visible, "kysely", {
+    return Object.defineProperty(asTransactionSession(session, attempt), "kysely", {
       get: () => {
         bound ??= new Kysely<DB>({ dialect: dialectOf(() => createSessionDriver(session)), plugins });
         return bound;
       },
-    }) as S & { readonly kysely: Kysely<DB> };
+    }) as KyselyTransaction<DB>;
   };
 
   let closed: Promise<void> | undefined;
@@ -191,15 +199,18 @@ export function createResilientDatabase<DB = unknown>(
     [internals]: { provider, options },
     kysely,
     query: (text, values, use = {}) =>
-      provider.withSession((session) => session.query(text, values, use), use),
-    withConnection: (work, use = {}) =>
-      provider.withSession((session) => work(bind(asTransactionSession(session, 1), session)), use),
-    transaction: (work, use = {}) =>
-      runTransaction(
-        transactionDeps,
-        (session, attempt) => work(bind(asTransactionSession(session, attempt), session)),
+      provider.withSession(
+        (session) => notingWrites(session, use.session, () => session.query(text, values, use)),
         use,
       ),
+    withConnection: (work, use = {}) =>
+      provider.withSession(
+        (session) => notingWrites(session, use.session, () => work(visible(session, 1))),
+        use,
+      ),
+    read: (work, use = {}) => reader.read((session) => work(visible(session, 1)), use),
+    transaction: (work, use = {}) =>
+      runTransaction(transactionDeps, (session, attempt) => work(visible(session, attempt)), use),
     withAdvisoryLock: (name, work, use = {}) => withAdvisoryLock(provider, clock, name, work, use.signal),
     resetFence: async () => keeper?.reset(),
     readiness: () => ({ ...readiness, forMs: clock.monotonic() - readinessSinceMs }),

@@ -5,6 +5,7 @@ import type { DatabaseSession, LeasedSession, SessionStatementOptions } from "./
 import { DatabaseError, TransactionOutcomeUnknown } from "./errors.ts";
 import type { DatabaseObserver } from "./observer.ts";
 import type { ParsedOptions } from "./options.ts";
+import { notePosition, primaryOnly, type ReadSession } from "./read-session.ts";
 import { aborted, deadlinePassed } from "./refusals.ts";
 import type { RetryBudget } from "./retry-budget.ts";
 import type { SessionProvider } from "./session-provider.ts";
@@ -32,6 +33,8 @@ export interface TransactionOptions {
   readonly idempotencyKey?: string;
   /** Leave a marker in the transaction, so that an unknown outcome can be found out afterwards. */
   readonly settle?: boolean;
+  /** Notes in this session how far it has written, for later reads. Costs one round trip. */
+  readonly session?: ReadSession;
   readonly signal?: AbortSignal;
 }
 
@@ -138,7 +141,10 @@ class Attempt<T> {
     const settled =
       this.#marker && this.#session ? await settler.settle(this.#marker, this.#session) : "unknown";
     observer.event?.({ type: "db_outcome_unknown", settled });
-    if (settled === "committed") return settledCommitted;
+    if (settled === "committed") {
+      this.#options.session?.noteWrite(primaryOnly);
+      return settledCommitted;
+    }
     if (settled === "aborted") return lostBeforeCommit(error);
     return error;
   }
@@ -180,6 +186,7 @@ class Attempt<T> {
   async #commit(session: LeasedSession): Promise<void> {
     const result = await session.run("commit", undefined, { commit: true });
     if (result.command === "ROLLBACK") throw swallowedFailure();
+    if (this.#options.session) await notePosition(session, this.#options.session);
   }
 
   async #rollBack(session: LeasedSession, error: unknown): Promise<void> {

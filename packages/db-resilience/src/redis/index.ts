@@ -1,1 +1,5 @@
-export {};
+export {
+  createRedisFenceStore,
+  type RedisFenceClient,
+  type RedisFenceStoreOptions,
+} from "./redis-fence-store.ts";
