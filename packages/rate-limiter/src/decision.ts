@@ -87,32 +87,59 @@ export function decide(
     else if (retryAfterMs !== null && verdict.retryAfterMs > retryAfterMs)
       retryAfterMs = verdict.retryAfterMs;
   }
-  return {
-    allowed: passes || mode === "permissive",
-    code: passes ? "allowed" : retryAfterMs === null ? "cost_exceeds_limit" : "rate_limited",
+  const code = passes ? "allowed" : retryAfterMs === null ? "cost_exceeds_limit" : "rate_limited";
+  const permissive = mode === "permissive";
+  return new DecisionRecord(
+    passes || permissive,
+    code,
     retryAfterMs,
     verdicts,
     mode,
     rev,
     tenantRev,
-    shadow: !passes && mode === "permissive",
-    [RECEIPT]: passes ? receipt : undefined,
-  };
+    !passes && permissive,
+    passes ? receipt : undefined,
+  );
 }
 
 const NO_VERDICTS: readonly Verdict[] = [];
 
 /** A decision that allows without having charged anything: no rule applies, or the limiter is disabled. */
 export function allowUncharged(mode: Mode, rev: number, tenantRev: number): Decision {
-  return {
-    allowed: true,
-    code: "allowed",
-    retryAfterMs: 0,
-    verdicts: NO_VERDICTS,
-    mode,
-    rev,
-    tenantRev,
-    shadow: false,
-    [RECEIPT]: undefined,
-  };
+  return new DecisionRecord(true, "allowed", 0, NO_VERDICTS, mode, rev, tenantRev, false, undefined);
+}
+
+/** A class only so that making one is fast: object literals with computed keys are not. */
+class DecisionRecord implements Decision {
+  readonly allowed: boolean;
+  readonly code: DecisionCode;
+  readonly retryAfterMs: number | null;
+  readonly verdicts: readonly Verdict[];
+  readonly mode: Mode;
+  readonly rev: number;
+  readonly tenantRev: number;
+  readonly shadow: boolean;
+  readonly [RECEIPT]: Receipt | undefined;
+
+  constructor(
+    allowed: boolean,
+    code: DecisionCode,
+    retryAfterMs: number | null,
+    verdicts: readonly Verdict[],
+    mode: Mode,
+    rev: number,
+    tenantRev: number,
+    shadow: boolean,
+    receipt: Receipt | undefined,
+  ) {
+    this.allowed = allowed;
+    this.code = code;
+    this.retryAfterMs = retryAfterMs;
+    this.verdicts = verdicts;
+    this.mode = mode;
+    this.rev = rev;
+    this.tenantRev = tenantRev;
+    this.shadow = shadow;
+    this[RECEIPT] = receipt;
+  }
 }

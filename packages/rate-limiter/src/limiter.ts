@@ -1,5 +1,4 @@
 import { type Clock, systemClock } from "./clock.ts";
-import { compileRules } from "./compile-rules.ts";
 import { parseConfig } from "./config-issue.ts";
 import { allowUncharged, type Decision, LEASES, RECEIPT } from "./decision.ts";
 import { RateLimiterError } from "./errors.ts";
@@ -11,7 +10,7 @@ import type { Mode } from "./mode.ts";
 import { type LimiterObserver, notify } from "./observer.ts";
 import { limiterOptionsSchema, type RateLimiterOptions, type ResolvedOptions } from "./options.ts";
 import { MAX_COUNT } from "./rate.ts";
-import type { Resolve } from "./rule.ts";
+import { RuleSet } from "./rule-set.ts";
 import type { LimiterStore, StoreStats } from "./store.ts";
 import type { Subject } from "./subject.ts";
 
@@ -85,11 +84,11 @@ export interface RateLimiter {
  */
 export function createRateLimiter(options: RateLimiterOptions = {}, deps: RateLimiterDeps = {}): RateLimiter {
   const parsed = parseConfig(limiterOptionsSchema, options);
-  const resolve = compileRules(parsed.rules, parsed.algorithm);
+  const rules = new RuleSet(parsed.rules, parsed.algorithm);
   const store = deps.store ?? createMemoryStore({}, { clock: deps.clock ?? systemClock });
   const guard = guardFor(store, parsed, deps);
   const leases = guard && parsed.lease && leasesFor(store, guard, parsed.lease);
-  return new Limiter(resolve, store, deps.store === undefined, guard, leases, deps.observer);
+  return new Limiter(rules, store, deps.store === undefined, guard, leases, deps.observer);
 }
 
 function guardFor(store: LimiterStore, options: ResolvedOptions, deps: RateLimiterDeps): Guard | undefined {
@@ -109,7 +108,7 @@ function leasesFor(store: LimiterStore, guard: Guard, options: LeaseOptions): Le
 }
 
 class Limiter implements RateLimiter {
-  readonly #resolve: Resolve;
+  readonly #rules: RuleSet;
   readonly #store: LimiterStore;
   readonly #ownsStore: boolean;
   readonly #guard: Guard | undefined;
@@ -121,14 +120,14 @@ class Limiter implements RateLimiter {
   #degraded = 0;
 
   constructor(
-    resolve: Resolve,
+    rules: RuleSet,
     store: LimiterStore,
     ownsStore: boolean,
     guard: Guard | undefined,
     leases: LeaseBook | undefined,
     observer: LimiterObserver | undefined,
   ) {
-    this.#resolve = resolve;
+    this.#rules = rules;
     this.#store = store;
     this.#ownsStore = ownsStore;
     this.#guard = guard;
@@ -157,7 +156,11 @@ class Limiter implements RateLimiter {
     if (target.scope === "all") return this.#store.wipe(target);
     if (target.scope === "tenant") return this.#store.wipe(target);
     const { subject } = target;
-    return this.#store.wipe({ scope: "key", tenant: tenantOf(subject), charges: this.#resolve(subject) });
+    return this.#store.wipe({
+      scope: "key",
+      tenant: tenantOf(subject),
+      charges: this.#rules.resolve(subject),
+    });
   }
 
   stats(): LimiterStats {
@@ -179,7 +182,7 @@ class Limiter implements RateLimiter {
   }
 
   #ask(subject: Subject, options: CheckOptions | undefined, peek: boolean): Decision | Promise<Decision> {
-    const charges = this.#resolve(subject);
+    const charges = this.#rules.resolve(subject);
     const mode = options?.mode ?? "enforce";
     if (charges.length === 0) return allowUncharged(mode, 0, 0);
     const cost = options?.cost ?? 1;

@@ -1,5 +1,5 @@
 import type { Algorithm, Limit } from "./algorithms/algorithm.ts";
-import type { Dimension, Subject } from "./subject.ts";
+import type { Dimension } from "./subject.ts";
 
 /** One rule, ready to be checked: what it counts by and what it allows. */
 export interface Rule extends Limit {
@@ -19,6 +19,3 @@ export interface Charge {
   /** Whose counter it is, at most 64 characters. */
   readonly id: string;
 }
-
-/** Finds the counters that a check of a subject charges, in the order of the configuration. */
-export type Resolve = (subject: Subject) => readonly Charge[];

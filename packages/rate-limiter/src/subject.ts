@@ -23,9 +23,29 @@ const NEEDS_ESCAPE = /[^A-Za-z0-9.@_-]/;
 
 /** The value of one dimension of a subject, or undefined when rules by it do not apply. */
 export function dimensionOf(subject: Subject, dimension: Dimension): string | undefined {
-  const value = subject[dimension];
+  const value = fieldOf(subject, dimension);
   if (value !== undefined && value !== "" && !isBlank(value)) return boundId(value);
   return dimension === "user" ? ANONYMOUS : undefined;
+}
+
+/** The raw value of one dimension. */
+export function fieldOf(subject: Subject, dimension: Dimension): string | undefined {
+  switch (dimension) {
+    case "user":
+      return subject.user;
+    case "tenant":
+      return subject.tenant;
+    case "tool":
+      return subject.tool;
+    case "prompt":
+      return subject.prompt;
+    case "resource":
+      return subject.resource;
+    case "server":
+      return subject.server;
+    case "ip":
+      return subject.ip;
+  }
 }
 
 /**

@@ -4,18 +4,20 @@ const SHARD_BITS = 10;
 const SHARD_SIZE = 1 << SHARD_BITS;
 const SHARD_MASK = SHARD_SIZE - 1;
 
-/** A fixed block of slots: about 60 bytes a key, outside the reach of the garbage collector but for the names. */
+/** Places in a slot's four whole numbers: its key's hash, the next slot of its bucket (or free list), rule, wipe. */
+const HASH = 0;
+const NEXT = 1;
+const RULE = 2;
+const WIPE = 3;
+
+/** A fixed block of slots, about 60 bytes each; what is read together lies together. */
 class Shard {
-  readonly hash = new Int32Array(SHARD_SIZE);
-  /** Next slot of the same bucket, or of the free list; -1 ends. */
-  readonly next = new Int32Array(SHARD_SIZE);
-  readonly rule = new Uint16Array(SHARD_SIZE);
-  readonly wipe = new Uint32Array(SHARD_SIZE);
+  readonly links = new Int32Array(SHARD_SIZE * 4);
+  /** Three numbers a slot: time, used, before. */
+  readonly state = new Float64Array(SHARD_SIZE * 3);
   readonly id: string[] = new Array<string>(SHARD_SIZE).fill("");
-  readonly tenant: (string | undefined)[] = new Array<string | undefined>(SHARD_SIZE).fill(undefined);
-  readonly time = new Float64Array(SHARD_SIZE);
-  readonly used = new Float64Array(SHARD_SIZE);
-  readonly before = new Float64Array(SHARD_SIZE);
+  /** Made when the first key with a tenant arrives. */
+  tenant: (string | undefined)[] | undefined = undefined;
   /** Heads of the buckets with the same numbers as the slots; -1 is empty. */
   readonly head = new Int32Array(SHARD_SIZE).fill(-1);
 }
@@ -74,15 +76,17 @@ export class KeyTable {
     while (slot >= 0) {
       const shard = this.#shards[slot >>> SHARD_BITS] as Shard;
       const i = slot & SHARD_MASK;
+      const links = shard.links;
+      const at = i * 4;
       if (
-        shard.hash[i] === hash &&
-        shard.rule[i] === rule &&
+        links[at] === hash &&
+        links[at + RULE] === rule &&
         shard.id[i] === id &&
-        shard.tenant[i] === tenant
+        shard.tenant?.[i] === tenant
       ) {
         return slot;
       }
-      slot = shard.next[i] as number;
+      slot = links[at + NEXT] as number;
     }
     return -1;
   }
@@ -94,9 +98,10 @@ export class KeyTable {
     if (this.#size > this.#buckets) this.#split();
     const shard = this.#shards[slot >>> SHARD_BITS] as Shard;
     const i = slot & SHARD_MASK;
-    shard.hash[i] = hash;
-    shard.rule[i] = rule;
-    shard.tenant[i] = tenant;
+    shard.links[i * 4 + HASH] = hash;
+    shard.links[i * 4 + RULE] = rule;
+    if (tenant !== undefined) shard.tenant ??= new Array<string | undefined>(SHARD_SIZE).fill(undefined);
+    if (shard.tenant) shard.tenant[i] = tenant;
     shard.id[i] = id;
     this.#link(slot, hash);
     return slot;
@@ -105,11 +110,11 @@ export class KeyTable {
   remove(slot: number): void {
     const shard = this.#shards[slot >>> SHARD_BITS] as Shard;
     const i = slot & SHARD_MASK;
-    this.#unlink(slot, shard.hash[i] as number);
-    shard.hash[i] = -1;
+    this.#unlink(slot, shard.links[i * 4 + HASH] as number);
+    shard.links[i * 4 + HASH] = -1;
     shard.id[i] = "";
-    shard.tenant[i] = undefined;
-    shard.next[i] = this.#free;
+    if (shard.tenant) shard.tenant[i] = undefined;
+    shard.links[i * 4 + NEXT] = this.#free;
     this.#free = slot;
     this.#size--;
     this.#logs.delete(slot);
@@ -119,19 +124,24 @@ export class KeyTable {
   keyAt(slot: number): Key | undefined {
     const shard = this.#shards[slot >>> SHARD_BITS];
     const i = slot & SHARD_MASK;
-    if (shard === undefined || slot >= this.#highest || (shard.hash[i] as number) < 0) return undefined;
-    return { rule: shard.rule[i] as number, tenant: shard.tenant[i], id: shard.id[i] as string };
+    if (shard === undefined || slot >= this.#highest || (shard.links[i * 4 + HASH] as number) < 0)
+      return undefined;
+    return {
+      rule: shard.links[i * 4 + RULE] as number,
+      tenant: shard.tenant?.[i],
+      id: shard.id[i] as string,
+    };
   }
 
   /** The state in a slot; a fresh one when it was last written before wipe number `wipe`. */
   load(slot: number, wipe: number): KeyState {
     const shard = this.#shards[slot >>> SHARD_BITS] as Shard;
     const i = slot & SHARD_MASK;
-    if ((shard.wipe[i] as number) < wipe) return FRESH;
+    if ((shard.links[i * 4 + WIPE] as number) < wipe) return FRESH;
     return {
-      time: shard.time[i] as number,
-      used: shard.used[i] as number,
-      before: shard.before[i] as number,
+      time: shard.state[i * 3] as number,
+      used: shard.state[i * 3 + 1] as number,
+      before: shard.state[i * 3 + 2] as number,
       log: this.#logs.size === 0 ? FRESH.log : (this.#logs.get(slot) ?? FRESH.log),
     };
   }
@@ -139,10 +149,10 @@ export class KeyTable {
   save(slot: number, state: KeyState, wipe: number): void {
     const shard = this.#shards[slot >>> SHARD_BITS] as Shard;
     const i = slot & SHARD_MASK;
-    shard.time[i] = state.time;
-    shard.used[i] = state.used;
-    shard.before[i] = state.before;
-    shard.wipe[i] = wipe;
+    shard.state[i * 3] = state.time;
+    shard.state[i * 3 + 1] = state.used;
+    shard.state[i * 3 + 2] = state.before;
+    shard.links[i * 4 + WIPE] = wipe;
     if (state.log.length > 0) this.#logs.set(slot, state.log);
     else if (this.#logs.size > 0) this.#logs.delete(slot);
   }
@@ -150,7 +160,9 @@ export class KeyTable {
   #takeSlot(): number {
     const free = this.#free;
     if (free >= 0) {
-      this.#free = (this.#shards[free >>> SHARD_BITS] as Shard).next[free & SHARD_MASK] as number;
+      this.#free = (this.#shards[free >>> SHARD_BITS] as Shard).links[
+        (free & SHARD_MASK) * 4 + NEXT
+      ] as number;
       return free;
     }
     const slot = this.#highest++;
@@ -166,7 +178,7 @@ export class KeyTable {
   #link(slot: number, hash: number): void {
     const bucket = this.#bucketOf(hash);
     const heads = (this.#shards[bucket >>> SHARD_BITS] as Shard).head;
-    (this.#shards[slot >>> SHARD_BITS] as Shard).next[slot & SHARD_MASK] = heads[
+    (this.#shards[slot >>> SHARD_BITS] as Shard).links[(slot & SHARD_MASK) * 4 + NEXT] = heads[
       bucket & SHARD_MASK
     ] as number;
     heads[bucket & SHARD_MASK] = slot;
@@ -175,7 +187,9 @@ export class KeyTable {
   #unlink(slot: number, hash: number): void {
     const bucket = this.#bucketOf(hash);
     const heads = (this.#shards[bucket >>> SHARD_BITS] as Shard).head;
-    const after = (this.#shards[slot >>> SHARD_BITS] as Shard).next[slot & SHARD_MASK] as number;
+    const after = (this.#shards[slot >>> SHARD_BITS] as Shard).links[
+      (slot & SHARD_MASK) * 4 + NEXT
+    ] as number;
     let at = heads[bucket & SHARD_MASK] as number;
     if (at === slot) {
       heads[bucket & SHARD_MASK] = after;
@@ -183,8 +197,8 @@ export class KeyTable {
     }
     while (at >= 0) {
       const shard = this.#shards[at >>> SHARD_BITS] as Shard;
-      const following = shard.next[at & SHARD_MASK] as number;
-      if (following === slot) shard.next[at & SHARD_MASK] = after;
+      const following = shard.links[(at & SHARD_MASK) * 4 + NEXT] as number;
+      if (following === slot) shard.links[(at & SHARD_MASK) * 4 + NEXT] = after;
       at = following === slot ? -1 : following;
     }
   }
@@ -199,8 +213,8 @@ export class KeyTable {
     this.#buckets++;
     while (slot >= 0) {
       const shard = this.#shards[slot >>> SHARD_BITS] as Shard;
-      const following = shard.next[slot & SHARD_MASK] as number;
-      this.#link(slot, shard.hash[slot & SHARD_MASK] as number);
+      const following = shard.links[(slot & SHARD_MASK) * 4 + NEXT] as number;
+      this.#link(slot, shard.links[(slot & SHARD_MASK) * 4 + HASH] as number);
       slot = following;
     }
     if (this.#buckets === this.#lowMask * 2 + 2) this.#lowMask = this.#lowMask * 2 + 1;

@@ -51,6 +51,8 @@ export class MemoryStore implements LimiterStore {
   readonly #ruleNumbers = new Map<string, number>();
   readonly #rules: Rule[] = [];
   readonly #recent = new RecentIds(DEDUPE_MS, MAX_DEDUPE_IDS);
+  #lastRule: Rule | undefined;
+  #lastNumber = 0;
   #hand = 0;
   #evicted = 0;
   #swept = 0;
@@ -207,12 +209,15 @@ export class MemoryStore implements LimiterStore {
   }
 
   #numberOf(rule: Rule): number {
+    if (rule === this.#lastRule) return this.#lastNumber;
     let number = this.#ruleNumbers.get(rule.identity);
     if (number === undefined) {
       number = this.#rules.length;
       this.#ruleNumbers.set(rule.identity, number);
     }
     this.#rules[number] = rule;
+    this.#lastRule = rule;
+    this.#lastNumber = number;
     return number;
   }
 

@@ -1,0 +1,110 @@
+import type { AlgorithmName } from "./algorithms/algorithm.ts";
+import { ALGORITHMS } from "./algorithms/catalog.ts";
+import type { LimiterRules, RateOption } from "./options.ts";
+import { parseRate } from "./rate.ts";
+import type { Charge, Rule } from "./rule.ts";
+import { type Dimension, dimensionOf, fieldOf, joinIds, type Subject } from "./subject.ts";
+
+const SIMPLE = ["by_user", "by_tenant", "by_ip"] as const;
+const NAMED = ["by_tool", "by_prompt", "by_resource", "by_server"] as const;
+
+/** A rule of one dimension, a rule for each of some values of one, or a rule of several dimensions. */
+type Entry =
+  | { readonly kind: "simple"; readonly dimension: Dimension; readonly rule: Rule }
+  | { readonly kind: "named"; readonly dimension: Dimension; readonly rules: ReadonlyMap<string, Rule> }
+  | { readonly kind: "composite"; readonly rule: Rule };
+
+/** The rules of a limiter; finds the counters that a check of a subject charges, in the order of the config. */
+export class RuleSet {
+  readonly #entries: readonly Entry[];
+
+  constructor(rules: LimiterRules, algorithm: AlgorithmName) {
+    this.#entries = entriesOf(rules, algorithm);
+  }
+
+  resolve(subject: Subject): readonly Charge[] {
+    const charges: Charge[] = [];
+    for (let i = 0; i < this.#entries.length; i++) {
+      const entry = this.#entries[i] as Entry;
+      switch (entry.kind) {
+        case "simple": {
+          const id = dimensionOf(subject, entry.dimension);
+          if (id !== undefined) charges.push({ rule: entry.rule, id });
+          break;
+        }
+        case "named": {
+          const value = fieldOf(subject, entry.dimension);
+          const rule = value === undefined ? undefined : entry.rules.get(value);
+          const id = rule && dimensionOf(subject, entry.dimension);
+          if (rule !== undefined && id !== undefined) charges.push({ rule, id });
+          break;
+        }
+        case "composite": {
+          const id = jointId(subject, entry.rule);
+          if (id !== undefined) charges.push({ rule: entry.rule, id });
+        }
+      }
+    }
+    return charges;
+  }
+}
+
+function entriesOf(rules: LimiterRules, algorithm: AlgorithmName): readonly Entry[] {
+  const entries: Entry[] = [];
+  for (const name of SIMPLE) {
+    const option = rules[name];
+    const dimension = dimensionOfRule(name);
+    if (option === undefined) continue;
+    entries.push({ kind: "simple", dimension, rule: makeRule(name, [dimension], option, algorithm) });
+  }
+  for (const name of NAMED) {
+    const options = rules[name];
+    const dimension = dimensionOfRule(name);
+    if (options === undefined) continue;
+    const named = Object.entries(options).map(
+      ([value, option]) => [value, makeRule(name, [dimension], option, algorithm)] as const,
+    );
+    entries.push({ kind: "named", dimension, rules: new Map(named) });
+  }
+  for (const [name, { by, rate, burst }] of Object.entries(rules.composite ?? {})) {
+    entries.push({ kind: "composite", rule: makeRule(name, by, { rate, burst }, algorithm) });
+  }
+  return entries;
+}
+
+function jointId(subject: Subject, rule: Rule): string | undefined {
+  const ids: string[] = [];
+  for (const dimension of rule.by) {
+    const id = dimensionOf(subject, dimension);
+    if (id === undefined) return undefined;
+    ids.push(id);
+  }
+  return joinIds(ids);
+}
+
+function makeRule(
+  name: string,
+  by: readonly Dimension[],
+  option: RateOption,
+  algorithm: AlgorithmName,
+): Rule {
+  const text = typeof option === "string" ? option : option.rate;
+  const rate = parseRate(text);
+  if (typeof rate === "string") throw new TypeError(rate);
+  const ownBurst = typeof option === "string" ? undefined : option.burst;
+  const kind = by.join("+");
+  return {
+    name,
+    kind,
+    by,
+    limit: rate.limit,
+    windowMs: rate.windowMs,
+    burst: ownBurst ?? rate.limit,
+    algorithm: ALGORITHMS[algorithm],
+    identity: `${name}|${kind}|${algorithm}|${rate.windowMs}`,
+  };
+}
+
+function dimensionOfRule(name: (typeof SIMPLE)[number] | (typeof NAMED)[number]): Dimension {
+  return name.slice(3) as Dimension;
+}
