@@ -3,13 +3,20 @@ import { parseOptions } from "../parse-options.ts";
 import type { Era } from "../revisions.ts";
 import { abortError, orAborted, pause } from "./abort.ts";
 import type { ChildEnd } from "./child.ts";
+import { type DuplexReady, initializeDuplex, probeStdio } from "./duplex-handshake.ts";
+import { DuplexSession } from "./duplex-session.ts";
 import type { Counters } from "./http-session.ts";
 import { OrphanGuard } from "./orphan-guard.ts";
 import { RestartBackoff } from "./restart-backoff.ts";
 import { StdioConnection } from "./stdio-connection.ts";
-import { initializeStdio, probeStdio, type StdioReady } from "./stdio-handshake.ts";
-import { StdioSession } from "./stdio-session.ts";
-import type { OpenOptions, Upstream, UpstreamMessage, UpstreamSession, UpstreamStats } from "./upstream.ts";
+import type {
+  CloseReason,
+  OpenOptions,
+  Upstream,
+  UpstreamMessage,
+  UpstreamSession,
+  UpstreamStats,
+} from "./upstream.ts";
 import { UpstreamError } from "./upstream-error.ts";
 
 /** Options of {@link createStdioUpstream}. */
@@ -110,9 +117,9 @@ const INHERITED = [
 const HEALTHY_AFTER_MS = 10_000;
 
 /** A running child and the sessions on it. */
-interface Running extends StdioReady {
+interface Running extends DuplexReady {
   readonly connection: StdioConnection;
-  readonly sessions: Set<StdioSession>;
+  readonly sessions: Set<DuplexSession>;
 }
 
 class StdioUpstream implements Upstream {
@@ -121,7 +128,7 @@ class StdioUpstream implements Upstream {
   readonly #guard = new OrphanGuard();
   readonly #backoff: RestartBackoff;
   readonly #connections = new Set<StdioConnection>();
-  readonly #sessions = new Set<StdioSession>();
+  readonly #sessions = new Set<DuplexSession>();
   readonly #counters: Counters = {
     sessionsOpen: 0,
     sessionsOpened: 0,
@@ -154,7 +161,7 @@ class StdioUpstream implements Upstream {
     const { clientInfo, capabilities, onMessage } = options;
     const profile =
       running.profile.era === "modern" ? { ...running.profile, clientInfo, capabilities } : running.profile;
-    const session: StdioSession = new StdioSession({
+    const session: DuplexSession = new DuplexSession({
       connection,
       profile,
       handshake,
@@ -169,7 +176,7 @@ class StdioUpstream implements Upstream {
     sessions.add(session);
     this.#sessions.add(session);
     void session.closed.then(() => this.#sessions.delete(session));
-    if (connection.ended) session.childEnded(connection.ended);
+    if (connection.ended) session.lost(exited(connection.ended));
     return session;
   }
 
@@ -216,14 +223,14 @@ class StdioUpstream implements Upstream {
     const { signal } = options;
     if (signal?.aborted) throw abortError(signal, "not_sent");
     if (this.#closed) throw closedError();
-    const sessions = new Set<StdioSession>();
+    const sessions = new Set<DuplexSession>();
     const connection = this.#spawn(sessions);
     const { connectTimeoutMs, probeTimeoutMs } = this.#options;
     const context = { connection, counters: this.#counters, connectTimeoutMs, probeTimeoutMs };
     try {
       const modern = era === "legacy" ? undefined : await probeStdio(context, options);
       if (modern === undefined && era === "modern") throw notModern();
-      const ready = modern ?? (await initializeStdio(context, options));
+      const ready = modern ?? (await initializeDuplex(context, options));
       this.#era ??= ready.profile.era;
       this.#backoff.succeeded();
       return { connection, sessions, ...ready };
@@ -235,7 +242,7 @@ class StdioUpstream implements Upstream {
     }
   }
 
-  #spawn(sessions: Set<StdioSession>): StdioConnection {
+  #spawn(sessions: Set<DuplexSession>): StdioConnection {
     const { command, args, env, cwd, maxAnswerBytes, maxStderrLineBytes, stopStepMs, onStderr } =
       this.#options;
     const startedAt = this.#now();
@@ -256,7 +263,7 @@ class StdioUpstream implements Upstream {
         this.#connections.delete(connection);
         if (!end.stopped) this.#backoff.failed(this.#now() - startedAt);
         if (this.#options.child === "shared") this.#shared = undefined;
-        for (const session of [...sessions]) session.childEnded(end);
+        for (const session of [...sessions]) session.lost(exited(end));
       },
     });
     this.#connections.add(connection);
@@ -275,6 +282,10 @@ class StdioUpstream implements Upstream {
     }
     await pause(remaining, signal);
   }
+}
+
+function exited(end: ChildEnd): CloseReason {
+  return { kind: "exited", detail: end.detail };
 }
 
 function inheritedEnvironment(): { [name: string]: string } {

@@ -1,11 +1,9 @@
 import type { JsonObject } from "../message.ts";
 import type { Era } from "../revisions.ts";
 import type { UpstreamAnswer } from "./answer.ts";
-import type { ChildEnd } from "./child.ts";
 import type { Counters } from "./http-session.ts";
-import { encodeRequest, type SpeakerProfile } from "./request-body.ts";
+import { type EncodedRequest, encodeRequest, type SpeakerProfile } from "./request-body.ts";
 import { serverSelf } from "./server-info.ts";
-import type { StdioConnection } from "./stdio-connection.ts";
 import type {
   CallOptions,
   CloseReason,
@@ -18,20 +16,33 @@ import type {
 } from "./upstream.ts";
 import { UpstreamError } from "./upstream-error.ts";
 
-/** What a stdio session is made from once the handshake is done. */
-export interface StdioSessionParts {
-  readonly connection: StdioConnection;
+/** A connection whose messages share one channel. */
+export interface DuplexConnection {
+  call(
+    id: number,
+    encoded: EncodedRequest,
+    timeoutMs: number,
+    options: Omit<CallOptions, "timeoutMs">,
+  ): Promise<UpstreamAnswer>;
+  send(body: string | Buffer): Promise<void>;
+  /** Ends the connection. Never rejects. */
+  stop(): Promise<void>;
+}
+
+/** What such a session is made from once the handshake is done. */
+export interface DuplexSessionParts {
+  readonly connection: DuplexConnection;
   readonly profile: SpeakerProfile;
   readonly handshake: JsonObject;
   readonly requestTimeoutMs: number;
   readonly counters: Counters;
   readonly onMessage: OpenOptions["onMessage"];
-  /** Called once when the session is closed by us: ends the child, or leaves a shared one alone. */
+  /** Called once when the session is closed by us: ends the connection, or leaves a shared one alone. */
   readonly release: () => Promise<void>;
 }
 
-/** A session with a child process. */
-export class StdioSession implements UpstreamSession {
+/** A session over one shared channel: a child process or HTTP+SSE. */
+export class DuplexSession implements UpstreamSession {
   readonly era: Era;
   readonly protocolVersion: string;
   readonly serverInfo: Implementation | undefined;
@@ -40,12 +51,12 @@ export class StdioSession implements UpstreamSession {
   readonly sessionId: string | undefined = undefined;
   readonly handshake: JsonObject;
   readonly closed: Promise<CloseReason>;
-  readonly #parts: StdioSessionParts;
+  readonly #parts: DuplexSessionParts;
   #ended: CloseReason | undefined;
   #end!: (reason: CloseReason) => void;
   #released: Promise<void> | undefined;
 
-  constructor(parts: StdioSessionParts) {
+  constructor(parts: DuplexSessionParts) {
     const { profile, handshake, counters } = parts;
     this.#parts = parts;
     this.era = profile.era;
@@ -83,13 +94,13 @@ export class StdioSession implements UpstreamSession {
   async notify(notification: UpstreamRequest): Promise<void> {
     this.#assertOpen();
     const { connection, profile } = this.#parts;
-    connection.send(encodeRequest(notification, undefined, profile).body);
+    await connection.send(encodeRequest(notification, undefined, profile).body);
   }
 
   async respond(response: PeerResponse): Promise<void> {
     this.#assertOpen();
     const outcome = "result" in response ? `"result":${response.result}` : `"error":${response.error}`;
-    this.#parts.connection.send(`{"jsonrpc":"2.0","id":${response.idText},${outcome}}`);
+    await this.#parts.connection.send(`{"jsonrpc":"2.0","id":${response.idText},${outcome}}`);
   }
 
   /** Hands on a message that belongs to no call. */
@@ -97,9 +108,9 @@ export class StdioSession implements UpstreamSession {
     if (!this.#ended) this.#parts.onMessage?.(message);
   }
 
-  /** Notes that the child is gone. */
-  childEnded(end: ChildEnd): void {
-    this.#finish({ kind: "exited", detail: end.detail });
+  /** Notes that the connection is gone. */
+  lost(reason: CloseReason): void {
+    this.#finish(reason);
   }
 
   close(): Promise<void> {
@@ -118,7 +129,7 @@ export class StdioSession implements UpstreamSession {
   #assertOpen(): void {
     if (!this.#ended) return;
     const { kind, detail } = this.#ended;
-    const code = kind === "exited" ? "upstream_unreachable" : "closed";
+    const code = kind === "closed" ? "closed" : kind === "lost" ? "session_lost" : "upstream_unreachable";
     throw new UpstreamError(code, detail ?? "The session is closed.", { phase: "not_sent" });
   }
 

@@ -1,22 +1,22 @@
 import type { JsonObject } from "../message.ts";
 import { isModernRevision, LATEST_MODERN } from "../revisions.ts";
+import type { DuplexConnection } from "./duplex-session.ts";
 import { initializeParams, modernVerdict, readInitialize, requestedLegacy } from "./http-handshake.ts";
 import type { Counters } from "./http-session.ts";
 import { encodeRequest, type SpeakerProfile } from "./request-body.ts";
-import type { StdioConnection } from "./stdio-connection.ts";
 import type { OpenOptions } from "./upstream.ts";
 import { UpstreamError } from "./upstream-error.ts";
 
-/** What the handshakes with a child need. */
-export interface StdioHandshakeContext {
-  readonly connection: StdioConnection;
+/** What the handshakes over one shared channel need. */
+export interface DuplexHandshakeContext {
+  readonly connection: DuplexConnection;
   readonly counters: Counters;
   readonly connectTimeoutMs: number;
   readonly probeTimeoutMs: number;
 }
 
-/** A child that is ready for calls. */
-export interface StdioReady {
+/** A connection that is ready for calls. */
+export interface DuplexReady {
   readonly profile: SpeakerProfile;
   readonly handshake: JsonObject;
 }
@@ -29,9 +29,9 @@ export interface StdioReady {
  * @throws UpstreamError when the child ended or the caller gave up
  */
 export async function probeStdio(
-  context: StdioHandshakeContext,
+  context: DuplexHandshakeContext,
   options: OpenOptions,
-): Promise<StdioReady | undefined> {
+): Promise<DuplexReady | undefined> {
   const { connection, counters, probeTimeoutMs } = context;
   const { clientInfo, capabilities, protocolVersion: requested, signal } = options;
   const discover = async (protocolVersion: string) => {
@@ -67,10 +67,10 @@ export async function probeStdio(
 }
 
 /** The legacy handshake. @throws UpstreamError */
-export async function initializeStdio(
-  context: StdioHandshakeContext,
+export async function initializeDuplex(
+  context: DuplexHandshakeContext,
   options: OpenOptions,
-): Promise<StdioReady> {
+): Promise<DuplexReady> {
   const { connection, counters, connectTimeoutMs } = context;
   const { clientInfo, capabilities, signal } = options;
   const asked: SpeakerProfile = {
@@ -83,6 +83,6 @@ export async function initializeStdio(
   const encoded = encodeRequest({ method: "initialize", params: initializeParams(options) }, id, asked);
   const answer = await connection.call(id, encoded, connectTimeoutMs, { signal });
   const { protocolVersion, handshake } = readInitialize(answer);
-  connection.send('{"jsonrpc":"2.0","method":"notifications/initialized"}');
+  await connection.send('{"jsonrpc":"2.0","method":"notifications/initialized"}');
   return { profile: { ...asked, protocolVersion }, handshake };
 }

@@ -1,0 +1,135 @@
+import type { Message, SingleMessage } from "../message.ts";
+import { textOf } from "../splice.ts";
+import { abortError } from "./abort.ts";
+import { locateAnswer, UpstreamAnswer } from "./answer.ts";
+import { parseUpstream, restoreProgressToken } from "./http-call.ts";
+import type { EncodedRequest } from "./request-body.ts";
+import type { CallOptions, UpstreamMessage } from "./upstream.ts";
+import { UpstreamError } from "./upstream-error.ts";
+
+interface Pending {
+  readonly idText: string;
+  readonly progressToken: string | undefined;
+  readonly onMessage: CallOptions["onMessage"];
+  readonly settle: (outcome: UpstreamAnswer | UpstreamError) => void;
+}
+
+/** A connection on which all messages of a peer share one channel. */
+export interface DuplexOptions {
+  /** Sends one message; may throw or reject with an UpstreamError. */
+  readonly send: (body: string | Buffer, signal: AbortSignal | undefined) => void | Promise<void>;
+  /** Messages that belong to no call. */
+  readonly onMessage: (message: UpstreamMessage) => void;
+  /** Input that is no message. */
+  readonly onStray: (bytes: Buffer) => void;
+}
+
+/** Many JSON-RPC calls over one shared channel: a child's input and output, or the stream of HTTP+SSE. */
+export class Duplex {
+  readonly #options: DuplexOptions;
+  readonly #pending = new Map<string, Pending>();
+
+  constructor(options: DuplexOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Sends an encoded request and waits for its answer.
+   *
+   * @param timeoutMs 0 = none
+   * @throws UpstreamError
+   */
+  call(
+    id: number,
+    encoded: EncodedRequest,
+    timeoutMs: number,
+    options: Omit<CallOptions, "timeoutMs">,
+  ): Promise<UpstreamAnswer> {
+    const { signal, onMessage } = options;
+    return new Promise((resolve, reject) => {
+      if (signal?.aborted) {
+        reject(abortError(signal, "not_sent"));
+        return;
+      }
+      const idText = String(id);
+      let timer: NodeJS.Timeout | undefined;
+      const settle = (outcome: UpstreamAnswer | UpstreamError) => {
+        if (!this.#pending.delete(idText)) return;
+        clearTimeout(timer);
+        signal?.removeEventListener("abort", onAbort);
+        if (outcome instanceof UpstreamAnswer) resolve(outcome);
+        else reject(outcome);
+      };
+      const onAbort = () => {
+        if (signal) settle(abortError(signal, "sent_no_response"));
+      };
+      this.#pending.set(idText, { idText, progressToken: encoded.progressToken, onMessage, settle });
+      signal?.addEventListener("abort", onAbort, { once: true });
+      if (timeoutMs > 0) timer = setTimeout(() => settle(timeoutError(timeoutMs)), timeoutMs);
+      try {
+        const sending = this.#options.send(encoded.body, signal);
+        if (sending) sending.catch(settle);
+      } catch (error) {
+        settle(error as UpstreamError);
+      }
+    });
+  }
+
+  /** Takes one message of the peer. */
+  receive(bytes: Buffer): void {
+    if (bytes.length === 0) return;
+    const located = locateAnswer(bytes);
+    if (located) {
+      const pending = this.#pending.get(textOf(bytes, located.idSpan));
+      pending?.settle(new UpstreamAnswer(located.kind, bytes, located.idSpan, 200, "stream"));
+      return;
+    }
+    let message: Message;
+    try {
+      message = parseUpstream(bytes);
+    } catch {
+      this.#options.onStray(bytes);
+      return;
+    }
+    if (message.kind === "batch") for (const part of message.messages) this.#message(part);
+    else this.#message(message);
+  }
+
+  /** Ends all calls in flight with an error. */
+  fail(error: UpstreamError): void {
+    for (const pending of [...this.#pending.values()]) pending.settle(error);
+  }
+
+  #message(message: SingleMessage): void {
+    if (message.kind === "response") {
+      const { bytes, valueSpan, outcome, idSpan } = message;
+      const idText = textOf(bytes, idSpan);
+      const text = `{"jsonrpc":"2.0","id":${idText},"${outcome}":${textOf(bytes, valueSpan)}}`;
+      this.receive(Buffer.from(text));
+      return;
+    }
+    const owner = this.#ownerOf(message);
+    const restored = owner ? restoreProgressToken(message, owner) : message;
+    if (restored.kind === "response") return;
+    if (owner?.onMessage) owner.onMessage(restored);
+    else this.#options.onMessage(restored);
+  }
+
+  /**
+   * The call a message belongs to: by progress token or subscription id. Requests of the server and log messages
+   * name no call in legacy revisions; they go to the only call in flight, if there is exactly one.
+   */
+  #ownerOf(message: UpstreamMessage): Pending | undefined {
+    const span = message.spans.notifiedToken ?? message.spans.subscriptionId;
+    if (span) return this.#pending.get(textOf(message.bytes, span));
+    if (message.kind === "notification" && message.method !== "notifications/message") return undefined;
+    if (this.#pending.size !== 1) return undefined;
+    const [only] = this.#pending.values();
+    return only;
+  }
+}
+
+function timeoutError(timeoutMs: number): UpstreamError {
+  const text = `The upstream did not answer within ${timeoutMs} ms.`;
+  return new UpstreamError("upstream_timeout", text, { phase: "sent_no_response" });
+}
