@@ -37,17 +37,22 @@ describe("createCompatAdapter", () => {
     fake.advanceSync(1_000);
     expect(adapter.onOutcome(call("a", "1"), failed()).reason).toBe("is_error");
     adapter.onOutcome(call("a", "2"), failed());
-    fake.advanceSync(1_000);
-    adapter.onOutcome(call("a", "3"), failed());
-    expect(adapter.size).toBe(1);
+    for (const id of ["3", "4"]) {
+      fake.advanceSync(1_000);
+      adapter.onOutcome(call("a", id), failed());
+    }
+    expect(adapter.size).toBe(2);
     adapter.forget("a", "3");
+    adapter.forget("a", "4");
     expect(adapter.size).toBe(0);
   });
 
   it("remembers at most maxEntries", () => {
     const adapter = createCompatAdapter({ budget: false }, { maxEntries: 50 });
     for (let i = 0; i < 1_000; i++) adapter.onOutcome(call("a", String(i)), failed());
-    expect(adapter.size).toBe(50);
+    expect(adapter.size).toBeLessThanOrEqual(50);
+    expect(adapter.size).toBeGreaterThanOrEqual(25);
+    expect(adapter.onOutcome(call("a", "999"), failed())).toMatchObject({ attempt: 3 });
   });
 
   it("has a budget per tool like everything else, and feeds decorrelated jitter", () => {

@@ -7,9 +7,9 @@ import type { RepeatHints } from "../repeat-safety.ts";
 
 /** Bounds of what a {@link CompatAdapter} remembers. */
 export interface CompatOptions {
-  /** A call that was not heard of for so long is forgotten. Default 300 000. */
+  /** A call that was not heard of for so long is forgotten, and freed within twice that. Default 300 000. */
   readonly ttlMs?: number;
-  /** Calls remembered at most; the ones not heard of longest go first. Default 100 000. */
+  /** Calls remembered at most; of the ones not heard of lately half is dropped at once. Default 100 000. */
   readonly maxEntries?: number;
   readonly clock?: Clock;
   readonly random?: () => number;
@@ -35,9 +35,9 @@ interface Entry {
 }
 
 /**
- * Makes a {@link CompatAdapter}. Each step costs the same however many calls are remembered: entries are kept
- * in the order in which they were last heard of, so the expired ones stand in front. Two parallel calls of one
- * tool in one request share a counter here, which only a host with a loop can avoid.
+ * Makes a {@link CompatAdapter}. Each step costs the same however many calls are remembered: there are two
+ * generations, and when the young one is full or older than the time to live, the old one is dropped whole.
+ * Two parallel calls of one tool in one request share a counter here, which only a host with a loop can avoid.
  *
  * @throws RetryError `invalid_policy`.
  */
@@ -47,40 +47,54 @@ export function createCompatAdapter(
 ): CompatAdapter {
   const parsed = parsePolicy(policy);
   const budget = parsed.budget ? createBudget(parsed.budget, { clock }) : undefined;
-  const entries = new Map<string, Entry>();
-  const sweep = (now: number) => {
-    for (const [key, entry] of entries) {
-      if (entry.seenAt > now - ttlMs && entries.size < maxEntries) return;
-      entries.delete(key);
-    }
+  let young = new Map<string, Entry>();
+  let old = new Map<string, Entry>();
+  let bornAt = clock.now();
+
+  const recall = (key: string, now: number): Entry | undefined => {
+    const entry = young.get(key) ?? old.get(key);
+    return entry !== undefined && entry.seenAt > now - ttlMs ? entry : undefined;
   };
+  const forget = (key: string) => {
+    young.delete(key);
+    old.delete(key);
+  };
+  const remember = (key: string, entry: Entry) => {
+    if (young.size >= maxEntries / 2 || entry.seenAt - bornAt >= ttlMs) {
+      old = young;
+      young = new Map();
+      bornAt = entry.seenAt;
+    }
+    old.delete(key);
+    young.set(key, entry);
+  };
+
   return {
     get size() {
-      return entries.size;
+      return young.size + old.size;
     },
-    forget: (tool, requestId) => void entries.delete(keyOf(tool, requestId)),
+    forget: (tool, requestId) => forget(keyOf(tool, requestId)),
     onOutcome(call, outcome) {
-      const { tool, requestId, ...hints } = call;
+      const { tool, requestId } = call;
       const key = keyOf(tool, requestId);
       const now = clock.now();
-      const known = entries.get(key);
-      const alive = known !== undefined && known.seenAt > now - ttlMs ? known : undefined;
-      if (alive === undefined) budget?.deposit({ tool });
-      const attempt = (alive?.failures ?? 0) + 1;
+      const known = recall(key, now);
+      if (known === undefined) budget?.deposit({ tool });
+      const attempt = (known?.failures ?? 0) + 1;
       const decision = decide(outcome, {
-        ...hints,
+        annotations: call.annotations,
+        serverTrusted: call.serverTrusted,
+        idempotencyKey: call.idempotencyKey,
         policy: parsed.for(tool),
         attempt,
-        previousDelayMs: alive?.previousDelayMs,
+        previousDelayMs: known?.previousDelayMs,
         budget,
         scope: { tool },
         random,
       });
-      entries.delete(key);
-      if (decision.retry) {
-        sweep(now);
-        entries.set(key, { failures: attempt, previousDelayMs: decision.delayMs, seenAt: now });
-      }
+      if (decision.retry)
+        remember(key, { failures: attempt, previousDelayMs: decision.delayMs, seenAt: now });
+      else if (known !== undefined) forget(key);
       return decision;
     },
   };
