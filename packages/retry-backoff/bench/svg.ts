@@ -31,6 +31,7 @@ export function drawPlots(plots: readonly Plot[]): string {
     .map((plot, i) => `<g transform="translate(0 ${i * HEIGHT})">${drawPlot(plot)}</g>`)
     .join("\n");
   return `<svg xmlns="http://www.w3.org/2000/svg" width="${WIDTH}" height="${height}" viewBox="0 0 ${WIDTH} ${height}" font-family="sans-serif" font-size="12">
+<title>${plots.map(({ title }) => title).join("; ")}</title>
 <rect width="${WIDTH}" height="${height}" fill="#ffffff"/>
 ${body}
 </svg>
