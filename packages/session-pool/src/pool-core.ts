@@ -34,6 +34,7 @@ export class PoolCore<S, C> implements LeaseOwner<Entry<S, C>> {
       connectFailed: (bucket, error) => this.#connectFailed(bucket, error),
       connectCancelled: (bucket) => {
         this.pump(bucket);
+        state.dropIfEmpty(bucket);
         this.#serveBlocked();
       },
     });

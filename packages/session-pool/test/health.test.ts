@@ -225,6 +225,12 @@ describe("age", () => {
     expect(pool.stats().sessions).toBe(0);
   });
 
+  it("remembers a bounded number of touches", async () => {
+    const { pool } = setup({ maxTotal: 1 });
+    for (let i = 0; i < 50; i++) pool.touchDownstream(`d${i}`);
+    expect(await pool.endDownstream("d49")).toEqual({ closed: 0, forced: 0 });
+  });
+
   it("takes a lease in flight for a sign of life", async () => {
     const { factory, pool, time } = setup();
     const lease = await pool.acquire(downstreamKey());
@@ -300,6 +306,20 @@ describe("recovery", () => {
       details: { kind: "unauthorized" },
     });
     expect(factory.connects).toBe(4);
+  });
+});
+
+describe("classification without a classifier", () => {
+  it.each([
+    [new DOMException("gone", "AbortError"), "aborted", undefined],
+    [new DOMException("slow", "TimeoutError"), "timeout", undefined],
+    [new Error("reset"), "transport", "broken"],
+    ["thrown text", "transport", "broken"],
+  ] as const)("%s is %s", async (error, kind, closed) => {
+    const { pool, factory } = setup();
+    const lease = await pool.acquire(identityKey());
+    expect(lease.fail(error)).toBe(kind);
+    expect(factory.sessions[0]?.closed).toBe(closed);
   });
 });
 

@@ -243,6 +243,32 @@ describe("caps", () => {
     expect(order).toEqual(["a", "a", "b", "a", "b"]);
   });
 
+  it("takes a shared session that is never idle from its key when another key has waited long", async () => {
+    const { factory, pool, time } = setup({
+      maxTotal: 1,
+      maxConcurrencyPerSession: 2,
+      acquireTimeoutMs: 1000,
+    });
+    const busy = identityKey("a");
+    let lease = await pool.acquire(busy);
+    const wait = pool.acquire(identityKey("b"));
+    const overlap = async () => {
+      const next = await pool.acquire(busy);
+      lease.release();
+      lease = next;
+    };
+    await overlap();
+    await time.advance(200);
+    await overlap();
+    expect(pool.stats().queueDepth).toBe(1);
+    await time.advance(60);
+    await overlap();
+    lease.release();
+    expect((await wait).session.key.id).toBe(identityKey("b").id);
+    expect(factory.sessions[0]?.closed).toBe("lru");
+    expect(factory.maxOpen).toBe(1);
+  });
+
   it("says pool_capacity at once when only living stateful sessions are left, and never closes one", async () => {
     const { factory, pool } = setup({ maxTotal: 2 });
     (await pool.acquire(downstreamKey("d1"))).release();
