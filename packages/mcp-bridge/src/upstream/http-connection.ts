@@ -23,6 +23,8 @@ export interface HttpSend {
   readonly method: "POST" | "GET" | "DELETE";
   readonly headers: readonly string[];
   readonly body?: string | Buffer;
+  /** Default: the endpoint's. */
+  readonly path?: string;
   /** Long-lived: kept out of the pool that calls share, so that streams cannot starve them. */
   readonly longLived?: boolean;
 }
@@ -71,7 +73,7 @@ export class HttpConnection {
   #dispatch(request: HttpSend, base: readonly string[], exchange: HttpExchange): void {
     const options: Dispatcher.DispatchOptions = {
       origin: this.url.origin,
-      path: this.#path,
+      path: request.path ?? this.#path,
       method: request.method,
       headers: [...base, ...request.headers],
       headersTimeout: 0,

@@ -4,10 +4,13 @@ import { z } from "zod";
 import { parseOptions } from "../parse-options.ts";
 import type { Era } from "../revisions.ts";
 import { abortError, orAborted } from "./abort.ts";
+import { initializeDuplex } from "./duplex-handshake.ts";
+import { DuplexSession } from "./duplex-session.ts";
 import { type HeaderSource, HttpConnection } from "./http-connection.ts";
 import { type HandshakeContext, initializeHttp, type ProbeVerdict, probeHttp } from "./http-handshake.ts";
 import { type Counters, HttpSession } from "./http-session.ts";
-import type { OpenOptions, Upstream, UpstreamSession, UpstreamStats } from "./upstream.ts";
+import { SseConnection } from "./sse-connection.ts";
+import type { CloseReason, OpenOptions, Upstream, UpstreamSession, UpstreamStats } from "./upstream.ts";
 import { UpstreamError } from "./upstream-error.ts";
 
 /** Options of {@link createHttpUpstream}. */
@@ -22,6 +25,8 @@ export interface HttpUpstreamOptions {
   readonly lookup?: LookupFunction;
   /** `auto` asks the server (`server/discover`); the others skip that. Default `auto`. */
   readonly era?: "auto" | Era;
+  /** `streamable` HTTP, the 2024-11-05 transport `sse`, or whichever the server offers. Default `auto`. */
+  readonly transport?: "auto" | "streamable" | "sse";
   /** How long a legacy verdict holds before the server is asked again. Default 300 000. */
   readonly legacyVerdictTtlMs?: number;
   /** Most connections that calls share. Default 128. */
@@ -52,6 +57,7 @@ const schema = z.strictObject({
   dispatcher: z.custom<Dispatcher>((value) => typeof value === "object" && value !== null).optional(),
   lookup: z.custom<LookupFunction>((value) => typeof value === "function").optional(),
   era: z.enum(["auto", "legacy", "modern"]).default("auto"),
+  transport: z.enum(["auto", "streamable", "sse"]).default("auto"),
   legacyVerdictTtlMs: milliseconds(300_000),
   connections: z.int().min(1).default(128),
   connectTimeoutMs: milliseconds(5_000),
@@ -73,7 +79,7 @@ export interface HttpUpstreamDeps {
 }
 
 /**
- * An MCP server behind streamable HTTP. Sessions share one TCP pool; ids are unique over all of them.
+ * An MCP server behind streamable HTTP, or behind HTTP+SSE where it is older. Sessions share one TCP pool; ids are unique over all of them.
  *
  * @throws OptionsError for unknown or wrong options
  */
@@ -85,7 +91,7 @@ class HttpUpstream implements Upstream {
   readonly #options: z.output<typeof schema>;
   readonly #now: () => number;
   readonly #connection: HttpConnection;
-  readonly #sessions = new Set<HttpSession>();
+  readonly #sessions = new Set<UpstreamSession>();
   readonly #counters: Counters = {
     sessionsOpen: 0,
     sessionsOpened: 0,
@@ -98,6 +104,8 @@ class HttpUpstream implements Upstream {
   #verdict: { readonly verdict: ProbeVerdict; readonly until: number } | undefined;
   #probing: Promise<ProbeVerdict> | undefined;
   #closed = false;
+  /** The transport that the last legacy handshake succeeded on. */
+  #transport: "streamable" | "sse" | undefined;
 
   constructor(options: z.output<typeof schema>, now: () => number) {
     this.#options = options;
@@ -111,13 +119,23 @@ class HttpUpstream implements Upstream {
       connectTimeoutMs: options.connectTimeoutMs,
       keepAliveTimeoutMs: options.keepAliveTimeoutMs,
     });
+    this.#transport = options.transport === "auto" ? undefined : options.transport;
     this.#context = { connection: this.#connection, limits: options, counters: this.#counters };
   }
 
   async open(options: OpenOptions): Promise<UpstreamSession> {
     if (this.#closed) throw new UpstreamError("closed", "The upstream is closed.", { phase: "not_sent" });
     const verdict = await orAborted(this.#eraOf(options), options.signal);
-    return verdict.era === "modern" ? this.#openModern(options, verdict) : await this.#openLegacy(options);
+    if (verdict.era === "modern") return this.#openModern(options, verdict);
+    if (this.#transport === "sse") return await this.#openSse(options);
+    try {
+      const session = await this.#openLegacy(options);
+      this.#transport ??= "streamable";
+      return session;
+    } catch (error) {
+      if (this.#transport !== undefined || !isOtherTransport(error)) throw error;
+      return await this.#openSse(options);
+    }
   }
 
   async close(): Promise<void> {
@@ -163,7 +181,46 @@ class HttpUpstream implements Upstream {
     return session;
   }
 
-  #track(session: HttpSession): HttpSession {
+  /** Opens a session over HTTP+SSE (2024-11-05). */
+  async #openSse(options: OpenOptions): Promise<UpstreamSession> {
+    const { handshakeTimeoutMs, requestTimeoutMs, maxAnswerBytes } = this.#options;
+    let session: DuplexSession | undefined;
+    let ended: CloseReason | undefined;
+    const connection = new SseConnection(this.#connection, {
+      maxEventBytes: maxAnswerBytes,
+      timeoutMs: handshakeTimeoutMs,
+      onMessage: (message) => session?.deliver(message),
+      onEnd: (reason) => {
+        ended = reason;
+        session?.lost(reason);
+      },
+    });
+    await connection.open(options.signal);
+    const counters = this.#counters;
+    try {
+      const context = { connection, counters, connectTimeoutMs: handshakeTimeoutMs, probeTimeoutMs: 0 };
+      const { profile, handshake } = await initializeDuplex(context, options);
+      const { onMessage } = options;
+      const release = () => connection.stop();
+      session = new DuplexSession({
+        connection,
+        profile,
+        handshake,
+        requestTimeoutMs,
+        counters,
+        onMessage,
+        release,
+      });
+    } catch (error) {
+      void connection.stop();
+      throw error;
+    }
+    if (ended) session.lost(ended);
+    this.#transport = "sse";
+    return this.#track(session);
+  }
+
+  #track<S extends UpstreamSession>(session: S): S {
     this.#sessions.add(session);
     void session.closed.then(() => this.#sessions.delete(session));
     return session;
@@ -171,7 +228,8 @@ class HttpUpstream implements Upstream {
 
   /** The cached verdict, or one probe that all waiting openers share. */
   #eraOf(options: OpenOptions): Promise<ProbeVerdict> {
-    if (this.#options.era === "legacy") return Promise.resolve({ era: "legacy", evidence: "configured" });
+    const legacy = this.#options.era === "legacy" || this.#options.transport === "sse";
+    if (legacy) return Promise.resolve({ era: "legacy", evidence: "configured" });
     const known = this.#verdict;
     if (known && this.#now() < known.until) return Promise.resolve(known.verdict);
     this.#probing ??= this.#probe(options).finally(() => {
@@ -191,6 +249,12 @@ class HttpUpstream implements Upstream {
     this.#verdict = { verdict, until: this.#now() + ttl };
     return verdict;
   }
+}
+
+/** Whether a failed `initialize` lets the older transport be tried (2025-11-25, "Backwards Compatibility"). */
+function isOtherTransport(error: unknown): boolean {
+  if (!UpstreamError.is(error) || error.code !== "upstream_status") return false;
+  return error.httpStatus === 400 || error.httpStatus === 404 || error.httpStatus === 405;
 }
 
 const MIN_MODERN_TTL_MS = 60_000;

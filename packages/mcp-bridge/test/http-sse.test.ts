@@ -1,0 +1,159 @@
+import type { ServerResponse } from "node:http";
+import { afterEach, describe, expect, it } from "vitest";
+import { createHttpUpstream, type HttpUpstreamOptions, type UpstreamMessage } from "../src/upstream/index.ts";
+import { eventually } from "./support/children.ts";
+import { CLIENT, failure, type Handler, json, result, startRawServer } from "./support/raw-server.ts";
+
+const cleanup: (() => Promise<unknown>)[] = [];
+afterEach(async () => {
+  for (const run of cleanup.splice(0).reverse()) await run();
+});
+
+interface Behaviour {
+  readonly endpoint?: string;
+  readonly post?: Handler;
+}
+
+/** A server of 2024-11-05: GET opens the stream, messages are posted to /messages. */
+async function serve(behaviour: Behaviour = {}, options: Partial<HttpUpstreamOptions> = {}) {
+  const streams: ServerResponse[] = [];
+  const say = (value: unknown, index = streams.length - 1) =>
+    streams[index]?.write(`event: message\ndata: ${JSON.stringify(value)}\n\n`);
+  const server = await startRawServer((seen, response, request) => {
+    if (seen.method === "GET") {
+      streams.push(response);
+      response.writeHead(200, { "content-type": "text/event-stream" });
+      const path = behaviour.endpoint ?? `/messages?session=${streams.length}`;
+      response.write(path === "" ? ": nothing\n\n" : `event: endpoint\ndata: ${path}\n\n`);
+      return;
+    }
+    if (!request.url?.startsWith("/messages")) return response.writeHead(404).end();
+    if (
+      behaviour.post &&
+      seen.body.method !== "initialize" &&
+      seen.body.method !== "notifications/initialized"
+    ) {
+      return behaviour.post(seen, response, request);
+    }
+    response.writeHead(202).end("Accepted");
+    const { id, method, params } = seen.body;
+    if (method === "initialize") {
+      return say(
+        result(id, {
+          protocolVersion: "2024-11-05",
+          capabilities: {},
+          serverInfo: { name: "old", version: "0" },
+        }),
+      );
+    }
+    if (id !== undefined) return say(result(id, { method, params }));
+    return undefined;
+  });
+  const upstream = createHttpUpstream({ url: server.url, ...options });
+  cleanup.push(server.close, () => upstream.close());
+  return { server, upstream, streams, say };
+}
+
+describe("an upstream of 2024-11-05 (HTTP+SSE)", () => {
+  it("is found behind a POST that fails, and remembered", async () => {
+    const { server, upstream } = await serve({}, { headers: { authorization: "Bearer x" } });
+    const session = await upstream.open(CLIENT);
+    expect(session).toMatchObject({
+      era: "legacy",
+      protocolVersion: "2024-11-05",
+      serverInfo: { name: "old" },
+    });
+    const answer = await session.request({ method: "tools/call", params: '{"a":1}' });
+    expect(answer.value()).toEqual({ method: "tools/call", params: { a: 1 } });
+    const before = server.seen.length;
+    await upstream.open(CLIENT);
+    expect(server.seen.slice(before).map((seen) => seen.body.method ?? seen.method)).toEqual([
+      "GET",
+      "initialize",
+      "notifications/initialized",
+    ]);
+    expect(server.seen.every((seen) => seen.headers.authorization === "Bearer x")).toBe(true);
+  });
+
+  it("delivers messages, takes answers, and closes its stream with the session", async () => {
+    const { server, upstream, streams, say } = await serve({}, { transport: "sse" });
+    const seen: UpstreamMessage[] = [];
+    const session = await upstream.open({ ...CLIENT, onMessage: (message) => seen.push(message) });
+    say({ jsonrpc: "2.0", method: "notifications/tools/list_changed" });
+    say("nonsense");
+    say({ jsonrpc: "2.0", id: "q", method: "roots/list" });
+    await eventually(() => seen.length === 2);
+    await session.respond({ idText: '"q"', result: '{"roots":[]}' });
+    expect(server.seen.at(-1)?.body).toEqual({ jsonrpc: "2.0", id: "q", result: { roots: [] } });
+    let closed = false;
+    streams[0]?.on("close", () => {
+      closed = true;
+    });
+    await session.close();
+    await eventually(() => closed);
+    await expect(session.request({ method: "x" })).rejects.toMatchObject({ code: "closed" });
+  });
+
+  it("ends with its stream: calls in flight fail, later ones are not sent", async () => {
+    const { upstream, streams } = await serve(
+      { post: (_seen, response) => response.writeHead(202).end() },
+      { transport: "sse" },
+    );
+    const session = await upstream.open(CLIENT);
+    const hanging = expect(session.request({ method: "x" })).rejects.toMatchObject({
+      phase: "sent_no_response",
+    });
+    streams[0]?.end();
+    await hanging;
+    expect(await session.closed).toMatchObject({ kind: "failed" });
+    await expect(session.request({ method: "x" })).rejects.toMatchObject({ phase: "not_sent" });
+  });
+
+  it.each([
+    [404, "session_lost", "refused"],
+    [503, "upstream_overloaded", "refused"],
+    [500, "upstream_status", "response_received"],
+  ])("a POST answered with HTTP %i fails the call as %s", async (status, code, phase) => {
+    const { upstream } = await serve(
+      { post: (seen, response) => json(response, failure(seen.body.id, 1), status) },
+      { transport: "sse" },
+    );
+    const session = await upstream.open(CLIENT);
+    await expect(session.request({ method: "x" })).rejects.toMatchObject({ code, phase });
+    if (code === "session_lost") expect(await session.closed).toMatchObject({ kind: "lost" });
+  });
+
+  it("cancels a call that ran out of time", async () => {
+    const { server, upstream } = await serve(
+      { post: (_seen, response) => response.writeHead(202).end() },
+      { transport: "sse" },
+    );
+    const session = await upstream.open(CLIENT);
+    await expect(session.request({ method: "x" }, { timeoutMs: 20 })).rejects.toMatchObject({
+      code: "upstream_timeout",
+    });
+    await eventually(() => server.seen.at(-1)?.body.method === "notifications/cancelled");
+  });
+
+  it("an endpoint on another origin, none at all, and none in time are refused", async () => {
+    for (const endpoint of ["http://evil.example/messages", "http://["]) {
+      const { upstream } = await serve({ endpoint }, { transport: "sse" });
+      await expect(upstream.open(CLIENT)).rejects.toMatchObject({ code: "upstream_protocol" });
+    }
+    const silent = await serve({ endpoint: "" }, { transport: "sse", handshakeTimeoutMs: 50 });
+    await expect(silent.upstream.open(CLIENT)).rejects.toMatchObject({ code: "upstream_protocol" });
+    const controller = new AbortController();
+    const opening = silent.upstream.open({ ...CLIENT, signal: controller.signal });
+    controller.abort();
+    await expect(opening).rejects.toMatchObject({ code: "aborted" });
+  });
+
+  it("a server with neither transport fails with the status of the last try", async () => {
+    const server = await startRawServer((_seen, response) => response.writeHead(404).end());
+    const upstream = createHttpUpstream({ url: server.url });
+    cleanup.push(server.close, () => upstream.close());
+    await expect(upstream.open(CLIENT)).rejects.toMatchObject({ code: "upstream_status", httpStatus: 404 });
+    const dead = createHttpUpstream({ url: server.url, transport: "streamable" });
+    await expect(dead.open(CLIENT)).rejects.toMatchObject({ httpStatus: 404 });
+  });
+});
