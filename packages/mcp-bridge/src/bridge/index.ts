@@ -9,5 +9,16 @@ export {
 export type { AggregatedUpstream, NamedItem } from "./exposed-names.ts";
 export type { ListCall } from "./list-copies.ts";
 export type { ListMethod } from "./list-page.ts";
+export {
+  createNotificationHub,
+  type Listener,
+  type ListenerOptions,
+  mergeAcknowledged,
+  type NotificationHub,
+  type NotificationHubOptions,
+} from "./notification-hub.ts";
+export type { OpenListener } from "./notification-source.ts";
 export type { RoutedRequest } from "./rewrite.ts";
 export { createSealer, type Sealer, type SealerOptions } from "./sealer.ts";
+export { readFilter, type SubscriptionFilter, wants } from "./subscription-filter.ts";
+export { encodeAcknowledged, encodeListenResult, withSubscriptionId } from "./subscription-frames.ts";

@@ -1,0 +1,146 @@
+import { z } from "zod";
+import type { NotificationMessage } from "../message.ts";
+import { parseOptions } from "../parse-options.ts";
+import { NotificationSource, type OpenListener } from "./notification-source.ts";
+import { type SubscriptionFilter, unionOf, wants } from "./subscription-filter.ts";
+
+/** Options of {@link createNotificationHub}. */
+export interface NotificationHubOptions {
+  /** Opens a session with an upstream that only listens; its `onMessage` has to be the one given. */
+  readonly open: OpenListener;
+  /** Longest wait for what an upstream acknowledges, before a listener starts without it. Default 2 000. */
+  readonly acknowledgeWaitMs?: number;
+  /** Pause before a broken stream is opened again; doubles with each failure. Default 1 000. */
+  readonly retryBaseMs?: number;
+  /** Longest such pause. Default 60 000. */
+  readonly retryMaxMs?: number;
+  /** How long a stream stays open after its last listener went. Default 5 000. */
+  readonly lingerMs?: number;
+  /** Most listeners. Default 10 000. */
+  readonly maxListeners?: number;
+}
+
+const schema = z.strictObject({
+  open: z.custom<OpenListener>((value) => typeof value === "function"),
+  acknowledgeWaitMs: z.int().min(0).default(2_000),
+  retryBaseMs: z.int().min(1).default(1_000),
+  retryMaxMs: z.int().min(1).default(60_000),
+  lingerMs: z.int().min(0).default(5_000),
+  maxListeners: z.int().min(1).default(10_000),
+});
+
+/** One listener: what it wants of which upstream, and where it goes. */
+export interface ListenerOptions {
+  /** Wanted notifications by upstream id, URIs in the upstream's own form. */
+  readonly filters: ReadonlyMap<string, SubscriptionFilter>;
+  /** Called for every wanted notification; must not throw. */
+  readonly onNotification: (upstreamId: string, message: NotificationMessage) => void;
+}
+
+/** A registered listener. */
+export interface Listener {
+  /** What each upstream honours of the filter; upstreams that cannot be reached honour nothing yet. */
+  readonly acknowledged: Promise<ReadonlyMap<string, SubscriptionFilter>>;
+  close(): void;
+}
+
+/** Distributes change notifications: one stream per upstream, any number of listeners. */
+export interface NotificationHub {
+  /** Registers a listener; `undefined` when there are too many. */
+  listen(options: ListenerOptions): Listener | undefined;
+  stats(): { readonly sources: number; readonly listeners: number };
+  /** Ends every stream. */
+  close(): void;
+}
+
+/** Makes a {@link NotificationHub}. @throws OptionsError */
+export function createNotificationHub(options: NotificationHubOptions): NotificationHub {
+  return new Hub(parseOptions(schema, options));
+}
+
+interface Watched {
+  readonly source: NotificationSource;
+  readonly listeners: Map<ListenerOptions, SubscriptionFilter>;
+  linger: NodeJS.Timeout | undefined;
+}
+
+class Hub implements NotificationHub {
+  readonly #options: z.output<typeof schema>;
+  readonly #watched = new Map<string, Watched>();
+  readonly #listeners = new Set<ListenerOptions>();
+
+  constructor(options: z.output<typeof schema>) {
+    this.#options = options;
+  }
+
+  listen(listener: ListenerOptions): Listener | undefined {
+    if (this.#listeners.size >= this.#options.maxListeners) return undefined;
+    this.#listeners.add(listener);
+    const parts = [...listener.filters].map(async ([upstreamId, filter]) => {
+      const watched = this.#watch(upstreamId);
+      watched.listeners.set(listener, filter);
+      const { acknowledgeWaitMs } = this.#options;
+      return [
+        upstreamId,
+        await watched.source.want(watched.listeners.values(), filter, acknowledgeWaitMs),
+      ] as const;
+    });
+    return {
+      acknowledged: Promise.all(parts).then((entries) => new Map(entries)),
+      close: () => this.#leave(listener),
+    };
+  }
+
+  stats() {
+    return { sources: this.#watched.size, listeners: this.#listeners.size };
+  }
+
+  close(): void {
+    for (const { source, linger } of this.#watched.values()) {
+      clearTimeout(linger);
+      source.stop();
+    }
+    this.#watched.clear();
+    this.#listeners.clear();
+  }
+
+  #watch(upstreamId: string): Watched {
+    const known = this.#watched.get(upstreamId);
+    if (known) {
+      clearTimeout(known.linger);
+      return known;
+    }
+    const { open, retryBaseMs, retryMaxMs } = this.#options;
+    const listeners: Watched["listeners"] = new Map();
+    const deliver = (message: NotificationMessage) => {
+      for (const [listener, filter] of listeners) {
+        if (wants(filter, message)) listener.onNotification(upstreamId, message);
+      }
+    };
+    const source = new NotificationSource({ upstreamId, open, retryBaseMs, retryMaxMs, deliver });
+    const watched: Watched = { source, listeners, linger: undefined };
+    this.#watched.set(upstreamId, watched);
+    return watched;
+  }
+
+  #leave(listener: ListenerOptions): void {
+    if (!this.#listeners.delete(listener)) return;
+    for (const upstreamId of listener.filters.keys()) {
+      const watched = this.#watched.get(upstreamId);
+      if (!watched?.listeners.delete(listener) || watched.listeners.size > 0) continue;
+      watched.linger = setTimeout(() => this.#retire(upstreamId, watched), this.#options.lingerMs);
+      watched.linger.unref();
+    }
+  }
+
+  #retire(upstreamId: string, watched: Watched): void {
+    if (watched.listeners.size > 0 || this.#watched.get(upstreamId) !== watched) return;
+    this.#watched.delete(upstreamId);
+    watched.source.stop();
+  }
+}
+
+/** The union of what several upstreams honour, for the acknowledgement of one aggregated endpoint. */
+export function mergeAcknowledged(parts: Iterable<SubscriptionFilter>): SubscriptionFilter {
+  return unionOf(parts);
+}

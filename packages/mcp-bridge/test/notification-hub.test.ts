@@ -1,0 +1,311 @@
+import type { ServerResponse } from "node:http";
+import { startEverythingServer } from "@gatewright/mcp-fixtures";
+import { afterEach, describe, expect, it } from "vitest";
+import {
+  createNotificationHub,
+  encodeAcknowledged,
+  encodeListenResult,
+  mergeAcknowledged,
+  type NotificationHubOptions,
+  readFilter,
+  type SubscriptionFilter,
+  withSubscriptionId,
+} from "../src/bridge/index.ts";
+import { META, type NotificationMessage, parseMessage } from "../src/index.ts";
+import { createHttpUpstream, type Upstream } from "../src/upstream/index.ts";
+import { eventually } from "./support/children.ts";
+import {
+  CLIENT,
+  failure,
+  type Handler,
+  json,
+  legacyHandler,
+  modernHandler,
+  result,
+  startRawServer,
+} from "./support/raw-server.ts";
+
+const cleanup: (() => unknown)[] = [];
+afterEach(async () => {
+  for (const run of cleanup.splice(0).reverse()) await run();
+});
+
+function hubFor(upstreams: Record<string, Upstream>, options: Partial<NotificationHubOptions> = {}) {
+  const hub = createNotificationHub({
+    open: async (id, { onMessage, signal }) => {
+      const upstream = upstreams[id];
+      if (!upstream) throw new Error("unknown");
+      return await upstream.open({ ...CLIENT, onMessage, signal });
+    },
+    retryBaseMs: 5,
+    acknowledgeWaitMs: 500,
+    ...options,
+  });
+  cleanup.push(() => hub.close());
+  return hub;
+}
+
+async function serve(handler: Handler) {
+  const server = await startRawServer(handler);
+  const upstream = createHttpUpstream({ url: server.url });
+  cleanup.push(server.close, () => upstream.close());
+  return { server, upstream };
+}
+
+/** A modern server that keeps its listen streams. */
+async function serveModern() {
+  const streams: { filter: SubscriptionFilter; id: unknown; response: ServerResponse; open: boolean }[] = [];
+  const { upstream } = await serve(
+    modernHandler((seen, response) => {
+      if (seen.body.method !== "subscriptions/listen") return json(response, result(seen.body.id, {}));
+      const { id } = seen.body;
+      const stream = { filter: readFilter(seen.body.params?.["notifications"]), id, response, open: true };
+      streams.push(stream);
+      response.on("close", () => {
+        stream.open = false;
+      });
+      response.writeHead(200, { "content-type": "text/event-stream" });
+      response.write(`data: ${encodeAcknowledged(JSON.stringify(id), stream.filter)}\n\n`);
+      return undefined;
+    }),
+  );
+  const say = (method: string, params: object = {}) => {
+    for (const { response, open } of streams) {
+      if (open) response.write(`data: ${JSON.stringify({ jsonrpc: "2.0", method, params })}\n\n`);
+    }
+  };
+  return { upstream, streams, say };
+}
+
+const tools = { toolsListChanged: true } as const;
+
+function listen(hub: ReturnType<typeof hubFor>, filters: Record<string, SubscriptionFilter>) {
+  const heard: string[] = [];
+  const listener = hub.listen({
+    filters: new Map(Object.entries(filters)),
+    onNotification: (id, message) =>
+      heard.push(`${id} ${message.method} ${String(message.params?.["uri"] ?? "")}`.trim()),
+  });
+  if (!listener) throw new Error("Refused.");
+  return { heard, listener };
+}
+
+describe("createNotificationHub", () => {
+  it("feeds many listeners from one stream, each with only what it asked for", async () => {
+    const { upstream, streams, say } = await serveModern();
+    const hub = hubFor({ a: upstream });
+    const one = listen(hub, { a: tools });
+    expect(await one.listener.acknowledged).toEqual(new Map([["a", tools]]));
+    const two = listen(hub, { a: tools });
+    expect(await two.listener.acknowledged).toEqual(new Map([["a", tools]]));
+    expect(streams).toHaveLength(1);
+    const three = listen(hub, { a: { promptsListChanged: true, resourceSubscriptions: ["x:1"] } });
+    expect(await three.listener.acknowledged).toEqual(
+      new Map([["a", { promptsListChanged: true, resourceSubscriptions: ["x:1"] }]]),
+    );
+    await eventually(() => streams.length === 2 && streams[0]?.open === false);
+    expect(streams[1]?.filter).toEqual({
+      toolsListChanged: true,
+      promptsListChanged: true,
+      resourceSubscriptions: ["x:1"],
+    });
+    say("notifications/tools/list_changed");
+    say("notifications/prompts/list_changed");
+    say("notifications/resources/updated", { uri: "x:1" });
+    say("notifications/resources/updated", { uri: "x:1/part" });
+    say("notifications/resources/updated", { uri: "x:12" });
+    say("notifications/resources/updated", {});
+    say("notifications/resources/list_changed");
+    await eventually(() => three.heard.length === 3);
+    expect(one.heard).toEqual(["a notifications/tools/list_changed"]);
+    expect(two.heard).toEqual(one.heard);
+    expect(three.heard).toEqual([
+      "a notifications/prompts/list_changed",
+      "a notifications/resources/updated x:1",
+      "a notifications/resources/updated x:1/part",
+    ]);
+    expect(hub.stats()).toEqual({ sources: 1, listeners: 3 });
+  });
+
+  it("delivers to 1 000 listeners of one stream quickly", async () => {
+    const { upstream, streams, say } = await serveModern();
+    const hub = hubFor({ a: upstream });
+    const delays: number[] = [];
+    let said = 0;
+    const listeners = Array.from({ length: 1_000 }, () =>
+      hub.listen({
+        filters: new Map([["a", tools]]),
+        onNotification: () => delays.push(performance.now() - said),
+      }),
+    );
+    await Promise.all(listeners.map((listener) => listener?.acknowledged));
+    expect(streams).toHaveLength(1);
+    said = performance.now();
+    say("notifications/tools/list_changed");
+    await eventually(() => delays.length === 1_000);
+    delays.sort((left, right) => left - right);
+    expect(delays[989]).toBeLessThan(1_000);
+  });
+
+  it("opens a broken stream again and reports every list as changed", async () => {
+    const { upstream, streams } = await serveModern();
+    const hub = hubFor({ a: upstream });
+    const { heard, listener } = listen(hub, { a: { ...tools, resourcesListChanged: true } });
+    await listener.acknowledged;
+    streams[0]?.response.destroy();
+    await eventually(() => heard.length === 2);
+    expect(heard).toEqual(["a notifications/tools/list_changed", "a notifications/resources/list_changed"]);
+    streams[1]?.response.end(`data: ${encodeListenResult(JSON.stringify(streams[1]?.id))}\n\n`);
+    await eventually(() => heard.length === 4);
+  });
+
+  it("uses a legacy server's own stream, its capabilities, and resources/subscribe", async () => {
+    let stream: ServerResponse | undefined;
+    const { server, upstream } = await serve((seen, response, request) => {
+      if (seen.body.method === "initialize") {
+        const capabilities = { tools: { listChanged: true }, prompts: {}, resources: { subscribe: true } };
+        return json(response, result(seen.body.id, { protocolVersion: "2025-11-25", capabilities }));
+      }
+      const handler = legacyHandler((call, answer) => json(answer, result(call.body.id, {})), {
+        stream: (_seen, answer) => {
+          stream = answer;
+          answer.writeHead(200, { "content-type": "text/event-stream" }).flushHeaders();
+        },
+      });
+      return handler(seen, response, request);
+    });
+    const hub = hubFor({ a: upstream });
+    const filter = {
+      ...tools,
+      promptsListChanged: true,
+      resourcesListChanged: true,
+      resourceSubscriptions: ["x:1"],
+    };
+    const { heard, listener } = listen(hub, { a: filter });
+    expect(await listener.acknowledged).toEqual(
+      new Map([["a", { ...tools, resourceSubscriptions: ["x:1"] }]]),
+    );
+    const more = listen(hub, { a: { resourceSubscriptions: ["x:1", "x:2"] } });
+    await more.listener.acknowledged;
+    const subscribed = server.seen.filter((seen) => seen.body.method === "resources/subscribe");
+    expect(subscribed.map((seen) => seen.body.params?.["uri"])).toEqual(["x:1", "x:2"]);
+    await eventually(() => stream !== undefined);
+    stream?.write('data: {"jsonrpc":"2.0","id":"r","method":"roots/list"}\n\n');
+    stream?.write(
+      'data: {"jsonrpc":"2.0","method":"notifications/resources/updated","params":{"uri":"x:2"}}\n\n',
+    );
+    stream?.write('data: {"jsonrpc":"2.0","method":"notifications/tools/list_changed"}\n\n');
+    await eventually(() => heard.length === 1 && more.heard.length === 1);
+    await eventually(() => server.seen.some((seen) => seen.text.includes("-32601")));
+  });
+
+  it("an upstream that cannot be reached, or refuses, acknowledges nothing and is tried again", async () => {
+    let refuse = true;
+    const { upstream } = await serve(
+      modernHandler((seen, response) => {
+        if (refuse) return json(response, failure(seen.body.id, -32601), 404);
+        response.writeHead(200, { "content-type": "text/event-stream" });
+        response.write(`data: ${encodeAcknowledged("1", tools)}\n\n`);
+        return undefined;
+      }),
+    );
+    const hub = hubFor({ a: upstream }, { acknowledgeWaitMs: 40 });
+    const { heard, listener } = listen(hub, { a: tools, b: tools });
+    expect(await listener.acknowledged).toEqual(
+      new Map([
+        ["a", {}],
+        ["b", {}],
+      ]),
+    );
+    refuse = false;
+    await eventually(() => heard.length === 1);
+  });
+
+  it("ends a stream some time after its last listener went", async () => {
+    const { upstream, streams } = await serveModern();
+    const hub = hubFor({ a: upstream }, { lingerMs: 20 });
+    const first = listen(hub, { a: tools });
+    await first.listener.acknowledged;
+    first.listener.close();
+    first.listener.close();
+    const second = listen(hub, { a: tools });
+    await second.listener.acknowledged;
+    expect(streams).toHaveLength(1);
+    second.listener.close();
+    await eventually(() => streams[0]?.open === false);
+    expect(hub.stats()).toEqual({ sources: 0, listeners: 0 });
+  });
+
+  it("refuses listeners over its limit", () => {
+    const hub = hubFor({}, { maxListeners: 1 });
+    expect(hub.listen({ filters: new Map(), onNotification: () => undefined })).toBeDefined();
+    expect(hub.listen({ filters: new Map(), onNotification: () => undefined })).toBeUndefined();
+  });
+
+  it("hears of changes of a server on the official SDK, in both eras", async () => {
+    for (const era of ["modern", "legacy"] as const) {
+      const server = await startEverythingServer({ era });
+      const upstream = createHttpUpstream({ url: server.url });
+      cleanup.push(
+        () => server.close(),
+        () => upstream.close(),
+      );
+      const hub = hubFor({ a: upstream }, { acknowledgeWaitMs: 2_000 });
+      const { heard, listener } = listen(hub, { a: tools });
+      expect(await listener.acknowledged).toEqual(new Map([["a", tools]]));
+      if (era === "legacy") continue;
+      const session = await upstream.open(CLIENT);
+      await session.request({
+        method: "tools/call",
+        params: '{"name":"test_trigger_tool_change","arguments":{}}',
+      });
+      await eventually(() => heard.length > 0);
+    }
+  });
+});
+
+describe("frames of a subscription", () => {
+  const note = (text: string) => parseMessage(Buffer.from(text)) as NotificationMessage;
+
+  it("carry the id of the listener's own request, and are otherwise unchanged", () => {
+    for (const text of [
+      '{"jsonrpc":"2.0","method":"n"}',
+      '{"jsonrpc":"2.0","method":"n","params":{ }}',
+      '{"jsonrpc":"2.0","method":"n","params":{"a":1.0}}',
+      '{"jsonrpc":"2.0","method":"n","params":{"_meta":{"x":1}}}',
+      '{"jsonrpc":"2.0","method":"n","params":{"_meta":{}}}',
+      `{"jsonrpc":"2.0","method":"n","params":{"_meta":{"${META.subscriptionId}":"theirs"}}}`,
+    ]) {
+      const params = (
+        JSON.parse(withSubscriptionId(note(text), '"mine"').toString()) as { params: Record<string, unknown> }
+      ).params;
+      expect((params["_meta"] as Record<string, unknown>)[META.subscriptionId]).toBe("mine");
+    }
+    expect(JSON.parse(encodeAcknowledged("5", tools))).toEqual({
+      jsonrpc: "2.0",
+      method: "notifications/subscriptions/acknowledged",
+      params: { _meta: { [META.subscriptionId]: 5 }, notifications: tools },
+    });
+    expect(JSON.parse(encodeListenResult("5"))).toEqual({
+      jsonrpc: "2.0",
+      id: 5,
+      result: { resultType: "complete", _meta: { [META.subscriptionId]: 5 } },
+    });
+  });
+
+  it("filters are read forgivingly and merged", () => {
+    expect(
+      readFilter({ toolsListChanged: true, promptsListChanged: 1, resourceSubscriptions: ["a", 5], x: true }),
+    ).toEqual({
+      toolsListChanged: true,
+      resourceSubscriptions: ["a"],
+    });
+    expect(readFilter(null)).toEqual({});
+    expect(
+      mergeAcknowledged([tools, { resourceSubscriptions: ["b"] }, { resourceSubscriptions: ["a"] }]),
+    ).toEqual({
+      toolsListChanged: true,
+      resourceSubscriptions: ["a", "b"],
+    });
+  });
+});
