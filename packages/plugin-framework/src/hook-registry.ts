@@ -1,15 +1,30 @@
 import type { ZodType } from "zod";
-import type { HookHandler } from "./plugin-definition.ts";
+import type { HookHandler, PluginInstance } from "./plugin-definition.ts";
 
-/** A hook of the host's own; made by {@link defineHook}. */
-export interface CustomHook<N extends string = string, P = unknown> {
-  readonly name: N;
+/** A hook of the host's own, its payload's type forgotten. */
+export interface RegisteredHook {
+  readonly name: string;
   /** Checked on what the host hands in and on what a plugin modifies; values are not transformed. */
-  readonly schema?: ZodType<P>;
+  readonly schema?: ZodType;
   /** Fields that plugins may write; left out: all. */
   readonly writes?: readonly string[];
+}
+
+/**
+ * What `handle` makes: a part of an instance's `hooks`. The built-in name is there, never filled, so that a part
+ * with a custom name alone passes for such a part.
+ */
+export type CustomHandlers<N extends string, P> = { readonly [K in N]: HookHandler<P> } & Pick<
+  PluginInstance["hooks"],
+  "agent_post_invoke"
+>;
+
+/** A hook of the host's own; made by {@link defineHook}. */
+export interface CustomHook<N extends string, P> extends RegisteredHook {
+  readonly name: N;
+  readonly schema?: ZodType<P>;
   /** Types a handler; spread the result into an instance's `hooks`. */
-  handle(handler: HookHandler<P>): { readonly [K in N]: HookHandler<P> };
+  handle(handler: HookHandler<P>): CustomHandlers<N, P>;
 }
 
 /** Options of {@link defineHook}. */
@@ -19,7 +34,7 @@ export interface CustomHookOptions<P> {
 }
 
 /**
- * Names a hook of your own. Hand it to `createPluginPipeline({ hooks: [hook] })` and to `scope.invoke(hook, payload)`.
+ * Names a hook of your own. Hand it to `createPluginPipeline(config, { hooks: [hook] })` and to `scope.invoke(hook, payload)`.
  *
  * @example
  * const beforeMail = defineHook("before_mail", { schema: z.object({ to: z.string(), text: z.string() }), writes: ["text"] });
@@ -28,7 +43,7 @@ export function defineHook<P, N extends string = string>(
   name: N,
   options: CustomHookOptions<P> = {},
 ): CustomHook<N, P> {
-  return { name, ...options, handle: (handler) => ({ [name]: handler }) as { [K in N]: HookHandler<P> } };
+  return { name, ...options, handle: (handler) => ({ [name]: handler }) as CustomHandlers<N, P> };
 }
 
 /** Fields that plugins may write at the built-in hooks. */
@@ -55,7 +70,7 @@ export interface KnownHook {
 }
 
 /** The built-in hooks and the host's own, by name. */
-export function knownHooks(custom: readonly CustomHook[] = []): ReadonlyMap<string, KnownHook> {
+export function knownHooks(custom: readonly RegisteredHook[] = []): ReadonlyMap<string, KnownHook> {
   const known = new Map<string, KnownHook>();
   for (const [name, writes] of Object.entries(BUILT_IN_WRITES)) {
     known.set(name, { name, writes: new Set(writes), schema: undefined });

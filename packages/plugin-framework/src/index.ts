@@ -60,7 +60,13 @@ export type {
   ToolAnnotations,
 } from "./hook-payloads.ts";
 export type { HookRecord, RecordStatus } from "./hook-record.ts";
-export { type CustomHook, type CustomHookOptions, defineHook } from "./hook-registry.ts";
+export {
+  type CustomHandlers,
+  type CustomHook,
+  type CustomHookOptions,
+  defineHook,
+  type RegisteredHook,
+} from "./hook-registry.ts";
 export { type Manifest, manifestOf, markdownTable, textListing } from "./manifest.ts";
 export { type ConfiguredMode, isMode, MODES, type Mode } from "./mode.ts";
 export type { ModeLayer } from "./mode-state.ts";

@@ -183,7 +183,7 @@ export class LivePipeline implements PluginPipeline, ControlListener {
     return this.#deps.clock.now() > state.leaseUntil && !this.#plane.reachable;
   }
 
-  reload(config: PipelineConfig, options: { readonly force?: boolean } = {}): Promise<ReloadReport> {
+  async reload(config: PipelineConfig, options: { readonly force?: boolean } = {}): Promise<ReloadReport> {
     const parsed = parseStrictly(pipelineConfigSchema, config);
     const turn = this.#turn.then(() => this.#reload(parsed, options.force === true));
     this.#turn = turn.catch(() => undefined);

@@ -5,7 +5,7 @@ import type { ControlRecord, ControlScope } from "./control/control-record.ts";
 import type { ConvergenceReport, SetModeOptions } from "./control/convergence-report.ts";
 import type { RequestScope } from "./dispatch/request-scope.ts";
 import type { HookName } from "./hook-payloads.ts";
-import type { CustomHook } from "./hook-registry.ts";
+import type { RegisteredHook } from "./hook-registry.ts";
 import type { Mode } from "./mode.ts";
 import type { ModeLayer } from "./mode-state.ts";
 import type { PipelineObserver } from "./observer.ts";
@@ -30,7 +30,7 @@ export interface PipelineDeps {
   /** Numbers in [0, 1), for jitter. Default Math.random. */
   readonly random?: () => number;
   /** The host's own hooks. */
-  readonly hooks?: readonly CustomHook[];
+  readonly hooks?: readonly RegisteredHook[];
   /** Overrides from the host's registry: put back when the bus has lost them. */
   readonly overrides?: readonly SavedOverride[];
   /** Lease, poll and bounds of the control plane. */

@@ -184,7 +184,7 @@ export class ControlPlane implements ModeGate {
     if (scope === undefined || state === undefined) return;
     const known = state.record(scope.tenant);
     if (stored !== undefined && (known === undefined || stored.rev > known.rev)) {
-      this.apply(text, stored);
+      void this.apply(text, stored);
       return;
     }
     if (known === undefined) return;
@@ -202,12 +202,15 @@ export class ControlPlane implements ModeGate {
       this.listener.alert("record_reasserted", `rev ${record.rev}`, text);
       void this.bus.publish({ scope: text, rev: record.rev }).catch(() => undefined);
     }
-    if (verdict.current !== undefined) this.apply(text, verdict.current);
-    if (verdict.written) this.#acknowledge(text, record, Promise.resolve());
+    if (verdict.current !== undefined) void this.apply(text, verdict.current);
+    if (verdict.written) await this.#acknowledge(text, record);
   }
 
-  /** Takes over a record if its `rev` is higher than the known one; then tells the plugin and acknowledges. */
-  apply(text: string, record: ControlRecord): void {
+  /**
+   * Takes over a record if its `rev` is higher than the known one; then tells the plugin and acknowledges.
+   * Resolves after that; the record is in force at once.
+   */
+  async apply(text: string, record: ControlRecord): Promise<void> {
     const scope = parseScope(text);
     const state = scope === undefined ? undefined : this.listener.stateOf(scope.plugin);
     if (scope === undefined || state === undefined) return;
@@ -216,14 +219,12 @@ export class ControlPlane implements ModeGate {
     state.store(scope.tenant, record);
     this.#armExpiry(state, record);
     const told = this.listener.applied(state, scope.tenant, { previous, record });
-    this.#acknowledge(text, record, told);
+    await within(this.clock, ACK_WAIT_MS, told).catch(() => undefined);
+    await this.#acknowledge(text, record);
   }
 
-  #acknowledge(text: string, record: ControlRecord, told: Promise<void>): void {
-    void within(this.clock, ACK_WAIT_MS, told)
-      .catch(() => undefined)
-      .then(() => this.bus.ack(this.replica, text, record))
-      .catch(() => undefined);
+  async #acknowledge(text: string, record: ControlRecord): Promise<void> {
+    await this.#bounded(this.bus.ack(this.replica, text, record)).catch(() => undefined);
   }
 
   /** With a synchronous bus nobody polls, so the end of an override is looked for when it is due. */
@@ -270,7 +271,7 @@ export class ControlPlane implements ModeGate {
     const record: ControlRecord = { mode, rev: rev + 1, uuid, wipeSeq: wipeSeq + 1, setBy };
     const verdict = await this.#bounded(this.bus.write(text, record, rev));
     if (verdict.written) void this.bus.publish({ scope: text, rev: record.rev }).catch(() => undefined);
-    if (verdict.current !== undefined) this.apply(text, verdict.current);
+    if (verdict.current !== undefined) void this.apply(text, verdict.current);
   }
 
   noteNewer(state: ModeState, tenant: string | undefined): void {

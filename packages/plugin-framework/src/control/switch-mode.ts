@@ -46,16 +46,17 @@ export async function switchMode(plane: ControlPlane, change: Switch): Promise<C
   const scope = scopeText({ plugin: state.plugin, ...(tenant === undefined ? {} : { tenant }) });
   const startedAt = plane.clock.now();
   const previousMode = modeUnder(state.record(tenant), change.inherited);
-  const { record, wipe, committedAt, reason } = await plane.inTurn(scope, async () => {
+  const { record, wipe, committedAt, reason, followed } = await plane.inTurn(scope, async () => {
     const done = await commitOrDraft(plane, scope, change);
-    plane.apply(scope, done.record);
-    return done;
+    return { ...done, followed: plane.apply(scope, done.record) };
   });
   const mode = modeUnder(record, change.inherited);
   const facts = { rev: record.rev, previousMode, mode, committedAt, wipe };
   if (reason !== undefined) return localOnly(plane, facts, plane.clock.now() - startedAt, reason);
   const published = within(plane.clock, plane.timing.storeMs, plane.bus.publish({ scope, rev: record.rev }));
   published.catch(() => undefined);
+  const { waitFor = "all", timeoutMs = 5_000 } = options;
+  if (waitFor !== "none") await within(plane.clock, timeoutMs, followed).catch(() => undefined);
   const waited = await waitForAcks(plane, scope, record, startedAt, options);
   return { ...facts, ...waited, guarantee: change.guarantee };
 }

@@ -1,0 +1,66 @@
+import {
+  type Clock,
+  definePlugin,
+  type HookDeclaration,
+  type HookOutcome,
+  type HookPayloads,
+  type PluginContext,
+  type PluginDefinition,
+  type PluginInstance,
+} from "@gatewright/plugin-framework";
+import { createFakeClock, type FakeClock } from "@gatewright/testkit";
+
+/** Payload of `tool_pre_invoke`. */
+export type ToolCall = HookPayloads["tool_pre_invoke"];
+
+/** A call to start from. */
+export const toolCall: ToolCall = { name: "echo", args: { text: "hi" }, headers: { accept: "json" } };
+
+/** A violation to block with. */
+export const violation = { reason: "no", description: "not now", code: "nope" };
+
+type Handler = (
+  payload: Readonly<ToolCall>,
+  context: PluginContext,
+) => HookOutcome<ToolCall> | Promise<HookOutcome<ToolCall>>;
+
+/** A plugin with one handler at `tool_pre_invoke`. */
+export function toolPlugin(
+  name: string,
+  handler: Handler,
+  hook: HookDeclaration = {},
+  rest: Partial<PluginDefinition> & { readonly instance?: Partial<PluginInstance> } = {},
+): PluginDefinition {
+  const { instance = {}, ...definition } = rest;
+  return definePlugin({
+    name,
+    version: "1.0.0",
+    description: `${name} for tests`,
+    hooks: { tool_pre_invoke: hook },
+    create: () => ({ hooks: { tool_pre_invoke: handler }, ...instance }),
+    ...definition,
+  });
+}
+
+/** The package's clock over the testkit's fake one. */
+export function clockOf(fake: FakeClock): Clock {
+  return {
+    now: () => fake.monotonic(),
+    wallNow: () => fake.now(),
+    setTimer: (callback, delayMs) => {
+      const timer = fake.setTimeout(callback, delayMs);
+      return { cancel: () => fake.clearTimeout(timer) };
+    },
+  };
+}
+
+/** A fake clock in both shapes. */
+export function fakeTime(): { readonly fake: FakeClock; readonly clock: Clock } {
+  const fake = createFakeClock();
+  return { fake, clock: clockOf(fake) };
+}
+
+/** A promise and its ends. */
+export function deferred<T = void>(): PromiseWithResolvers<T> {
+  return Promise.withResolvers<T>();
+}
