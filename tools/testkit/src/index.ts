@@ -10,6 +10,7 @@ export {
   startGateway,
   startGatewayReplicas,
 } from "./start-gateway.ts";
+export { type PgBouncer, type StartPgBouncerOptions, startPgBouncer } from "./start-pgbouncer.ts";
 export { type PostgresServer, type StartPostgresOptions, startPostgres } from "./start-postgres.ts";
 export {
   type PostgresPair,

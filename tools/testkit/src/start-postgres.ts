@@ -20,6 +20,8 @@ export interface StartPostgresOptions {
   auth?: "trust" | "scram-sha-256";
   /** Flush to disk as in production; default false. A killed process loses nothing either way. */
   durable?: boolean;
+  /** More files in the data directory, e.g. `server.crt` and `server.key`, readable by the server alone. */
+  files?: Readonly<Record<string, string>>;
   /** Fills the data directory instead of the copy of the template (for standbys). */
   fillData?: (data: string) => Promise<void>;
 }
@@ -83,6 +85,11 @@ export async function startPostgres(options: StartPostgresOptions = {}): Promise
   if (identity) await chown(directory, identity.uid, identity.gid);
   if (options.auth) {
     await writeFile(join(data, "pg_hba.conf"), hostBasedAccess(options.auth));
+  }
+
+  for (const [name, text] of Object.entries(options.files ?? {})) {
+    await writeFile(join(data, name), text, { mode: 0o600 });
+    if (identity) await chown(join(data, name), identity.uid, identity.gid);
   }
 
   const started = await launchOnFreePort(options, data);
