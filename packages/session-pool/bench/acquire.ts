@@ -156,4 +156,3 @@ for (const [title, count, size] of [
   }
   for (const contender of contenders) await contender.close();
 }
-process.exit(0);

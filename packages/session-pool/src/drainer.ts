@@ -45,7 +45,7 @@ export class Drainer<S, C> {
     const { state } = this.#core;
     const buckets = [...state.buckets.values()];
     for (const bucket of buckets) {
-      this.#core.rejectWaiters(bucket, new SessionPoolError("pool_closed", "the pool is closed"));
+      this.#core.room.refuse(bucket, new SessionPoolError("pool_closed", "the pool is closed"));
     }
     return this.drain(buckets, "pool_closed", deadlineMs);
   }

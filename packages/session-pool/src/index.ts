@@ -1,5 +1,6 @@
 export type { BreakerState } from "./breaker.ts";
 export type { Clock, ClockTimer } from "./clock.ts";
+export { createSessionPool } from "./create-session-pool.ts";
 export type { DrainReport } from "./drainer.ts";
 export { isSessionPoolError, SessionPoolError, type SessionPoolErrorCode } from "./errors.ts";
 export type { HistogramSnapshot } from "./histogram.ts";
@@ -29,12 +30,11 @@ export {
   type SessionKeysOptions,
   type SessionStrategy,
 } from "./session-key.ts";
-export {
-  type AcquireOptions,
-  createSessionPool,
-  type DrainTarget,
-  type RunOptions,
-  type SessionPool,
-  type SessionPoolDeps,
+export type {
+  AcquireOptions,
+  DrainTarget,
+  RunOptions,
+  SessionPool,
+  SessionPoolDeps,
 } from "./session-pool.ts";
 export type { UsageDelta, UsageRecord } from "./usage-record.ts";

@@ -1,14 +1,14 @@
 import type { Bucket } from "./bucket.ts";
 import { Entry } from "./entry.ts";
-import { SessionPoolError } from "./errors.ts";
+import type { SessionPoolError } from "./errors.ts";
 import { Evictor } from "./evictor.ts";
 import { Grower, type Growth } from "./grower.ts";
 import { Lease, type LeaseOwner, type ReleaseVerdict } from "./lease.ts";
 import type { PoolState } from "./pool-state.ts";
-import { runProbes } from "./prober.ts";
 import type { FaultKind } from "./session-factory.ts";
-import { WaitTimeouts } from "./wait-timeouts.ts";
-import { Waiter } from "./waiter.ts";
+import { Validator } from "./validator.ts";
+import type { Waiter } from "./waiter.ts";
+import { WaitingRoom } from "./waiting-room.ts";
 
 /** Tells the listeners of a pool about each counted use. */
 export type UseListener = (serverId: string, heldMs: number, failed: boolean) => void;
@@ -21,9 +21,9 @@ export class PoolCore<S, C> implements LeaseOwner<Entry<S, C>> {
   readonly state: PoolState<S, C>;
   readonly evictor: Evictor<S, C>;
   readonly #grower: Grower<S, C>;
-  readonly #timeouts: WaitTimeouts<S, C>;
+  readonly #validator: Validator<S, C>;
+  readonly room: WaitingRoom<S, C>;
   onUse: UseListener | undefined = undefined;
-  #seq = 0;
   #yielding: Entry<S, C> | undefined = undefined;
 
   constructor(state: PoolState<S, C>) {
@@ -38,7 +38,8 @@ export class PoolCore<S, C> implements LeaseOwner<Entry<S, C>> {
         this.#serveBlocked();
       },
     });
-    this.#timeouts = new WaitTimeouts(state.clock, (waiter) => this.#expire(waiter));
+    this.#validator = new Validator(state);
+    this.room = new WaitingRoom(state);
   }
 
   /** A lease at once, or nothing when that would take waiting, probing or connecting. */
@@ -51,45 +52,18 @@ export class PoolCore<S, C> implements LeaseOwner<Entry<S, C>> {
     return this.#lend(entry, nowMs, probe);
   }
 
+  /** A lease as soon as one can be had. */
   wait(
     bucket: Bucket<S, C>,
-    options: { signal?: AbortSignal | undefined; timeoutMs: number; context?: C | undefined; probe: boolean },
+    timeoutMs: number,
+    signal: AbortSignal | undefined,
+    context: C | undefined,
+    probe: boolean,
   ): Promise<Lease<S>> {
-    const { state } = this;
-    const { signal } = options;
-    return new Promise((resolve, reject) => {
-      if (
-        state.waiting >= state.options.maxWaiters ||
-        bucket.waiters.size >= state.options.maxWaitersPerKey
-      ) {
-        reject(
-          this.#refused(bucket, "pool_capacity", "too many callers wait for a session", { scope: "queue" }),
-        );
-        state.dropIfEmpty(bucket);
-        return;
-      }
-      const nowMs = state.clock.now();
-      const waiter = new Waiter<S, C>(
-        bucket,
-        resolve,
-        reject,
-        options.context,
-        options.probe,
-        nowMs,
-        nowMs + options.timeoutMs,
-        this.#seq++,
-      );
-      if (signal !== undefined) {
-        const aborted = () => this.#reject(waiter, signal.reason);
-        signal.addEventListener("abort", aborted, { once: true });
-        waiter.unlisten = () => signal.removeEventListener("abort", aborted);
-      }
-      bucket.waiters.push(waiter);
-      state.waiting++;
-      this.#timeouts.add(waiter);
-      // Full and busy: nothing that `pump` could do.
-      if (bucket.live < bucket.maxSessions || bucket.available.length > 0) this.pump(bucket);
-    });
+    const lease = this.room.enter(bucket, timeoutMs, signal, context, probe);
+    // Full and busy: nothing that `pump` could do.
+    if (bucket.live < bucket.maxSessions || bucket.available.length > 0) this.pump(bucket);
+    return lease;
   }
 
   release(entry: Entry<S, C>, startedMs: number, probe: boolean, verdict: ReleaseVerdict): void {
@@ -153,21 +127,10 @@ export class PoolCore<S, C> implements LeaseOwner<Entry<S, C>> {
       const growth = this.#grower.grow(bucket, head.context);
       if (growth.kind === "started") continue;
       if (growth.kind === "capacity" && !(growth.hopeless && !bucket.hasHope)) state.blocked.add(bucket);
-      else if (!bucket.hasHope) this.#rejectAll(bucket, growth);
+      else if (!bucket.hasHope) this.#refuseAll(bucket, growth);
       return;
     }
     state.blocked.delete(bucket);
-  }
-
-  /** Ends every wait for a key. */
-  rejectWaiters(bucket: Bucket<S, C>, error: unknown, most = Number.POSITIVE_INFINITY): void {
-    for (
-      let n = 0, head = bucket.waiters.head;
-      head !== undefined && n < most;
-      head = bucket.waiters.head, n++
-    ) {
-      this.#reject(head, error);
-    }
   }
 
   /** Begins one session for a key that has none, without anybody waiting for it. */
@@ -194,69 +157,21 @@ export class PoolCore<S, C> implements LeaseOwner<Entry<S, C>> {
   }
 
   #handOver(waiter: Waiter<S, C>, entry: Entry<S, C>, nowMs: number): void {
-    this.#settle(waiter);
-    this.state.waits.record(nowMs - waiter.sinceMs);
+    this.room.callUp(waiter, nowMs);
     this.#take(entry, waiter.probe);
     waiter.resolve(new Lease(this, entry, nowMs, waiter.probe));
   }
 
-  #settle(waiter: Waiter<S, C>): void {
-    waiter.bucket.waiters.remove(waiter);
-    this.#timeouts.remove(waiter);
-    this.state.waiting--;
-    if (waiter.unlisten !== undefined) waiter.unlisten();
-  }
-
-  #reject(waiter: Waiter<S, C>, error: unknown): void {
-    this.#settle(waiter);
-    waiter.reject(error);
-    this.state.dropIfEmpty(waiter.bucket);
-  }
-
-  #expire(waiter: Waiter<S, C>): void {
-    const { bucket } = waiter;
-    const waitedMs = Math.round(this.state.clock.now() - waiter.sinceMs);
-    const blocked = this.state.blocked.has(bucket);
-    this.#reject(
-      waiter,
-      this.#refused(bucket, blocked ? "pool_capacity" : "acquire_timeout", "no session became free in time", {
-        waitedMs,
-        sessions: bucket.live,
-        connecting: bucket.slots.size,
-      }),
-    );
-  }
-
-  #rejectAll(bucket: Bucket<S, C>, growth: Growth): void {
+  #refuseAll(bucket: Bucket<S, C>, growth: Growth): void {
     if (growth.kind === "breaker_open") {
       const { retryAfterMs, cause } = growth;
       const facts = { retryAfterMs, breaker: "open" };
-      const error = this.#refused(
-        bucket,
-        "upstream_unreachable",
-        "the server failed repeatedly",
-        facts,
-        cause,
-      );
-      this.rejectWaiters(bucket, error);
+      const message = "the server failed repeatedly";
+      this.room.refuse(bucket, this.room.refusal(bucket, "upstream_unreachable", message, facts, cause));
     } else if (growth.kind === "capacity") {
       const facts = { scope: growth.scope.name, limit: growth.scope.limit };
-      this.rejectWaiters(bucket, this.#refused(bucket, "pool_capacity", "the pool is full", facts));
+      this.room.refuse(bucket, this.room.refusal(bucket, "pool_capacity", "the pool is full", facts));
     }
-  }
-
-  #refused(
-    bucket: Bucket<S, C>,
-    code: "pool_capacity" | "acquire_timeout" | "upstream_unreachable",
-    message: string,
-    facts: Record<string, unknown>,
-    cause?: unknown,
-  ): SessionPoolError {
-    this.state.tell("acquireFailed", { ...this.state.eventOf(bucket), code, queueDepth: this.state.waiting });
-    return new SessionPoolError(code, message, {
-      cause,
-      details: { serverId: bucket.key.serverId, ...facts },
-    });
   }
 
   #judge(entry: Entry<S, C>, verdict: Exclude<ReleaseVerdict, "ok">): void {
@@ -312,10 +227,14 @@ export class PoolCore<S, C> implements LeaseOwner<Entry<S, C>> {
     bucket.live++;
     bucket.available.push(entry);
     if (ages) state.idle.add(entry);
-    entry.unsubscribe = state.factory.onLost?.(session, () => {
-      this.evictor.retire(entry, "lost");
-      this.pump(bucket);
-    });
+    try {
+      entry.unsubscribe = state.factory.onLost?.(session, () => {
+        this.evictor.retire(entry, "lost");
+        this.pump(bucket);
+      });
+    } catch {
+      // Without a subscription the session's end is seen by the next call on it.
+    }
     this.pump(bucket);
     if (bucket.key.oneShot && entry.inFlight === 0) this.evictor.retire(entry, "one_shot");
     if (state.blocked.size > 0) this.#serveBlocked();
@@ -323,7 +242,7 @@ export class PoolCore<S, C> implements LeaseOwner<Entry<S, C>> {
 
   #connectFailed(bucket: Bucket<S, C>, error: SessionPoolError): void {
     if (!bucket.hasHope) {
-      this.rejectWaiters(bucket, error, bucket.maxConcurrency);
+      this.room.refuse(bucket, error, bucket.maxConcurrency);
       this.pump(bucket);
     }
     this.state.dropIfEmpty(bucket);
@@ -332,26 +251,13 @@ export class PoolCore<S, C> implements LeaseOwner<Entry<S, C>> {
 
   #validate(entry: Entry<S, C>): void {
     const { state } = this;
-    const { bucket, session } = entry;
-    const { probes } = state.factory;
-    bucket.withdraw(entry);
-    state.idle.remove(entry);
-    entry.validating = true;
-    bucket.validating++;
-    const chain = typeof probes === "function" ? probes(session) : (probes ?? []);
-    void runProbes(session, chain, state.options.probeTimeoutMs, state.clock).then(({ verdict, probe }) => {
-      if (entry.state !== "live") return;
-      entry.validating = false;
-      bucket.validating--;
-      if (verdict === "timeout" || verdict === "terminal") {
-        state.probeFailures++;
-        state.tell("probeFailed", { ...state.eventOf(bucket), probe, verdict });
-        this.evictor.retire(entry, "unhealthy");
-      } else {
+    const { bucket } = entry;
+    this.#validator.validate(entry, (healthy) => {
+      if (healthy) {
         this.#refreshDue(entry, state.clock.now());
         bucket.available.push(entry);
         if (!bucket.stateful) state.idle.add(entry);
-      }
+      } else this.evictor.retire(entry, "unhealthy");
       this.pump(bucket);
       if (state.blocked.size > 0) this.#serveBlocked();
     });

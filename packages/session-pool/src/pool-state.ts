@@ -116,8 +116,13 @@ export class PoolState<S, C> {
     return server;
   }
 
+  /** What a failure means; a classifier that throws counts as none. */
   classify(error: unknown): SessionFault {
-    return this.factory.classify?.(error) ?? classifyByDefault(error);
+    try {
+      return this.factory.classify?.(error) ?? classifyByDefault(error);
+    } catch {
+      return classifyByDefault(error);
+    }
   }
 
   /** Tells the observer; whatever it throws is its own affair. */

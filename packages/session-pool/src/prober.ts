@@ -32,7 +32,7 @@ export async function runProbes<S>(
   const chain = async (): Promise<ChainVerdict> => {
     for (const probe of probes) {
       asked = probe.name;
-      const verdict = await probe.run(session, { signal: abort.signal }).catch(() => "terminal" as const);
+      const verdict = await ask(probe, session, abort.signal);
       if (verdict !== "unsupported") return { verdict, probe: probe.name };
     }
     return { verdict: "ok", probe: asked };
@@ -41,5 +41,13 @@ export async function runProbes<S>(
     return await Promise.race([chain(), silence.promise]);
   } finally {
     timer.cancel();
+  }
+}
+
+async function ask<S>(probe: SessionProbe<S>, session: S, signal: AbortSignal): Promise<ProbeVerdict> {
+  try {
+    return await probe.run(session, { signal });
+  } catch {
+    return "terminal";
   }
 }

@@ -3,6 +3,12 @@ import type { Waiter } from "./waiter.ts";
 
 const TICK_MS = 5;
 
+/** Waiters whose deadlines fall into the same tick. */
+export interface TickList<S, C> {
+  readonly tick: number;
+  head: Waiter<S, C> | undefined;
+}
+
 /**
  * Deadlines of all waiters behind one timer: a hashed timing wheel with one list per tick
  * (Varghese & Lauck 1987, scheme 6), so that a waiter that is served in time costs no timer of its own.
@@ -10,7 +16,9 @@ const TICK_MS = 5;
 export class WaitTimeouts<S, C> {
   readonly #clock: Clock;
   readonly #expired: (waiter: Waiter<S, C>) => void;
-  readonly #ticks = new Map<number, Waiter<S, C> | undefined>();
+  readonly #ticks = new Map<number, TickList<S, C>>();
+  /** The list used last; waits of one length that begin together end in the same tick. */
+  #recent: TickList<S, C> | undefined = undefined;
   #timer: ClockTimer | undefined = undefined;
   #armedTick = Number.POSITIVE_INFINITY;
   #size = 0;
@@ -21,64 +29,66 @@ export class WaitTimeouts<S, C> {
   }
 
   add(waiter: Waiter<S, C>): void {
-    const tick = tickOf(waiter);
-    const head = this.#ticks.get(tick);
-    if (head !== undefined) {
-      head.wheelPrev = waiter;
-      waiter.wheelNext = head;
-    }
-    this.#ticks.set(tick, waiter);
+    const list = this.#listOf(Math.ceil(waiter.deadlineMs / TICK_MS));
+    waiter.tick = list;
+    waiter.wheelNext = list.head;
+    if (list.head !== undefined) list.head.wheelPrev = waiter;
+    list.head = waiter;
     this.#size++;
-    if (tick < this.#armedTick) this.#arm(tick);
+    if (list.tick < this.#armedTick) this.#arm(list.tick);
   }
 
   remove(waiter: Waiter<S, C>): void {
-    if (waiter.wheelPrev === undefined) this.#ticks.set(tickOf(waiter), waiter.wheelNext);
-    else waiter.wheelPrev.wheelNext = waiter.wheelNext;
-    if (waiter.wheelNext !== undefined) waiter.wheelNext.wheelPrev = waiter.wheelPrev;
+    const { tick: list, wheelNext, wheelPrev } = waiter;
+    if (list === undefined) return;
+    if (wheelPrev === undefined) list.head = wheelNext;
+    else wheelPrev.wheelNext = wheelNext;
+    if (wheelNext !== undefined) wheelNext.wheelPrev = wheelPrev;
+    waiter.tick = undefined;
     waiter.wheelNext = undefined;
     waiter.wheelPrev = undefined;
     if (--this.#size === 0) this.#disarm();
   }
 
+  #listOf(tick: number): TickList<S, C> {
+    if (this.#recent?.tick === tick) return this.#recent;
+    let list = this.#ticks.get(tick);
+    if (list === undefined) {
+      list = { tick, head: undefined };
+      this.#ticks.set(tick, list);
+    }
+    this.#recent = list;
+    return list;
+  }
+
   #arm(tick: number): void {
     this.#timer?.cancel();
     this.#armedTick = tick;
-    this.#timer = this.#clock.setTimer(
-      () => this.#fire(),
-      Math.max(0, tick * TICK_MS - this.#clock.now()),
-      false,
-    );
+    const delayMs = Math.max(0, tick * TICK_MS - this.#clock.now());
+    this.#timer = this.#clock.setTimer(() => this.#fire(), delayMs, false);
   }
 
   #disarm(): void {
     this.#timer?.cancel();
     this.#timer = undefined;
     this.#armedTick = Number.POSITIVE_INFINITY;
+    this.#recent = undefined;
     this.#ticks.clear();
   }
 
   #fire(): void {
     this.#timer = undefined;
     this.#armedTick = Number.POSITIVE_INFINITY;
+    this.#recent = undefined;
     const nowMs = this.#clock.now();
-    for (const tick of [...this.#ticks.keys()].sort((a, b) => a - b)) {
-      if (tick * TICK_MS > nowMs) {
-        if (this.#ticks.get(tick) === undefined) {
-          this.#ticks.delete(tick);
-          continue;
-        }
-        if (tick < this.#armedTick) this.#arm(tick);
-        break;
+    for (const list of [...this.#ticks.values()].sort((a, b) => a.tick - b.tick)) {
+      const due = list.tick * TICK_MS <= nowMs;
+      if (!due && list.head !== undefined) {
+        if (list.tick < this.#armedTick) this.#arm(list.tick);
+        return;
       }
-      for (let waiter = this.#ticks.get(tick); waiter !== undefined; waiter = this.#ticks.get(tick)) {
-        this.#expired(waiter);
-      }
-      this.#ticks.delete(tick);
+      this.#ticks.delete(list.tick);
+      for (let waiter = list.head; waiter !== undefined; waiter = list.head) this.#expired(waiter);
     }
   }
-}
-
-function tickOf(waiter: { readonly deadlineMs: number }): number {
-  return Math.ceil(waiter.deadlineMs / TICK_MS);
 }

@@ -1,5 +1,6 @@
 import type { Bucket } from "./bucket.ts";
 import type { Lease } from "./lease.ts";
+import type { TickList } from "./wait-timeouts.ts";
 
 /** A caller that waits for a session; a node of two linked lists, its key's queue and the timeout wheel. */
 export class Waiter<S, C> {
@@ -14,9 +15,10 @@ export class Waiter<S, C> {
   readonly seq: number;
   /** Ends listening to the caller's abort signal. */
   unlisten: (() => void) | undefined = undefined;
-  waiting = true;
   next: Waiter<S, C> | undefined = undefined;
   prev: Waiter<S, C> | undefined = undefined;
+  /** Its list in the timeout wheel. */
+  tick: TickList<S, C> | undefined = undefined;
   wheelNext: Waiter<S, C> | undefined = undefined;
   wheelPrev: Waiter<S, C> | undefined = undefined;
 

@@ -397,3 +397,37 @@ describe("run", () => {
     expect(factory.sessions[0]?.closed).toBe(closed);
   });
 });
+
+describe("a factory that throws where it should not", () => {
+  it.each([
+    ["classify", undefined],
+    ["onLost", undefined],
+    ["probes", "unhealthy"],
+  ])("%s does not break the pool", async (method, closed) => {
+    const { pool, factory, time } = setup();
+    Object.assign(factory, {
+      [method]: () => {
+        throw new Error("bug");
+      },
+    });
+    (await pool.acquire(identityKey())).fail(new DOMException("gone", "AbortError"));
+    await time.advance(60_000);
+    (await pool.acquire(identityKey())).release();
+    expect(factory.sessions[0]?.closed).toBe(closed);
+  });
+
+  it("a probe that throws at once is terminal", async () => {
+    const { pool, factory, time } = setup();
+    factory.probes = () => [
+      {
+        name: "bad",
+        run: () => {
+          throw new Error("bug");
+        },
+      },
+    ];
+    (await pool.acquire(identityKey())).release();
+    await time.advance(60_000);
+    expect((await pool.acquire(identityKey())).session.id).toBe(2);
+  });
+});
