@@ -43,6 +43,9 @@ export interface PoolStats {
   readonly closing: number;
   /** Callers waiting. */
   readonly waiting: number;
+  /** Connections kept when idle. */
+  readonly min: number;
+  readonly size: number;
   /** size + overflow. */
   readonly max: number;
   readonly generation: number;
@@ -158,6 +161,8 @@ export class ConnectionPool {
       connecting: this.#connecting,
       closing: this.#closing,
       waiting: this.#waiters.length,
+      min: this.#options.min,
+      size: this.#options.size,
       max: this.#max,
       generation: this.#generation,
       opened: this.#opened,

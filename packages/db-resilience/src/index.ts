@@ -6,6 +6,7 @@ export {
 } from "./classify-db-error.ts";
 export type { Clock, TimerHandle } from "./clock.ts";
 export type { PoolStats } from "./connection-pool.ts";
+export { createDatabaseMetrics, type DatabaseMetrics, type MetricSample } from "./database-metrics.ts";
 export type { DatabaseSession, SessionStatementOptions } from "./database-session.ts";
 export {
   DatabaseError,
@@ -15,6 +16,7 @@ export {
   TransactionOutcomeUnknown,
 } from "./errors.ts";
 export { createMemoryFenceStore, type Fence, type FenceStore } from "./fence-store.ts";
+export type { HistogramValue } from "./histogram.ts";
 export type { DatabaseEvent, DatabaseObserver, QueryOutcome } from "./observer.ts";
 export type {
   FencingOptions,

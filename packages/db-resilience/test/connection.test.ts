@@ -1,0 +1,302 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import {
+  createFakeClock,
+  eventually,
+  type PostgresServer,
+  startPgBouncer,
+  startPostgres,
+  startPostgresPair,
+} from "@gatewright/testkit";
+import { Kysely, sql } from "kysely";
+import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { systemClock } from "../src/clock.ts";
+import { createDatabaseMetrics, type ResilientDatabase } from "../src/index.ts";
+import { createResilientDialect } from "../src/kysely/index.ts";
+import { sleep } from "../src/sleep.ts";
+import { openDatabase, pooledBackends, running, type Subject, timed } from "./support.ts";
+
+const fixture = (name: string) => readFileSync(join(import.meta.dirname, "fixtures", name), "utf8");
+
+let postgres: PostgresServer;
+let subject: Subject;
+beforeAll(async () => {
+  postgres = await startPostgres({
+    settings: { ssl: "on" },
+    files: { "server.crt": fixture("localhost.crt"), "server.key": fixture("localhost.key") },
+  });
+  await postgres.query("create table t (n int primary key)");
+});
+afterEach(async () => {
+  await subject.database.close({ deadlineMs: 100 });
+  await postgres.query("truncate t");
+});
+afterAll(() => postgres.close());
+
+describe("connections", () => {
+  it("speak TLS when asked to, also for cancelling, and refuse a certificate they do not know", async () => {
+    subject = openDatabase([{ host: "localhost", port: postgres.port }], {
+      ssl: { ca: fixture("localhost.crt") },
+    });
+    const { rows } = await subject.database.query("select ssl from pg_stat_ssl where pid = pg_backend_pid()");
+    expect(rows).toEqual([{ ssl: true }]);
+    const stopped = timed(() =>
+      subject.database.withConnection((session) =>
+        session.query("select pg_sleep(30)", [], { timeoutMs: 150 }),
+      ),
+    );
+    expect(await stopped).toMatchObject({ code: "db_timeout" });
+    await eventually(
+      async () =>
+        (
+          await postgres.query(
+            "select 1 from pg_stat_activity where query like '%pg_sleep(30)' and state = 'active' and pid <> pg_backend_pid()",
+          )
+        ).length === 0,
+    );
+    const strict = openDatabase([{ host: "localhost", port: postgres.port }], { ssl: true });
+    expect((await timed(() => strict.database.query("select 1"))).code).toBe("db_unavailable");
+    await strict.database.close();
+  });
+
+  it("carry the timeouts to the server, and return int8 as asked", async () => {
+    subject = openDatabase([postgres], {
+      int8AsNumber: true,
+      timeouts: { statementMs: 1_234, lockMs: 55, idleInTransactionMs: 777 },
+    });
+    const { rows } = await subject.database.query(
+      `select current_setting('statement_timeout') as s, current_setting('lock_timeout') as l,
+       current_setting('idle_in_transaction_session_timeout') as i, 9007199254740991::int8 as n`,
+    );
+    expect(rows).toEqual([{ s: "1234ms", l: "55ms", i: "777ms", n: 9_007_199_254_740_991 }]);
+  });
+
+  it("ask a function for the password at every connect", async () => {
+    await using guarded = await startPostgres({ auth: "scram-sha-256" });
+    let asked = 0;
+    subject = openDatabase([guarded], {
+      password: async () => {
+        asked++;
+        return guarded.password;
+      },
+    });
+    expect((await timed(() => subject.database.query("select 1"))).status).toBe(200);
+    expect(asked).toBeGreaterThanOrEqual(2);
+  });
+
+  it("end idle transactions on the server, which is a timeout and no crash", async () => {
+    subject = openDatabase([postgres], { timeouts: { idleInTransactionMs: 100 } });
+    const outcome = await timed(() =>
+      subject.database.transaction(async (tx) => {
+        await tx.query("insert into t values (1)");
+        await eventually(async () => (await pooledBackends(postgres)).every((pid) => pid !== tx.backendPid));
+        await tx.query("insert into t values (2)");
+      }),
+    );
+    expect(outcome.status).toBe(503);
+    expect(await postgres.query("select * from t")).toEqual([]);
+  });
+
+  it("TX-03 a COMMIT whose wait for the standby was cancelled is an unknown outcome, though the server calls it a success", async () => {
+    await using pair = await startPostgresPair({ synchronous: true });
+    await pair.primary.query("create table t (n int)");
+    subject = openDatabase([pair.primary], { timeouts: { statementMs: 0, statementGraceMs: 0 } });
+    await subject.database.untilReady();
+    pair.standby.pause();
+    let pid = 0;
+    const outcome = timed(() =>
+      subject.database.transaction(async (tx) => {
+        pid = tx.backendPid;
+        await tx.query("insert into t values (1)");
+      }),
+    );
+    await eventually(
+      async () =>
+        (await pair.primary.query("select 1 from pg_stat_activity where wait_event = 'SyncRep'")).length ===
+        1,
+    );
+    await pair.primary.query("select pg_cancel_backend($1)", [pid]);
+    expect(await outcome).toMatchObject({
+      status: 503,
+      code: "outcome_unknown",
+      error: { details: { reason: "not confirmed by the standby" } },
+    });
+    pair.standby.resume();
+  });
+
+  it("are refused at once with a signal that is aborted already, and leave a queue when it aborts", async () => {
+    subject = openDatabase([postgres], { pool: { size: 1, overflow: 0 } });
+    const aborted = AbortSignal.abort(new Error("no"));
+    expect((await timed(() => subject.database.query("select 1", [], { signal: aborted }))).code).toBe(
+      "db_aborted",
+    );
+    const controller = new AbortController();
+    await subject.database.withConnection(async () => {
+      const waiting = timed(() => subject.database.query("select 1", [], { signal: controller.signal }));
+      await eventually(() => subject.database.stats().waiting === 1);
+      controller.abort();
+      expect((await waiting).code).toBe("db_aborted");
+      expect(subject.database.stats().waiting).toBe(0);
+    });
+    expect((await timed(() => subject.database.query("select 1"))).status).toBe(200);
+  });
+
+  it("close waits for what is under way, then destroys it", async () => {
+    subject = openDatabase([postgres]);
+    const short = timed(() => subject.database.query("select pg_sleep(0.3)"));
+    await running(postgres, "select pg_sleep(0.3)");
+    await subject.database.close({ deadlineMs: 5_000 });
+    expect((await short).status).toBe(200);
+    const other = openDatabase([postgres]);
+    const long = timed(() => other.database.query("select pg_sleep(30)"));
+    await running(postgres, "select pg_sleep(30)");
+    await other.database.close({ deadlineMs: 50 });
+    expect((await long).status).toBe(503);
+  });
+
+  it("do not keep a process alive that forgets to close", async () => {
+    subject = openDatabase([postgres]);
+    await subject.database.query("select 1");
+    const refs = process.getActiveResourcesInfo().filter((name) => name === "TCPSocketWrap").length;
+    await eventually(
+      () => process.getActiveResourcesInfo().filter((name) => name === "TCPSocketWrap").length <= refs,
+    );
+    expect(subject.database.stats().checkedOut).toBe(0);
+  });
+});
+
+describe("behind PgBouncer in transaction mode", () => {
+  it("runs without session state: timeouts by SET LOCAL, names dropped, one client's transaction at a time", async () => {
+    await using bouncer = await startPgBouncer(postgres, { poolSize: 2 });
+    subject = openDatabase([bouncer], { pooler: "transaction", timeouts: { statementMs: 700 } });
+    const settings = await subject.database.transaction(async (tx) => {
+      const { rows } = await tx.query("select current_setting('statement_timeout') as s");
+      return rows;
+    });
+    expect(settings).toEqual([{ s: "700ms" }]);
+    const outside = await subject.database.query("select current_setting('statement_timeout') as s");
+    expect(outside.rows).toEqual([{ s: "0" }]);
+    const named = await Promise.all(
+      Array.from({ length: 20 }, (_, n) =>
+        subject.database.query({ name: "same", text: "select $1::int as n", values: [n] }),
+      ),
+    );
+    expect(named.map(({ rows }) => rows[0]?.["n"])).toEqual(Array.from({ length: 20 }, (_, n) => n));
+    const slow = await timed(() => subject.database.query("select pg_sleep(30)", [], { timeoutMs: 200 }));
+    expect(slow.code).toBe("db_timeout");
+    expect((await timed(() => subject.database.query("select 1"))).status).toBe(200);
+  });
+});
+
+describe("Kysely", () => {
+  it("refuses to stream, and reports a failed BEGIN, COMMIT and deferred constraint", async () => {
+    subject = openDatabase([postgres]);
+    const kysely = new Kysely<{ t: { n: number } }>({
+      dialect: createResilientDialect(subject.database as ResilientDatabase),
+    });
+    await expect(kysely.selectFrom("t").selectAll().stream().next()).rejects.toThrow(/read in pages/);
+    const lost = kysely.transaction().execute(async (tx) => {
+      const { rows } = await sql<{ pid: number }>`select pg_backend_pid() as pid`.execute(tx);
+      await postgres.query("select pg_terminate_backend($1)", [rows[0]?.pid]);
+    });
+    // Unknown once COMMIT was on its way; before that, nothing has happened.
+    await expect(lost).rejects.toMatchObject({
+      code: expect.stringMatching(/^(outcome_unknown|db_unavailable)$/),
+    });
+    const swallowed = kysely.transaction().execute(async (tx) => {
+      await sql`selec`.execute(tx).catch(() => {});
+    });
+    await expect(swallowed).rejects.toThrow(/rolled the transaction back/);
+    const controlled = await kysely.startTransaction().execute();
+    const point = await controlled.savepoint('odd "name"').execute();
+    await (await point.releaseSavepoint('odd "name"').execute()).commit().execute();
+    expect(await kysely.introspection.getTables()).toContainEqual(expect.objectContaining({ name: "t" }));
+    await expect(
+      kysely
+        .selectFrom("t")
+        .selectAll()
+        .where("n", "=", "x" as never)
+        .execute(),
+    ).rejects.toMatchObject({ code: "validation_failed" });
+  });
+
+  it("repeats a lost SELECT only if nothing in it writes", async () => {
+    subject = openDatabase([postgres], { pool: { size: 1, overflow: 0 } });
+    const kysely = subject.database.kysely as Kysely<{ t: { n: number } }>;
+    const kill = () =>
+      postgres.query(
+        "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'app' and state = 'active'",
+      );
+    await postgres.query("insert into t values (1)");
+    const slow = sql<number>`(select 1 from pg_sleep(0.4))`;
+    const reading = kysely
+      .with("w", (db) => db.selectFrom("t").select("n"))
+      .selectFrom("w")
+      .select(slow.as("x"))
+      .execute();
+    await running(postgres, 'with "w"%');
+    await kill();
+    expect(await reading).toEqual([{ x: 1 }]);
+    const writing = kysely
+      .with("w", (db) =>
+        db.insertInto("t").values({ n: sql<number>`(select 5 from pg_sleep(0.4))` }).returning("n"),
+      )
+      .selectFrom("w")
+      .select("n")
+      .execute();
+    const failed = writing.catch((error: unknown) => error);
+    await running(postgres, 'with "w"%insert%');
+    await kill();
+    expect(await failed).toMatchObject({ code: "db_unavailable" });
+  });
+});
+
+describe("metrics", () => {
+  it("follow the semantic conventions and pass everything on", async () => {
+    const passed: string[] = [];
+    const metrics = createDatabaseMetrics({
+      query: () => void passed.push("query"),
+      acquired: () => void passed.push("acquired"),
+      released: () => void passed.push("released"),
+      connected: () => void passed.push("connected"),
+    });
+    const { observer } = metrics;
+    subject = openDatabase([postgres], {}, { observer });
+    await subject.database.query("select 1");
+    observer.event?.({ type: "db_deadlock", sqlState: "40P01", attempt: 1 });
+    expect(new Set(passed)).toEqual(new Set(["query", "acquired", "released", "connected"]));
+    const samples = metrics.collect(subject.database.stats());
+    const named = (name: string) => samples.filter((sample) => sample.name === name);
+    expect(named("db.client.connection.count").length).toBe(2);
+    for (const name of [
+      "max",
+      "idle.min",
+      "idle.max",
+      "pending_requests",
+      "timeouts",
+      "create_time",
+      "wait_time",
+      "use_time",
+    ]) {
+      expect(named(`db.client.connection.${name}`).length, name).toBe(1);
+    }
+    expect(named("db_pool_size")[0]).toMatchObject({ value: 1 });
+    expect(named("db_pool_connections_active")[0]).toMatchObject({ value: 0 });
+    expect(named("db_deadlocks_total")[0]).toMatchObject({ kind: "counter", value: 1 });
+    const [queries] = named("db_query_duration_seconds");
+    expect(queries?.kind === "histogram" && queries.count).toBeGreaterThanOrEqual(1);
+    expect(queries?.kind === "histogram" && queries.buckets.at(-1)?.count).toBeGreaterThanOrEqual(1);
+  });
+});
+
+describe("sleep", () => {
+  it("ends early with the reason of an abort", async () => {
+    subject = openDatabase([postgres]);
+    const controller = new AbortController();
+    const early = sleep(systemClock, 60_000, controller.signal);
+    controller.abort();
+    await expect(early).rejects.toMatchObject({ code: "db_aborted" });
+    await expect(sleep(systemClock, 1, controller.signal)).rejects.toMatchObject({ code: "db_aborted" });
+    expect(systemClock.now()).toBeGreaterThan(createFakeClock().now() - 1e12);
+  });
+});
