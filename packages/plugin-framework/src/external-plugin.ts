@@ -74,7 +74,8 @@ export function defineExternalPlugin(
       const hooks = Object.fromEntries(Object.keys(manifest.hooks).map((hook) => [hook, handlerOf(hook)]));
       return {
         hooks: hooks as { [H in HookName]?: never },
-        initialize: () => remote.open(),
+        // One that is away now may be there at the first call; until then its calls follow onError.
+        initialize: () => remote.open().catch(() => undefined),
         shutdown: () => remote.close(),
       };
     },

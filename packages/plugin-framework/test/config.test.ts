@@ -1,4 +1,4 @@
-import { writeFile } from "node:fs/promises";
+import { rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import {
@@ -133,6 +133,7 @@ describe("configuration", () => {
     const entry = `{plugin: greeter, mode: enforce, config: {greeting: '${ref("HELLO")}'}}`;
     await writeFile(path, `plugins:\n  - ${entry}\n`);
     await using pipeline = await createPluginPipeline(await readConfigFile(path, options));
+    await rm(path);
     using scope = pipeline.begin({ requestId: "r" });
     expect(await scope.invoke("tool_pre_invoke", toolCall)).toMatchObject({
       headers: { greeting: "hi & bye" },

@@ -1,0 +1,5 @@
+/** {@link buildPluginServer} on standard input and output. */
+import { StdioServerTransport } from "@modelcontextprotocol/server/stdio";
+import { buildPluginServer } from "./mcp-server.ts";
+
+await buildPluginServer().connect(new StdioServerTransport());
