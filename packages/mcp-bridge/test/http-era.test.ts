@@ -302,6 +302,7 @@ describe("the legacy handshake", () => {
     for (const [params, meta] of cases) {
       await session.request({ method: "x", params });
       expect(server.seen.at(-1)?.body.params?.["_meta"]).toEqual(meta);
+      expect(server.seen.at(-1)?.headers["mcp-protocol-version"]).toBe("2025-11-25");
     }
   });
 });

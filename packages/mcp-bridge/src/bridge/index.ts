@@ -6,9 +6,22 @@ export {
   type ListRequest,
   UPSTREAMS_META,
 } from "./aggregator.ts";
+export {
+  type Bridge,
+  type BridgeDeps,
+  type BridgeOptions,
+  createBridge,
+  type ForwardLegacy,
+  type ForwardModern,
+  type ResumeModern,
+  type ResumeOutcome,
+} from "./bridge.ts";
+export { BridgeError, type BridgeErrorCode } from "./bridge-error.ts";
 export type { AggregatedUpstream, NamedItem } from "./exposed-names.ts";
+export type { AskClient } from "./input-rounds.ts";
 export type { ListCall } from "./list-copies.ts";
 export type { ListMethod } from "./list-page.ts";
+export { LOG_LEVELS, readLogLevel } from "./log-levels.ts";
 export {
   createNotificationHub,
   type Listener,
@@ -22,3 +35,4 @@ export type { RoutedRequest } from "./rewrite.ts";
 export { createSealer, type Sealer, type SealerOptions } from "./sealer.ts";
 export { readFilter, type SubscriptionFilter, wants } from "./subscription-filter.ts";
 export { encodeAcknowledged, encodeListenResult, withSubscriptionId } from "./subscription-frames.ts";
+export { type TranslatedAnswer, toLegacy, toModern } from "./translate-answer.ts";

@@ -90,7 +90,7 @@ function prepareParams(request: UpstreamRequest, id: number | undefined, profile
   edits.sort((left, right) => left.start - right.start);
   const member = mirroredMember(request.method);
   const nameSpan = member && spans[member];
-  const version = spans.protocolVersion && stringAt(bytes, spans.protocolVersion);
+  const version = modern && spans.protocolVersion ? stringAt(bytes, spans.protocolVersion) : undefined;
   return {
     params: edits.length === 0 ? params : splice(bytes, edits),
     progressToken,

@@ -1,0 +1,76 @@
+import { JsonCursor } from "../json-cursor.ts";
+import type { RequestMessage } from "../message.ts";
+import { META } from "../revisions.ts";
+import { type Edit, type Span, splice, textOf } from "../splice.ts";
+
+/** Depth of texts that were read before. */
+const MAX_DEPTH = 1024;
+
+/** The members of an object by key: raw text of each value. Of doubled keys the last. */
+export function membersOf(bytes: Buffer, object: Span): Map<string, string> {
+  const members = new Map<string, string>();
+  const cursor = new JsonCursor(bytes, object.start, MAX_DEPTH);
+  if (!cursor.enter("{")) return members;
+  while (cursor.nextMember()) {
+    const key = cursor.key();
+    const start = cursor.at;
+    cursor.skipValue();
+    members.set(key, bytes.toString("utf8", start, cursor.at));
+  }
+  return members;
+}
+
+/** An edit that inserts raw members directly behind the opening brace at `start`. */
+export function insertMembers(bytes: Buffer, start: number, members: readonly string[]): Edit {
+  const comma = new JsonCursor(bytes, start + 1, MAX_DEPTH).peek() === 0x7d ? "" : ",";
+  return { start: start + 1, end: start + 1, text: members.join(",") + comma };
+}
+
+/** What to add to a request's params. Values are raw JSON. */
+export interface ParamsAddition {
+  readonly inputResponses?: string | undefined;
+  readonly requestState?: string | undefined;
+  /** Members of `_meta`. */
+  readonly meta: { readonly [key: string]: string };
+}
+
+/** The params of a request with members added; those of `_meta` that are there already win. */
+export function extendParams(message: RequestMessage, addition: ParamsAddition): string {
+  const { bytes, paramsSpan, spans } = message;
+  const present = spans.meta ? membersOf(bytes, spans.meta) : new Map<string, string>();
+  const meta = Object.entries(addition.meta)
+    .filter(([key]) => !present.has(key))
+    .map(([key, value]) => `${JSON.stringify(key)}:${value}`);
+  const members: string[] = [];
+  if (addition.inputResponses !== undefined) members.push(`"inputResponses":${addition.inputResponses}`);
+  if (addition.requestState !== undefined) members.push(`"requestState":${addition.requestState}`);
+  if (!spans.meta && meta.length > 0) members.push(`"_meta":{${meta.join(",")}}`);
+  if (paramsSpan === undefined) return `{${members.join(",")}}`;
+  const edits: Edit[] = [];
+  if (members.length > 0) edits.push(insertMembers(bytes, paramsSpan.start, members));
+  if (spans.meta && meta.length > 0) edits.push(insertMembers(bytes, spans.meta.start, meta));
+  const whole = splice(bytes, edits);
+  return whole.toString("utf8", paramsSpan.start, paramsSpan.end + whole.length - bytes.length);
+}
+
+/** The raw text of a request's params. */
+export function paramsText(message: {
+  readonly bytes: Buffer;
+  readonly paramsSpan?: Span;
+}): string | undefined {
+  return message.paramsSpan && textOf(message.bytes, message.paramsSpan);
+}
+
+/** The modern envelope as raw members of `_meta`. */
+export function envelopeMembers(
+  protocolVersion: string,
+  client: { readonly clientInfo: unknown; readonly capabilities: unknown },
+  logLevel: string | undefined,
+): { readonly [key: string]: string } {
+  return {
+    [META.protocolVersion]: JSON.stringify(protocolVersion),
+    [META.clientInfo]: JSON.stringify(client.clientInfo),
+    [META.clientCapabilities]: JSON.stringify(client.capabilities),
+    ...(logLevel !== undefined && { [META.logLevel]: JSON.stringify(logLevel) }),
+  };
+}

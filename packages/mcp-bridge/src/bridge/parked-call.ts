@@ -1,0 +1,195 @@
+import { RPC } from "../errors.ts";
+import type { JsonObject, NotificationMessage, RequestMessage } from "../message.ts";
+import { textOf } from "../splice.ts";
+import type { UpstreamAnswer } from "../upstream/answer.ts";
+import type { UpstreamMessage, UpstreamRequest, UpstreamSession } from "../upstream/upstream.ts";
+import { UpstreamError } from "../upstream/upstream-error.ts";
+import { paramsText } from "./edit-members.ts";
+
+/** A question of a legacy server that waits for the client. */
+export interface Question {
+  readonly method: string;
+  /** Raw text of its params. */
+  readonly params: string | undefined;
+  /** The server's id, raw. */
+  readonly idText: string;
+}
+
+/** What a bridged call comes to next. */
+export type CallStep =
+  | { readonly kind: "answer"; readonly answer: UpstreamAnswer }
+  | { readonly kind: "questions"; readonly questions: ReadonlyMap<string, Question> };
+
+/** Options of {@link ParkedCall}. */
+export interface ParkedCallOptions {
+  readonly session: UpstreamSession;
+  readonly request: UpstreamRequest;
+  /** Time that the upstream has, waiting for the client not counted; 0 = none. */
+  readonly timeoutMs: number;
+  /** What the client declared that it can be asked. */
+  readonly capabilities: JsonObject;
+  readonly now: () => number;
+  /** Most questions that may be open at once. */
+  readonly maxQuestions: number;
+  /** The call is over, with whatever outcome; called once. */
+  readonly onEnd: () => void;
+}
+
+/** Which capability lets a client be asked by which method. */
+const CAPABILITY_OF: { readonly [method: string]: string } = {
+  "elicitation/create": "elicitation",
+  "sampling/createMessage": "sampling",
+  "roots/list": "roots",
+};
+
+/** How long further questions may follow the first before they are handed on together. */
+const GATHER_MS = 2;
+
+/**
+ * One call to a legacy server on behalf of a stateless client. When the server asks something, the call stays
+ * open ("parked") until the client comes back with the answers; the time it may take stands still meanwhile.
+ */
+export class ParkedCall {
+  readonly session: UpstreamSession;
+  readonly #options: ParkedCallOptions;
+  readonly #controller = new AbortController();
+  readonly #questions = new Map<string, Question>();
+  #nextQuestion = 1;
+  #outcome: { readonly answer: UpstreamAnswer } | { readonly error: unknown } | undefined;
+  #wake: (() => void) | undefined;
+  #onMessage: ((message: NotificationMessage) => void) | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #leftMs: number;
+  #runningSince = 0;
+
+  constructor(options: ParkedCallOptions) {
+    this.#options = options;
+    this.session = options.session;
+    this.#leftMs = options.timeoutMs;
+    const { session, request } = options;
+    session
+      .request(request, {
+        signal: this.#controller.signal,
+        timeoutMs: 0,
+        onMessage: (message) => this.#message(message),
+      })
+      .then(
+        (answer) => this.#settle({ answer }),
+        (error: unknown) => this.#settle({ error }),
+      );
+  }
+
+  /**
+   * Waits for the answer or for questions. The call runs while somebody waits here.
+   *
+   * @param signal gives the call up for good
+   * @throws UpstreamError
+   */
+  async next(
+    signal: AbortSignal | undefined,
+    onMessage: ((message: NotificationMessage) => void) | undefined,
+  ): Promise<CallStep> {
+    this.#onMessage = onMessage;
+    this.#startClock();
+    const onAbort = () =>
+      this.abort(new UpstreamError("aborted", "The request was aborted.", { phase: "sent_no_response" }));
+    if (signal?.aborted) onAbort();
+    signal?.addEventListener("abort", onAbort, { once: true });
+    try {
+      while (!this.#outcome && this.#questions.size === 0) await this.#change();
+      if (!this.#outcome) await this.#gather();
+    } finally {
+      signal?.removeEventListener("abort", onAbort);
+      this.#stopClock();
+      this.#onMessage = undefined;
+    }
+    const outcome = this.#outcome;
+    if (outcome === undefined) return { kind: "questions", questions: new Map(this.#questions) };
+    if ("error" in outcome) throw outcome.error;
+    return { kind: "answer", answer: outcome.answer };
+  }
+
+  /** Hands the client's answers (raw JSON by key) to the server; keys that are no open question are ignored. */
+  async answer(responses: ReadonlyMap<string, string>): Promise<void> {
+    const sending: Promise<void>[] = [];
+    for (const [key, result] of responses) {
+      const question = this.#questions.get(key);
+      if (question === undefined) continue;
+      this.#questions.delete(key);
+      sending.push(this.session.respond({ idText: question.idText, result }));
+    }
+    await Promise.all(sending);
+  }
+
+  /** Gives the call up: the upstream is told to cancel. */
+  abort(error: unknown): void {
+    if (this.#outcome) return;
+    this.#settle({ error });
+    this.#controller.abort();
+  }
+
+  /** Takes a question that came outside the call's own stream. */
+  take(message: RequestMessage): void {
+    this.#question(message);
+  }
+
+  #message(message: UpstreamMessage): void {
+    if (message.kind === "notification") this.#onMessage?.(message);
+    else this.#question(message);
+  }
+
+  #question(message: RequestMessage): void {
+    const { method } = message;
+    const idText = textOf(message.bytes, message.idSpan);
+    if (method === "ping") {
+      this.session.respond({ idText, result: "{}" }).catch(() => undefined);
+      return;
+    }
+    const capability = Object.hasOwn(CAPABILITY_OF, method) ? CAPABILITY_OF[method] : undefined;
+    const able = capability !== undefined && this.#options.capabilities[capability] !== undefined;
+    if (!able || this.#questions.size >= this.#options.maxQuestions) {
+      const text = able
+        ? "Too many questions are open."
+        : `The client did not declare that it takes ${method}.`;
+      const error = JSON.stringify({ code: RPC.methodNotFound, message: text });
+      this.session.respond({ idText, error }).catch(() => undefined);
+      return;
+    }
+    this.#questions.set(`q${this.#nextQuestion++}`, { method, params: paramsText(message), idText });
+    this.#wake?.();
+  }
+
+  #settle(outcome: { readonly answer: UpstreamAnswer } | { readonly error: unknown }): void {
+    if (this.#outcome) return;
+    this.#outcome = outcome;
+    clearTimeout(this.#timer);
+    this.#wake?.();
+    this.#options.onEnd();
+  }
+
+  #change(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#wake = resolve;
+    });
+  }
+
+  #gather(): Promise<void> {
+    return new Promise((resolve) => setTimeout(resolve, GATHER_MS));
+  }
+
+  #startClock(): void {
+    const { timeoutMs, now } = this.#options;
+    if (timeoutMs === 0 || this.#outcome) return;
+    this.#runningSince = now();
+    const text = `The upstream did not answer within ${timeoutMs} ms.`;
+    const expire = () =>
+      this.abort(new UpstreamError("upstream_timeout", text, { phase: "sent_no_response" }));
+    this.#timer = setTimeout(expire, Math.max(0, this.#leftMs));
+  }
+
+  #stopClock(): void {
+    if (this.#options.timeoutMs === 0) return;
+    clearTimeout(this.#timer);
+    this.#leftMs -= this.#options.now() - this.#runningSince;
+  }
+}
