@@ -109,17 +109,20 @@ export function allowUncharged(mode: Mode, rev: number, tenantRev: number): Deci
   return new DecisionRecord(true, "allowed", 0, NO_VERDICTS, mode, rev, tenantRev, false, undefined);
 }
 
-/** A class only so that making one is fast: object literals with computed keys are not. */
+/**
+ * A class only so that making one is fast: object literals with computed keys are not, nor are class fields, which
+ * is why they are only declared.
+ */
 class DecisionRecord implements Decision {
-  readonly allowed: boolean;
-  readonly code: DecisionCode;
-  readonly retryAfterMs: number | null;
-  readonly verdicts: readonly Verdict[];
-  readonly mode: Mode;
-  readonly rev: number;
-  readonly tenantRev: number;
-  readonly shadow: boolean;
-  readonly [RECEIPT]: Receipt | undefined;
+  declare readonly allowed: boolean;
+  declare readonly code: DecisionCode;
+  declare readonly retryAfterMs: number | null;
+  declare readonly verdicts: readonly Verdict[];
+  declare readonly mode: Mode;
+  declare readonly rev: number;
+  declare readonly tenantRev: number;
+  declare readonly shadow: boolean;
+  declare readonly [RECEIPT]: Receipt | undefined;
 
   constructor(
     allowed: boolean,

@@ -14,6 +14,8 @@ type Entry =
   | { readonly kind: "named"; readonly dimension: Dimension; readonly rules: ReadonlyMap<string, Rule> }
   | { readonly kind: "composite"; readonly rule: Rule };
 
+const NO_CHARGES: readonly Charge[] = [];
+
 /** The rules of a limiter; finds the counters that a check of a subject charges, in the order of the config. */
 export class RuleSet {
   readonly #entries: readonly Entry[];
@@ -23,29 +25,34 @@ export class RuleSet {
   }
 
   resolve(subject: Subject): readonly Charge[] {
-    const charges: Charge[] = [];
+    let charges: Charge[] | undefined;
     for (let i = 0; i < this.#entries.length; i++) {
-      const entry = this.#entries[i] as Entry;
-      switch (entry.kind) {
-        case "simple": {
-          const id = dimensionOf(subject, entry.dimension);
-          if (id !== undefined) charges.push({ rule: entry.rule, id });
-          break;
-        }
-        case "named": {
-          const value = fieldOf(subject, entry.dimension);
-          const rule = value === undefined ? undefined : entry.rules.get(value);
-          const id = rule && dimensionOf(subject, entry.dimension);
-          if (rule !== undefined && id !== undefined) charges.push({ rule, id });
-          break;
-        }
-        case "composite": {
-          const id = jointId(subject, entry.rule);
-          if (id !== undefined) charges.push({ rule: entry.rule, id });
-        }
-      }
+      const charge = chargeOf(this.#entries[i] as Entry, subject);
+      if (charge === undefined) continue;
+      // A literal of one element is exactly as large as it must be; an array that is pushed to is not.
+      if (charges === undefined) charges = [charge];
+      else charges.push(charge);
     }
-    return charges;
+    return charges ?? NO_CHARGES;
+  }
+}
+
+function chargeOf(entry: Entry, subject: Subject): Charge | undefined {
+  switch (entry.kind) {
+    case "simple": {
+      const id = dimensionOf(subject, entry.dimension);
+      return id === undefined ? undefined : { rule: entry.rule, id };
+    }
+    case "named": {
+      const value = fieldOf(subject, entry.dimension);
+      const rule = value === undefined ? undefined : entry.rules.get(value);
+      const id = rule && dimensionOf(subject, entry.dimension);
+      return rule === undefined || id === undefined ? undefined : { rule, id };
+    }
+    case "composite": {
+      const id = jointId(subject, entry.rule);
+      return id === undefined ? undefined : { rule: entry.rule, id };
+    }
   }
 }
 

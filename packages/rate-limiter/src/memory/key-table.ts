@@ -4,23 +4,13 @@ const SHARD_BITS = 10;
 const SHARD_SIZE = 1 << SHARD_BITS;
 const SHARD_MASK = SHARD_SIZE - 1;
 
-/** Places in a slot's four whole numbers: its key's hash, the next slot of its bucket (or free list), rule, wipe. */
-const HASH = 0;
+/** A slot's whole numbers: its key's hash (-1: free), the next slot of its bucket or of the free list, rule, wipe. */
+const LINKS = 4;
 const NEXT = 1;
 const RULE = 2;
 const WIPE = 3;
-
-/** A fixed block of slots, about 60 bytes each; what is read together lies together. */
-class Shard {
-  readonly links = new Int32Array(SHARD_SIZE * 4);
-  /** Three numbers a slot: time, used, before. */
-  readonly state = new Float64Array(SHARD_SIZE * 3);
-  readonly id: string[] = new Array<string>(SHARD_SIZE).fill("");
-  /** Made when the first key with a tenant arrives. */
-  tenant: (string | undefined)[] | undefined = undefined;
-  /** Heads of the buckets with the same numbers as the slots; -1 is empty. */
-  readonly head = new Int32Array(SHARD_SIZE).fill(-1);
-}
+/** A slot's state: time, used, before. */
+const NUMBERS = 3;
 
 /** What names a counter: the number of a rule, the tenant, the id. */
 export interface Key {
@@ -31,11 +21,17 @@ export interface Key {
 
 /**
  * A hash table of key states that never rehashes: linear hashing (Litwin, 1980) adds one bucket for each key
- * and splits one old bucket to fill it, and the slots live in shards that are allocated one at a time and
- * never moved. So the cost of an insertion does not depend on how many keys there are.
+ * and splits one old bucket to fill it, and slots and buckets live in shards of 1 024 that are allocated one at a
+ * time and never moved. So the cost of an insertion does not depend on how many keys there are. A key takes
+ * about 60 bytes beside its name, and no object of its own.
  */
 export class KeyTable {
-  readonly #shards: Shard[] = [new Shard()];
+  // One array per kind of number, each a list of shards; what is read together lies together.
+  readonly #heads: Int32Array[] = [];
+  readonly #links: Int32Array[] = [];
+  readonly #states: Float64Array[] = [];
+  readonly #ids: string[][] = [];
+  readonly #tenants: (string | undefined)[][] = [];
   readonly #logs = new Map<number, readonly number[]>();
   readonly #seed: number;
   #size = 0;
@@ -46,6 +42,7 @@ export class KeyTable {
 
   constructor(seed: number) {
     this.#seed = seed | 0;
+    this.#addShard();
   }
 
   get size(): number {
@@ -58,12 +55,8 @@ export class KeyTable {
   }
 
   hash(rule: number, tenant: string | undefined, id: string): number {
-    let h = Math.imul(rule + 1, 0x9e3779b1) ^ this.#seed;
-    for (let i = 0; i < id.length; i++) h = Math.imul(h ^ id.charCodeAt(i), 0x01000193);
-    if (tenant !== undefined) {
-      h = Math.imul(h, 0x85ebca6b);
-      for (let i = 0; i < tenant.length; i++) h = Math.imul(h ^ tenant.charCodeAt(i), 0x01000193);
-    }
+    let h = mix(Math.imul(rule + 1, 0x9e3779b1) ^ this.#seed, id);
+    if (tenant !== undefined) h = mix(Math.imul(h, 0x85ebca6b), tenant);
     h ^= h >>> 15;
     h = Math.imul(h, 0x2c1b3c6d);
     return (h ^ (h >>> 13)) & 0x7fffffff;
@@ -72,21 +65,20 @@ export class KeyTable {
   /** The slot of a key, or -1. */
   find(hash: number, rule: number, tenant: string | undefined, id: string): number {
     const bucket = this.#bucketOf(hash);
-    let slot = (this.#shards[bucket >>> SHARD_BITS] as Shard).head[bucket & SHARD_MASK] as number;
+    let slot = (this.#heads[bucket >>> SHARD_BITS] as Int32Array)[bucket & SHARD_MASK] as number;
     while (slot >= 0) {
-      const shard = this.#shards[slot >>> SHARD_BITS] as Shard;
+      const shard = slot >>> SHARD_BITS;
       const i = slot & SHARD_MASK;
-      const links = shard.links;
-      const at = i * 4;
+      const links = this.#links[shard] as Int32Array;
       if (
-        links[at] === hash &&
-        links[at + RULE] === rule &&
-        shard.id[i] === id &&
-        shard.tenant?.[i] === tenant
+        links[i * LINKS] === hash &&
+        links[i * LINKS + RULE] === rule &&
+        (this.#ids[shard] as string[])[i] === id &&
+        (this.#tenants[shard] as (string | undefined)[])[i] === tenant
       ) {
         return slot;
       }
-      slot = links[at + NEXT] as number;
+      slot = links[i * LINKS + NEXT] as number;
     }
     return -1;
   }
@@ -96,25 +88,26 @@ export class KeyTable {
     const slot = this.#takeSlot();
     this.#size++;
     if (this.#size > this.#buckets) this.#split();
-    const shard = this.#shards[slot >>> SHARD_BITS] as Shard;
+    const shard = slot >>> SHARD_BITS;
     const i = slot & SHARD_MASK;
-    shard.links[i * 4 + HASH] = hash;
-    shard.links[i * 4 + RULE] = rule;
-    if (tenant !== undefined) shard.tenant ??= new Array<string | undefined>(SHARD_SIZE).fill(undefined);
-    if (shard.tenant) shard.tenant[i] = tenant;
-    shard.id[i] = id;
+    const links = this.#links[shard] as Int32Array;
+    links[i * LINKS] = hash;
+    links[i * LINKS + RULE] = rule;
+    (this.#ids[shard] as string[])[i] = id;
+    (this.#tenants[shard] as (string | undefined)[])[i] = tenant;
     this.#link(slot, hash);
     return slot;
   }
 
   remove(slot: number): void {
-    const shard = this.#shards[slot >>> SHARD_BITS] as Shard;
+    const shard = slot >>> SHARD_BITS;
     const i = slot & SHARD_MASK;
-    this.#unlink(slot, shard.links[i * 4 + HASH] as number);
-    shard.links[i * 4 + HASH] = -1;
-    shard.id[i] = "";
-    if (shard.tenant) shard.tenant[i] = undefined;
-    shard.links[i * 4 + NEXT] = this.#free;
+    const links = this.#links[shard] as Int32Array;
+    this.#unlink(slot, links[i * LINKS] as number);
+    links[i * LINKS] = -1;
+    links[i * LINKS + NEXT] = this.#free;
+    (this.#ids[shard] as string[])[i] = "";
+    (this.#tenants[shard] as (string | undefined)[])[i] = undefined;
     this.#free = slot;
     this.#size--;
     this.#logs.delete(slot);
@@ -122,51 +115,57 @@ export class KeyTable {
 
   /** The key in a slot, or undefined when the slot is free. */
   keyAt(slot: number): Key | undefined {
-    const shard = this.#shards[slot >>> SHARD_BITS];
+    if (slot >= this.#highest) return undefined;
+    const shard = slot >>> SHARD_BITS;
     const i = slot & SHARD_MASK;
-    if (shard === undefined || slot >= this.#highest || (shard.links[i * 4 + HASH] as number) < 0)
-      return undefined;
-    return {
-      rule: shard.links[i * 4 + RULE] as number,
-      tenant: shard.tenant?.[i],
-      id: shard.id[i] as string,
-    };
+    const links = this.#links[shard] as Int32Array;
+    if ((links[i * LINKS] as number) < 0) return undefined;
+    const id = this.#ids[shard]?.[i] as string;
+    return { rule: links[i * LINKS + RULE] as number, tenant: this.#tenants[shard]?.[i], id };
   }
 
   /** The state in a slot; a fresh one when it was last written before wipe number `wipe`. */
   load(slot: number, wipe: number): KeyState {
-    const shard = this.#shards[slot >>> SHARD_BITS] as Shard;
+    const shard = slot >>> SHARD_BITS;
     const i = slot & SHARD_MASK;
-    if ((shard.links[i * 4 + WIPE] as number) < wipe) return FRESH;
+    if (((this.#links[shard] as Int32Array)[i * LINKS + WIPE] as number) < wipe) return FRESH;
+    const numbers = this.#states[shard] as Float64Array;
     return {
-      time: shard.state[i * 3] as number,
-      used: shard.state[i * 3 + 1] as number,
-      before: shard.state[i * 3 + 2] as number,
+      time: numbers[i * NUMBERS] as number,
+      used: numbers[i * NUMBERS + 1] as number,
+      before: numbers[i * NUMBERS + 2] as number,
       log: this.#logs.size === 0 ? FRESH.log : (this.#logs.get(slot) ?? FRESH.log),
     };
   }
 
   save(slot: number, state: KeyState, wipe: number): void {
-    const shard = this.#shards[slot >>> SHARD_BITS] as Shard;
+    const shard = slot >>> SHARD_BITS;
     const i = slot & SHARD_MASK;
-    shard.state[i * 3] = state.time;
-    shard.state[i * 3 + 1] = state.used;
-    shard.state[i * 3 + 2] = state.before;
-    shard.links[i * 4 + WIPE] = wipe;
+    const numbers = this.#states[shard] as Float64Array;
+    numbers[i * NUMBERS] = state.time;
+    numbers[i * NUMBERS + 1] = state.used;
+    numbers[i * NUMBERS + 2] = state.before;
+    (this.#links[shard] as Int32Array)[i * LINKS + WIPE] = wipe;
     if (state.log.length > 0) this.#logs.set(slot, state.log);
     else if (this.#logs.size > 0) this.#logs.delete(slot);
+  }
+
+  #addShard(): void {
+    this.#heads.push(new Int32Array(SHARD_SIZE).fill(-1));
+    this.#links.push(new Int32Array(SHARD_SIZE * LINKS));
+    this.#states.push(new Float64Array(SHARD_SIZE * NUMBERS));
+    this.#ids.push(new Array<string>(SHARD_SIZE).fill(""));
+    this.#tenants.push(new Array<string | undefined>(SHARD_SIZE).fill(undefined));
   }
 
   #takeSlot(): number {
     const free = this.#free;
     if (free >= 0) {
-      this.#free = (this.#shards[free >>> SHARD_BITS] as Shard).links[
-        (free & SHARD_MASK) * 4 + NEXT
-      ] as number;
+      this.#free = this.#nextOf(free);
       return free;
     }
     const slot = this.#highest++;
-    this.#shards[slot >>> SHARD_BITS] ??= new Shard();
+    if (slot >>> SHARD_BITS >= this.#links.length) this.#addShard();
     return slot;
   }
 
@@ -175,48 +174,57 @@ export class KeyTable {
     return bucket < this.#buckets ? bucket : hash & this.#lowMask;
   }
 
+  #nextOf(slot: number): number {
+    return this.#links[slot >>> SHARD_BITS]?.[(slot & SHARD_MASK) * LINKS + NEXT] as number;
+  }
+
+  #setNext(slot: number, next: number): void {
+    (this.#links[slot >>> SHARD_BITS] as Int32Array)[(slot & SHARD_MASK) * LINKS + NEXT] = next;
+  }
+
   #link(slot: number, hash: number): void {
     const bucket = this.#bucketOf(hash);
-    const heads = (this.#shards[bucket >>> SHARD_BITS] as Shard).head;
-    (this.#shards[slot >>> SHARD_BITS] as Shard).links[(slot & SHARD_MASK) * 4 + NEXT] = heads[
-      bucket & SHARD_MASK
-    ] as number;
+    const heads = this.#heads[bucket >>> SHARD_BITS] as Int32Array;
+    this.#setNext(slot, heads[bucket & SHARD_MASK] as number);
     heads[bucket & SHARD_MASK] = slot;
   }
 
   #unlink(slot: number, hash: number): void {
     const bucket = this.#bucketOf(hash);
-    const heads = (this.#shards[bucket >>> SHARD_BITS] as Shard).head;
-    const after = (this.#shards[slot >>> SHARD_BITS] as Shard).links[
-      (slot & SHARD_MASK) * 4 + NEXT
-    ] as number;
+    const heads = this.#heads[bucket >>> SHARD_BITS] as Int32Array;
+    const after = this.#nextOf(slot);
     let at = heads[bucket & SHARD_MASK] as number;
     if (at === slot) {
       heads[bucket & SHARD_MASK] = after;
       return;
     }
-    while (at >= 0) {
-      const shard = this.#shards[at >>> SHARD_BITS] as Shard;
-      const following = shard.links[(at & SHARD_MASK) * 4 + NEXT] as number;
-      if (following === slot) shard.links[(at & SHARD_MASK) * 4 + NEXT] = after;
-      at = following === slot ? -1 : following;
-    }
+    while (this.#nextOf(at) !== slot) at = this.#nextOf(at);
+    this.#setNext(at, after);
   }
 
   /** Adds one bucket and moves into it what belongs there from the bucket it is split from. */
   #split(): void {
     const from = this.#buckets & this.#lowMask;
-    const heads = (this.#shards[from >>> SHARD_BITS] as Shard).head;
+    const heads = this.#heads[from >>> SHARD_BITS] as Int32Array;
     let slot = heads[from & SHARD_MASK] as number;
     heads[from & SHARD_MASK] = -1;
-    this.#shards[this.#buckets >>> SHARD_BITS] ??= new Shard();
     this.#buckets++;
     while (slot >= 0) {
-      const shard = this.#shards[slot >>> SHARD_BITS] as Shard;
-      const following = shard.links[(slot & SHARD_MASK) * 4 + NEXT] as number;
-      this.#link(slot, shard.links[(slot & SHARD_MASK) * 4 + HASH] as number);
+      const following = this.#nextOf(slot);
+      this.#link(slot, this.#links[slot >>> SHARD_BITS]?.[(slot & SHARD_MASK) * LINKS] as number);
       slot = following;
     }
     if (this.#buckets === this.#lowMask * 2 + 2) this.#lowMask = this.#lowMask * 2 + 1;
   }
+}
+
+/** Mixes a text into a hash, two characters at a time: the multiplications are a chain, and it is what takes time. */
+function mix(hash: number, text: string): number {
+  let h = hash ^ text.length;
+  const even = text.length & ~1;
+  for (let i = 0; i < even; i += 2) {
+    h = Math.imul(h ^ (text.charCodeAt(i) | (text.charCodeAt(i + 1) << 16)), 0x2c1b3c6d);
+    h ^= h >>> 15;
+  }
+  return even < text.length ? Math.imul(h ^ text.charCodeAt(even), 0x01000193) : h;
 }

@@ -73,17 +73,17 @@ export class MemoryStore implements LimiterStore {
     if (request.peek || repeated) cost = 0;
 
     const oldest = this.#marks.oldest(tenant);
-    const verdicts: Verdict[] = [];
     const only = charges[0];
-    let passes: boolean;
-    if (charges.length === 1 && only !== undefined) {
-      passes = this.#checkOne(tenant, only, now, cost, oldest, verdicts);
-    } else {
-      passes = this.#checkAll(tenant, charges, now, cost, oldest, verdicts);
-    }
-    if (dedupe !== undefined && passes && !request.peek && !repeated) this.#recent.add(dedupe, now);
-    if (cost === 0) return decide(verdicts, mode, 0, 0, undefined);
-    return decide(verdicts, mode, 0, 0, this.#receipt(tenant, charges, cost, now));
+    const verdicts =
+      charges.length === 1 && only !== undefined
+        ? [this.#checkOne(tenant, only, now, cost, oldest)]
+        : this.#checkAll(tenant, charges, now, cost, oldest);
+    const charged = cost > 0 && verdicts[0]?.allowed === true;
+    const receipt = charged ? this.#receipt(tenant, charges, cost, now) : undefined;
+    const decision = decide(verdicts, mode, 0, 0, receipt);
+    const admitted = dedupe !== undefined && !repeated && decision.code === "allowed";
+    if (admitted && !request.peek) this.#recent.add(dedupe, now);
+    return decision;
   }
 
   refund(receipt: Receipt): void {
@@ -130,14 +130,7 @@ export class MemoryStore implements LimiterStore {
   /** Nothing to close: no timers, no connections. Counters stay for the next limiter. */
   close(): void {}
 
-  #checkOne(
-    tenant: string | undefined,
-    charge: Charge,
-    now: number,
-    cost: number,
-    oldest: number,
-    verdicts: Verdict[],
-  ): boolean {
+  #checkOne(tenant: string | undefined, charge: Charge, now: number, cost: number, oldest: number): Verdict {
     const { rule, id } = charge;
     const number = this.#numberOf(rule);
     const hash = this.#table.hash(number, tenant, id);
@@ -145,8 +138,7 @@ export class MemoryStore implements LimiterStore {
     const state = slot < 0 ? FRESH : this.#table.load(slot, oldest);
     const step = rule.algorithm.step(rule, state, now, cost);
     if (cost > 0 && step.state !== state) this.#write(slot, hash, number, tenant, id, step, now);
-    verdicts.push(toVerdict(rule, step));
-    return step.allowed;
+    return toVerdict(rule, step);
   }
 
   #checkAll(
@@ -155,8 +147,8 @@ export class MemoryStore implements LimiterStore {
     now: number,
     cost: number,
     oldest: number,
-    verdicts: Verdict[],
-  ): boolean {
+  ): Verdict[] {
+    const verdicts: Verdict[] = [];
     const pending: { slot: number; hash: number; number: number; step: Step; changed: boolean }[] = [];
     let passes = true;
     for (const { rule, id } of charges) {
@@ -183,7 +175,7 @@ export class MemoryStore implements LimiterStore {
       }
       verdicts.push(toVerdict(rule, step));
     }
-    return passes;
+    return verdicts;
   }
 
   #write(

@@ -71,16 +71,17 @@ function pushParameters(args: string[], charges: readonly Charge[], parameters: 
   }
 }
 
-/** Limit, window, lifetime, burst. */
+/** The arguments of a rule, as many as the algorithm's script takes. */
 function parametersOf(rule: Rule): readonly string[] {
   const { limit, windowMs, burst, algorithm } = rule;
-  const untilFull = Math.ceil((burst * windowMs) / limit) + 1;
-  const lifetime = {
-    fixed_window: windowMs,
-    sliding_window: 2 * windowMs,
-    sliding_log: windowMs,
-    token_bucket: untilFull,
-    gcra: untilFull,
-  }[algorithm.name];
-  return [limit, windowMs, lifetime, burst].map(String);
+  switch (algorithm.name) {
+    case "fixed_window":
+    case "sliding_log":
+      return [limit, windowMs].map(String);
+    case "sliding_window":
+      return [limit, windowMs, 2 * windowMs].map(String);
+    case "token_bucket":
+    case "gcra":
+      return [limit, windowMs, Math.ceil((burst * windowMs) / limit) + 1, burst].map(String);
+  }
 }

@@ -1,3 +1,5 @@
+import type { Corkable } from "./write-batch.ts";
+
 /**
  * The members of an ioredis client (`Redis` or `Cluster`, version 5 or 6) that the store uses. Give it
  * `enableOfflineQueue: false` and `maxRetriesPerRequest` of at most 1, so that a dead server fails at once.
@@ -8,6 +10,8 @@ export interface RedisClient extends RedisNode {
   set(key: string, value: string, px: "PX", ms: number): Promise<unknown>;
   set(key: string, value: string, px: "PX", ms: number, nx: "NX"): Promise<unknown>;
   unlink(...keys: string[]): Promise<unknown>;
+  /** The connection's socket, where there is one: what one turn of the event loop sends becomes one write. */
+  readonly stream?: Corkable;
   /** Cluster only: the nodes, each a client of its own. */
   nodes?(role: "master"): RedisNode[];
 }

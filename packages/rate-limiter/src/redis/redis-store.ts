@@ -11,6 +11,7 @@ import type { RedisClient } from "./redis-client.ts";
 import { runScript } from "./run-script.ts";
 import { type ClockSource, checkScript, refundScript, type Script, wipeScript } from "./script.ts";
 import { sweep } from "./sweep.ts";
+import { WriteBatch } from "./write-batch.ts";
 
 /** Options of {@link createRedisStore}. */
 export interface RedisStoreOptions {
@@ -42,6 +43,7 @@ export class RedisStore implements LimiterStore {
   readonly #parameters: RuleParameters = new WeakMap();
   readonly #clock: () => readonly string[];
   readonly #closing = new AbortController();
+  readonly #batch = new WriteBatch();
   #calls = 0;
   #swept = 0;
   #highestRev = 0;
@@ -63,6 +65,7 @@ export class RedisStore implements LimiterStore {
     if (algorithm === undefined) return allowUncharged(request.mode, 0, 0);
     const { keyCount, args } = checkCall(request, this.#keys.of(request.tenant), this.#parameters);
     this.#calls++;
+    this.#batch.join(this.#client.stream);
     const reply = await runScript(this.#client, this.#checks[algorithm], keyCount, [
       ...args,
       ...this.#clock(),

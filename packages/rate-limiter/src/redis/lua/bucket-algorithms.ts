@@ -17,6 +17,8 @@ const view = "remaining, reset = math.floor((capacity - used) / window), math.ce
 /** See `src/algorithms/token-bucket.ts`. */
 export const TOKEN_BUCKET: LuaAlgorithm = {
   tag: 4,
+  parameters: 4,
+  lifetime: 2,
   fresh,
   read,
   settle: `if used > capacity then used = capacity end
@@ -32,6 +34,8 @@ export const TOKEN_BUCKET: LuaAlgorithm = {
 /** See `src/algorithms/gcra.ts`. Between `settle` and `pack`, `used` is how far ahead the arrival time is. */
 export const GCRA: LuaAlgorithm = {
   tag: 5,
+  parameters: 4,
+  lifetime: 2,
   fresh,
   read,
   settle: `if time >= now then used = (time - now) * limit + used else used = 0 end

@@ -6,8 +6,9 @@ import type { LuaAlgorithm } from "./lua-algorithm.ts";
  * KEYS: control record of the plugin; with flag 2 that of the tenant; one state per rule; with flag 4 the
  *   mark of a dedupe id. All in one lane, so in one slot.
  * ARGV: 1 = ((cost × 4) + mode when no record says otherwise) × 16 + flags, with modes 0 enforce, 1 permissive,
- *   2 disabled and flags 1 ask only, 2 tenant record, 4 dedupe mark, 8 own costs; then per rule four values:
- *   limit, window in ms, lifetime of its state in ms, burst; with flag 8 then the cost of each rule.
+ *   2 disabled and flags 1 ask only, 2 tenant record, 4 dedupe mark, 8 own costs; then per rule what the algorithm
+ *   takes: limit, window in ms, lifetime of its state in ms if that is not the window, burst if it has one; with
+ *   flag 8 then the cost of each rule.
  * Returns a packed string, little endian: doubles mode (plus 4 when the dedupe mark was there), rev, rev of the
  *   tenant's record, wipe number, that of the tenant, time in ms; then per rule doubles remaining, ms to reset,
  *   ms to wait (0 passes, -1 never passes). In mode disabled the rules are left out and nothing is written.
@@ -15,6 +16,8 @@ import type { LuaAlgorithm } from "./lua-algorithm.ts";
  *   keeps. One written under other wipe numbers or another tag reads as fresh. Every write sets a lifetime.
  */
 export function checkText(algorithm: LuaAlgorithm): string {
+  const { parameters, lifetime } = algorithm;
+  const lifetimeOf = `ARGV[${parameters} * i + ${2 - parameters + lifetime}]`;
   return `
 local values = redis.call('MGET', unpack(KEYS))
 local ask = tonumber(ARGV[1])
@@ -48,7 +51,7 @@ if flags % 2 == 1 then cost = 0 end
 
 local states, out, passes = {}, { mode, rev, trev, wipe, twipe, now, 0, 0, 0, 0, 0, 0, 0, 0, 0 }, true
 local function rule(i, cost)
-  local a, raw = 4 * i - 2, values[first + i]
+  local a, raw = ${parameters} * i + ${2 - parameters}, values[first + i]
   local limit, window = tonumber(ARGV[a]), tonumber(ARGV[a + 1])
   local tag = window / 125 + ${algorithm.tag}
   local time, used, before, moved, wait, remaining, reset = 0, 0, 0, false, 0, 0, 0
@@ -72,13 +75,13 @@ end
 
 for i = 1, n do
   local own = cost
-  if flags >= 8 and cost > 0 then own = tonumber(ARGV[4 * n + 1 + i]) end
+  if flags >= 8 and cost > 0 then own = tonumber(ARGV[${parameters} * n + 1 + i]) end
   local wait, moved = rule(i, own)
-  if wait ~= 0 and moved then redis.call('SET', KEYS[first + i], states[i], 'PX', ARGV[4 * i]) end
+  if wait ~= 0 and moved then redis.call('SET', KEYS[first + i], states[i], 'PX', ${lifetimeOf}) end
 end
 if passes and cost > 0 then
   for i = 1, n do
-    if states[i] then redis.call('SET', KEYS[first + i], states[i], 'PX', ARGV[4 * i]) end
+    if states[i] then redis.call('SET', KEYS[first + i], states[i], 'PX', ${lifetimeOf}) end
   end
   if flags % 8 >= 4 then redis.call('SET', KEYS[#KEYS], '1', 'PX', 60000) end
 elseif not passes and n > 1 then

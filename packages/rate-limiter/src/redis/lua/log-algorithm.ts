@@ -3,6 +3,8 @@ import type { LuaAlgorithm } from "./lua-algorithm.ts";
 /** See `src/algorithms/sliding-log.ts`. `before` is the log as a flat table of times and costs. */
 export const SLIDING_LOG: LuaAlgorithm = {
   tag: 3,
+  parameters: 2,
+  lifetime: 1,
   fresh: "before = {}",
   read: `local w, t, g = 0, 0, 0
     if #raw >= 12 then w, t, g = struct.unpack('<I4I4I4', raw) end

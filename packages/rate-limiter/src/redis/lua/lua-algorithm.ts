@@ -5,6 +5,10 @@
 export interface LuaAlgorithm {
   /** Part of a state's tag, so that a state of one algorithm is never read as another's. */
   readonly tag: number;
+  /** How many arguments a rule has. */
+  readonly parameters: number;
+  /** Which of them is the lifetime of a state, from 0. */
+  readonly lifetime: number;
   /** Declares what else the statements share, and a fresh state that is not zeros. */
   readonly fresh: string;
   /** Sets the state from `raw`, unless it was written under other `wipe`, `twipe` or `tag`. */

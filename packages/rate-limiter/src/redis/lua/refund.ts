@@ -5,7 +5,7 @@ import type { LuaAlgorithm } from "./lua-algorithm.ts";
  *
  * KEYS: control record of the plugin; with flag 2 that of the tenant; one state per rule.
  * ARGV: 1 cost; 2 time of the charge, ms; 3 flags; 4 and 5 the wipe numbers (plugin, tenant) it was written
- *   under; then per rule four values as in a check.
+ *   under; then the values of each rule as in a check.
  * Returns the number of states changed. Lifetimes stay as they are.
  */
 export function refundText(algorithm: LuaAlgorithm): string {
@@ -21,7 +21,7 @@ if tonumber(ARGV[3]) % 4 >= 2 then
 end
 local states = {}
 for i = 1, #KEYS - first do
-  local a, raw = 4 * i + 2, values[first + i]
+  local a, raw = ${algorithm.parameters} * i + ${6 - algorithm.parameters}, values[first + i]
   local limit, window = tonumber(ARGV[a]), tonumber(ARGV[a + 1])
   local tag = window / 125 + ${algorithm.tag}
   local time, used, before, changed = 0, 0, 0, false

@@ -14,6 +14,8 @@ end`;
 /** See `src/algorithms/fixed-window.ts`. */
 export const FIXED_WINDOW: LuaAlgorithm = {
   tag: 1,
+  parameters: 2,
+  lifetime: 1,
   fresh: "",
   read,
   settle: `if time > now then time, moved = now, true end
@@ -30,6 +32,8 @@ export const FIXED_WINDOW: LuaAlgorithm = {
 /** See `src/algorithms/sliding-window.ts`. */
 export const SLIDING_WINDOW: LuaAlgorithm = {
   tag: 2,
+  parameters: 3,
+  lifetime: 2,
   fresh: "",
   read,
   settle: `if time > now then time, moved = now, true end

@@ -1,0 +1,110 @@
+import { createHash } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { createRateLimiter } from "@gatewright/rate-limiter";
+import { createRedisStore } from "@gatewright/rate-limiter/redis";
+import { startRedis } from "@gatewright/testkit";
+import { Ratelimit } from "@upstash/ratelimit";
+import { RateLimiterRedis } from "rate-limiter-flexible";
+
+/** Checks of three rules, 64 in flight on one connection: checks/s, CPU of the Redis server, CPU of the client. */
+const IN_FLIGHT = 64;
+const CHECKS = 40_000;
+const ROUNDS = 3;
+const redis = await startRedis();
+const client = redis.client();
+await client.ping();
+
+function serverCpuMicros(): number {
+  const fields = readFileSync(`/proc/${redis.pid}/stat`, "utf8").split(") ")[1]!.split(" ");
+  return (Number(fields[11]) + Number(fields[12])) * 10_000;
+}
+
+function sha1(text: string): string {
+  return createHash("sha1").update(text).digest("hex");
+}
+
+function ours(algorithm: never) {
+  const rules = { by_user: "1000000/h", by_ip: "1000000/h", by_tool: { x: "1000000/h" } };
+  const limiter = createRateLimiter(
+    { algorithm, rules, timeoutMs: 10_000 },
+    { store: createRedisStore({ client }) },
+  );
+  return (i: number) => limiter.check({ user: `u${i % 1_000}`, ip: `10.0.0.${i % 250}`, tool: "x" });
+}
+
+function flexible() {
+  const [user, ip, tool] = ["user", "ip", "tool"].map(
+    (keyPrefix) =>
+      new RateLimiterRedis({ storeClient: client, keyPrefix, points: 1_000_000, duration: 3_600 }),
+  );
+  return (i: number) =>
+    Promise.all([user!.consume(`u${i % 1_000}`), ip!.consume(`10.0.0.${i % 250}`), tool!.consume("x")]);
+}
+
+/**
+ * Upstash speaks HTTP to its own servers. Here its scripts go over the same connection as the others, without the
+ * shebang line that an ordinary Redis refuses (`allow-key-locking`).
+ */
+function upstash() {
+  const plain = new Map<string, string>();
+  const run = (text: string, keys: string[], args: unknown[]) =>
+    client.eval(text, keys.length, ...keys, ...(args as string[]));
+  const bridge = {
+    evalsha: (sha: string, keys: string[], args: unknown[]) => {
+      const known = plain.get(sha);
+      if (known === undefined) return Promise.reject(new Error("NOSCRIPT"));
+      return client.evalsha(known, keys.length, ...keys, ...(args as string[]));
+    },
+    eval: (text: string, keys: string[], args: unknown[]) => {
+      const stripped = text.replace(/^#!.*\n/, "");
+      plain.set(sha1(text), sha1(stripped));
+      return run(stripped, keys, args);
+    },
+  };
+  const [user, ip, tool] = ["user", "ip", "tool"].map(
+    (prefix) =>
+      new Ratelimit({
+        redis: bridge as never,
+        limiter: Ratelimit.slidingWindow(1_000_000, "3600 s"),
+        prefix,
+        ephemeralCache: false,
+      }),
+  );
+  return (i: number) =>
+    Promise.all([user!.limit(`u${i % 1_000}`), ip!.limit(`10.0.0.${i % 250}`), tool!.limit("x")]);
+}
+
+const variants = {
+  "rate-limiter-flexible": flexible(),
+  "@upstash/ratelimit": upstash(),
+  fixed_window: ours("fixed_window" as never),
+  sliding_window: ours("sliding_window" as never),
+  token_bucket: ours("token_bucket" as never),
+  gcra: ours("gcra" as never),
+};
+const results: Record<string, { perSecond: number; server: number; client: number }> = {};
+
+for (let round = 0; round <= ROUNDS; round++) {
+  for (const [name, check] of Object.entries(variants)) {
+    let left = round === 0 ? 5_000 : CHECKS;
+    const total = left;
+    const worker = async () => {
+      while (left-- > 0) await check(left);
+    };
+    const [server, own, started] = [serverCpuMicros(), process.cpuUsage(), performance.now()];
+    await Promise.all(Array.from({ length: IN_FLIGHT }, worker));
+    const seconds = (performance.now() - started) / 1_000;
+    const { user, system } = process.cpuUsage(own);
+    if (round === 0) continue;
+    const best = results[name];
+    results[name] = {
+      perSecond: Math.max(best?.perSecond ?? 0, total / seconds),
+      server: Math.min(best?.server ?? Number.POSITIVE_INFINITY, (serverCpuMicros() - server) / total),
+      client: Math.min(best?.client ?? Number.POSITIVE_INFINITY, (user + system) / total),
+    };
+  }
+}
+process.send?.(results);
+console.table(results);
+await redis.close();
+process.exit();
