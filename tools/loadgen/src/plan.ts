@@ -17,16 +17,20 @@ export interface Check {
   readonly ok: boolean;
 }
 
-/** A profile at one scale. */
-export interface Plan {
-  readonly load: Load;
-  /** Seconds at which the stretches end that are reported apart, ascending. */
-  readonly bounds: readonly number[];
+/** Who calls what. */
+export interface CallShape {
   readonly users: number;
   readonly sessions: number;
   readonly connections: number;
   readonly tool: string;
   readonly args: Readonly<Record<string, unknown>>;
+}
+
+/** A profile at one scale. */
+export interface Plan extends CallShape {
+  readonly load: Load;
+  /** Seconds at which the stretches end that are reported apart, ascending. */
+  readonly bounds: readonly number[];
   readonly warmUpCalls: number;
   /** The same load, shorter, for the upstream called directly and for the bare proxy. */
   readonly baseline: Load;

@@ -3,7 +3,7 @@ import { startFixtureProcess } from "@gatewright/mcp-fixtures";
 import { startGatewayProcess } from "./gateway-process.ts";
 import type { Front, McpTarget } from "./mcp-caller.ts";
 import { choosePinning } from "./pinning.ts";
-import type { Plan } from "./plan.ts";
+import type { CallShape } from "./plan.ts";
 import { type Spawned, spawnProcess } from "./spawned.ts";
 import { createTokenSigner } from "./token.ts";
 
@@ -11,7 +11,7 @@ import { createTokenSigner } from "./token.ts";
 export interface LoadTarget {
   readonly name: "direct" | "bare proxy" | "gateway";
   readonly pid: number;
-  mcp(plan: Plan): McpTarget;
+  mcp(calls: CallShape): McpTarget;
 }
 
 /** Everything a run needs, each in a process of its own: upstream, bare proxy, gateway. */

@@ -1,0 +1,56 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, describe, expect, it } from "vitest";
+import { PROFILES } from "../src/profiles.ts";
+import type { ProfileReport } from "../src/report.ts";
+
+const folder = mkdtempSync(join(tmpdir(), "gatewright-loadtest-"));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+async function loadtest(...args: string[]): Promise<{ code: number; output: string }> {
+  const main = join(import.meta.dirname, "..", "src", "main.ts");
+  const child = spawn(process.execPath, ["--conditions=@gatewright/source", main, ...args, "--out", folder]);
+  let output = "";
+  child.stdout.on("data", (chunk) => {
+    output += chunk;
+  });
+  child.stderr.on("data", (chunk) => {
+    output += chunk;
+  });
+  const [code] = await once(child, "close");
+  return { code, output };
+}
+
+describe("loadtest command", () => {
+  it("runs a profile against a real gateway, and writes its reports", async () => {
+    const { code, output } = await loadtest("perf-01", "--scale", "smoke");
+    const report = JSON.parse(readFileSync(join(folder, "perf-01-smoke.json"), "utf8")) as ProfileReport;
+    expect(
+      report.runs.map(({ target, ok }) => [target, ok]),
+      output,
+    ).toEqual([
+      ["direct", 100],
+      ["bare proxy", 100],
+      ["gateway", 300],
+    ]);
+    expect(output).toMatch(/PERF-01/);
+    // On a busy machine the generator may lag, which makes the run void (3); it never fails.
+    expect([0, 3]).toContain(code);
+    expect(readFileSync(join(folder, "perf-01-smoke.html"), "utf8")).toMatch(/<svg/);
+  });
+
+  it("refuses what it does not know, with the names that it does", async () => {
+    const [unknown, scale, none] = await Promise.all([
+      loadtest("perf-99"),
+      loadtest("perf-01", "--scale", "huge"),
+      loadtest(),
+    ]);
+    expect([unknown.code, scale.code, none.code]).toEqual([2, 2, 2]);
+    expect(unknown.output).toMatch(/no profile "perf-99"/);
+    expect(scale.output).toMatch(/use smoke, ci, full/);
+    for (const { name } of PROFILES) expect(none.output).toContain(name);
+  });
+});
