@@ -6,8 +6,8 @@ import { lsnValue } from "./lsn.ts";
 export interface Readiness {
   /** `starting` until a host has been asked for the first time. */
   readonly state: "starting" | "ready" | "unavailable";
-  /** Milliseconds since this state began. */
-  readonly forMs: number;
+  /** When this state began, in milliseconds since 1970. */
+  readonly since: number;
   /** `config`: wrong login or database, only an administrator can help. `role`: no server of the wanted kind. */
   readonly reason?: "connection" | "timeout" | "config" | "role" | "fenced";
   /** "host:port" of the server in use, for operators. */
@@ -18,7 +18,7 @@ export interface Readiness {
 }
 
 /** Derives the readiness from the hosts' states. */
-export function readinessOf(router: HostRouter, fenceRefusal: boolean): Omit<Readiness, "forMs"> {
+export function readinessOf(router: HostRouter, fenceRefusal: boolean): Omit<Readiness, "since"> {
   const [host] = router.candidates();
   if (host && fenceRefusal) return { state: "unavailable", reason: "fenced", host: host.name };
   if (host) return ready(host, router.standbys());
@@ -28,7 +28,7 @@ export function readinessOf(router: HostRouter, fenceRefusal: boolean): Omit<Rea
   return { state: "unavailable", reason: reasons.length === router.hosts.length && first ? first : "role" };
 }
 
-function ready(host: DatabaseHost, standbys: readonly DatabaseHost[]): Omit<Readiness, "forMs"> {
+function ready(host: DatabaseHost, standbys: readonly DatabaseHost[]): Omit<Readiness, "since"> {
   const lags = standbys
     .filter((standby) => standby !== host)
     .map((standby) => Number(lsnValue(host.info?.lsn ?? "") - lsnValue(standby.info?.lsn ?? "")));

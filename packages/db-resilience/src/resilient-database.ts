@@ -129,12 +129,11 @@ export function createResilientDatabase<DB = unknown>(
   const observer = deps.observer ?? {};
   const plugins = [...(deps.plugins ?? [])];
 
-  let readiness: Omit<Readiness, "forMs"> = { state: "starting" };
-  let readinessSinceMs = clock.monotonic();
+  let readiness: Omit<Readiness, "since"> = { state: "starting" };
+  let since = clock.now();
   const noteReadiness = () => {
     const now = readinessOf(router, keeper?.refusing ?? false);
-    if (now.state !== readiness.state || now.reason !== readiness.reason)
-      readinessSinceMs = clock.monotonic();
+    if (now.state !== readiness.state || now.reason !== readiness.reason) since = clock.now();
     readiness = now;
   };
   const hosts: DatabaseHost[] = options.hosts.map(
@@ -213,7 +212,7 @@ export function createResilientDatabase<DB = unknown>(
       runTransaction(transactionDeps, (session, attempt) => work(visible(session, attempt)), use),
     withAdvisoryLock: (name, work, use = {}) => withAdvisoryLock(provider, clock, name, work, use.signal),
     resetFence: async () => keeper?.reset(),
-    readiness: () => ({ ...readiness, forMs: clock.monotonic() - readinessSinceMs }),
+    readiness: () => ({ ...readiness, since }),
     async untilReady({ timeoutMs = 30_000, signal } = {}) {
       const deadline = clock.monotonic() + timeoutMs;
       while (readiness.state !== "ready") {

@@ -5,7 +5,7 @@ import { DatabaseError } from "./errors.ts";
 import type { HostRouter } from "./host-router.ts";
 import type { DatabaseObserver } from "./observer.ts";
 import type { ParsedOptions } from "./options.ts";
-import { aborted, closedError } from "./refusals.ts";
+import { aborted, closedError, fenced } from "./refusals.ts";
 
 /** How to get a session. */
 export interface SessionRequest {
@@ -78,6 +78,18 @@ export class SessionProvider {
     });
     this.#since.set(session, { host, sinceMs: now });
     return session;
+  }
+
+  /**
+   * Makes sure, before a COMMIT, that the session's server may still be written to.
+   *
+   * @throws DatabaseError `db_fenced` when it has been replaced meanwhile.
+   */
+  async confirm(session: LeasedSession): Promise<void> {
+    if (!this.#admission) return;
+    const deadline = this.#clock.monotonic() + this.#options.pool.acquireTimeoutMs;
+    const host = await this.#admission.admit(this.#router.candidates(), deadline);
+    if (host.name !== session.host) throw fenced("it was replaced during the transaction");
   }
 
   release(session: LeasedSession): void {

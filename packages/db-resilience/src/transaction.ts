@@ -184,6 +184,7 @@ class Attempt<T> {
   }
 
   async #commit(session: LeasedSession): Promise<void> {
+    if (!this.#options.readOnly) await this.#deps.provider.confirm(session);
     const result = await session.run("commit", undefined, { commit: true });
     if (result.command === "ROLLBACK") throw swallowedFailure();
     if (this.#options.session) await notePosition(session, this.#options.session);

@@ -70,6 +70,21 @@ describe("connection loss", () => {
     await expectAtRest(subject, postgres);
   });
 
+  it("CL-01 started before its server: unready with a reason, then ready by itself", async () => {
+    await postgres.stop();
+    subject = openDatabase([postgres]);
+    expect(subject.database.readiness().state).toBe("starting");
+    expect(await ping()).toMatchObject({ status: 503, code: "db_unavailable" });
+    expect(subject.database.readiness()).toMatchObject({ state: "unavailable", reason: "connection" });
+    await expect(subject.database.untilReady({ timeoutMs: 50 })).rejects.toMatchObject({
+      code: "db_unavailable",
+    });
+    await postgres.restart();
+    await subject.database.untilReady();
+    expect(Math.abs(Date.now() - subject.database.readiness().since)).toBeLessThan(5_000);
+    expect(await ping()).toMatchObject({ status: 200 });
+  });
+
   it("CL-02 blackhole both ways, idle sockets too: bounded errors, then every slot usable", async () => {
     subject = openDatabase([proxy], {
       pool: {

@@ -5,6 +5,7 @@ import {
   startPostgresPair,
   startPostgresStandby,
 } from "@gatewright/testkit";
+import { sql } from "kysely";
 import { afterEach, describe, expect, it } from "vitest";
 import { createMemoryFenceStore } from "../src/index.ts";
 import { createFaultProxy } from "../src/testing/index.ts";
@@ -142,6 +143,41 @@ describe("several servers", () => {
     await subject.database.resetFence();
     expect((await insert(subject, 92)).status).toBe(200);
     expect(subject.database.readiness().state).toBe("ready");
+  });
+
+  it("FO-03 a transaction that was begun on the old primary is not committed there after the fence was raised", async () => {
+    const pair = await pairOf();
+    const store = createMemoryFenceStore();
+    const subject = open([pair.primary, pair.standby], { fencing: { leaseMs: 50 } }, { fenceStore: store });
+    expect((await insert(subject, 1)).status).toBe(200);
+    const fence = await store.read();
+    for (const kysely of [false, true]) {
+      const insertTwo = async (query: (text: string) => Promise<unknown>) => {
+        await query("insert into t values (2)");
+        // Another process has seen the promotion that this one has not heard of yet.
+        if (fence)
+          await store.raise({
+            ...fence,
+            timeline: fence.timeline + 1,
+            branch: "00000000-0000-0000-0000-000000000000",
+          });
+        await new Promise((resolve) => setTimeout(resolve, 60)); // The lease has to run out.
+      };
+      const outcome = await timed(() =>
+        kysely
+          ? subject.database.kysely
+              .transaction()
+              .execute((tx) => insertTwo((text) => sql.raw(text).execute(tx)))
+          : subject.database.transaction((tx) => insertTwo((text) => tx.query(text))),
+      );
+      expect(outcome.code).toBe("db_fenced");
+      expect(await rows(pair.primary)).toEqual([1]);
+      if (!kysely) {
+        await store.reset(fence);
+        await subject.database.resetFence();
+        await store.reset(fence);
+      }
+    }
   });
 
   it("FO-03 of two standbys promoted apart, with the same timeline, only one is written to", async () => {

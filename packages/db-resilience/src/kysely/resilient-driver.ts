@@ -119,6 +119,7 @@ export class ResilientConnection implements DatabaseConnection {
 
   async commit(): Promise<void> {
     try {
+      await this.#provider?.confirm(this.#session);
       const { command } = await this.#session.run("commit", undefined, { commit: true });
       if (command !== "ROLLBACK") return;
     } catch (error) {
