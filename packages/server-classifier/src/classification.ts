@@ -39,10 +39,27 @@ export interface ServerHistory {
   readonly why: string;
 }
 
-/** Result of {@link classify}: each known server has exactly one tier. */
+/** Result of `classify`: each known server has exactly one tier. */
 export interface Classification {
+  /** By server id; made when it is first asked for. */
   readonly tiers: ReadonlyMap<string, Tier>;
   readonly metadata: ClassificationMetadata;
   /** To be handed to the next run; {@link ServerHistory} per server. */
   readonly history: ReadonlyMap<string, ServerHistory>;
+}
+
+/** Makes a {@link Classification} of its two parts. */
+export function classificationOf(
+  history: ReadonlyMap<string, ServerHistory>,
+  metadata: ClassificationMetadata,
+): Classification {
+  let tiers: ReadonlyMap<string, Tier> | undefined;
+  return {
+    history,
+    metadata,
+    get tiers() {
+      tiers ??= new Map([...history].map(([id, { tier }]) => [id, tier]));
+      return tiers;
+    },
+  };
 }

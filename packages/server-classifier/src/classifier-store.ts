@@ -72,7 +72,11 @@ export interface Stamped {
 
 /** The poll schedule's share of a store. Each call is one round trip. */
 export interface PollStore {
-  claim(requests: readonly ClaimRequest[]): Promise<Stamped & { readonly replies: readonly ClaimReply[] }>;
+  /** Grants at most `limit` of the requests, in their order; the states of all come back. */
+  claim(
+    requests: readonly ClaimRequest[],
+    limit?: number,
+  ): Promise<Stamped & { readonly replies: readonly ClaimReply[] }>;
   /** Books endings and answers with the states afterwards, in the same order. */
   finish(records: readonly PollRecord[]): Promise<Stamped & { readonly states: readonly PollState[] }>;
 }

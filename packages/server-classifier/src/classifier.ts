@@ -39,6 +39,8 @@ export interface ServerExplanation {
   readonly score: number;
   /** 1 is the hottest; 0 is unranked. */
   readonly rank: number;
+  /** Places among the hot; undefined without a snapshot. */
+  readonly hotCap: number | undefined;
   /** Epoch milliseconds of the store's clock; 0 is never. */
   readonly lastUsedAt: number;
   readonly why: string;
@@ -225,6 +227,7 @@ export function createClassifier(options: ClassifierOptions, deps: ClassifierDep
         tier: currentTier(polled.id),
         score: seen?.score ?? 0,
         rank: seen?.rank ?? 0,
+        hotCap: snapshot?.metadata.hotCap,
         lastUsedAt: seen?.lastUsedAt ?? 0,
         why: seen?.why ?? (settings.enabled ? "not classified yet" : "classification is off"),
         polls: [schedule.explain(polled, "health"), schedule.explain(polled, "tool_discovery")],

@@ -1,4 +1,4 @@
-import type { Classification, ServerHistory } from "./classification.ts";
+import { type Classification, classificationOf, type ServerHistory } from "./classification.ts";
 import type { KnownServer, Tier } from "./known-server.ts";
 import type { ServerUsage } from "./usage-source.ts";
 
@@ -18,63 +18,68 @@ export function classifyLikeContextForge(
   before: ReadonlyMap<string, ServerHistory>,
 ): Classification {
   const hotCap = Math.floor(HOT_SHARE * servers.length);
-  const eligible = servers
-    .flatMap((server) => {
-      const used = usage.get(server.id);
-      return used !== undefined && used.lastUsedAt > 0
-        ? [{ id: server.id, url: server.url ?? server.id, used }]
-        : [];
-    })
-    .sort(
-      (a, b) =>
-        b.used.lastUsedAt - a.used.lastUsedAt ||
-        b.used.active - a.used.active ||
-        b.used.uses - a.used.uses ||
-        compare(a.url, b.url) ||
-        compare(a.id, b.id),
-    );
-  const hot = eligible.slice(0, hotCap).map(({ id }) => id);
-  const tiers = new Map<string, Tier>(servers.map(({ id }) => [id, "cold"]));
-  for (const id of hot) tiers.set(id, "hot");
-  const ranks = new Map(eligible.map(({ id }, index) => [id, index + 1]));
-  const history = new Map(
-    servers.map(({ id }): [string, ServerHistory] => {
-      const tier = tiers.get(id) ?? "cold";
-      const past = before.get(id);
-      const used = usage.get(id);
-      const rank = ranks.get(id) ?? 0;
-      return [
-        id,
-        {
-          tier,
-          since: past?.tier === tier ? past.since : now,
-          outRuns: 0,
-          decayed: 0,
-          updatedAt: now,
-          uses: used?.uses ?? 0,
-          firstSeenAt: past?.firstSeenAt ?? now,
-          score: used?.lastUsedAt ?? 0,
-          rank,
-          lastUsedAt: used?.lastUsedAt ?? 0,
-          active: used?.active ?? 0,
-          why: rank === 0 ? "never used" : `rank ${rank}, cap ${hotCap}, most recent use first`,
-        },
-      ];
+  const eligible: Eligible[] = [];
+  for (const { id, url = id } of servers) {
+    const used = usage.get(id);
+    if (used !== undefined && used.lastUsedAt > 0) eligible.push({ id, url, used });
+  }
+  eligible.sort(mostRecentFirst);
+  const ranks = new Map<string, number>();
+  for (let i = 0; i < eligible.length; i++) ranks.set((eligible[i] as Eligible).id, i + 1);
+  const history = new Map<string, ServerHistory>();
+  for (const { id } of servers) {
+    const rank = ranks.get(id) ?? 0;
+    const tier = rank > 0 && rank <= hotCap ? "hot" : "cold";
+    history.set(id, historyOf(tier, rank, usage.get(id), before.get(id), now));
+  }
+  return classificationOf(history, {
+    totalServers: servers.length,
+    hotCap,
+    hotActual: Math.min(hotCap, eligible.length),
+    eligibleCount: eligible.length,
+    timestamp: now,
+    ...(eligible.length < hotCap && {
+      underutilizedReason: `only ${eligible.length} of ${hotCap} hot places are taken: no other server was used`,
     }),
+  });
+}
+
+interface Eligible {
+  readonly id: string;
+  readonly url: string;
+  readonly used: ServerUsage;
+}
+
+function mostRecentFirst(a: Eligible, b: Eligible): number {
+  return (
+    b.used.lastUsedAt - a.used.lastUsedAt ||
+    b.used.active - a.used.active ||
+    b.used.uses - a.used.uses ||
+    compare(a.url, b.url) ||
+    compare(a.id, b.id)
   );
+}
+
+function historyOf(
+  tier: Tier,
+  rank: number,
+  used: ServerUsage | undefined,
+  past: ServerHistory | undefined,
+  now: number,
+): ServerHistory {
   return {
-    tiers,
-    history,
-    metadata: {
-      totalServers: servers.length,
-      hotCap,
-      hotActual: hot.length,
-      eligibleCount: eligible.length,
-      timestamp: now,
-      ...(eligible.length < hotCap && {
-        underutilizedReason: `only ${eligible.length} of ${hotCap} hot places are taken: no other server was used`,
-      }),
-    },
+    tier,
+    since: past?.tier === tier ? past.since : now,
+    outRuns: 0,
+    decayed: 0,
+    updatedAt: now,
+    uses: used?.uses ?? 0,
+    firstSeenAt: past?.firstSeenAt ?? now,
+    score: used?.lastUsedAt ?? 0,
+    rank,
+    lastUsedAt: used?.lastUsedAt ?? 0,
+    active: used?.active ?? 0,
+    why: rank === 0 ? "never used" : tier === "hot" ? "ranks within the cap" : "ranks past the cap",
   };
 }
 

@@ -1,4 +1,4 @@
-import type { Classification, ServerHistory } from "./classification.ts";
+import { type Classification, classificationOf, type ServerHistory } from "./classification.ts";
 import type { KnownServer, Tier } from "./known-server.ts";
 import type { Ranking } from "./settings.ts";
 import type { ServerUsage } from "./usage-source.ts";
@@ -8,8 +8,17 @@ interface Candidate {
   readonly url: string;
   readonly used: ServerUsage;
   readonly past: ServerHistory | undefined;
+  readonly pinned: Tier | undefined;
   readonly decayed: number;
   readonly score: number;
+  rank: number;
+}
+
+interface Limits {
+  readonly hotCap: number;
+  readonly warmCap: number;
+  readonly settings: Ranking;
+  readonly now: number;
 }
 
 /**
@@ -22,55 +31,48 @@ export function classifyByDefault(
   usage: ReadonlyMap<string, ServerUsage>,
   settings: Ranking,
   now: number,
-  history: ReadonlyMap<string, ServerHistory>,
+  before: ReadonlyMap<string, ServerHistory>,
 ): Classification {
   const hotCap = Math.min(
     servers.length,
     Math.max(settings.minHot, Math.floor(settings.ratio * servers.length)),
   );
   const warmCap = hotCap + Math.floor(settings.warmRatio * servers.length);
-  const candidates = servers.map((server) =>
-    candidateOf(server, usage.get(server.id), settings, now, history),
-  );
-  const free = candidates.filter(({ id, used }) => settings.pins[id] === undefined && used.lastUsedAt > 0);
-  free.sort(hottestFirst);
-  const ranks = new Map(free.map(({ id }, index) => [id, index + 1]));
-  const next = new Map<string, ServerHistory>();
+  const limits = { hotCap, warmCap, settings, now };
+  const candidates = servers.map((server) => candidateOf(server, usage, settings, now, before));
+  const eligible = candidates.filter(({ used }) => used.lastUsedAt > 0);
+  const ranked = eligible.filter(({ pinned }) => pinned === undefined).sort(hottestFirst);
+  for (let i = 0; i < ranked.length; i++) (ranked[i] as Candidate).rank = i + 1;
+  const history = new Map<string, ServerHistory>();
+  let hotActual = 0;
   for (const candidate of candidates) {
-    next.set(
-      candidate.id,
-      place(candidate, ranks.get(candidate.id) ?? 0, { hotCap, warmCap, settings, now }),
-    );
+    const seen = place(candidate, limits);
+    if (seen.tier === "hot") hotActual++;
+    history.set(candidate.id, seen);
   }
-  const tiers = new Map<string, Tier>([...next].map(([id, { tier }]) => [id, tier]));
-  const eligibleCount = candidates.filter(({ used }) => used.lastUsedAt > 0).length;
-  const hotActual = [...tiers.values()].filter((tier) => tier === "hot").length;
-  return {
-    tiers,
-    history: next,
-    metadata: {
-      totalServers: servers.length,
-      hotCap,
-      hotActual,
-      eligibleCount,
-      timestamp: now,
-      ...(hotActual < hotCap && {
-        underutilizedReason: `only ${hotActual} of ${hotCap} hot places are taken: no other server was used`,
-      }),
-    },
-  };
+  return classificationOf(history, {
+    totalServers: servers.length,
+    hotCap,
+    hotActual,
+    eligibleCount: eligible.length,
+    timestamp: now,
+    ...(hotActual < hotCap && {
+      underutilizedReason: `only ${hotActual} of ${hotCap} hot places are taken: no other server was used`,
+    }),
+  });
 }
 
 function candidateOf(
   server: KnownServer,
-  usage: ServerUsage | undefined,
-  { halfLifeMs }: Ranking,
+  usage: ReadonlyMap<string, ServerUsage>,
+  { halfLifeMs, pins }: Ranking,
   now: number,
-  history: ReadonlyMap<string, ServerHistory>,
+  before: ReadonlyMap<string, ServerHistory>,
 ): Candidate {
-  const past = history.get(server.id);
-  const used = usage ?? {
-    serverId: server.id,
+  const { id } = server;
+  const past = before.get(id);
+  const used = usage.get(id) ?? {
+    serverId: id,
     lastUsedAt: past?.lastUsedAt ?? 0,
     active: 0,
     uses: 0,
@@ -78,17 +80,10 @@ function candidateOf(
   };
   // A total below the last one is a store that lost its counts: everything in it is new.
   const fresh = past === undefined || used.uses < past.uses ? used.uses : used.uses - past.uses;
-  const halved = past === undefined ? 0 : past.decayed * fade(now - past.updatedAt, halfLifeMs);
-  const decayed = halved + fresh;
+  const decayed = fresh + (past === undefined ? 0 : past.decayed * fade(now - past.updatedAt, halfLifeMs));
   const recency = used.lastUsedAt > 0 ? fade(now - used.lastUsedAt, halfLifeMs) : 0;
-  return {
-    id: server.id,
-    url: server.url ?? server.id,
-    used,
-    past,
-    decayed,
-    score: decayed + used.active + recency,
-  };
+  const score = decayed + used.active + recency;
+  return { id, url: server.url ?? id, used, past, pinned: pins[id], decayed, score, rank: 0 };
 }
 
 function fade(ageMs: number, halfLifeMs: number): number {
@@ -105,59 +100,55 @@ function hottestFirst(a: Candidate, b: Candidate): number {
   );
 }
 
-interface Limits {
-  readonly hotCap: number;
-  readonly warmCap: number;
-  readonly settings: Ranking;
-  readonly now: number;
-}
-
-function place(candidate: Candidate, rank: number, limits: Limits): ServerHistory {
-  const { id, used, past, decayed, score } = candidate;
-  const { settings, now } = limits;
-  const base = {
-    decayed,
-    uses: used.uses,
+function place(candidate: Candidate, limits: Limits): ServerHistory {
+  const { used, past, rank } = candidate;
+  const { now } = limits;
+  const [tier, outRuns, why] = settle(candidate, limits);
+  return {
+    tier,
+    since: past?.tier === tier ? past.since : now,
+    outRuns,
+    decayed: candidate.decayed,
     updatedAt: now,
+    uses: used.uses,
     firstSeenAt: past?.firstSeenAt ?? now,
-    score,
+    score: candidate.score,
     rank,
     lastUsedAt: used.lastUsedAt,
     active: used.active,
-  };
-  const stay = (outRuns: number, why: string): ServerHistory => ({
-    ...base,
-    tier: past?.tier ?? "cold",
-    since: past?.since ?? now,
-    outRuns,
     why,
-  });
-  const move = (tier: Tier, why: string): ServerHistory =>
-    past?.tier === tier ? stay(0, why) : { ...base, tier, since: now, outRuns: 0, why };
-  const pinned = settings.pins[id];
-  if (pinned !== undefined) return move(pinned, "pinned by the operator");
-  const [wanted, why] = wish(candidate, rank, base.firstSeenAt, limits);
-  if (past === undefined || HEAT[wanted] >= HEAT[past.tier]) return move(wanted, why);
-  const cap = past.tier === "hot" ? limits.hotCap : past.tier === "warm" ? limits.warmCap : 0;
-  if (rank > 0 && rank <= cap * settings.leaveFactor)
-    return stay(0, `rank ${rank} is within reach of the cap ${cap}`);
-  const outRuns = past.outRuns + 1;
-  if (outRuns < settings.leaveRuns)
-    return stay(outRuns, `out of its tier for ${outRuns} of ${settings.leaveRuns} runs`);
-  if (now - past.since < settings.minDwellMs) return stay(outRuns, "in its tier too shortly to leave it");
-  return move(wanted, why);
+  };
 }
 
 const HEAT: Readonly<Record<Tier, number>> = { hot: 3, warm: 2, cold: 1, dormant: 0 };
 
-/** The tier by rank and age alone, without inertia. */
-function wish({ used }: Candidate, rank: number, firstSeenAt: number, limits: Limits): [Tier, string] {
+/** The tier with inertia: up at once, down only when out of reach, long enough and often enough. */
+function settle(candidate: Candidate, limits: Limits): readonly [tier: Tier, outRuns: number, why: string] {
+  const { past, rank, pinned } = candidate;
+  const { settings, now } = limits;
+  if (pinned !== undefined) return [pinned, 0, "pinned by the operator"];
+  const [wanted, why] = wish(candidate, limits);
+  if (past === undefined || HEAT[wanted] >= HEAT[past.tier]) return [wanted, 0, why];
+  const cap = past.tier === "hot" ? limits.hotCap : past.tier === "warm" ? limits.warmCap : 0;
+  if (rank > 0 && rank <= cap * settings.leaveFactor) {
+    return [past.tier, 0, "ranks past the cap, but within reach of it"];
+  }
+  const outRuns = past.outRuns + 1;
+  if (outRuns < settings.leaveRuns) {
+    return [past.tier, outRuns, "ranks out of its tier, but not for enough runs yet"];
+  }
+  if (now - past.since < settings.minDwellMs)
+    return [past.tier, outRuns, "ranks out of its tier, but has not been in it long enough to leave"];
+  return [wanted, 0, why];
+}
+
+/** The tier by rank and age alone. */
+function wish({ used, rank, past }: Candidate, limits: Limits): readonly [Tier, string] {
   const { hotCap, warmCap, settings, now } = limits;
-  if (rank > 0 && rank <= hotCap) return ["hot", `rank ${rank} of at most ${hotCap}`];
-  if (settings.tiers === 2)
-    return ["cold", rank === 0 ? "never used" : `rank ${rank} past the cap ${hotCap}`];
-  const idleSince = Math.max(used.lastUsedAt, used.lastUsedAt > 0 ? 0 : firstSeenAt);
+  if (rank > 0 && rank <= hotCap) return ["hot", "ranks within the cap"];
+  if (settings.tiers === 2) return ["cold", rank === 0 ? "never used" : "ranks past the cap"];
+  const idleSince = used.lastUsedAt > 0 ? used.lastUsedAt : (past?.firstSeenAt ?? now);
   if (now - idleSince >= settings.dormantAfterMs) return ["dormant", "unused for long"];
-  if (rank > 0 && rank <= warmCap) return ["warm", `rank ${rank} of at most ${warmCap}`];
-  return ["cold", rank === 0 ? "never used" : `rank ${rank} past the caps`];
+  if (rank > 0 && rank <= warmCap) return ["warm", "ranks within the cap of the warm"];
+  return ["cold", rank === 0 ? "never used" : "ranks past both caps"];
 }

@@ -99,13 +99,15 @@ export function createMemoryStore({
     async read() {
       return { snapshot: current(), now: now() };
     },
-    async claim(requests) {
+    async claim(requests, limit = requests.length) {
       const at = now();
+      let left = limit;
       const replies = requests.map(({ scope, token, intervalMs, claimMs, knownLast }) => {
         const state = stateOf(scope);
         state.last = Math.max(believedLast(state.last, at), believedLast(knownLast, at));
-        const granted = !isClaimed(state, claimMs, at) && dueAt(state, intervalMs, at) <= at;
+        const granted = left > 0 && !isClaimed(state, claimMs, at) && dueAt(state, intervalMs, at) <= at;
         if (granted) {
+          left--;
           state.claimedAt = at;
           state.holder = token;
         }

@@ -1,6 +1,7 @@
-/** Gathers what is asked in one turn of the event loop and answers it with one call. */
+/** Gathers what is asked in one turn of the event loop and answers it with one call, or one per `size`. */
 export function createMicroBatch<Request, Reply>(
   send: (requests: readonly Request[]) => Promise<readonly Reply[]>,
+  size = 1_000,
 ): (request: Request) => Promise<Reply> {
   let waiting: Array<{
     request: Request;
@@ -8,13 +9,16 @@ export function createMicroBatch<Request, Reply>(
     reject: (error: unknown) => void;
   }> = [];
   const flush = async () => {
-    const batch = waiting;
+    const all = waiting;
     waiting = [];
-    try {
-      const replies = await send(batch.map(({ request }) => request));
-      for (const [index, { resolve }] of batch.entries()) resolve(replies[index] as Reply);
-    } catch (error) {
-      for (const { reject } of batch) reject(error);
+    for (let from = 0; from < all.length; from += size) {
+      const batch = all.slice(from, from + size);
+      try {
+        const replies = await send(batch.map(({ request }) => request));
+        for (const [index, { resolve }] of batch.entries()) resolve(replies[index] as Reply);
+      } catch (error) {
+        for (const { reject } of batch) reject(error);
+      }
     }
   };
   return (request) =>

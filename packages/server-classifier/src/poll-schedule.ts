@@ -65,6 +65,7 @@ export interface PollSchedule {
     /** Polls that 1× for all would have made more. */
     readonly saved: number;
     readonly degraded: number;
+    /** Claims that came back empty-handed while the cap was reached. */
     readonly capped: number;
     readonly scopes: number;
   };
@@ -101,8 +102,13 @@ export function createPollSchedule(options: ScheduleOptions, deps: ScheduleDeps)
   let serial = 0;
 
   const askClaims = createMicroBatch(async (requests: Parameters<PollStore["claim"]>[0]) => {
-    const { replies, now } = await store.claim(requests);
+    // Not the questions are capped but the polls: what others polled meanwhile is asked for in vain.
+    const limit = cap.available();
+    const { replies, now } = await store.claim(requests, limit);
     time.note(now);
+    const granted = replies.filter((reply) => reply.granted).length;
+    cap.take(granted);
+    if (granted === limit) counts.capped += replies.length - granted;
     return replies;
   });
   const sendRecords = createMicroBatch(async (records: Parameters<PollStore["finish"]>[0]) => {
@@ -131,6 +137,11 @@ export function createPollSchedule(options: ScheduleOptions, deps: ScheduleDeps)
     // Replicas that cannot talk to each other should at least not poll in the same moment.
     const apart = intervalMs * (1 + settings.jitter * unitHash(scope + replica));
     if (isClaimed(state, settings.claimMs, now) || dueAt(state, apart, now) > now) return false;
+    if (cap.available() < 1) {
+      counts.capped++;
+      return false;
+    }
+    cap.take(1);
     remember(scope, { ...state, claimedAt: now, holder: token });
     return true;
   };
@@ -164,10 +175,6 @@ export function createPollSchedule(options: ScheduleOptions, deps: ScheduleDeps)
       const scope = scopeKey(server, pollType);
       const { due: isDue, state, intervalMs } = due(server, pollType, scope);
       if (!isDue || pending.has(scope)) return undefined;
-      if (!cap.take()) {
-        counts.capped++;
-        return undefined;
-      }
       const token = `${replica}:${++serial}`;
       pending.add(scope);
       try {
@@ -179,7 +186,6 @@ export function createPollSchedule(options: ScheduleOptions, deps: ScheduleDeps)
           knownLast: state.last,
         });
         remember(scope, reply.state);
-        if (!reply.granted) cap.giveBack();
         return reply.granted ? { server, pollType, token, degraded: false } : undefined;
       } catch (error) {
         onError(error);

@@ -2,8 +2,10 @@ import type { Clock } from "./clock.ts";
 
 /** A token bucket that holds at most one second's worth. */
 export interface RateCap {
-  take(): boolean;
-  giveBack(): void;
+  /** Whole tokens there are now. */
+  available(): number;
+  /** Takes so many, which must be available. */
+  take(count: number): void;
 }
 
 /** Allows `perSecond` takes a second on average, starting full. */
@@ -12,16 +14,14 @@ export function createRateCap(perSecond: number, clock: Clock): RateCap {
   let tokens = size;
   let filledAt = clock.now();
   return {
-    take() {
+    available() {
       const now = clock.now();
       tokens = Math.min(size, tokens + ((now - filledAt) / 1_000) * perSecond);
       filledAt = now;
-      if (tokens < 1) return false;
-      tokens--;
-      return true;
+      return Math.max(0, Math.floor(tokens));
     },
-    giveBack() {
-      tokens = Math.min(size, tokens + 1);
+    take(count) {
+      tokens -= count;
     },
   };
 }

@@ -337,7 +337,8 @@ describe("a classifier alone", () => {
     expect(classifier.explain("s1")).toMatchObject({
       tier: "hot",
       rank: 1,
-      why: expect.stringContaining("rank 1"),
+      hotCap: 1,
+      why: "ranks within the cap",
       polls: [
         { pollType: "health", due: true },
         { pollType: "tool_discovery", due: true },

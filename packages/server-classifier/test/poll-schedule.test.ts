@@ -24,7 +24,7 @@ function setup(
   const errors: unknown[] = [];
   let broken = false;
   const gate: PollStore = {
-    claim: (requests) => (broken ? Promise.reject(new Error("down")) : store.claim(requests)),
+    claim: (requests, limit) => (broken ? Promise.reject(new Error("down")) : store.claim(requests, limit)),
     finish: (records) => (broken ? Promise.reject(new Error("down")) : store.finish(records)),
   };
   const open = () =>
@@ -252,6 +252,22 @@ describe("what is not known is polled", () => {
     expect(schedule.stats().capped).toBe(30);
     fake.advanceSync(1_000);
     expect(await round()).toBe(10);
+  });
+
+  it("never faster than the cap without the store either", async () => {
+    const { schedule, break: setBroken } = setup({ ...exact, maxPollsPerSecond: 10 });
+    setBroken(true);
+    const claims = await Promise.all(
+      Array.from({ length: 40 }, (_, i) => schedule.claim({ id: `s${i}` }, "health")),
+    );
+    expect(claims.filter((claim) => claim?.degraded)).toHaveLength(10);
+    expect(schedule.stats().capped).toBe(30);
+  });
+
+  it("asks for more than a thousand polls in several calls", async () => {
+    const { schedule } = setup({ ...exact, maxPollsPerSecond: 5_000 });
+    const claims = Array.from({ length: 2_500 }, (_, i) => schedule.claim({ id: `s${i}` }, "health"));
+    expect((await Promise.all(claims)).filter(Boolean)).toHaveLength(2_500);
   });
 
   it("SC-5 without the store it goes on by its own memory, and afterwards there is no burst", async () => {

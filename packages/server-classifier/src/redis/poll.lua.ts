@@ -32,13 +32,14 @@ end
  * Claims polls that are due, each for one holder.
  *
  * KEYS[i] state of poll i (string, with TTL)
- * ARGV[1] state TTL ms, then for each poll: token, interval ms, claim ms, the caller's last poll
+ * ARGV[1] state TTL ms   ARGV[2] grants at most, then for each poll: token, interval ms, claim ms, the
+ * caller's last poll
  * Returns {now, granted 0|1, state, repeated}
  */
 export const claimScript = `${nowLua}${stateLua}
-local reply = {now}
+local reply, left = {now}, tonumber(ARGV[2])
 for i = 1, #KEYS do
-  local at = 2 + (i - 1) * 4
+  local at = 3 + (i - 1) * 4
   local token, interval, claim = ARGV[at], tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2])
   local state = unpackState(redis.call('GET', KEYS[i]))
   state.last = math.max(believed(state.last), believed(tonumber(ARGV[at + 3]) or 0))
@@ -50,7 +51,8 @@ for i = 1, #KEYS do
   end
   local claimed = state.claimedAt > 0 and now < state.claimedAt + claim
   local granted = 0
-  if not claimed and due <= now then
+  if left > 0 and not claimed and due <= now then
+    left = left - 1
     granted = 1
     state.claimedAt = now
     state.holder = token

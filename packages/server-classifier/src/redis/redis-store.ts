@@ -98,10 +98,13 @@ export function createRedisClassifierStore(options: RedisClassifierStoreOptions)
       const [now, stored] = (await scripts.read(client, [snapshot], [])) as [number, FlatHash];
       return { now, snapshot: decodeSnapshot(stored) };
     },
-    async claim(requests) {
+    async claim(requests, limit = requests.length) {
       const keys = requests.map(({ scope }) => key(`p:${scope}`));
       const args = requests.flatMap((r) => [r.token, r.intervalMs, r.claimMs, r.knownLast]);
-      const [now, ...flat] = (await scripts.claim(client, keys, [keepMs, ...args])) as [number, ...unknown[]];
+      const [now, ...flat] = (await scripts.claim(client, keys, [keepMs, limit, ...args])) as [
+        number,
+        ...unknown[],
+      ];
       const replies = requests.map((_, i) => ({
         granted: flat[2 * i] === 1,
         state: decodeState(String(flat[2 * i + 1])),

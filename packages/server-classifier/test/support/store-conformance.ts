@@ -275,6 +275,14 @@ export function describeStore(
     ]);
   });
 
+  it("grants no more than the limit, and answers with the states of all", async () => {
+    const { a } = await open();
+    const ask = ["a", "b", "c"].map((scope) => request(scope, "t"));
+    expect((await a.claim(ask, 2)).replies.map(({ granted }) => granted)).toEqual([true, true, false]);
+    expect((await a.claim(ask, 0)).replies.map(({ state }) => state.holder)).toEqual(["t", "t", ""]);
+    expect((await a.claim(ask, 5)).replies.map(({ granted }) => granted)).toEqual([false, false, true]);
+  });
+
   it("closes twice without complaint", async () => {
     const { a } = await open();
     a.subscribe(() => {});
