@@ -146,7 +146,12 @@ class KeyedSessionPool<S, C> implements SessionPool<S, C> {
     if (state.closed) return Promise.reject(new SessionPoolError("pool_closed", "the pool is closed"));
     let timeoutMs = state.options.acquireTimeoutMs;
     if (options?.deadline !== undefined) {
-      timeoutMs = Math.max(0, Math.min(timeoutMs, options.deadline - state.clock.wallNow()));
+      timeoutMs = Math.min(timeoutMs, options.deadline - state.clock.wallNow());
+      if (timeoutMs <= 0) {
+        const { serverId } = key;
+        const details = { serverId, waitedMs: 0 };
+        return Promise.reject(new SessionPoolError("acquire_timeout", "the deadline is over", { details }));
+      }
     }
     let bucket: Bucket<S, C>;
     try {

@@ -1,9 +1,14 @@
 import { randomUUID } from "node:crypto";
 import { isSessionPoolError } from "@gatewright/session-pool";
-import { ownerUnreachable, type ReclaimResult, type SessionLocation } from "@gatewright/session-pool/redis";
-import { eventually, type RedisServer, startRedis } from "@gatewright/testkit";
+import {
+  createRedisOwnership,
+  ownerUnreachable,
+  type ReclaimResult,
+  type SessionLocation,
+} from "@gatewright/session-pool/redis";
+import { eventually, type RedisServer, startRedis, startRedisCluster } from "@gatewright/testkit";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { quick, signKey, startReplica } from "./support/replica.ts";
+import { quick, sealKey, signKey, startReplica } from "./support/replica.ts";
 import { spawnReplica } from "./support/spawn-replica.ts";
 
 let redis: RedisServer;
@@ -36,6 +41,7 @@ describe("the owner of a session", () => {
     expect(await a.ownership.locate(session, "bob")).toEqual({ kind: "foreign" });
     expect(await b.ownership.locate(session, "bob")).toEqual({ kind: "foreign" });
     await expect(b.ownership.claim(session, "ann")).rejects.toMatchObject({ code: "validation_failed" });
+    await expect(a.ownership.claim(session, "bob")).rejects.toMatchObject({ code: "validation_failed" });
     await Promise.all([a.ownership.close(), b.ownership.close()]);
   });
 
@@ -52,6 +58,16 @@ describe("the owner of a session", () => {
     expect(await client.pttl(key ?? "")).toBeGreaterThan(quick.sessionTtlMs - 5000);
     expect(await client.pttl(key ?? "")).toBeLessThanOrEqual(quick.sessionTtlMs);
     await a.ownership.close();
+  });
+
+  it("of a claim whose answer was lost is nobody that could be forwarded to", async () => {
+    const instanceId = randomUUID();
+    const before = await startReplica(redis, {}, { instanceId, listen: false });
+    const after = await startReplica(redis, {}, { instanceId, listen: false });
+    const session = randomUUID();
+    await before.ownership.claim(session, "ann");
+    expect(await after.ownership.locate(session, "ann")).toEqual({ kind: "unknown" });
+    await Promise.all([before.ownership.close(), after.ownership.close()]);
   });
 
   it("is asked about again after a 421, not remembered", async () => {
@@ -123,6 +139,29 @@ describe("the owner of a session", () => {
     expect(await a.ownership.locate(session, "ann")).toMatchObject({ kind: "remote", epoch: 2 });
     await a.ownership.save(session, []);
     await Promise.all([a.ownership.close(), b.ownership.close()]);
+  });
+
+  it("is never certain of a session again that another took over while its process was frozen", async () => {
+    const owner = await spawnReplica(redis.port);
+    const b = await startReplica(redis);
+    const session = randomUUID();
+    await owner.call("claim", session, "ann");
+    expect(await owner.call<SessionLocation>("locate", session, "ann")).toMatchObject({
+      kind: "mine",
+      certain: true,
+    });
+    owner.freeze();
+    await eventually(async () => (await b.ownership.reclaim(session, "ann")).kind === "won");
+    const first = owner.call<SessionLocation>("locate", session, "ann");
+    owner.thaw();
+    expect(await first).not.toMatchObject({ certain: true });
+    await eventually(async () => {
+      const location = await owner.call<SessionLocation>("locate", session, "ann");
+      expect(location).not.toMatchObject({ certain: true });
+      return location.kind === "remote" && location.owner === b.ownership.instanceId;
+    });
+    await owner.kill();
+    await b.ownership.close();
   });
 
   it("refuses to own more sessions than it may", async () => {
@@ -264,6 +303,23 @@ describe("eviction on every replica", () => {
     await Promise.all([a.ownership.close(), quiet.ownership.close()]);
   });
 
+  it("goes on after Redis lost its log, and asks for a comparison of everything", async () => {
+    const own = await startRedis();
+    const a = await startReplica(own);
+    const deaf = await startReplica(own, {}, { subscribe: false });
+    for (const id of ["s1", "s2", "s3"]) await a.ownership.serverChanged(id);
+    await eventually(() => deaf.evicted.length === 3);
+    await own.client().flushall();
+    await eventually(() => deaf.evicted.some(({ kind }) => kind === "resync"));
+    await a.ownership.serverChanged("s4");
+    await eventually(() =>
+      deaf.evicted.some((notice) => notice.kind === "server" && notice.serverId === "s4"),
+    );
+    expect(deaf.evicted.filter(({ kind }) => kind === "server")).toHaveLength(4);
+    await Promise.all([a.ownership.close(), deaf.ownership.close()]);
+    await own.close();
+  });
+
   it("refuses and counts notices that are not signed", async () => {
     const a = await startReplica(redis);
     const client = redis.client();
@@ -309,6 +365,21 @@ describe("without Redis", () => {
     await own.close();
   });
 
+  it("is told so within the command timeout by a Redis that hangs, and goes on when it wakes up", async () => {
+    const own = await startRedis();
+    const a = await startReplica(own);
+    const session = randomUUID();
+    own.pause();
+    const begin = performance.now();
+    await expect(a.ownership.claim(session, "ann")).rejects.toMatchObject({ code: "backend_unavailable" });
+    expect(performance.now() - begin).toBeLessThan(5000);
+    own.resume();
+    await eventually(async () => (await a.ownership.claim(session, "ann")).epoch === 1);
+    expect(await a.ownership.locate(session, "ann")).toMatchObject({ kind: "mine", certain: true });
+    await a.ownership.close();
+    await own.close();
+  });
+
   it("starts late when Redis does, and then asks for a comparison", async () => {
     const own = await startRedis();
     await own.kill();
@@ -331,6 +402,43 @@ describe("without Redis", () => {
     await eventually(() => a.lost.length === 1);
     expect(await b.ownership.locate(session, "ann")).toEqual({ kind: "unknown" });
     await Promise.all([a.ownership.close(), b.ownership.close()]);
+  });
+});
+
+describe("on Redis Cluster", () => {
+  it("every script stays on one slot, and notices reach every node's subscribers", async () => {
+    const cluster = await startRedisCluster();
+    const evicted: unknown[] = [];
+    const make = (subscribe: boolean) =>
+      createRedisOwnership(
+        {
+          advertiseUrl: "http://a",
+          sealKeys: [sealKey],
+          signKeys: [signKey],
+          ...quick,
+          pollMs: 2_000_000_000,
+        },
+        {
+          redis: cluster.client(),
+          ...(subscribe ? { subscriber: cluster.client() } : {}),
+          onEvict: (notice) => evicted.push(notice),
+          onOwnershipLost: () => {},
+        },
+      );
+    const [a, b] = [make(true), make(false)];
+    await a.start();
+    await b.start();
+    for (let i = 0; i < 12; i++) {
+      const session = randomUUID();
+      await a.claim(session, "ann");
+      await a.save(session, [http("s1")]);
+      expect(await b.locate(session, "ann")).toMatchObject({ kind: "remote" });
+      expect(await b.reclaim(session, "ann")).toMatchObject({ kind: "alive" });
+      expect(await b.end(session, "ann")).toBe("ended");
+    }
+    await eventually(() => evicted.length === 12);
+    await Promise.all([a.close(), b.close()]);
+    await cluster.close();
   });
 });
 

@@ -81,6 +81,22 @@ describe("the isolation rule", () => {
     expect(new Set([base.id, ...others.map((key) => key.id)]).size).toBe(5);
   });
 
+  it("keys identity sessions by user, tenant, server, identity headers, transport and TLS identity", () => {
+    const ann = { principal: "ann", headers: { "x-user-id": "1" } };
+    const base = keys.identity(stateless(), ann);
+    const others = [
+      keys.identity(stateless(), { ...ann, principal: "bob" }),
+      keys.identity(stateless(), { ...ann, tenant: "t" }),
+      keys.identity(stateless("s2"), ann),
+      keys.identity(stateless(), { ...ann, headers: { "x-user-id": "2" } }),
+      keys.identity({ ...stateless(), transport: "sse" }, ann),
+      keys.identity(stateless(), ann, { tls: "t" }),
+      createSessionKeys({ secret: testSecret, gateway: "g2" }).identity(stateless(), ann),
+    ];
+    expect(new Set([base.id, ...others.map((key) => key.id)]).size).toBe(8);
+    expect(keys.identity(stateless(), { ...ann, downstreamSessionId: "x" }).id).toBe(base.id);
+  });
+
   it("keeps one key across token rotation when an extractor names the subject", () => {
     const bySubject = createSessionKeys({
       secret: testSecret,

@@ -1,7 +1,9 @@
+import { execFile } from "node:child_process";
+import { promisify } from "node:util";
 import { createSessionPool, isSessionPoolError, type SessionPoolOptions } from "@gatewright/session-pool";
 import { eventually } from "@gatewright/testkit";
 import { describe, expect, it } from "vitest";
-import { downstreamKey, exclusiveKey, identityKey, sessionlessKey } from "./support/keys.ts";
+import { downstreamKey, exclusiveKey, identityKey, keys, sessionlessKey } from "./support/keys.ts";
 import { MemoryFactory } from "./support/memory-factory.ts";
 import { createPoolClock } from "./support/pool-clock.ts";
 
@@ -134,6 +136,15 @@ describe("waiting", () => {
     expect(await late).toMatchObject({ code: "acquire_timeout" });
     await time.advance(60);
     expect(await later).toMatchObject({ code: "acquire_timeout" });
+  });
+
+  it("does not begin when the deadline is over, but takes a session that is there", async () => {
+    const { factory, pool, time } = setup();
+    const late = { deadline: time.now() };
+    await expect(pool.acquire(identityKey(), late)).rejects.toMatchObject({ code: "acquire_timeout" });
+    expect(factory.connects).toBe(0);
+    (await pool.acquire(identityKey())).release();
+    (await pool.acquire(identityKey(), late)).release();
   });
 
   it("leaves no trace when aborted", async () => {
@@ -349,6 +360,40 @@ describe("connecting", () => {
     await eventually(() => factory.sessions[0]?.closed === "late");
     expect(factory.open).toBe(0);
     expect(pool.stats().sessions).toBe(0);
+  });
+});
+
+describe("child processes", () => {
+  it("one per principal, opened ahead of the first call and shared by nobody else", async () => {
+    const factory = new MemoryFactory();
+    const pool = createSessionPool({}, { factory, limitsOf: () => ({ maxPerKey: 1 }) });
+    const [ann, bob] = ["ann", "bob"].map((principal) =>
+      keys.exclusive({ id: "s1", transport: "stdio" }, { principal }),
+    );
+    pool.warm(ann!);
+    pool.warm(bob!);
+    await eventually(() => factory.sessions.length === 2);
+    const calls = await Promise.all([1, 2, 3].map(() => pool.run(ann!, async (session) => session.id)));
+    const other = await pool.run(bob!, async (session) => session.id);
+    expect(new Set(calls)).toEqual(new Set([1]));
+    expect(other).toBe(2);
+    expect(factory.connects).toBe(2);
+  });
+
+  it("with an idle pool end by themselves: no timer of the background keeps them alive", async () => {
+    const program = `
+      import { createSessionKeys, createSessionPool } from "@gatewright/session-pool";
+      const keys = createSessionKeys({ secret: "0123456789abcdef0123456789abcdef" });
+      const pool = createSessionPool({}, { factory: { connect: async () => ({}), close: async () => {} } });
+      (await pool.acquire(keys.exclusive({ id: "s" }, { principal: "p" }))).release();
+      console.log("done");
+    `;
+    const { stdout } = await promisify(execFile)(
+      process.execPath,
+      ["--conditions=@gatewright/source", "--input-type=module", "-e", program],
+      { cwd: import.meta.dirname, timeout: 15_000 },
+    );
+    expect(stdout).toBe("done\n");
   });
 });
 

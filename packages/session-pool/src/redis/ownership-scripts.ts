@@ -9,12 +9,16 @@ import { defineScript } from "./script.ts";
 const NOW = `local t = redis.call('TIME') local now = t[1] * 1000 + math.floor(t[2] / 1000)`;
 
 /**
- * Makes the record of a new session.
+ * Makes the record of a new session. Asking again after a lost reply finds the record made and is answered alike.
  * KEYS[1] record. ARGV: owner, url, principal, ttlMs.
- * Returns the epoch (1), or 0 when a record is there already.
+ * Returns the epoch, or 0 when the session ended or is another's.
  */
 export const claimScript = defineScript(`${NOW}
-if redis.call('EXISTS', KEYS[1]) == 1 then return 0 end
+if redis.call('EXISTS', KEYS[1]) == 1 then
+  local r = redis.call('HMGET', KEYS[1], 'owner', 'principal', 'epoch')
+  if r[1] == ARGV[1] and r[2] == ARGV[3] then return tonumber(r[3]) end
+  return 0
+end
 redis.call('HSET', KEYS[1], 'owner', ARGV[1], 'url', ARGV[2], 'principal', ARGV[3], 'epoch', 1, 'beatAt', now, 'sealed', '')
 redis.call('PEXPIRE', KEYS[1], ARGV[4])
 return 1`);

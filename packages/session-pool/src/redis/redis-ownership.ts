@@ -115,7 +115,8 @@ class Ownership implements RedisOwnership {
     if (place !== undefined) return place.principal === who ? place.location : { kind: "foreign" };
     this.#places.forget(session);
     const record = await this.#records.read(session);
-    if (record === undefined) return { kind: "unknown" };
+    // One of ours that we do not hold: its claim was answered too late, so that nobody was given its id.
+    if (record === undefined || record.owner === this.instanceId) return { kind: "unknown" };
     if (record.principal !== who) return { kind: "foreign" };
     const { owner, url, epoch } = record;
     const deadInMs = this.#options.deadAfterMs - record.ageMs;

@@ -5,6 +5,9 @@ import { join } from "node:path";
 export interface ReplicaProcess {
   call<T>(method: string, ...args: unknown[]): Promise<T>;
   kill(): Promise<void>;
+  /** Freezes it, as a long pause of the machine would. */
+  freeze(): void;
+  thaw(): void;
 }
 
 /** Starts `replica-process.ts`; it ends with the test process. */
@@ -31,6 +34,8 @@ export async function spawnReplica(redisPort: number): Promise<ReplicaProcess> {
       child.send({ id, method, args });
       return waitFor(id) as Promise<T>;
     },
+    freeze: () => void child.kill("SIGSTOP"),
+    thaw: () => void child.kill("SIGCONT"),
     async kill() {
       child.kill("SIGKILL");
       await exited;
