@@ -43,11 +43,6 @@ export class Deadlines {
     node.next = undefined;
   }
 
-  /** Milliseconds until the timer looks again; undefined when it is not armed. */
-  get armed(): boolean {
-    return this.#timer !== undefined;
-  }
-
   #arm(at: number, now: number): void {
     if (at >= this.#timerAt) return;
     this.#timer?.cancel();

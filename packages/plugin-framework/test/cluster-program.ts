@@ -1,8 +1,8 @@
 /** A primary with cluster workers that share modes over IPC, without Redis. Prints what it saw as JSON. */
 import cluster from "node:cluster";
 import { once } from "node:events";
-import { createPluginPipeline } from "@gatewright/plugin-framework";
-import { createIpcBus, createIpcHub } from "@gatewright/plugin-framework/ipc";
+import { createPluginPipeline } from "../src/index.ts";
+import { createIpcBus, createIpcHub } from "../src/ipc/index.ts";
 import { toolCall, toolPlugin, violation } from "./support.ts";
 
 const WORKERS = 3;

@@ -1,6 +1,10 @@
 import { rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { parse as parseYaml } from "yaml";
+import { z } from "zod";
 import {
   configJsonSchema,
   createPluginPipeline,
@@ -15,11 +19,7 @@ import {
   readConfigFile,
   substituteEnv,
   textListing,
-} from "@gatewright/plugin-framework";
-import fc from "fast-check";
-import { describe, expect, it } from "vitest";
-import { parse as parseYaml } from "yaml";
-import { z } from "zod";
+} from "../src/index.ts";
 import { toolCall, toolPlugin, violation } from "./support.ts";
 
 const guard = toolPlugin("guard", () => ({ block: violation }));

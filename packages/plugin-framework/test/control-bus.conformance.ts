@@ -1,12 +1,12 @@
+import { eventually } from "@gatewright/testkit";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import {
   type ControlBus,
   type ControlFrame,
   type ControlRecord,
   createPluginPipeline,
   type PipelineDeps,
-} from "@gatewright/plugin-framework";
-import { eventually } from "@gatewright/testkit";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+} from "../src/index.ts";
 import { toolCall, toolPlugin, violation } from "./support.ts";
 
 /** Two ends of one bus, as two replicas have them. */

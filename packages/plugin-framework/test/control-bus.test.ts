@@ -1,9 +1,9 @@
 import { MessageChannel, type MessagePort } from "node:worker_threads";
-import { createInProcessBus, systemClock } from "@gatewright/plugin-framework";
-import { createIpcBus, createIpcHub, type IpcPort } from "@gatewright/plugin-framework/ipc";
-import { createRedisBus, type RedisCommands, type RedisSubscriber } from "@gatewright/plugin-framework/redis";
 import { type RedisServer, startRedis } from "@gatewright/testkit";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { createInProcessBus, systemClock } from "../src/index.ts";
+import { createIpcBus, createIpcHub, type IpcPort } from "../src/ipc/index.ts";
+import { createRedisBus, type RedisCommands, type RedisSubscriber } from "../src/redis/index.ts";
 import { controlBusConformance } from "./control-bus.conformance.ts";
 
 /** The system's clock, which a test can also push forward. */

@@ -1,3 +1,5 @@
+import { eventually } from "@gatewright/testkit";
+import { describe, expect, it } from "vitest";
 import {
   createPluginPipeline,
   type HookRecord,
@@ -5,9 +7,7 @@ import {
   type PipelineConfig,
   type PipelineDeps,
   PluginError,
-} from "@gatewright/plugin-framework";
-import { eventually } from "@gatewright/testkit";
-import { describe, expect, it } from "vitest";
+} from "../src/index.ts";
 import { deferred, fakeTime, type ToolCall, toolCall, toolPlugin, violation } from "./support.ts";
 
 async function run(config: PipelineConfig, payload: ToolCall = toolCall, deps: PipelineDeps = {}) {

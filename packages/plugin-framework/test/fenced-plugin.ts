@@ -1,5 +1,5 @@
-import type { Mode, ModeAuthority, PluginDefinition } from "@gatewright/plugin-framework";
-import { controlKey, laneOf } from "@gatewright/plugin-framework/redis";
+import type { Mode, ModeAuthority, PluginDefinition } from "../src/index.ts";
+import { controlKey, laneOf } from "../src/redis/index.ts";
 
 /** The commands that the plugin needs. */
 export interface QuotaClient {

@@ -1,7 +1,8 @@
 /** One replica of a test fleet: a real process with a pipeline over real Redis, driven by messages. */
-import { createPluginPipeline, type Mode, type SetModeOptions } from "@gatewright/plugin-framework";
-import { createRedisBus } from "@gatewright/plugin-framework/redis";
+
 import { Redis } from "ioredis";
+import { createPluginPipeline, type Mode, type SetModeOptions } from "../src/index.ts";
+import { createRedisBus } from "../src/redis/index.ts";
 import { quotaPlugin } from "./fenced-plugin.ts";
 
 /** What a worker is started with. */

@@ -1,6 +1,6 @@
 import { type ChildProcess, fork } from "node:child_process";
 import { join } from "node:path";
-import type { ConvergenceReport, Mode, ModeExplanation, SetModeOptions } from "@gatewright/plugin-framework";
+import type { ConvergenceReport, Mode, ModeExplanation, SetModeOptions } from "../src/index.ts";
 import type { Decision, WorkerOptions } from "./fleet-worker.ts";
 
 /** What `set` of a worker answers. */

@@ -1,3 +1,6 @@
+import { eventually } from "@gatewright/testkit";
+import { describe, expect, it } from "vitest";
+import { z } from "zod";
 import {
   type ControlAlert,
   createInProcessBus,
@@ -7,10 +10,7 @@ import {
   type ModeChange,
   type ModeEvent,
   type PluginInstance,
-} from "@gatewright/plugin-framework";
-import { eventually } from "@gatewright/testkit";
-import { describe, expect, it } from "vitest";
-import { z } from "zod";
+} from "../src/index.ts";
 import { deferred, fakeTime, toolCall, toolPlugin, violation } from "./support.ts";
 
 /** A plugin that writes down what happens to its instances. */

@@ -1,12 +1,12 @@
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
-import { createPluginPipeline, type PluginEntry } from "@gatewright/plugin-framework";
-import { createMcpPlugin, type McpPluginOptions } from "@gatewright/plugin-framework/mcp";
 import { eventually } from "@gatewright/testkit";
 import { toNodeHandler } from "@modelcontextprotocol/node";
 import { createMcpHandler } from "@modelcontextprotocol/server";
 import { afterEach, describe, expect, it } from "vitest";
+import { createPluginPipeline, type PluginEntry } from "../src/index.ts";
+import { createMcpPlugin, type McpPluginOptions } from "../src/mcp/index.ts";
 import { buildPluginServer } from "./mcp-server.ts";
 import { toolCall } from "./support.ts";
 

@@ -1,3 +1,6 @@
+import { eventually, type RedisServer, startRedis, startRedisCluster } from "@gatewright/testkit";
+import type { Redis } from "ioredis";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import {
   type ControlAlert,
   type ControlBus,
@@ -9,7 +12,7 @@ import {
   type PluginDefinition,
   packRecord,
   unpackRecord,
-} from "@gatewright/plugin-framework";
+} from "../src/index.ts";
 import {
   ALL_LANES,
   controlKey,
@@ -17,10 +20,7 @@ import {
   laneOf,
   type RedisCommands,
   type RedisSubscriber,
-} from "@gatewright/plugin-framework/redis";
-import { eventually, type RedisServer, startRedis, startRedisCluster } from "@gatewright/testkit";
-import type { Redis } from "ioredis";
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+} from "../src/redis/index.ts";
 import { quotaPlugin } from "./fenced-plugin.ts";
 import { toolCall, toolPlugin, violation } from "./support.ts";
 

@@ -1,3 +1,4 @@
+import { createFakeClock, type FakeClock } from "@gatewright/testkit";
 import {
   type Clock,
   definePlugin,
@@ -7,8 +8,7 @@ import {
   type PluginContext,
   type PluginDefinition,
   type PluginInstance,
-} from "@gatewright/plugin-framework";
-import { createFakeClock, type FakeClock } from "@gatewright/testkit";
+} from "../src/index.ts";
 
 /** Payload of `tool_pre_invoke`. */
 export type ToolCall = HookPayloads["tool_pre_invoke"];

@@ -63,10 +63,4 @@ export class RecordStore {
       at.rev > rev || (at.rev === rev && at.uuid === uuid) ? [replica] : [],
     );
   }
-
-  /** Forgets everything, as a flushed store does. */
-  clear(): void {
-    this.#records.clear();
-    this.#acks.clear();
-  }
 }

@@ -1,0 +1,165 @@
+import { eventually } from "@gatewright/testkit";
+import { describe, expect, it } from "vitest";
+import {
+  type ControlBus,
+  createInProcessBus,
+  createPluginPipeline,
+  type HookDeclaration,
+  type HookRecord,
+  type PluginDefinition,
+} from "../src/index.ts";
+import { toolCall, toolPlugin, violation } from "./support.ts";
+
+const timing = { pollMinMs: 60_000, pollMaxMs: 60_000, leaseMs: 5 };
+
+/** A bus that is read only when a lease has run out: no frames arrive, the poll is far off. */
+function deafBus(): {
+  readonly bus: ControlBus;
+  readonly shared: ControlBus;
+  break(how: () => Promise<never>): void;
+} {
+  const shared = createInProcessBus();
+  let broken: (() => Promise<never>) | undefined;
+  const bus: ControlBus = {
+    ...shared,
+    synchronous: false,
+    subscribe: async () => () => undefined,
+    read: (scopes) => broken?.() ?? shared.read(scopes),
+  };
+  return {
+    bus,
+    shared,
+    break: (how) => {
+      broken = how;
+    },
+  };
+}
+
+const fenced = (handler: Parameters<typeof toolPlugin>[1], hook: HookDeclaration = {}): PluginDefinition =>
+  toolPlugin("local", handler, hook, { modeAuthority: true });
+
+async function expire(): Promise<void> {
+  const startedAt = performance.now();
+  await eventually(() => performance.now() - startedAt > timing.leaseMs + 1, { intervalMs: 2 });
+}
+
+describe("PF-I2 decisions without the store need a lease", () => {
+  const refuse = () => ({ block: violation });
+  const handlers = {
+    "a synchronous refusal": fenced(refuse),
+    "an asynchronous refusal": fenced(async () => refuse()),
+    "a concurrent refusal": fenced(async () => refuse(), { phase: "concurrent" }),
+  };
+
+  for (const [title, use] of Object.entries(handlers)) {
+    it(`PF-I2 ${title} of a fenced plugin without authority is judged by the mode after one read`, async () => {
+      const { bus, shared } = deafBus();
+      await using admin = await createPluginPipeline(
+        { plugins: [{ use }] },
+        { bus: shared, replica: "admin" },
+      );
+      await using pipeline = await createPluginPipeline(
+        { plugins: [{ use }] },
+        { bus, replica: "deaf", timing },
+      );
+      await admin.setMode("local", "permissive", { waitFor: "none" });
+      await expire();
+      using scope = pipeline.begin({ requestId: "r" });
+      const result = await scope.invoke("tool_pre_invoke", toolCall);
+      expect(result).toMatchObject({ allowed: true, records: [{ mode: "permissive", status: "blocked" }] });
+      expect(result.shadowViolations).toHaveLength(1);
+    });
+  }
+
+  it("PF-I2 an error of a fenced plugin is judged by the mode after one read, too", async () => {
+    const { bus, shared } = deafBus();
+    const use = fenced(() => {
+      throw new Error("the store is away");
+    });
+    await using admin = await createPluginPipeline({ plugins: [{ use }] }, { bus: shared, replica: "admin" });
+    await using pipeline = await createPluginPipeline(
+      { plugins: [{ use }] },
+      { bus, replica: "deaf", timing },
+    );
+    await admin.setMode("local", "permissive", { waitFor: "none" });
+    await expire();
+    using scope = pipeline.begin({ requestId: "r" });
+    expect(await scope.invoke("tool_pre_invoke", toolCall)).toMatchObject({
+      allowed: true,
+      records: [{ status: "error" }],
+    });
+  });
+
+  it("PF-I2 with the record unreadable the last known mode decides, marked degraded", async () => {
+    const { bus, break: breakBus } = deafBus();
+    await using pipeline = await createPluginPipeline(
+      { plugins: [{ use: fenced(refuse) }] },
+      { bus, timing },
+    );
+    breakBus(() => Promise.reject(new Error("away")));
+    await expire();
+    using scope = pipeline.begin({ requestId: "r" });
+    const results = [
+      await scope.invoke("tool_pre_invoke", toolCall),
+      await scope.invoke("tool_pre_invoke", toolCall),
+    ];
+    for (const result of results) {
+      expect(result).toMatchObject({ allowed: false, records: [{ mode: "enforce", degraded: true }] });
+    }
+    expect(pipeline.explainMode("local").degraded).toBe(true);
+  });
+
+  it("PF-I2 background handlers renew the lease before they run", async () => {
+    const { bus, shared } = deafBus();
+    const records: HookRecord[] = [];
+    const use = toolPlugin("local", () => undefined, { phase: "fire_and_forget" });
+    await using admin = await createPluginPipeline({ plugins: [{ use }] }, { bus: shared, replica: "admin" });
+    const observer = { record: (record: HookRecord) => void records.push(record) };
+    await using pipeline = await createPluginPipeline(
+      { plugins: [{ use }] },
+      { bus, replica: "deaf", timing, observer },
+    );
+    await admin.setMode("local", "disabled", { waitFor: "none" });
+    await expire();
+    using scope = pipeline.begin({ requestId: "r" });
+    await scope.invoke("tool_pre_invoke", toolCall);
+    await eventually(() => records.length === 1);
+    expect(records).toMatchObject([{ status: "disabled" }]);
+  });
+
+  it("PF-I2 a read that takes longer than its bound counts as unreadable", async () => {
+    const { bus, break: breakBus } = deafBus();
+    const use = toolPlugin("plain", refuse);
+    await using pipeline = await createPluginPipeline(
+      { plugins: [{ use }] },
+      { bus, timing: { ...timing, renewMs: 10, storeMs: 40 } },
+    );
+    breakBus(() => new Promise<never>(() => undefined));
+    await expire();
+    using scope = pipeline.begin({ requestId: "r" });
+    const startedAt = performance.now();
+    expect(await scope.invoke("tool_pre_invoke", toolCall)).toMatchObject({ records: [{ degraded: true }] });
+    expect(performance.now() - startedAt).toBeLessThan(250);
+  });
+});
+
+describe("PF-I1 the fence", () => {
+  const claims = (authority: object, modeAuthority = true) =>
+    toolPlugin("claims", () => ({ block: violation, authority: authority as never }), {}, { modeAuthority });
+  const judged = async (use: PluginDefinition) => {
+    await using pipeline = await createPluginPipeline({ plugins: [{ use }] });
+    await pipeline.setMode("claims", "enforce");
+    using scope = pipeline.begin({ requestId: "r" });
+    return await scope.invoke("tool_pre_invoke", toolCall);
+  };
+
+  it("PF-I1 is honoured only from a plugin that declares it, with a real mode and no older rev", async () => {
+    expect((await judged(claims({ mode: "permissive", rev: 1 }))).allowed).toBe(true);
+    expect((await judged(claims({ mode: "permissive", rev: 2 }))).allowed).toBe(true);
+    expect((await judged(claims({ mode: "permissive", rev: 0 }))).allowed).toBe(false);
+    expect((await judged(claims({ mode: "permissive", rev: 1 }, false))).allowed).toBe(false);
+    expect((await judged(claims({ mode: "off", rev: 9 }))).allowed).toBe(false);
+    const off = await judged(claims({ mode: "disabled", rev: 1 }));
+    expect(off).toMatchObject({ allowed: true, shadowViolations: [], records: [{ status: "disabled" }] });
+  });
+});
