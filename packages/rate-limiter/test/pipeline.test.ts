@@ -1,0 +1,72 @@
+import { createPluginPipeline } from "@gatewright/plugin-framework";
+import * as framework from "@gatewright/plugin-framework/redis";
+import { createMemoryStore } from "@gatewright/rate-limiter";
+import { rateLimiterPlugin } from "@gatewright/rate-limiter/plugin";
+import { createRedisStore, laneOf } from "@gatewright/rate-limiter/redis";
+import { eventually, startRedis } from "@gatewright/testkit";
+import { describe, expect, it } from "vitest";
+import { writeRecord } from "./support/control-record.ts";
+
+const call = { name: "search", args: {}, headers: {} };
+
+describe("in a pipeline", () => {
+  it("blocks under enforce, shadows under permissive and starts afresh after disabled", async () => {
+    const definition = rateLimiterPlugin({ store: createMemoryStore() });
+    const pipeline = await createPluginPipeline({
+      plugins: [{ use: definition, config: { rules: { by_user: "1/m" } } }],
+    });
+    const invoke = async () => {
+      const scope = pipeline.begin({ requestId: "r", user: "ann" });
+      const result = await scope.invoke("tool_pre_invoke", call);
+      scope.end();
+      return result;
+    };
+    expect((await invoke()).headers).toMatchObject({ "X-RateLimit-Remaining": "0" });
+    expect((await invoke()).violation).toMatchObject({
+      code: "rate_limited",
+      httpStatus: 429,
+      mcpErrorCode: -31001,
+    });
+    await pipeline.setMode("rate_limiter", "permissive");
+    const shadowed = await invoke();
+    expect(shadowed.allowed).toBe(true);
+    expect(shadowed.shadowViolations).toHaveLength(1);
+    await pipeline.setMode("rate_limiter", "disabled");
+    expect((await invoke()).headers).toEqual({});
+    await pipeline.setMode("rate_limiter", "enforce");
+    expect([(await invoke()).allowed, (await invoke()).allowed]).toEqual([true, false]);
+    await pipeline.close();
+  });
+
+  it("over Redis a replica that missed the switch decides by the record all the same", async () => {
+    await using redis = await startRedis();
+    const client = redis.client({ enableOfflineQueue: false });
+    await eventually(() => client.status === "ready");
+    const pipeline = await createPluginPipeline({
+      plugins: [
+        {
+          use: rateLimiterPlugin({ store: createRedisStore({ client }) }),
+          config: { rules: { by_user: "1/m" } },
+        },
+      ],
+    });
+    const invoke = async () => {
+      const scope = pipeline.begin({ requestId: "r", user: "ann", tenantId: "t" });
+      const result = await scope.invoke("tool_pre_invoke", call);
+      scope.end();
+      return result;
+    };
+    expect([(await invoke()).allowed, (await invoke()).allowed]).toEqual([true, false]);
+    await writeRecord(client, { mode: "permissive", rev: 5 });
+    const shadowed = await invoke();
+    expect(shadowed.allowed).toBe(true);
+    expect(shadowed.shadowViolations).toHaveLength(1);
+    await pipeline.close();
+  });
+
+  it("agrees with the framework on the lane of every tenant", () => {
+    for (const tenant of [undefined, "", "a", "acme", "Ünïcode ✓", "x".repeat(200)]) {
+      expect(laneOf(tenant)).toBe(framework.laneOf(tenant));
+    }
+  });
+});
