@@ -195,6 +195,8 @@ export class LivePipeline implements PluginPipeline, ControlListener {
     const old = this.#snapshot;
     const next = this.#build(config, force ? new Map() : old.handles);
     this.#live.add(next);
+    const newcomers = next.plugins.some(({ name }) => old.plugin(name) === undefined);
+    if (newcomers && !this.#deps.bus.synchronous) await this.#plane.refresh();
     await this.#startPlugins(next);
     const before = new Map(old.plugins.map((plugin) => [plugin.name, plugin]));
     const after = new Map(next.plugins.map((plugin) => [plugin.name, plugin]));

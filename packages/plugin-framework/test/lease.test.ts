@@ -4,6 +4,7 @@ import {
   type ControlBus,
   createInProcessBus,
   createPluginPipeline,
+  DEFAULT_TIMING,
   type HookDeclaration,
   type HookRecord,
   type PluginDefinition,
@@ -141,6 +142,28 @@ describe("PF-I2 decisions without the store need a lease", () => {
     expect(await scope.invoke("tool_pre_invoke", toolCall)).toMatchObject({ records: [{ degraded: true }] });
     expect(performance.now() - startedAt).toBeLessThan(250);
   });
+});
+
+it("PF-I2 leases last a second, are renewed by a poll every 250 to 500 ms, and one read may take 50 ms", () => {
+  expect(DEFAULT_TIMING).toEqual({
+    leaseMs: 1_000,
+    pollMinMs: 250,
+    pollMaxMs: 500,
+    renewMs: 50,
+    storeMs: 1_000,
+  });
+});
+
+it("PF-I6 a replica without the plugin is not waited for, and learns the mode when it gets the plugin", async () => {
+  const bus = createInProcessBus();
+  const use = toolPlugin("guard", () => ({ block: violation }));
+  await using one = await createPluginPipeline({ plugins: [{ use }] }, { bus, replica: "one" });
+  const shared: ControlBus = { ...bus, synchronous: false };
+  await using two = await createPluginPipeline({ plugins: [] }, { bus: shared, replica: "two" });
+  expect(await one.setMode("guard", "disabled")).toMatchObject({ converged: true, missing: [] });
+  await two.reload({ plugins: [{ use }] });
+  expect(two.explainMode("guard")).toMatchObject({ mode: "disabled", degraded: false });
+  expect(two.list()).toMatchObject([{ state: "idle" }]);
 });
 
 describe("PF-I1 the fence", () => {

@@ -314,10 +314,20 @@ export class ControlPlane implements ModeGate {
 
   #onFrame(frame: ControlFrame): void {
     const scope = parseScope(frame.scope);
-    const state = scope === undefined ? undefined : this.listener.stateOf(scope.plugin);
-    if (scope === undefined || state === undefined) return;
+    if (scope === undefined) return;
+    const state = this.listener.stateOf(scope.plugin);
+    if (state === undefined) {
+      this.#once(`not here ${frame.scope}`, () => this.#acknowledgeStranger(frame.scope));
+      return;
+    }
     if ((state.record(scope.tenant)?.rev ?? 0) >= frame.rev) return;
     void this.readScopes([frame.scope]).catch(() => undefined);
+  }
+
+  /** A replica without the plugin decides nothing with it: whoever waits need not wait for this one. */
+  async #acknowledgeStranger(text: string): Promise<void> {
+    const [record] = await this.#bounded(this.bus.read([text]));
+    if (record !== undefined) await this.#acknowledge(text, record);
   }
 
   async #subscribe(): Promise<void> {
