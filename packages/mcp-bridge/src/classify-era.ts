@@ -26,8 +26,20 @@ export type EraVerdict =
  * header `MCP-Protocol-Version` is checked against it. Without header and envelope: 2025-03-26.
  *
  * @param message the parsed body; none for GET and DELETE
+ * @param supported revisions to name where an unknown one is refused: those that `server/discover` names. Default all
  */
-export function classifyEra(headers: IncomingHeaders, message?: Message): EraVerdict {
+export function classifyEra(
+  headers: IncomingHeaders,
+  message?: Message,
+  supported: readonly string[] = SUPPORTED_REVISIONS,
+): EraVerdict {
+  const verdict = classify(headers, message);
+  if (verdict.era !== "refused" || verdict.error.details?.["supported"] === undefined) return verdict;
+  const { code, idText, message: text, details } = verdict.error;
+  return { era: "refused", error: new WireError(code, text, { idText, details: { ...details, supported } }) };
+}
+
+function classify(headers: IncomingHeaders, message: Message | undefined): EraVerdict {
   const header = headerOf(headers, "mcp-protocol-version");
   const namesModern = header !== undefined && isModernRevision(header);
   if (message === undefined) {

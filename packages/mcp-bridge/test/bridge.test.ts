@@ -5,6 +5,7 @@ import fc from "fast-check";
 import { afterEach, describe, expect, it } from "vitest";
 import { callDigest } from "../src/bridge/call-digest.ts";
 import { BridgeError, type BridgeOptions, createBridge, type ForwardModern } from "../src/bridge/index.ts";
+import { questionKey } from "../src/bridge/question-key.ts";
 import { META, parseMessage, type RequestMessage, textOf } from "../src/index.ts";
 import { createHttpUpstream, type OpenOptions, type UpstreamMessage } from "../src/upstream/index.ts";
 import { eventually } from "./support/children.ts";
@@ -190,11 +191,14 @@ describe("a stateless client and a server with sessions", () => {
     const first = bodyOf(
       await bridge.forwardModern(session, modernCall("x"), { ...caller, onEnd: () => ended++ }),
     );
-    expect(first.result).toMatchObject({ resultType: "input_required", inputRequests: { q1: elicit } });
+    expect(first.result).toMatchObject({
+      resultType: "input_required",
+      inputRequests: { user_input: elicit },
+    });
     expect(bridge.stats()).toMatchObject({ parked: 1 });
     expect(ended).toBe(0);
     const again = modernCall("x", {
-      inputResponses: { q1: accept },
+      inputResponses: { user_input: accept },
       requestState: first.result.requestState,
     });
     const outcome = await bridge.resumeModern(again, caller);
@@ -214,17 +218,17 @@ describe("a stateless client and a server with sessions", () => {
       "roots/list",
     ]);
     const partial = modernCall("x", {
-      inputResponses: { q2: { roots: [] }, q9: {} },
+      inputResponses: { client_roots: { roots: [] }, q9: {} },
       requestState: first.requestState,
     });
     const second = await bridge.resumeModern(partial, caller);
     if (second.kind !== "answer") throw new Error("Expected an answer.");
     expect(bodyOf(second).result).toMatchObject({
       resultType: "input_required",
-      inputRequests: { q1: elicit },
+      inputRequests: { user_input: elicit },
     });
     const rest = modernCall("x", {
-      inputResponses: { q1: accept },
+      inputResponses: { user_input: accept },
       requestState: bodyOf(second).result.requestState,
     });
     const third = await bridge.resumeModern(rest, caller);
@@ -232,11 +236,11 @@ describe("a stateless client and a server with sessions", () => {
     const oneByOne = await serveAsking([elicit, elicit], { gap: true });
     const start = bodyOf(await bridge.forwardModern(oneByOne.session, modernCall("y"), caller)).result;
     const more = await bridge.resumeModern(
-      modernCall("y", { inputResponses: { q1: accept }, requestState: start.requestState }),
+      modernCall("y", { inputResponses: { user_input: accept }, requestState: start.requestState }),
       caller,
     );
     if (more.kind !== "answer") throw new Error("Expected an answer.");
-    expect(bodyOf(more).result.inputRequests).toEqual({ q2: elicit });
+    expect(bodyOf(more).result.inputRequests).toEqual({ user_input_2: elicit });
   });
 
   it("cannot use a state twice, for another call, as somebody else, or forged", async () => {
@@ -254,7 +258,7 @@ describe("a stateless client and a server with sessions", () => {
       bridge.resumeModern(modernCall("x", { requestState: `${requestState}A` }), caller),
     ).rejects.toMatchObject(invalid);
     await expect(bridge.resumeModern(modernCall("x"), caller)).rejects.toMatchObject(invalid);
-    const good = modernCall("x", { inputResponses: { q1: accept }, requestState });
+    const good = modernCall("x", { inputResponses: { user_input: accept }, requestState });
     expect((await bridge.resumeModern(good, caller)).kind).toBe("answer");
     await expect(bridge.resumeModern(good, caller)).rejects.toMatchObject(invalid);
   });
@@ -283,7 +287,7 @@ describe("a stateless client and a server with sessions", () => {
     await eventually(() => calls[0]?.closed === true);
     await eventually(() => server.seen.some((seen) => seen.body.method === "notifications/cancelled"));
     const late = bridge.resumeModern(
-      modernCall("x", { inputResponses: { q1: accept }, requestState }),
+      modernCall("x", { inputResponses: { user_input: accept }, requestState }),
       caller,
     );
     await expect(late).rejects.toSatisfy(
@@ -315,7 +319,7 @@ describe("a stateless client and a server with sessions", () => {
     ).result;
     await new Promise((resolve) => setTimeout(resolve, 120));
     const outcome = await bridge.resumeModern(
-      modernCall("x", { inputResponses: { q1: accept }, requestState }),
+      modernCall("x", { inputResponses: { user_input: accept }, requestState }),
       caller,
     );
     expect(outcome.kind).toBe("answer");
@@ -345,26 +349,33 @@ describe("a stateless client and a server with sessions", () => {
     await expect(gone).rejects.toMatchObject({ code: "aborted" });
   });
 
-  it("is asked only what it declared; the server is told no, and a ping is answered", async () => {
-    const { session, told } = await serveAsking([
-      { method: "sampling/createMessage" },
-      { method: "ping" },
-      { method: "x/y" },
-    ]);
+  it("that did not declare what the server needs gets -32021 with HTTP 400, and the call is cancelled", async () => {
+    const { session, told, calls } = await serveAsking([{ method: "sampling/createMessage" }, elicit]);
     const call = modernCall("x", {}, {}, { elicitation: {} });
-    expect(bodyOf(await bridgeWith().forwardModern(session, call, caller)).result).toMatchObject({
+    const answer = await bridgeWith().forwardModern(session, call, caller);
+    expect(answer.httpStatus).toBe(400);
+    expect(bodyOf(answer).error).toMatchObject({
+      code: -32021,
+      data: { requiredCapabilities: { sampling: {} } },
+    });
+    await eventually(() => calls[0]?.closed === true);
+    await eventually(() => told.length > 0);
+  });
+
+  it("is not asked what no client can be asked; the server is told no, and a ping is answered", async () => {
+    const { session, told } = await serveAsking([{ method: "ping" }, { method: "x/y" }]);
+    expect(bodyOf(await bridgeWith().forwardModern(session, modernCall("x"), caller)).result).toMatchObject({
       resultType: "complete",
     });
     expect(told).toMatchObject([
-      { id: 1, error: { code: -32601 } },
-      { id: 2, result: {} },
-      { id: 3, error: { code: -32601 } },
+      { id: 1, result: {} },
+      { id: 2, error: { code: -32601 } },
     ]);
     const many = await serveAsking([elicit, elicit]);
     const first = bodyOf(
       await bridgeWith({ maxQuestions: 1 }).forwardModern(many.session, modernCall("x"), caller),
     ).result;
-    expect(Object.keys(first.inputRequests)).toEqual(["q1"]);
+    expect(Object.keys(first.inputRequests)).toEqual(["user_input"]);
   });
 
   it("gets progress under the token of the request that waits, and log messages only from the level it asked for", async () => {
@@ -414,14 +425,18 @@ describe("a stateless client and a server with sessions", () => {
     ]);
     const setLevel = server.seen.filter((seen) => seen.body.method === "logging/setLevel");
     expect(setLevel.map((seen) => seen.body.params)).toEqual([{ level: "warning" }]);
-    const again = modernCall("x", { inputResponses: { q1: accept }, requestState }, { progressToken: "t2" });
+    const again = modernCall(
+      "x",
+      { inputResponses: { user_input: accept }, requestState },
+      { progressToken: "t2" },
+    );
     await bridge.resumeModern(again, { ...caller, onNotification });
     expect(params().at(-1)).toMatchObject({ progressToken: "t2", progress: 2 });
     const silent = bodyOf(
       await bridge.forwardModern(session, modernCall("x", {}, level), { ...caller, onNotification }),
     ).result;
     await bridge.resumeModern(
-      modernCall("x", { inputResponses: { q1: accept }, requestState: silent.requestState }),
+      modernCall("x", { inputResponses: { user_input: accept }, requestState: silent.requestState }),
       { ...caller, onNotification },
     );
     expect(server.seen.filter((seen) => seen.body.method === "logging/setLevel")).toHaveLength(1);
@@ -461,7 +476,7 @@ describe("a stateless client and a server with sessions", () => {
     expect(offered).toEqual([false]);
     const { requestState } = bodyOf(await bridge.forwardModern(session, modernCall("x"), caller)).result;
     const outcome = await bridge.resumeModern(
-      modernCall("x", { inputResponses: { q1: accept }, requestState }),
+      modernCall("x", { inputResponses: { user_input: accept }, requestState }),
       caller,
     );
     expect(outcome.kind === "answer" && bodyOf(outcome).result).toMatchObject({ ok: true });
@@ -490,11 +505,11 @@ describe("a stateless client and a server with sessions", () => {
     const first = bodyOf(
       await bridge.forwardModern(session, modernCall("test_elicitation", args), caller),
     ).result;
-    expect(first.inputRequests["q1"]).toMatchObject({
+    expect(first.inputRequests["user_input"]).toMatchObject({
       method: "elicitation/create",
       params: { message: "who?" },
     });
-    const inputResponses = { q1: { action: "accept", content: { username: "u", email: "u@x" } } };
+    const inputResponses = { user_input: { action: "accept", content: { username: "u", email: "u@x" } } };
     const again = modernCall("test_elicitation", {
       ...args,
       inputResponses,
@@ -679,6 +694,28 @@ describe("a client with a session and a stateless server", () => {
       expect(bodyOf(answer).result, name).toMatchObject({ resultType: "complete" });
       expect(bodyOf(answer).result, name).not.toHaveProperty("isError", true);
     }
+  });
+});
+
+describe("the key of a question", () => {
+  it("says who is asked for what, and is used once", () => {
+    const form = (...properties: string[]) => ({
+      requestedSchema: { properties: Object.fromEntries(properties.map((name) => [name, {}])) },
+    });
+    const taken = new Set<string>();
+    const key = (method: string, params?: object) => {
+      const made = questionKey(method, params as never, taken);
+      taken.add(made);
+      return made;
+    };
+    expect(key("elicitation/create", form("name"))).toBe("user_name");
+    expect(key("elicitation/create", form("name"))).toBe("user_name_2");
+    expect(key("elicitation/create", form("e-mail é"))).toBe("user_e_mail__");
+    expect(key("elicitation/create", form("a", "b"))).toBe("user_input");
+    expect(key("elicitation/create", { requestedSchema: { properties: null } })).toBe("user_input_2");
+    expect(key("sampling/createMessage")).toBe("model_message");
+    expect(key("roots/list")).toBe("client_roots");
+    expect(key("other")).toBe("input");
   });
 });
 

@@ -1,5 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { z } from "zod";
+import { encodeErrorBody } from "../error-body.ts";
 import { RPC, WireError } from "../errors.ts";
 import type { JsonObject, NotificationMessage, RequestMessage } from "../message.ts";
 import { parseOptions } from "../parse-options.ts";
@@ -11,7 +12,7 @@ import { callDigest } from "./call-digest.ts";
 import { envelopeMembers, extendParams, membersOf, paramsText } from "./edit-members.ts";
 import { type AskClient, answerInputRequests, inputRequiredOf } from "./input-rounds.ts";
 import { passesLogLevel, readLogLevel, severityOf } from "./log-levels.ts";
-import { ParkedCall, type Question } from "./parked-call.ts";
+import { type CallStep, MissingCapability, ParkedCall, type Question } from "./parked-call.ts";
 import { createSealer, type Sealer } from "./sealer.ts";
 import { synthesizeHandshake, type TranslatedAnswer, toLegacy, toModern } from "./translate-answer.ts";
 
@@ -322,7 +323,13 @@ class EraBridge implements Bridge {
       const bytes = underToken(notification, parked.token, token);
       if (bytes !== undefined) onNotification?.(bytes);
     };
-    const step = await parked.call.next(options.signal, onMessage);
+    let step: CallStep;
+    try {
+      step = await parked.call.next(options.signal, onMessage);
+    } catch (error) {
+      if (error instanceof MissingCapability) return missingCapability(error, idText);
+      throw error;
+    }
     if (step.kind === "answer") return toModern(step.answer, message.method, idText);
     const requestState = this.#park(parked, message);
     const body = `{"jsonrpc":"2.0","id":${idText},"result":{"resultType":"input_required","inputRequests":${encodeQuestions(step.questions)},"requestState":${JSON.stringify(requestState)}}}`;
@@ -376,8 +383,15 @@ function metaOf(params: JsonObject | undefined): JsonObject {
 
 function methodNotFound(message: RequestMessage): TranslatedAnswer {
   const idText = textOf(message.bytes, message.idSpan);
-  const error = `{"code":${RPC.methodNotFound},"message":${JSON.stringify(`Method not found: ${message.method}`)}}`;
-  return { body: Buffer.from(`{"jsonrpc":"2.0","id":${idText},"error":${error}}`), httpStatus: 404 };
+  const text = `Method not found: ${message.method}`;
+  const body = encodeErrorBody({ idText, code: RPC.methodNotFound, message: text });
+  return { body: Buffer.from(body), httpStatus: 404 };
+}
+
+function missingCapability(error: MissingCapability, idText: string): TranslatedAnswer {
+  const data = { requiredCapabilities: { [error.capability]: {} } };
+  const body = encodeErrorBody({ idText, code: RPC.missingClientCapability, message: error.message, data });
+  return { body: Buffer.from(body), httpStatus: 400 };
 }
 
 /** A progress notification goes on under the token of the request that is being answered; without one it ends here. */
@@ -396,7 +410,7 @@ function underToken(
 function encodeQuestions(questions: ReadonlyMap<string, Question>): string {
   const members = [...questions].map(([key, { method, params }]) => {
     const rest = params === undefined ? "" : `,"params":${params}`;
-    return `"${key}":{"method":${JSON.stringify(method)}${rest}}`;
+    return `${JSON.stringify(key)}:{"method":${JSON.stringify(method)}${rest}}`;
   });
   return `{${members.join(",")}}`;
 }

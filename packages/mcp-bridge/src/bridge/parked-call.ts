@@ -5,6 +5,7 @@ import type { UpstreamAnswer } from "../upstream/answer.ts";
 import type { UpstreamMessage, UpstreamRequest, UpstreamSession } from "../upstream/upstream.ts";
 import { UpstreamError } from "../upstream/upstream-error.ts";
 import { paramsText } from "./edit-members.ts";
+import { questionKey } from "./question-key.ts";
 
 /** A question of a legacy server that waits for the client. */
 export interface Question {
@@ -42,6 +43,15 @@ const CAPABILITY_OF: { readonly [method: string]: string } = {
   "roots/list": "roots",
 };
 
+/** The server needs something of the client that the client did not declare. */
+export class MissingCapability extends Error {
+  readonly capability: string;
+  constructor(capability: string) {
+    super(`The server needs the client capability ${capability}, which was not declared.`);
+    this.capability = capability;
+  }
+}
+
 /** How long further questions may follow the first before they are handed on together. */
 const GATHER_MS = 2;
 
@@ -54,7 +64,7 @@ export class ParkedCall {
   readonly #options: ParkedCallOptions;
   readonly #controller = new AbortController();
   readonly #questions = new Map<string, Question>();
-  #nextQuestion = 1;
+  readonly #keys = new Set<string>();
   #outcome: { readonly answer: UpstreamAnswer } | { readonly error: unknown } | undefined;
   #wake: (() => void) | undefined;
   #onMessage: ((message: NotificationMessage) => void) | undefined;
@@ -146,16 +156,17 @@ export class ParkedCall {
       return;
     }
     const capability = Object.hasOwn(CAPABILITY_OF, method) ? CAPABILITY_OF[method] : undefined;
-    const able = capability !== undefined && this.#options.capabilities[capability] !== undefined;
-    if (!able || this.#questions.size >= this.#options.maxQuestions) {
-      const text = able
-        ? "Too many questions are open."
-        : `The client did not declare that it takes ${method}.`;
+    const missing = capability !== undefined && this.#options.capabilities[capability] === undefined;
+    if (capability === undefined || missing || this.#questions.size >= this.#options.maxQuestions) {
+      const text = missing ? `The client did not declare ${capability}.` : "The client cannot be asked this.";
       const error = JSON.stringify({ code: RPC.methodNotFound, message: text });
       this.session.respond({ idText, error }).catch(() => undefined);
+      if (missing) this.abort(new MissingCapability(capability));
       return;
     }
-    this.#questions.set(`q${this.#nextQuestion++}`, { method, params: paramsText(message), idText });
+    const key = questionKey(method, message.params, this.#keys);
+    this.#keys.add(key);
+    this.#questions.set(key, { method, params: paramsText(message), idText });
     this.#wake?.();
   }
 
