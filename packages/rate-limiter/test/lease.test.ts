@@ -116,6 +116,27 @@ describe("leased tokens", () => {
     expect(await limiter.check(ann)).toMatchObject({ allowed: true, verdicts: [], rev: 2 });
   });
 
+  it.each(["fixed_window", "sliding_window"] as const)(
+    "%s: a lease ends with its window",
+    async (algorithm) => {
+      const { limiter } = replica({ algorithm, rules: { by_user: "1000/2s" } });
+      await limiter.check(ann);
+      expect((await limiter.check(ann)).leased).toBe(true);
+      const spent = limiter.stats().leases?.held;
+      expect(spent).toBe(1);
+      const before = Date.now();
+      await eventually(
+        async () => {
+          const { verdicts } = await limiter.check(ann);
+          const inNewWindow = Date.now() - before >= 2_000;
+          return inNewWindow && (verdicts[0]?.remaining ?? 0) >= (algorithm === "fixed_window" ? 950 : 1);
+        },
+        { timeoutMs: 8_000, intervalMs: 50 },
+      );
+      expect(limiter.stats().leases?.reserved).toBeGreaterThanOrEqual(2);
+    },
+  );
+
   it("ends after its ttl and gives back what is unspent; close gives back the rest", async () => {
     const { limiter } = replica({ lease: { size: 50, ttlMs: 50 } });
     const left = async () => (await limiter.peek(ann)).verdicts[0]?.remaining;

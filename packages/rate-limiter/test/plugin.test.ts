@@ -96,6 +96,11 @@ describe("rate limiter plugin", () => {
     expect([blocked("a"), blocked("b")]).toEqual([false, true]);
     await instance.onModeChange?.({ ...change, wipe: true });
     expect([blocked("a"), blocked("b")]).toEqual([false, false]);
+    for (const cause of ["expiry", "reload"] as const) {
+      expect([blocked("a"), blocked("b")]).toEqual([true, true]);
+      await instance.onModeChange?.({ ...change, cause, wipe: false });
+      expect([blocked("a"), blocked("b")]).toEqual([false, false]);
+    }
     expect(instance.stats?.()).toMatchObject({ store: { kind: "memory" } });
     await instance.shutdown?.();
   });

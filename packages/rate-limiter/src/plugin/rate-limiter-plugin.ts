@@ -62,14 +62,22 @@ export function rateLimiterPlugin(deps: RateLimiterDeps = {}): PluginDefinition<
       };
 
       function wipeFor(change: ModeChange): void | Promise<void> {
-        if (!change.wipe) return;
         // Under a control record the states already read as empty; what is left to do is to remove them.
-        if (fenced) void store.sweep?.(change.tenant).catch(() => {});
-        else if (change.tenant === undefined) return limiter.wipe({ scope: "all" });
-        else return limiter.wipe({ scope: "tenant", tenant: change.tenant });
+        if (fenced) {
+          if (change.wipe) store.sweep?.(change.tenant).catch(() => {});
+          return;
+        }
+        if (!change.wipe && !endsUnasked(change)) return;
+        if (change.tenant === undefined) return limiter.wipe({ scope: "all" });
+        return limiter.wipe({ scope: "tenant", tenant: change.tenant });
       }
     },
   };
+}
+
+/** Was the limiter disabled by something that could not say whether to wipe: an expiry, a reload, an error? */
+function endsUnasked({ previous, next, cause }: ModeChange): boolean {
+  return next === "disabled" && previous !== "disabled" && cause !== "set" && cause !== "clear";
 }
 
 function answer(
