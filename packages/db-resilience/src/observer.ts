@@ -37,7 +37,7 @@ export type DatabaseEvent =
 /** How a statement ended. */
 export type QueryOutcome = "ok" | DatabaseErrorCode;
 
-/** Receives what the package measures; every method is optional, none may throw. */
+/** Receives what the package measures; every method is optional, and what they throw is dropped. */
 export interface DatabaseObserver {
   event?(event: DatabaseEvent): void;
   /** A statement has ended (`db_query_duration_seconds`). */
@@ -52,4 +52,27 @@ export interface DatabaseObserver {
   released?(measured: { readonly host: string; readonly useMs: number }): void;
   /** A connection was opened, or could not be (`db.client.connection.create_time`). */
   connected?(measured: { readonly host: string; readonly durationMs: number; readonly ok: boolean }): void;
+}
+
+/** Keeps an observer's own faults away from the database's work. */
+export function guardObserver(observer: DatabaseObserver): DatabaseObserver {
+  const guard = <T>(method: ((value: T) => void) | undefined) =>
+    method &&
+    ((value: T) => {
+      try {
+        method.call(observer, value);
+      } catch {
+        // There is nobody to tell: the observer is who would be told.
+      }
+    });
+  const { event, query, acquired, released, connected } = observer;
+  const guarded = {
+    event: guard(event),
+    query: guard(query),
+    acquired: guard(acquired),
+    released: guard(released),
+    connected: guard(connected),
+  };
+  const given = Object.entries(guarded).filter(([, method]) => method !== undefined);
+  return Object.fromEntries(given) as DatabaseObserver;
 }

@@ -12,7 +12,7 @@ import { HostRouter } from "./host-router.ts";
 import { dialectOf } from "./kysely/dialect-of.ts";
 import { ResilientDriver } from "./kysely/resilient-driver.ts";
 import { createSessionDriver } from "./kysely/session-driver.ts";
-import type { DatabaseObserver } from "./observer.ts";
+import { type DatabaseObserver, guardObserver } from "./observer.ts";
 import { parseOptions, type ResilientDatabaseOptions } from "./options.ts";
 import { notingWrites, type ReadSession } from "./read-session.ts";
 import { type Readiness, readinessOf } from "./readiness.ts";
@@ -126,7 +126,7 @@ export function createResilientDatabase<DB = unknown>(
   const options = parseOptions(input);
   const clock = deps.clock ?? systemClock;
   const random = deps.random ?? Math.random;
-  const observer = deps.observer ?? {};
+  const observer = guardObserver(deps.observer ?? {});
   const plugins = [...(deps.plugins ?? [])];
 
   let readiness: Omit<Readiness, "since"> = { state: "starting" };

@@ -124,11 +124,15 @@ export class SessionProvider {
     if (error.class === "read_only" && error.sqlState === "25006") {
       if (session.answered > 0) return false;
       session.connection.taint("the server is read-only");
-      // Whoever took over may be known as a standby still.
-      await this.#router.recheck();
+      await this.findWritable();
       return true;
     }
     return use.idempotent === true && (error.class === "connection" || error.class === "server_going");
+  }
+
+  /** Asks all hosts for their roles after a write was refused: whoever took over may be known as a standby still. */
+  async findWritable(): Promise<void> {
+    await this.#router.recheck();
   }
 
   close(): void {

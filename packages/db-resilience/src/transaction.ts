@@ -85,6 +85,7 @@ export async function runTransaction<T>(
       const inTime = clock.monotonic() + delayMs < deadline;
       if (!reason || attempt > retries || !inTime || !budget.withdraw()) throw failure;
       observer.event?.({ type: "db_transaction_retry", reason, attempt, delayMs });
+      if (reason === "read_only") await deps.provider.findWritable();
       await sleep(clock, delayMs, options.signal);
     }
   }

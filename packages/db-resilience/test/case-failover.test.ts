@@ -105,6 +105,27 @@ describe("several servers", () => {
     for (let n = 1; n <= 11; n++) outcomes.push(await insert(subject, n));
     expect(outcomes.map(({ status }) => status)).toEqual(Array.from({ length: 11 }, () => 200));
     expect((await rows(pair.standby)).length).toBe(12);
+
+    // A transaction asks for the roles again, and is run anew.
+    const other = open([pair.primary], { targetSessionAttrs: "any" });
+    const outcome = await timed(() =>
+      other.database.transaction(async (tx) => {
+        const inserted = tx.query("insert into t values (99)");
+        if (tx.attempt > 1) return inserted;
+        const refusal: unknown = await inserted.catch((error: unknown) => error);
+        const admin = await pair.primary.client({ options: "-c default_transaction_read_only=off" });
+        await admin.query("alter system reset default_transaction_read_only");
+        await admin.query("select pg_reload_conf()");
+        await admin.end();
+        await eventually(
+          async () =>
+            (await pair.primary.query("show transaction_read_only"))[0]?.["transaction_read_only"] === "off",
+        );
+        throw refusal;
+      }),
+    );
+    expect(outcome.status).toBe(200);
+    expect(await rows(pair.primary)).toEqual([0, 99]);
   });
 
   it("FO-03 the old primary back and writable beside the new one gets no write, whoever starts when", async () => {

@@ -289,6 +289,25 @@ describe("metrics", () => {
   });
 });
 
+describe("an observer that throws", () => {
+  it("does no harm", async () => {
+    const fail = () => {
+      throw new Error("observer");
+    };
+    const { database } = openDatabase(
+      [postgres],
+      {},
+      { observer: { query: fail, acquired: fail, released: fail, connected: fail } },
+    );
+    expect((await timed(() => database.query("select 1"))).status).toBe(200);
+    await postgres.query(
+      "select pg_terminate_backend(pid) from pg_stat_activity where application_name like 'app%'",
+    );
+    expect((await timed(() => database.query("select 1"))).status).toBe(200);
+    await database.close();
+  });
+});
+
 describe("sleep", () => {
   it("ends early with the reason of an abort", async () => {
     subject = openDatabase([postgres]);
