@@ -87,13 +87,23 @@ class KeyedSessionPool<S, C> implements SessionPool<S, C> {
       "id" in target ? key.id === target.id : key.serverId === target.serverId,
     );
     for (const bucket of buckets) this.#state.applyLimits(bucket);
-    return this.#drainer.drain(buckets, "drained", options.deadlineMs ?? this.#state.options.drainTimeoutMs);
+    return this.#drainer.drain(
+      buckets,
+      () => "drained",
+      options.deadlineMs ?? this.#state.options.drainTimeoutMs,
+    );
   }
 
-  endDownstream(downstream: string, options: { readonly deadlineMs?: number } = {}): Promise<DrainReport> {
+  endDownstream(
+    downstream: string,
+    options: { readonly deadlineMs?: number; readonly handOver?: boolean } = {},
+  ): Promise<DrainReport> {
     this.#state.touched.delete(downstream);
     const buckets = [...this.#buckets.values()].filter(({ key }) => key.downstream === downstream);
-    return this.#drainer.drain(buckets, "downstream_ended", options.deadlineMs ?? 0);
+    const reason = options.handOver === true ? "handed_over" : "downstream_ended";
+    const ended = new SessionPoolError("not_found", "the downstream session has ended");
+    for (const bucket of buckets) this.#core.room.refuse(bucket, ended);
+    return this.#drainer.drain(buckets, () => reason, options.deadlineMs ?? 0);
   }
 
   touchDownstream(downstream: string): void {
@@ -125,11 +135,12 @@ class KeyedSessionPool<S, C> implements SessionPool<S, C> {
     return poolStats(this.#state);
   }
 
-  close(options: { readonly deadlineMs?: number } = {}): Promise<DrainReport> {
+  close(options: { readonly deadlineMs?: number; readonly handOver?: boolean } = {}): Promise<DrainReport> {
     if (this.#closing === undefined) {
       this.#state.closed = true;
       this.#reaper.stop();
-      this.#closing = this.#drainer.close(options.deadlineMs ?? this.#state.options.drainTimeoutMs);
+      const deadlineMs = options.deadlineMs ?? this.#state.options.drainTimeoutMs;
+      this.#closing = this.#drainer.close(deadlineMs, options.handOver === true);
     }
     return this.#closing;
   }

@@ -27,13 +27,13 @@ export class Drainer<S, C> {
   /** Retires every session of the buckets at once; waits for leases in flight until the deadline. */
   async drain(
     buckets: readonly Bucket<S, C>[],
-    reason: CloseReason,
+    reasonFor: (bucket: Bucket<S, C>) => CloseReason,
     deadlineMs: number,
   ): Promise<DrainReport> {
     const entries = buckets.flatMap((bucket) => [...bucket.entries]);
     for (const bucket of buckets) {
       for (const slot of bucket.slots) cancelSlot(slot);
-      for (const entry of [...bucket.entries]) this.#evictor.retire(entry, reason);
+      for (const entry of [...bucket.entries]) this.#evictor.retire(entry, reasonFor(bucket));
       this.#core.pump(bucket);
     }
     const forced = await this.#settle(entries, deadlineMs);
@@ -41,13 +41,14 @@ export class Drainer<S, C> {
   }
 
   /** Drains everything and refuses every waiter. */
-  async close(deadlineMs: number): Promise<DrainReport> {
+  async close(deadlineMs: number, handOver: boolean): Promise<DrainReport> {
     const { state } = this.#core;
     const buckets = [...state.buckets.values()];
     for (const bucket of buckets) {
       this.#core.room.refuse(bucket, new SessionPoolError("pool_closed", "the pool is closed"));
     }
-    return this.drain(buckets, "pool_closed", deadlineMs);
+    const reasonFor = ({ stateful }: Bucket<S, C>) => (handOver && stateful ? "handed_over" : "pool_closed");
+    return this.drain(buckets, reasonFor, deadlineMs);
   }
 
   /** Waits for all to be gone; past the deadline those still leased are closed under their leases. */

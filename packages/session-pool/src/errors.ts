@@ -9,6 +9,7 @@ export type SessionPoolErrorCode =
   | "session_owner_unreachable"
   | "backend_unavailable"
   | "validation_failed"
+  | "not_found"
   | "pool_closed";
 
 const RETRYABLE: Readonly<Record<SessionPoolErrorCode, boolean>> = {
@@ -19,6 +20,7 @@ const RETRYABLE: Readonly<Record<SessionPoolErrorCode, boolean>> = {
   session_owner_unreachable: true,
   backend_unavailable: true,
   validation_failed: false,
+  not_found: false,
   pool_closed: true,
 };
 

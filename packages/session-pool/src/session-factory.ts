@@ -39,7 +39,10 @@ export interface SessionProbe<S> {
 /** A probe that is satisfied with anything; the end of a chain for servers that support no other. */
 export const skipProbe: SessionProbe<unknown> = { name: "skip", run: () => Promise.resolve("ok") };
 
-/** Why a session was closed. */
+/**
+ * Why a session was closed. `handed_over` means that another replica goes on with it: let go of the connection, but
+ * do not end the session upstream. `late` came after the pool had given its connect up.
+ */
 export type CloseReason =
   | "idle"
   | "age"
@@ -47,6 +50,7 @@ export type CloseReason =
   | "lru"
   | "drained"
   | "downstream_ended"
+  | "handed_over"
   | "broken"
   | "lost"
   | "unhealthy"

@@ -59,8 +59,15 @@ export interface SessionPool<S, C = unknown> {
   warm(key: SessionKey, context?: C): void;
   /** Retires all sessions of a key or server: no new leases at once, closed when idle, at the deadline in any case. */
   drain(target: DrainTarget, options?: { readonly deadlineMs?: number }): Promise<DrainReport>;
-  /** Ends every upstream session of a downstream session. `downstream` is the key's field of that name. */
-  endDownstream(downstream: string, options?: { readonly deadlineMs?: number }): Promise<DrainReport>;
+  /**
+   * Ends every upstream session of a downstream session, at once unless `deadlineMs` says otherwise; who waits for
+   * one is refused with `not_found`. `downstream` is the key's field of that name. With `handOver` the sessions are
+   * closed as `handed_over`: another replica owns them now.
+   */
+  endDownstream(
+    downstream: string,
+    options?: { readonly deadlineMs?: number; readonly handOver?: boolean },
+  ): Promise<DrainReport>;
   /** Keeps a downstream session alive that lives without leases (an open stream, calls to other servers). */
   touchDownstream(downstream: string): void;
   /** Frozen records per server. */
@@ -68,7 +75,10 @@ export interface SessionPool<S, C = unknown> {
   /** Subscribes to uses as they end; returns how to unsubscribe. */
   onUse(listener: (delta: UsageDelta) => void): () => void;
   stats(): SessionPoolStats;
-  /** Refuses new callers, waits for leases until the deadline, closes everything in parallel. Idempotent. */
-  close(options?: { readonly deadlineMs?: number }): Promise<DrainReport>;
+  /**
+   * Refuses new callers, waits for leases until the deadline, closes everything in parallel. Idempotent. With
+   * `handOver` sessions of downstream sessions are closed as `handed_over`, so that another replica can resume them.
+   */
+  close(options?: { readonly deadlineMs?: number; readonly handOver?: boolean }): Promise<DrainReport>;
   [Symbol.asyncDispose](): Promise<void>;
 }

@@ -102,6 +102,29 @@ describe("drain", () => {
   });
 });
 
+describe("handing over", () => {
+  it("closes the sessions of a downstream session for another replica, and refuses who waits", async () => {
+    const { factory, pool } = setup({ maxConcurrencyPerSession: 1 });
+    const key = downstreamKey();
+    const lease = await pool.acquire(key);
+    const wait = pool.acquire(key).catch((error) => error);
+    const report = pool.endDownstream(key.downstream ?? "", { handOver: true, deadlineMs: 1000 });
+    expect(await wait).toMatchObject({ code: "not_found", retryable: false });
+    lease.release();
+    expect(await report).toEqual({ closed: 1, forced: 0 });
+    expect(factory.sessions[0]?.closed).toBe("handed_over");
+    expect(factory.connects).toBe(1);
+  });
+
+  it("on close concerns stateful sessions only", async () => {
+    const { factory, pool } = setup();
+    (await pool.acquire(downstreamKey())).release();
+    (await pool.acquire(identityKey())).release();
+    await pool.close({ handOver: true });
+    expect(factory.sessions.map(({ closed }) => closed)).toEqual(["handed_over", "pool_closed"]);
+  });
+});
+
 describe("close", () => {
   it("refuses callers and waiters, waits for leases, closes in parallel", async () => {
     const { factory, pool } = setup({ maxConcurrencyPerSession: 1, maxPerKey: 1 });

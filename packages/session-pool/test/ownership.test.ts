@@ -46,13 +46,13 @@ describe("the owner of a session", () => {
   });
 
   it("stays the owner as long as it beats, by the clock of Redis, and the record outlives it by the TTL", async () => {
-    const a = await startReplica(redis);
-    const b = await startReplica(redis, {}, { listen: false });
+    const a = await startReplica(redis, { deadAfterMs: 1000 });
+    const b = await startReplica(redis, { deadAfterMs: 1000 }, { listen: false });
     const session = randomUUID();
     await a.ownership.claim(session, "ann");
     const client = redis.client();
     const before = a.ownership.stats().beats;
-    await eventually(() => a.ownership.stats().beats >= before + 8);
+    await eventually(() => a.ownership.stats().beats >= before + 12);
     expect(await b.ownership.locate(session, "ann")).toMatchObject({ kind: "remote" });
     const [key] = (await client.keys("gw:{s:*}:owner")).filter((name) => name.length > 0);
     expect(await client.pttl(key ?? "")).toBeGreaterThan(quick.sessionTtlMs - 5000);
@@ -143,7 +143,7 @@ describe("the owner of a session", () => {
 
   it("is never certain of a session again that another took over while its process was frozen", async () => {
     const owner = await spawnReplica(redis.port);
-    const b = await startReplica(redis);
+    const b = await startReplica(redis, { deadAfterMs: 1500 });
     const session = randomUUID();
     await owner.call("claim", session, "ann");
     expect(await owner.call<SessionLocation>("locate", session, "ann")).toMatchObject({

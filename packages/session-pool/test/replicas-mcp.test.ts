@@ -25,7 +25,8 @@ async function gateway(url: string) {
     {
       redis: redis.client(),
       subscriber: redis.client(),
-      onOwnershipLost: () => {},
+      onOwnershipLost: (session) =>
+        void pool.endDownstream(downstreams.get(session) ?? "", { handOver: true }),
       onEvict(notice) {
         if (notice.kind === "session") void pool.endDownstream(downstreams.get(notice.sessionId) ?? "");
         if (notice.kind === "server") void pool.drain({ serverId: notice.serverId });
@@ -109,5 +110,23 @@ describe("stateful sessions across replicas", () => {
     expect(await b.pool.run(b.keyOf(session), read, { context: { resume } })).toMatchObject({ value: 5 });
     expect(server.stats().sessionsOpened).toBe(1);
     lease.release();
+  });
+
+  it("a graceful stop hands the session over: the next replica resumes it at once, with its state", async () => {
+    const server = await counter();
+    const [a, b] = [await gateway(server.url), await gateway(server.url)];
+    const session = randomUUID();
+    await a.ownership.claim(session, "ann");
+    await a.pool.run(a.keyOf(session), async (upstream) => {
+      await add(5)(upstream);
+      await a.ownership.save(session, [{ serverId: "s1", sessionId: upstream.id, resumable: true }]);
+    });
+    await a.pool.close({ handOver: true });
+    await a.ownership.close();
+    const won = await b.ownership.reclaim(session, "ann");
+    if (won.kind !== "won") throw new Error(won.kind);
+    const resume = won.upstream[0]?.sessionId ?? "";
+    expect(await b.pool.run(b.keyOf(session), read, { context: { resume } })).toMatchObject({ value: 5 });
+    expect(server.stats()).toMatchObject({ sessionsOpened: 1, sessionsClosed: 0 });
   });
 });

@@ -14,7 +14,7 @@ export interface RedisOwnershipOptions {
   readonly prefix?: string;
   /** Default 10 000. */
   readonly heartbeatMs?: number;
-  /** Age of the last beat, by Redis TIME, at which an owner counts as dead. Default 30 000; more than `heartbeatMs`. */
+  /** Age of the last beat, by Redis TIME, at which an owner counts as dead. Default 30 000; more than `heartbeatMs`, the same on all replicas. */
   readonly deadAfterMs?: number;
   /** How long a record outlives its last beat: the idle time of downstream sessions. Default 1 800 000. */
   readonly sessionTtlMs?: number;

@@ -83,6 +83,7 @@ export class McpFactory implements SessionFactory<McpSession, McpContext> {
 
   async close(session: McpSession, reason: CloseReason): Promise<void> {
     this.closed.push(reason);
+    if (reason === "handed_over") return;
     const response = await fetch(session.url, { method: "DELETE", headers: headersOf(session) });
     await response.arrayBuffer();
   }

@@ -9,9 +9,18 @@ import { quick, sealKey, signKey } from "./replica.ts";
 
 const port = Number(process.argv[2]);
 
+/** Longer than those of `quick`: between two processes nothing is sure to happen within half a second. */
+const patient = { heartbeatMs: 300, deadAfterMs: 1500 };
+
 const make = () =>
   createRedisOwnership(
-    { advertiseUrl: `http://127.0.0.1/${process.pid}`, sealKeys: [sealKey], signKeys: [signKey], ...quick },
+    {
+      advertiseUrl: `http://127.0.0.1/${process.pid}`,
+      sealKeys: [sealKey],
+      signKeys: [signKey],
+      ...quick,
+      ...patient,
+    },
     { redis: new Redis({ port, host: "127.0.0.1" }), onEvict: () => {}, onOwnershipLost: () => {} },
   );
 
