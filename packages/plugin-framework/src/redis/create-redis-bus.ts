@@ -53,15 +53,14 @@ export function createRedisBus({ client, subscriber, prefix = "gw" }: RedisBusOp
     read: (scopes) => Promise.all(scopes.map(readOne)),
     scopes: () => client.smembers(keys.scopes),
     async write(scope, record, expectedRev, ttlMs = 0) {
-      await client.sadd(keys.scopes, scope);
+      // Sent before the record, awaited with it.
+      const listed = client.sadd(keys.scopes, scope);
       const packed = packRecord(record);
       const head = packed.split("|", 5).join("|");
       const by = packed.slice(packed.lastIndexOf("|") + 1);
       const args = [expectedRev, Math.ceil(ttlMs), `${head}|`, record.expiresAt ?? 0, by];
-      const [written, text] = (await runScript(client, WRITE, keys.primary(scope), ...args)) as [
-        number,
-        string,
-      ];
+      const [reply] = await Promise.all([runScript(client, WRITE, keys.primary(scope), ...args), listed]);
+      const [written, text] = reply as [number, string];
       const current = unpackRecord(text);
       if (written === 1) await spread(scope, text, record.rev);
       return { written: written === 1, current };
