@@ -4,8 +4,8 @@ import type { PoolState } from "./pool-state.ts";
 /** What one server was used for. Leases with purpose probe appear nowhere in it. */
 export interface UsageRecord {
   readonly serverId: string;
-  /** Epoch milliseconds; `undefined` before the first use. */
-  readonly lastUsedAt: number | undefined;
+  /** Epoch milliseconds; 0 before the first use. */
+  readonly lastUsedAt: number;
   /** Sessions that are leased now. */
   readonly activeSessions: number;
   /** Sessions that wait in the pool. */
@@ -42,7 +42,7 @@ export function usageRecords<S, C>(state: PoolState<S, C>): readonly UsageRecord
   const records = [...state.servers.values()].map((server) =>
     Object.freeze({
       serverId: server.id,
-      lastUsedAt: server.lastUsedMs === undefined ? undefined : Math.round(server.lastUsedMs + behindMs),
+      lastUsedAt: server.lastUsedMs === undefined ? 0 : Math.round(server.lastUsedMs + behindMs),
       activeSessions: gauges.get(server.id)?.active ?? 0,
       pooledSessions: gauges.get(server.id)?.pooled ?? 0,
       totalUses: server.totalUses,

@@ -1,4 +1,5 @@
 import { createSessionKeys, isSessionKey } from "@gatewright/session-pool";
+import { seededRandom } from "@gatewright/testkit";
 import { describe, expect, it } from "vitest";
 import { keys, stateless, testSecret } from "./support/keys.ts";
 
@@ -124,5 +125,27 @@ describe("the isolation rule", () => {
     expect(other.downstream(stateful, caller).id).not.toBe(key.id);
     expect(sibling.downstream(stateful, caller).id).not.toBe(key.id);
     expect(() => createSessionKeys({ secret: "short" })).toThrow(/32 bytes/);
+  });
+
+  it("gives two callers the same key only if nothing that tells them apart differs, for any mix of values", () => {
+    const random = seededRandom(7);
+    const words = ["", "a", "ab", "b", "a:b", "1:a", "-1:", "a\n", "A"];
+    const word = () => words[Math.floor(random() * words.length)] ?? "";
+    const seen = new Map<string, string>();
+    for (let i = 0; i < 5000; i++) {
+      const strategy = random() < 0.5 ? ("downstream" as const) : ("exclusive" as const);
+      const server = { id: word(), transport: word() };
+      const caller = { principal: word(), tenant: word(), downstreamSessionId: word() };
+      const upstream = { credential: word(), tls: word(), era: word() };
+      const { id } = keys[strategy](server, caller, upstream);
+      const apart =
+        strategy === "downstream"
+          ? [strategy, server, caller, upstream.era]
+          : [strategy, server, caller.principal, caller.tenant, upstream];
+      const facts = JSON.stringify(apart);
+      expect(seen.get(id) ?? facts).toBe(facts);
+      seen.set(id, facts);
+    }
+    expect(new Set(seen.values()).size).toBe(seen.size);
   });
 });

@@ -43,7 +43,7 @@ describe("usage", () => {
     probe.release("timeout");
     const warm = pool.tryAcquire(identityKey(), { purpose: "probe" });
     warm?.release();
-    expect(pool.usage()[0]).toMatchObject({ lastUsedAt: undefined, totalUses: 0, errors: 0 });
+    expect(pool.usage()[0]).toMatchObject({ lastUsedAt: 0, totalUses: 0, errors: 0 });
     expect(deltas).toEqual([]);
     expect(pool.stats()).toMatchObject({ hits: 0, misses: 0, hitRate: 0 });
   });
