@@ -13,7 +13,7 @@ import type { Registry } from "../registry/registry.ts";
 import { Snapshot, SnapshotHolder } from "../registry/snapshot.ts";
 import { openSqliteRegistry } from "../registry/sqlite-registry.ts";
 import type { GatewaySecret } from "../secret/gateway-secret.ts";
-import { LiveUpstreams } from "../upstreams/live-upstreams.ts";
+import { type ConnectionEra, LiveUpstreams } from "../upstreams/live-upstreams.ts";
 import { openOwnSession } from "../upstreams/own-session.ts";
 import { Refresher } from "../upstreams/refresher.ts";
 import type { RegisterDeps } from "../upstreams/register-upstream.ts";
@@ -72,8 +72,8 @@ export async function createGatewayCore(config: GatewayConfig, deps: CoreDeps): 
   const snapshot = () => snapshots.current ?? empty;
   const allowPrivate = config.server.ssrf.allowPrivate ?? isLoopbackHost(config.server.host);
 
-  const connect = (record: UpstreamRecord) =>
-    connectUpstream(record, {
+  const connect = (record: UpstreamRecord, era: ConnectionEra = "auto") =>
+    connectUpstream(record, era, {
       bridge: config.bridge,
       allowPrivate,
       onStderr: (upstream, line) => logger.debug({ upstream: upstream.name, line }, "stderr of an upstream"),
@@ -104,7 +104,9 @@ export async function createGatewayCore(config: GatewayConfig, deps: CoreDeps): 
     maxBufferedBytes: config.limits.streamBufferBytes,
     onEnd: (session) => {
       for (const { downstream } of accesses.keysOf(session)) {
-        if (downstream !== undefined) void pool.endDownstream(downstream);
+        if (downstream !== undefined) {
+          pool.endDownstream(downstream).catch((error) => logger.warn({ err: error }, "sessions not ended"));
+        }
       }
     },
   });

@@ -1,13 +1,19 @@
 import { ConfigError } from "../config/config-error.ts";
 import { nearestKey } from "../config/nearest-key.ts";
 import { type CommandIo, exitCodes } from "./command-io.ts";
+import { configCommand } from "./config-command.ts";
 import { UsageError } from "./flags.ts";
+import { pluginsCommand } from "./plugins-command.ts";
 import { serve } from "./serve.ts";
+import { token } from "./token.ts";
 
 type Command = (args: readonly string[], io: CommandIo) => Promise<number>;
 
 const commands: Readonly<Record<string, { readonly run: Command; readonly text: string }>> = {
   serve: { run: serve, text: "run a gateway" },
+  token: { run: token, text: "mint a JWT for a user" },
+  config: { run: configCommand, text: "check the configuration, or print its JSON Schema" },
+  plugins: { run: pluginsCommand, text: "list the plugins of a running gateway, or switch their modes" },
 };
 
 /** Runs a command and returns its exit code; whatever goes wrong is said in sentences on `io.err`. */

@@ -1,22 +1,17 @@
 import { pino } from "pino";
 import { startGateway } from "../app/gateway.ts";
 import { mintToken } from "../auth/mint-token.ts";
-import { loadConfig } from "../config/load-config.ts";
 import { GatewayError } from "../errors.ts";
 import { loadSecret } from "../secret/gateway-secret.ts";
+import { loadCommandConfig } from "./command-config.ts";
 import { type CommandIo, exitCodes } from "./command-io.ts";
 import { demoLines, demoUser, withDemoServer } from "./demo.ts";
-import { parseFlags, settingsOf } from "./flags.ts";
+import { parseFlags } from "./flags.ts";
 
 /** `gatewright serve`: runs a gateway until the process is asked to stop. */
 export async function serve(args: readonly string[], io: CommandIo): Promise<number> {
   const { values } = parseFlags(args, { demo: { type: "boolean" } });
-  const file = values["config"] ?? io.env["GATEWRIGHT_CONFIG"];
-  const loaded = await loadConfig({
-    flags: settingsOf(values),
-    env: io.env,
-    ...(typeof file === "string" ? { file } : {}),
-  });
+  const loaded = await loadCommandConfig(values, io);
   const demo = values["demo"] === true;
   const config = demo ? withDemoServer(loaded) : loaded;
   const secret = loadSecret(config.server.dataDir, io.env);

@@ -38,7 +38,7 @@ export class RpcReply {
 
   /** Adds a response header; without effect once a stream has begun. */
   setHeader(name: string, value: string): void {
-    this.#headers[name] = value;
+    this.#headers[name.toLowerCase()] = value;
   }
 
   /** HTTP status that was sent, 0 before. */

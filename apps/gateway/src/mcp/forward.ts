@@ -148,5 +148,5 @@ function upstreamHeaders(exchange: Exchange, { upstream }: Route): Readonly<Reco
 }
 
 function setHeaders(exchange: Exchange, headers: Readonly<Record<string, string>>): void {
-  for (const name in headers) exchange.reply.setHeader(name.toLowerCase(), headers[name] as string);
+  for (const name in headers) exchange.reply.setHeader(name, headers[name] as string);
 }

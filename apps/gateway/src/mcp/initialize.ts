@@ -85,7 +85,7 @@ async function upstreamHandshake(
   const { key, context } = deps.accesses.of(caller, upstream);
   try {
     await using lease = await deps.pool.acquire(key, { context });
-    return handshakeOf(lease.session, caller.session.hello, isShared(upstream));
+    return handshakeOf(lease.session, caller.session.hello, isShared(upstream, true));
   } catch (error) {
     throw failureOf(error, upstream.name);
   }

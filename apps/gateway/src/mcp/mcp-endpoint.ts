@@ -75,13 +75,15 @@ export class McpEndpoint {
       const known = this.#deps.authenticator.authenticate(headers.authorization);
       const principal = "then" in known ? await known : known;
       requireScope(principal, "mcp");
-      const target = incoming.target(principal);
-      if (request.method !== "POST") return this.#withoutBody(incoming, reply, principal, target);
+      if (request.method !== "POST") {
+        return this.#withoutBody(incoming, reply, principal, incoming.target(principal));
+      }
       if (headers["content-type"]?.includes("application/json") !== true) {
         throw new WireError("invalid_request", "Content-Type has to be application/json.");
       }
       const message = parseMessage(await readBody(request, this.#limits.maxBytes), this.#limits);
       if (message.kind === "request") idText = textOf(message.bytes, message.idSpan);
+      const target = incoming.target(principal);
       if (message.kind === "batch") {
         throw new WireError("invalid_request", "Batches are not served here; send the messages one by one.");
       }

@@ -34,7 +34,7 @@ export class UpstreamAccesses {
       this.#byOwner.set(owner, known);
     }
     // Whether sessions may be shared is part of the definition, so a change of it makes another key.
-    const shared = isShared(upstream);
+    const shared = isShared(upstream, caller.session !== undefined);
     const name = shared ? `${upstream.id}/shared` : upstream.id;
     let access = known.get(name);
     if (access === undefined) {
@@ -46,8 +46,9 @@ export class UpstreamAccesses {
 
   /** The access of the gateway itself, for listing and checking an upstream. */
   own(upstream: UpstreamRecord): UpstreamAccess {
-    const server = serverOf(upstream);
-    const key = isShared(upstream)
+    const shared = isShared(upstream, false);
+    const server = serverOf(upstream, shared);
+    const key = shared
       ? this.#keys.sessionless(server, {})
       : this.#keys.exclusive(server, { principal: "gatewright" });
     return { key, context: gatewayContext };
@@ -65,7 +66,7 @@ export class UpstreamAccesses {
     shared: boolean,
   ): UpstreamAccess {
     const { principal, session } = caller;
-    const key = this.#keys.keyFor(serverOf(upstream), {
+    const key = this.#keys.keyFor(serverOf(upstream, shared), {
       principal: principal.key,
       ...(principal.tenant === undefined ? {} : { tenant: principal.tenant }),
       ...(session === undefined ? {} : { downstreamSessionId: session.id }),
@@ -74,16 +75,19 @@ export class UpstreamAccesses {
   }
 }
 
-/** Whether one session of the upstream may serve several callers. */
-export function isShared({ definition, self }: UpstreamRecord): boolean {
+/**
+ * Whether one session of the upstream may serve several callers: it was declared so, or it speaks a revision without
+ * sessions to callers that have none either.
+ */
+export function isShared({ definition, self }: UpstreamRecord, inSession: boolean): boolean {
   if (definition.command !== undefined && definition.child === "shared") return true;
-  return definition.stateless || self?.era === "modern";
+  return definition.stateless || (!inSession && self?.era === "modern");
 }
 
-function serverOf(upstream: UpstreamRecord) {
+function serverOf(upstream: UpstreamRecord, shared: boolean) {
   return {
     id: upstream.id,
-    stateless: isShared(upstream),
+    stateless: shared,
     transport: upstream.definition.command === undefined ? "http" : "stdio",
   };
 }
@@ -91,6 +95,7 @@ function serverOf(upstream: UpstreamRecord) {
 function contextOf(session: DownstreamSession): SessionContext {
   return {
     ...session.hello,
+    era: "legacy",
     onMessage: (message, upstream) => {
       const bytes = session.outgoing(message, upstream);
       if (bytes !== undefined) session.deliver(bytes);

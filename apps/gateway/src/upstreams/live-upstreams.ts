@@ -1,44 +1,73 @@
-import type { Upstream } from "@gatewright/mcp-bridge/upstream";
+import {
+  type OpenOptions,
+  type Upstream,
+  UpstreamError,
+  type UpstreamSession,
+} from "@gatewright/mcp-bridge/upstream";
 import type { UpstreamRecord } from "../registry/records.ts";
 import type { Snapshot } from "../registry/snapshot.ts";
 
+/** Which revisions a connection may speak: whatever the upstream prefers, or those with sessions alone. */
+export type ConnectionEra = "auto" | "legacy";
+
 interface Live {
+  readonly id: string;
   readonly upstream: Upstream;
   /** What the connection depends on; another one means another connection. */
   readonly fingerprint: string;
 }
 
-/** The connections of the registered upstreams; one each, made at first use. */
+/** The connections of the registered upstreams; one for each way of speaking, made at first use. */
 export class LiveUpstreams {
   readonly #live = new Map<string, Live>();
-  readonly #connect: (record: UpstreamRecord) => Upstream;
+  readonly #connect: (record: UpstreamRecord, era: ConnectionEra) => Upstream;
   readonly #onRetired: (id: string) => Promise<void>;
 
   /**
    * @param connect makes the connection of an upstream
    * @param onRetired ends the sessions of an upstream whose connection is about to be replaced or removed
    */
-  constructor(connect: (record: UpstreamRecord) => Upstream, onRetired: (id: string) => Promise<void>) {
+  constructor(
+    connect: (record: UpstreamRecord, era: ConnectionEra) => Upstream,
+    onRetired: (id: string) => Promise<void>,
+  ) {
     this.#connect = connect;
     this.#onRetired = onRetired;
   }
 
   /** The connection of an upstream. */
-  get(record: UpstreamRecord): Upstream {
-    const known = this.#live.get(record.id);
+  get(record: UpstreamRecord, era: ConnectionEra = "auto"): Upstream {
+    const key = `${record.id}/${era}`;
+    const known = this.#live.get(key);
     if (known !== undefined) return known.upstream;
-    const upstream = this.#connect(record);
-    this.#live.set(record.id, { upstream, fingerprint: fingerprintOf(record) });
+    const upstream = this.#connect(record, era);
+    this.#live.set(key, { id: record.id, upstream, fingerprint: fingerprintOf(record) });
     return upstream;
+  }
+
+  /**
+   * Opens a session. One that should have sessions speaks a legacy revision; an upstream that refuses the handshake
+   * knows only modern ones, and is spoken to in those.
+   */
+  async open(record: UpstreamRecord, era: ConnectionEra, options: OpenOptions): Promise<UpstreamSession> {
+    if (era === "legacy") {
+      try {
+        return await this.get(record, "legacy").open(options);
+      } catch (error) {
+        const refused = UpstreamError.is(error) && error.phase === "response_received";
+        if (!refused) throw error;
+      }
+    }
+    return this.get(record).open(options);
   }
 
   /** Ends the connections of upstreams that are gone, or that are reached in another way now. */
   follow(snapshot: Snapshot): void {
-    for (const [id, live] of this.#live) {
-      const record = snapshot.upstreams.get(id);
+    for (const [key, live] of this.#live) {
+      const record = snapshot.upstreams.get(live.id);
       if (record !== undefined && fingerprintOf(record) === live.fingerprint) continue;
-      this.#live.delete(id);
-      void this.#onRetired(id).finally(() => live.upstream.close());
+      this.#live.delete(key);
+      void this.#onRetired(live.id).finally(() => live.upstream.close());
     }
   }
 
@@ -51,6 +80,6 @@ export class LiveUpstreams {
 }
 
 function fingerprintOf({ definition, credentials }: UpstreamRecord): string {
-  const { url, command, args, cwd } = definition;
-  return JSON.stringify([url, command, args, cwd, credentials]);
+  const { url, command, args, cwd, child } = definition;
+  return JSON.stringify([url, command, args, cwd, child, credentials]);
 }

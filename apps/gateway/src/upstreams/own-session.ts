@@ -14,7 +14,7 @@ export async function openOwnSession<T>(
   record: UpstreamRecord,
   use: (session: UpstreamSession) => Promise<T>,
 ): Promise<T> {
-  if (isShared(record)) {
+  if (isShared(record, false)) {
     const { key, context } = deps.accesses.own(record);
     await using lease = await deps.pool.acquire(key, { context, purpose: "probe" });
     return await use(lease.session);

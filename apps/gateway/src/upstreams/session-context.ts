@@ -7,6 +7,8 @@ export interface SessionContext {
   readonly clientInfo: Implementation;
   readonly capabilities: JsonObject;
   readonly protocolVersion?: string;
+  /** `legacy`: speak a revision with sessions if the upstream speaks one, so that its state is the client's own. */
+  readonly era?: "legacy";
   /** Takes the messages that belong to no call. */
   readonly onMessage?: (message: UpstreamMessage, session: UpstreamSession) => void;
   /** Told of a session once it is open. */

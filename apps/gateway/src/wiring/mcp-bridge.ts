@@ -3,6 +3,7 @@ import { createHttpUpstream, createStdioUpstream, type Upstream } from "@gatewri
 import type { GatewayConfig } from "../config/gateway-config.ts";
 import type { UpstreamRecord } from "../registry/records.ts";
 import { guardedLookup } from "../upstreams/address-guard.ts";
+import type { ConnectionEra } from "../upstreams/live-upstreams.ts";
 
 /** What an upstream connection needs beside its record. */
 export interface UpstreamWiring {
@@ -14,7 +15,11 @@ export interface UpstreamWiring {
 }
 
 /** The connection of a registered upstream: HTTP by undici, or a supervised child process. */
-export function connectUpstream(record: UpstreamRecord, wiring: UpstreamWiring): Upstream {
+export function connectUpstream(
+  record: UpstreamRecord,
+  era: ConnectionEra,
+  wiring: UpstreamWiring,
+): Upstream {
   const { definition, credentials } = record;
   const { bridge } = wiring;
   if (definition.command !== undefined) {
@@ -24,6 +29,7 @@ export function connectUpstream(record: UpstreamRecord, wiring: UpstreamWiring):
       env: credentials.env,
       ...(definition.cwd === undefined ? {} : { cwd: definition.cwd }),
       child: definition.child,
+      era,
       requestTimeoutMs: bridge.requestTimeoutMs,
       connectTimeoutMs: bridge.connectTimeoutMs,
       stopStepMs: bridge.stdioStopMs,
@@ -34,6 +40,7 @@ export function connectUpstream(record: UpstreamRecord, wiring: UpstreamWiring):
   const host = url.hostname.replace(/^\[|\]$/g, "");
   return createHttpUpstream({
     url: url.href,
+    era,
     headers: credentials.headers,
     connectTimeoutMs: bridge.connectTimeoutMs,
     handshakeTimeoutMs: bridge.connectTimeoutMs,

@@ -44,20 +44,17 @@ export function wireSessionPool(wiring: PoolWiring): UpstreamPool {
       // Messages that come before the handshake is over have no session yet to be answered on.
       let opened: UpstreamSession | undefined;
       const { onMessage } = context;
-      opened = await wiring
-        .upstreams()
-        .get(record)
-        .open({
-          signal,
-          clientInfo: context.clientInfo,
-          capabilities: context.capabilities,
-          protocolVersion: context.protocolVersion,
-          ...(onMessage && {
-            onMessage: (message) => {
-              if (opened !== undefined) onMessage(message, opened);
-            },
-          }),
-        });
+      opened = await wiring.upstreams().open(record, context.era ?? "auto", {
+        signal,
+        clientInfo: context.clientInfo,
+        capabilities: context.capabilities,
+        protocolVersion: context.protocolVersion,
+        ...(onMessage && {
+          onMessage: (message) => {
+            if (opened !== undefined) onMessage(message, opened);
+          },
+        }),
+      });
       context.onOpen?.(opened);
       return opened;
     },

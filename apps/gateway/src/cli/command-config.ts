@@ -1,0 +1,14 @@
+import type { GatewayConfig } from "../config/gateway-config.ts";
+import { loadConfig } from "../config/load-config.ts";
+import type { CommandIo } from "./command-io.ts";
+import { type Parsed, settingsOf } from "./flags.ts";
+
+/** The configuration that a command runs under: its flags, the environment, and the file that either names. */
+export function loadCommandConfig(values: Parsed["values"], io: CommandIo): Promise<GatewayConfig> {
+  const file = values["config"] ?? io.env["GATEWRIGHT_CONFIG"];
+  return loadConfig({
+    flags: settingsOf(values),
+    env: io.env,
+    ...(typeof file === "string" ? { file } : {}),
+  });
+}

@@ -1,0 +1,80 @@
+import { fixtureCommand, isAlive } from "@gatewright/mcp-fixtures";
+import { eventually } from "@gatewright/testkit";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { descendants } from "./support/processes.ts";
+import { startTestGateway, type TestGateway } from "./support/test-gateway.ts";
+
+let gateway: TestGateway;
+
+beforeAll(async () => {
+  gateway = await startTestGateway({
+    mcpServers: {
+      echo: fixtureCommand("echo-stdio"),
+      shared: { ...fixtureCommand("counter-stdio"), child: "shared" },
+      slow: fixtureCommand("slow-stdio"),
+      crash: fixtureCommand("crash-stdio"),
+    },
+  });
+  await gateway.core.refresher.ready();
+});
+
+afterAll(() => gateway[Symbol.asyncDispose]());
+
+const call = (name: string, args: unknown = {}) => ({
+  jsonrpc: "2.0",
+  id: 1,
+  method: "tools/call",
+  params: { name, arguments: args },
+});
+
+describe("upstreams that are programs", () => {
+  it("are listed and called", async () => {
+    const answer = await gateway.rpc("/mcp/http", call("echo_echo", { text: "over a pipe" }));
+    expect(JSON.stringify(answer.body.result)).toContain("over a pipe");
+  });
+
+  it("declared shared, one child serves every caller", async () => {
+    const other = { authorization: `Bearer ${await gateway.mint({ user: "other" })}` };
+    await gateway.rpc("/mcp/http", call("shared_add", { amount: 2 }));
+    await gateway.rpc("/mcp/http", call("shared_add", { amount: 3 }), other);
+    const read = await gateway.rpc("/mcp/http", call("shared_read"), other);
+    expect(read.body.result.structuredContent.value).toBe(5);
+  });
+
+  it("killed in mid-call, the call fails within a second and the next one finds a new child", async () => {
+    const startedMs = performance.now();
+    const answer = await gateway.rpc("/mcp/http", call("crash_crash"));
+    expect(performance.now() - startedMs).toBeLessThan(5_000);
+    expect(answer.status).toBe(200);
+    expect(answer.body).toMatchObject({
+      jsonrpc: "2.0",
+      id: 1,
+      error: { code: -31004, data: { code: "outcome_unknown" } },
+    });
+    const next = await eventually(async () => {
+      const after = await gateway.rpc("/mcp/http", call("crash_echo", { text: "back" }));
+      return after.body.result !== undefined && after;
+    });
+    expect(JSON.stringify(next.body.result)).toContain("back");
+  });
+
+  it("a program that cannot be started is unreachable, with its reason", async () => {
+    const answer = await gateway.rest("POST", "/gateways", { name: "missing", command: "/no/such/program" });
+    expect(answer.status).toBe(502);
+    expect(answer.body.error.message).toContain("missing");
+  });
+
+  it("one that ignores end of input and SIGTERM, behind a shell, is gone within 2 s of its removal", async () => {
+    const wrapper = fixtureCommand("stubborn-wrapper");
+    const made = await gateway.rest("POST", "/gateways", { name: "stubborn", ...wrapper });
+    expect(made.status).toBe(201);
+    const answer = await gateway.rpc("/mcp/http", call("stubborn_echo", { text: "alive" }));
+    expect(JSON.stringify(answer.body.result)).toContain("alive");
+    const pids = await descendants(process.pid, "stubborn");
+    expect(pids.length).toBeGreaterThanOrEqual(2);
+    const startedMs = performance.now();
+    await gateway.rest("DELETE", `/gateways/${made.body.id}`);
+    await eventually(() => pids.every((pid) => !isAlive(pid)), { timeoutMs: 10_000 });
+    expect(performance.now() - startedMs).toBeLessThan(10_000);
+  });
+});
