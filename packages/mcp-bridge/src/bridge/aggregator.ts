@@ -1,56 +1,15 @@
-import { z } from "zod";
+import type { z } from "zod";
 import { WireError } from "../errors.ts";
 import type { NotificationMessage, RequestMessage } from "../message.ts";
 import { parseOptions } from "../parse-options.ts";
 import { textOf } from "../splice.ts";
-import { type AggregatedUpstream, ExposedNames, type NamedItem } from "./exposed-names.ts";
+import { type AggregatorOptions, aggregatorSchema } from "./aggregator-options.ts";
+import { ExposedNames, type NamedItem } from "./exposed-names.ts";
 import { ExposedUris } from "./exposed-uris.ts";
-import { type ListCall, ListCopies, type ListPart } from "./list-copies.ts";
+import { ListCopies, type ListPart } from "./list-copies.ts";
 import { type ListMethod, type ListShape, listShape } from "./list-page.ts";
 import { exposeAnswer, exposeNotification, type RoutedRequest, routeRequest } from "./rewrite.ts";
 import { createSealer, type Sealer } from "./sealer.ts";
-
-/** Options of {@link createAggregator}. */
-export interface AggregatorOptions {
-  readonly upstreams: readonly AggregatedUpstream[];
-  /** Asks an upstream for one page of a list. */
-  readonly call: ListCall;
-  /** At least 32 bytes, the same on every replica: seals cursors. */
-  readonly secret: Uint8Array;
-  /** Secrets whose cursors are still accepted. Default none. */
-  readonly previousSecrets?: readonly Uint8Array[];
-  /** `plain` leaves names and URIs as they are; only for one upstream. Default `prefixed`. */
-  readonly names?: "prefixed" | "plain";
-  /** Between slug and name. Default `_`. */
-  readonly separator?: string;
-  /** Longest exposed name in characters. Default 64. */
-  readonly maxNameLength?: number;
-  /** Longest wait for one upstream's list. Default 10 000. */
-  readonly listDeadlineMs?: number;
-  /** Most items on one page of a merged list. Default 1 000. */
-  readonly pageSize?: number;
-  /** Most pages read from one upstream. Default 100. */
-  readonly maxPages?: number;
-  /** Most items read from one upstream. Default 10 000. */
-  readonly maxItems?: number;
-  /** Most lists kept as last good copies. Default 1 000. */
-  readonly maxCopies?: number;
-}
-
-const schema = z.strictObject({
-  upstreams: z.array(z.strictObject({ id: z.string().min(1), slug: z.string().min(1).max(40) })),
-  call: z.custom<ListCall>((value) => typeof value === "function"),
-  secret: z.instanceof(Uint8Array),
-  previousSecrets: z.array(z.instanceof(Uint8Array)).default([]),
-  names: z.enum(["prefixed", "plain"]).default("prefixed"),
-  separator: z.string().min(1).max(4).default("_"),
-  maxNameLength: z.int().min(56).max(1_024).default(64),
-  listDeadlineMs: z.int().min(1).default(10_000),
-  pageSize: z.int().min(1).default(1_000),
-  maxPages: z.int().min(1).default(100),
-  maxItems: z.int().min(1).default(10_000),
-  maxCopies: z.int().min(1).default(1_000),
-});
 
 /** Whose list, which page. */
 export interface ListRequest {
@@ -114,7 +73,7 @@ export interface AggregatorDeps {
  * @throws OptionsError for unknown or wrong options, RangeError for a short secret or `plain` with several upstreams
  */
 export function createAggregator(options: AggregatorOptions, deps: AggregatorDeps = {}): Aggregator {
-  const parsed = parseOptions(schema, options);
+  const parsed = parseOptions(aggregatorSchema, options);
   if (parsed.names === "plain" && parsed.upstreams.length > 1) {
     throw new RangeError("Names can be left plain for one upstream only.");
   }
@@ -130,14 +89,14 @@ interface CursorState {
 }
 
 class AggregatedUpstreams implements Aggregator {
-  readonly #options: z.output<typeof schema>;
+  readonly #options: z.output<typeof aggregatorSchema>;
   readonly #names: ExposedNames;
   readonly #uris: ExposedUris;
   readonly #copies: ListCopies;
   readonly #sealer: Sealer;
   readonly #order: readonly string[];
 
-  constructor(options: z.output<typeof schema>, now: () => number) {
+  constructor(options: z.output<typeof aggregatorSchema>, now: () => number) {
     const { upstreams, separator, maxNameLength, secret, previousSecrets } = options;
     this.#options = options;
     this.#names = new ExposedNames(upstreams, { separator, maxLength: maxNameLength });

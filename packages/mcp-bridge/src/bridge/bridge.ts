@@ -1,130 +1,20 @@
-import { randomUUID } from "node:crypto";
-import { z } from "zod";
+import type { z } from "zod";
 import { encodeErrorBody } from "../error-body.ts";
-import { RPC, WireError } from "../errors.ts";
+import { RPC } from "../errors.ts";
 import type { JsonObject, NotificationMessage, RequestMessage } from "../message.ts";
 import { parseOptions } from "../parse-options.ts";
 import { LEGACY_REVISIONS, META, negotiateLegacy, SUPPORTED_REVISIONS } from "../revisions.ts";
 import { splice, textOf } from "../splice.ts";
-import type { UpstreamMessage, UpstreamSession } from "../upstream/upstream.ts";
+import type { UpstreamSession } from "../upstream/upstream.ts";
+import type { Bridge, ForwardLegacy, ForwardModern, ResumeModern, ResumeOutcome } from "./bridge-contract.ts";
 import { BridgeError } from "./bridge-error.ts";
-import { callDigest } from "./call-digest.ts";
+import { type BridgeOptions, bridgeSchema } from "./bridge-options.ts";
 import { envelopeMembers, extendParams, membersOf, paramsText } from "./edit-members.ts";
-import { type AskClient, answerInputRequests, inputRequiredOf } from "./input-rounds.ts";
+import { answerInputRequests, inputRequiredOf } from "./input-rounds.ts";
 import { passesLogLevel, readLogLevel, severityOf } from "./log-levels.ts";
 import { type CallStep, MissingCapability, ParkedCall, type Question } from "./parked-call.ts";
-import { createSealer, type Sealer } from "./sealer.ts";
 import { synthesizeHandshake, type TranslatedAnswer, toLegacy, toModern } from "./translate-answer.ts";
-
-/** Options of {@link createBridge}. */
-export interface BridgeOptions {
-  /** At least 32 bytes, the same on every replica: seals `requestState`. */
-  readonly secret: Uint8Array;
-  /** Secrets whose states are still accepted. Default none. */
-  readonly previousSecrets?: readonly Uint8Array[];
-  /** Names this process among its replicas, anew with each start. Default: a random UUID. */
-  readonly replica?: string;
-  /** How long a call waits for its client, at most 120 000. Default 120 000. */
-  readonly parkedTtlMs?: number;
-  /** Most calls that wait at once. Default 1 000. */
-  readonly maxParked?: number;
-  /** Most of them of one principal. Default 20. */
-  readonly maxParkedPerPrincipal?: number;
-  /** Most questions of one call that are open at once. Default 16. */
-  readonly maxQuestions?: number;
-  /** Most rounds of questions of a modern server within one call. Default 16. */
-  readonly maxRounds?: number;
-}
-
-const schema = z.strictObject({
-  secret: z.instanceof(Uint8Array),
-  previousSecrets: z.array(z.instanceof(Uint8Array)).default([]),
-  replica: z
-    .string()
-    .min(1)
-    .default(() => randomUUID()),
-  parkedTtlMs: z.int().min(1).max(120_000).default(120_000),
-  maxParked: z.int().min(1).default(1_000),
-  maxParkedPerPrincipal: z.int().min(1).default(20),
-  maxQuestions: z.int().min(1).default(16),
-  maxRounds: z.int().min(1).default(16),
-});
-
-/** A stateless client's call to a server with sessions. */
-export interface ForwardModern {
-  /** Who calls: only the same principal may continue a parked call. */
-  readonly principal: string;
-  /** Time that the upstream has; waiting for the client is not counted. 0 = none. */
-  readonly timeoutMs: number;
-  /** The client went away: gives the call up while it runs. */
-  readonly signal?: AbortSignal | undefined;
-  /** Progress and log messages for the client, ready to be sent. */
-  readonly onNotification?: ((bytes: Buffer) => void) | undefined;
-  /** The upstream is done with the call, or it was given up: its session may go to others. Called once. */
-  readonly onEnd?: (() => void) | undefined;
-  /** Raw JSON of `params` to send instead of the message's own, for example under the upstream's own name. */
-  readonly params?: string | Buffer | undefined;
-}
-
-/** The continuation of a parked call. */
-export type ResumeModern = Omit<ForwardModern, "onEnd" | "params" | "timeoutMs">;
-
-/** A call of a client with a session to a stateless server. */
-export interface ForwardLegacy {
-  /** What the client said in its handshake. */
-  readonly client: { readonly clientInfo: JsonObject; readonly capabilities: JsonObject };
-  /** Asks the client over its stream: raw JSON of the result. Rejects when it cannot or will not. */
-  readonly ask: AskClient;
-  /** The level that the client set by `logging/setLevel`. */
-  readonly logLevel?: string | undefined;
-  /** Per round. 0 = none. */
-  readonly timeoutMs: number;
-  readonly signal?: AbortSignal | undefined;
-  readonly onMessage?: ((message: UpstreamMessage) => void) | undefined;
-}
-
-/** What becomes of a continuation: an answer, or the replica that holds the call. */
-export type ResumeOutcome =
-  | ({ readonly kind: "answer" } & TranslatedAnswer)
-  | { readonly kind: "elsewhere"; readonly replica: string };
-
-/** Translates between the two families of revisions. */
-export interface Bridge {
-  readonly replica: string;
-  /**
-   * Calls a legacy server for a stateless client. When the server asks something, the answer is `input_required`
-   * with a sealed `requestState`, and the call waits for {@link Bridge.resumeModern}.
-   *
-   * @throws UpstreamError, BridgeError, WireError
-   */
-  forwardModern(
-    session: UpstreamSession,
-    message: RequestMessage,
-    options: ForwardModern,
-  ): Promise<TranslatedAnswer>;
-  /**
-   * Takes a question that a legacy server asked outside any call's stream, when exactly one call of a stateless client
-   * runs in the session.
-   *
-   * @returns false when it is nobody's; then the caller has to answer it
-   */
-  offer(session: UpstreamSession, message: RequestMessage): boolean;
-  /** Continues a parked call with the client's answers. @throws UpstreamError, BridgeError, WireError */
-  resumeModern(message: RequestMessage, options: ResumeModern): Promise<ResumeOutcome>;
-  /** Calls a stateless server for a legacy client; its questions are put to the client in between. @throws UpstreamError */
-  forwardLegacy(
-    session: UpstreamSession,
-    message: RequestMessage,
-    options: ForwardLegacy,
-  ): Promise<TranslatedAnswer>;
-  /** The result of `server/discover` for any upstream. */
-  discoverResult(session: UpstreamSession): JsonObject;
-  /** The result of `initialize` for any upstream. */
-  initializeResult(session: UpstreamSession, requestedVersion: unknown): JsonObject;
-  stats(): { readonly parked: number; readonly parkedTotal: number; readonly expired: number };
-  /** Gives all parked calls up. */
-  close(): void;
-}
+import { type WaitingCall, WaitingCalls } from "./waiting-calls.ts";
 
 /** What {@link createBridge} takes from outside. */
 export interface BridgeDeps {
@@ -134,7 +24,7 @@ export interface BridgeDeps {
 
 /** Makes a {@link Bridge}. @throws OptionsError, RangeError for a short secret */
 export function createBridge(options: BridgeOptions, deps: BridgeDeps = {}): Bridge {
-  return new EraBridge(parseOptions(schema, options), deps.now ?? (() => performance.now()));
+  return new EraBridge(parseOptions(bridgeSchema, options), deps.now ?? (() => performance.now()));
 }
 
 /** Legacy methods that stateless revisions do not have. */
@@ -148,43 +38,20 @@ const REMOVED: ReadonlySet<string> = new Set([
   "tasks/result",
 ]);
 
-interface Parked {
-  readonly call: ParkedCall;
-  readonly principal: string;
-  /** The original call's raw progress token. */
-  readonly token: string | undefined;
-  nonce: string;
-  timer: NodeJS.Timeout | undefined;
-}
-
-interface SealedState {
-  readonly parked: string;
-  readonly replica: string;
-  readonly nonce: string;
-}
-
-/** Most used nonces that are remembered, to tell a second use from a lost call. */
-const MAX_SPENT = 10_000;
-
 class EraBridge implements Bridge {
   readonly replica: string;
-  readonly #options: z.output<typeof schema>;
+  readonly #options: z.output<typeof bridgeSchema>;
   readonly #now: () => number;
-  readonly #sealer: Sealer;
-  readonly #parked = new Map<string, Parked>();
-  readonly #spent = new Set<string>();
+  readonly #waiting: WaitingCalls;
   /** Calls of stateless clients that run, or wait, in a session. */
   readonly #active = new WeakMap<UpstreamSession, Set<ParkedCall>>();
   readonly #logLevels = new WeakMap<UpstreamSession, string>();
-  #parkedTotal = 0;
-  #expired = 0;
 
-  constructor(options: z.output<typeof schema>, now: () => number) {
-    const { secret, previousSecrets, replica } = options;
+  constructor(options: z.output<typeof bridgeSchema>, now: () => number) {
     this.#options = options;
     this.#now = now;
-    this.replica = replica;
-    this.#sealer = createSealer({ secret, previousSecrets, label: "state" });
+    this.replica = options.replica;
+    this.#waiting = new WaitingCalls(options);
   }
 
   async forwardModern(
@@ -217,11 +84,7 @@ class EraBridge implements Bridge {
     active.add(call);
     const { progressToken } = message.spans;
     const token = progressToken && textOf(message.bytes, progressToken);
-    return await this.#proceed(
-      { call, principal: options.principal, token, nonce: "", timer: undefined },
-      message,
-      options,
-    );
+    return await this.#proceed({ call, principal: options.principal, token }, message, options);
   }
 
   offer(session: UpstreamSession, message: RequestMessage): boolean {
@@ -232,21 +95,8 @@ class EraBridge implements Bridge {
   }
 
   async resumeModern(message: RequestMessage, options: ResumeModern): Promise<ResumeOutcome> {
-    const idText = textOf(message.bytes, message.idSpan);
-    const refuse = () => new WireError("invalid_params", "The requestState is not valid.", { idText });
-    const token = message.params?.["requestState"];
-    const opened =
-      typeof token === "string" ? this.#sealer.open(token, bindingOf(message, options.principal)) : undefined;
-    if (opened === undefined) throw refuse();
-    const state = opened as SealedState;
-    if (state.replica !== this.replica) return { kind: "elsewhere", replica: state.replica };
-    const parked = this.#parked.get(state.parked);
-    if (this.#spent.has(state.nonce) || (parked && parked.nonce !== state.nonce)) throw refuse();
-    if (parked === undefined)
-      throw new BridgeError("outcome_unknown", "The call no longer waits for this answer.");
-    clearTimeout(parked.timer);
-    this.#parked.delete(state.parked);
-    this.#spend(state.nonce);
+    const parked = this.#waiting.take(message, options.principal);
+    if ("replica" in parked) return { kind: "elsewhere", replica: parked.replica };
     const { inputResponses } = message.spans;
     const responses = inputResponses ? membersOf(message.bytes, inputResponses) : new Map<string, string>();
     try {
@@ -290,15 +140,11 @@ class EraBridge implements Bridge {
   }
 
   stats() {
-    return { parked: this.#parked.size, parkedTotal: this.#parkedTotal, expired: this.#expired };
+    return this.#waiting.stats();
   }
 
   close(): void {
-    for (const { call, timer } of this.#parked.values()) {
-      clearTimeout(timer);
-      call.abort(new BridgeError("outcome_unknown", "The gateway stopped."));
-    }
-    this.#parked.clear();
+    this.#waiting.close();
   }
 
   /** Makes a legacy server log what this client wants; others of the same session filter what they get. */
@@ -312,7 +158,11 @@ class EraBridge implements Bridge {
   }
 
   /** Lets a call run until it answers or asks. */
-  async #proceed(parked: Parked, message: RequestMessage, options: ResumeModern): Promise<TranslatedAnswer> {
+  async #proceed(
+    parked: WaitingCall,
+    message: RequestMessage,
+    options: ResumeModern,
+  ): Promise<TranslatedAnswer> {
     const idText = textOf(message.bytes, message.idSpan);
     const { onNotification } = options;
     const level = readLogLevel(metaOf(message.params)[META.logLevel]);
@@ -331,49 +181,10 @@ class EraBridge implements Bridge {
       throw error;
     }
     if (step.kind === "answer") return toModern(step.answer, message.method, idText);
-    const requestState = this.#park(parked, message);
+    const requestState = this.#waiting.park(parked, message);
     const body = `{"jsonrpc":"2.0","id":${idText},"result":{"resultType":"input_required","inputRequests":${encodeQuestions(step.questions)},"requestState":${JSON.stringify(requestState)}}}`;
     return { body: Buffer.from(body), httpStatus: 200 };
   }
-
-  #park(parked: Parked, message: RequestMessage): string {
-    const { maxParked, maxParkedPerPrincipal, parkedTtlMs } = this.#options;
-    const { principal, call } = parked;
-    let own = 0;
-    for (const other of this.#parked.values()) if (other.principal === principal) own++;
-    if (this.#parked.size >= maxParked || own >= maxParkedPerPrincipal) {
-      const error = new BridgeError("overloaded", "Too many calls wait for input.");
-      call.abort(error);
-      throw error;
-    }
-    const id = randomUUID();
-    parked.nonce = randomUUID();
-    parked.timer = setTimeout(() => this.#expire(id), parkedTtlMs);
-    parked.timer.unref();
-    this.#parked.set(id, parked);
-    this.#parkedTotal++;
-    const state: SealedState = { parked: id, replica: this.replica, nonce: parked.nonce };
-    return this.#sealer.seal(state, bindingOf(message, principal));
-  }
-
-  #expire(id: string): void {
-    const parked = this.#parked.get(id);
-    if (parked === undefined) return;
-    this.#parked.delete(id);
-    this.#expired++;
-    parked.call.abort(new BridgeError("outcome_unknown", "The client did not answer in time."));
-  }
-
-  #spend(nonce: string): void {
-    this.#spent.add(nonce);
-    const [oldest] = this.#spent;
-    if (this.#spent.size > MAX_SPENT && oldest !== undefined) this.#spent.delete(oldest);
-  }
-}
-
-/** What a sealed state is valid for: this principal and this very call. */
-function bindingOf(message: RequestMessage, principal: string): string {
-  return JSON.stringify([principal, callDigest(message)]);
 }
 
 function metaOf(params: JsonObject | undefined): JsonObject {

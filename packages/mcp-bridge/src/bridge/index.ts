@@ -1,22 +1,15 @@
 export {
   type Aggregator,
   type AggregatorDeps,
-  type AggregatorOptions,
   createAggregator,
   type ListRequest,
   UPSTREAMS_META,
 } from "./aggregator.ts";
-export {
-  type Bridge,
-  type BridgeDeps,
-  type BridgeOptions,
-  createBridge,
-  type ForwardLegacy,
-  type ForwardModern,
-  type ResumeModern,
-  type ResumeOutcome,
-} from "./bridge.ts";
+export type { AggregatorOptions } from "./aggregator-options.ts";
+export { type BridgeDeps, createBridge } from "./bridge.ts";
+export type { Bridge, ForwardLegacy, ForwardModern, ResumeModern, ResumeOutcome } from "./bridge-contract.ts";
 export { BridgeError, type BridgeErrorCode } from "./bridge-error.ts";
+export type { BridgeOptions } from "./bridge-options.ts";
 export type { AggregatedUpstream, NamedItem } from "./exposed-names.ts";
 export type { AskClient } from "./input-rounds.ts";
 export type { ListCall } from "./list-copies.ts";

@@ -1,7 +1,9 @@
 export { UpstreamAnswer } from "./answer.ts";
 export type { HeaderSource } from "./http-connection.ts";
-export { createHttpUpstream, type HttpUpstreamDeps, type HttpUpstreamOptions } from "./http-upstream.ts";
-export { createStdioUpstream, type StdioUpstreamDeps, type StdioUpstreamOptions } from "./stdio-upstream.ts";
+export { createHttpUpstream, type HttpUpstreamDeps } from "./http-upstream.ts";
+export type { HttpUpstreamOptions } from "./http-upstream-options.ts";
+export { createStdioUpstream, type StdioUpstreamDeps } from "./stdio-upstream.ts";
+export type { StdioUpstreamOptions } from "./stdio-upstream-options.ts";
 export type {
   CallOptions,
   CloseReason,
