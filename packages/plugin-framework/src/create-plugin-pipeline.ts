@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { hostname } from "node:os";
 import { systemClock } from "./clock.ts";
-import { DEFAULT_TIMING } from "./control/control-plane.ts";
+import { DEFAULT_TIMING } from "./control/control-timing.ts";
 import { createInProcessBus } from "./control/in-process-bus.ts";
 import { knownHooks } from "./hook-registry.ts";
 import { LivePipeline } from "./live-pipeline.ts";

@@ -15,7 +15,6 @@ export {
   MEMBER_EXPIRY_MS,
   type WriteVerdict,
 } from "./control/control-bus.ts";
-export { type ControlTiming, DEFAULT_TIMING } from "./control/control-plane.ts";
 export {
   type ControlRecord,
   type ControlScope,
@@ -24,6 +23,7 @@ export {
   scopeText,
   unpackRecord,
 } from "./control/control-record.ts";
+export { type ControlTiming, DEFAULT_TIMING } from "./control/control-timing.ts";
 export type {
   Acknowledgement,
   ConvergenceReport,

@@ -1,13 +1,9 @@
 import type { Clock } from "./clock.ts";
 import type { ControlBus } from "./control/control-bus.ts";
-import {
-  type AppliedRecord,
-  type ControlListener,
-  ControlPlane,
-  type ControlTiming,
-  modeUnder,
-} from "./control/control-plane.ts";
-import { EXPIRED_SUFFIX, scopeText } from "./control/control-record.ts";
+import type { AppliedRecord, ControlListener } from "./control/control-listener.ts";
+import { ControlPlane } from "./control/control-plane.ts";
+import { modeUnder } from "./control/control-record.ts";
+import type { ControlTiming } from "./control/control-timing.ts";
 import type { ConvergenceReport, SetModeOptions } from "./control/convergence-report.ts";
 import { switchMode } from "./control/switch-mode.ts";
 import { Deadlines } from "./deadlines.ts";
@@ -20,6 +16,7 @@ import { buildSnapshot } from "./lifecycle/build-snapshot.ts";
 import type { PluginRuntime } from "./lifecycle/plugin-runtime.ts";
 import type { Snapshot } from "./lifecycle/snapshot.ts";
 import { isMode, MODES, type Mode } from "./mode.ts";
+import { ModeNews } from "./mode-news.ts";
 import { ModeState } from "./mode-state.ts";
 import { nearest } from "./nearest.ts";
 import { type ControlAlert, type LifecycleFailure, type PipelineObserver, safely } from "./observer.ts";
@@ -27,7 +24,6 @@ import { parseStrictly } from "./parse-strictly.ts";
 import type { Reads } from "./phase.ts";
 import { type ParsedConfig, type PipelineConfig, pipelineConfigSchema } from "./pipeline-config.ts";
 import type { RequestContext } from "./plugin-context.ts";
-import type { ModeChange } from "./plugin-definition.ts";
 import type {
   ModeExplanation,
   PluginPipeline,
@@ -57,6 +53,7 @@ export class LivePipeline implements PluginPipeline, ControlListener {
   readonly #deps: LiveDeps;
   readonly #plane: ControlPlane;
   readonly #engine: Engine;
+  readonly #news: ModeNews;
   readonly #states = new Map<string, ModeState>();
   /** Snapshots that are current or still drain. */
   readonly #live = new Set<Snapshot>();
@@ -71,13 +68,19 @@ export class LivePipeline implements PluginPipeline, ControlListener {
     this.#config = config;
     const { bus, replica, clock, random, timing, observer } = deps;
     this.#plane = new ControlPlane({ bus, replica, clock, random, timing, listener: this });
+    this.#news = new ModeNews(clock, observer, {
+      runtimeOf: (name) => this.#snapshot?.plugin(name),
+      handlesOf: (name) => [...this.#snapshot.handles.values()].filter(({ host }) => host.name === name),
+      started: () => this.#started,
+      wipe: (scope, known) => this.#plane.wipe(scope, known),
+    });
     this.#engine = {
       clock,
       deadlines: new Deadlines(clock),
       observer,
       gate: this.#plane,
       background: { running: 0, limit: config.limits.backgroundHandlers },
-      switchOff: (state, reason) => this.#switchOff(state, reason),
+      switchOff: (state, reason) => this.#news.switchedOff(state, reason),
     };
     this.#snapshot = this.#build(config, new Map());
     this.#live.add(this.#snapshot);
@@ -143,20 +146,12 @@ export class LivePipeline implements PluginPipeline, ControlListener {
     const report = await switchMode(this.#plane, {
       state: modes,
       mode,
-      inherited: this.#inherited(runtime, options.tenant),
+      inherited: this.#news.inherited(runtime, options.tenant),
       guarantee:
         guarantee === "fenced" && !modeAuthority && !this.#deps.bus.synchronous ? "leased" : guarantee,
       options,
     });
     return report;
-  }
-
-  /** What a record of the scope covers when it says `inherit`. */
-  #inherited(runtime: PluginRuntime, tenant: string | undefined): Mode {
-    const { modes } = runtime;
-    const context = { requestId: "", ...(tenant === undefined ? {} : { tenantId: tenant }) };
-    const configured = runtime.resolve(context, undefined).mode;
-    return tenant === undefined ? configured : (modes.override ?? configured);
   }
 
   enable(plugin: string): boolean {
@@ -204,7 +199,7 @@ export class LivePipeline implements PluginPipeline, ControlListener {
     this.#config = config;
     for (const plugin of next.plugins) {
       const was = before.get(plugin.name);
-      if (was !== undefined) await this.#reloaded(was, plugin);
+      if (was !== undefined) await this.#news.reloaded(was, plugin);
     }
     const both = [...after.keys()].filter((name) => before.has(name));
     const kept = both.filter((name) => before.get(name)?.base.handle === after.get(name)?.base.handle);
@@ -215,20 +210,6 @@ export class LivePipeline implements PluginPipeline, ControlListener {
       kept,
       drained: this.#retire(old),
     };
-  }
-
-  /** The file's mode changed: an event, and a wipe when that switched a fenced plugin off. */
-  async #reloaded(was: PluginRuntime, now: PluginRuntime): Promise<void> {
-    const previous = modeUnder(now.modes.global, was.base.mode);
-    const next = modeUnder(now.modes.global, now.base.mode);
-    if (previous === next) return;
-    await this.#tell(now, undefined, { previous, next, wipe: false, cause: "reload", setBy: "reload" });
-    if (next === "disabled" && now.modeAuthority) await this.#wipe(now, undefined);
-  }
-
-  async #wipe({ modes, name }: PluginRuntime, tenant: string | undefined): Promise<void> {
-    const scope = scopeText({ plugin: name, ...(tenant === undefined ? {} : { tenant }) });
-    await this.#plane.wipe(scope, modes.record(tenant)).catch(() => undefined);
   }
 
   async #retire(old: Snapshot): Promise<void> {
@@ -292,26 +273,9 @@ export class LivePipeline implements PluginPipeline, ControlListener {
     });
   }
 
-  #switchOff(state: ModeState, reason: string): void {
-    if (state.switchedOff !== undefined) return;
-    state.switchedOff = reason;
-    const runtime = this.#snapshot.plugin(state.plugin);
-    if (runtime === undefined) return;
-    const previous = modeUnder(state.global, runtime.base.mode);
-    void this.#tell(runtime, undefined, {
-      previous,
-      next: "disabled",
-      wipe: false,
-      cause: "on_error",
-      setBy: "onError",
-    });
-  }
-
   #report(failure: LifecycleFailure): void {
     safely(() => this.#deps.observer?.lifecycleFailure?.(failure));
   }
-
-  // ControlListener
 
   stateOf(plugin: string): ModeState | undefined {
     return this.#states.get(plugin);
@@ -321,64 +285,11 @@ export class LivePipeline implements PluginPipeline, ControlListener {
     return this.#states.values();
   }
 
-  async applied(state: ModeState, tenant: string | undefined, change: AppliedRecord): Promise<void> {
-    const { previous: before, record } = change;
-    safely(() => {
-      const scope = { plugin: state.plugin, ...(tenant === undefined ? {} : { tenant }) };
-      this.#deps.observer?.controlRecord?.(scope, record);
-    });
-    if (tenant === undefined && record.mode !== "inherit" && record.mode !== "disabled")
-      state.switchedOff = undefined;
-    const runtime = this.#snapshot?.plugin(state.plugin);
-    if (runtime === undefined || !this.#started) return;
-    const inherited = this.#inherited(runtime, tenant);
-    const previous = modeUnder(before, inherited);
-    const next = modeUnder(record, inherited);
-    const expired = record.uuid.endsWith(EXPIRED_SUFFIX);
-    const wipe = record.wipeSeq !== (before?.wipeSeq ?? 0);
-    if (expired)
-      this.alert(
-        "override_expired",
-        `rev ${record.rev}`,
-        scopeText({ plugin: state.plugin, ...(tenant === undefined ? {} : { tenant }) }),
-      );
-    const cause = expired ? "expiry" : record.mode === "inherit" ? "clear" : "set";
-    if (next !== "disabled") await runtime.base.handle.start();
-    await this.#tell(runtime, tenant, { previous, next, wipe, cause, setBy: record.setBy });
-    if (expired && previous !== "disabled" && next === "disabled" && runtime.modeAuthority) {
-      await this.#wipe(runtime, tenant);
-    }
+  applied(state: ModeState, tenant: string | undefined, change: AppliedRecord): Promise<void> {
+    return this.#news.applied(state, tenant, change);
   }
 
   alert(kind: ControlAlert["kind"], detail: string, scope?: string): void {
-    const at = this.#deps.clock.wallNow();
-    const alert: ControlAlert = { kind, detail, at, ...(scope === undefined ? {} : { scope }) };
-    safely(() => this.#deps.observer?.controlAlert?.(alert));
-  }
-
-  async #tell(
-    { name, modes }: PluginRuntime,
-    tenant: string | undefined,
-    change: Pick<ModeChange, "previous" | "next" | "wipe" | "cause" | "setBy">,
-  ): Promise<void> {
-    const record = modes.record(tenant);
-    const rev = record?.rev ?? 0;
-    const { previous, next, setBy } = change;
-    if (previous !== next) {
-      const scope = scopeText({ plugin: name, ...(tenant === undefined ? {} : { tenant }) });
-      const at = this.#deps.clock.wallNow();
-      safely(() =>
-        this.#deps.observer?.modeChange?.({ plugin: name, scope, previous, next, rev, setBy, at }),
-      );
-    }
-    if (previous === next && !change.wipe) return;
-    const full: ModeChange = {
-      ...change,
-      rev,
-      wipeSeq: record?.wipeSeq ?? 0,
-      ...(tenant === undefined ? {} : { tenant }),
-    };
-    const own = [...this.#snapshot.handles.values()].filter((handle) => handle.host.name === name);
-    await Promise.all(own.map((handle) => handle.tell(full)));
+    this.#news.alert(kind, detail, scope);
   }
 }

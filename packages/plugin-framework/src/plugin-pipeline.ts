@@ -1,7 +1,7 @@
 import type { Clock } from "./clock.ts";
 import type { ControlBus } from "./control/control-bus.ts";
-import type { ControlTiming } from "./control/control-plane.ts";
 import type { ControlRecord, ControlScope } from "./control/control-record.ts";
+import type { ControlTiming } from "./control/control-timing.ts";
 import type { ConvergenceReport, SetModeOptions } from "./control/convergence-report.ts";
 import type { RequestScope } from "./dispatch/request-scope.ts";
 import type { HookName } from "./hook-payloads.ts";

@@ -98,3 +98,8 @@ export function successorOf(record: ControlRecord): ControlRecord {
 export function isNewer(a: ControlRecord, b: ControlRecord | undefined): boolean {
   return b === undefined || a.rev > b.rev;
 }
+
+/** The mode that a record puts in force, given what it inherits. */
+export function modeUnder(record: ControlRecord | undefined, inherited: Mode): Mode {
+  return record === undefined || record.mode === "inherit" ? inherited : record.mode;
+}

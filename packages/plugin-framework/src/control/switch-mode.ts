@@ -4,8 +4,8 @@ import type { Mode } from "../mode.ts";
 import type { ModeState } from "../mode-state.ts";
 import { pause, within } from "../within.ts";
 import type { Guarantee } from "./control-bus.ts";
-import { type ControlPlane, modeUnder } from "./control-plane.ts";
-import { type ControlRecord, scopeText } from "./control-record.ts";
+import type { ControlPlane } from "./control-plane.ts";
+import { type ControlRecord, modeUnder, scopeText } from "./control-record.ts";
 import {
   type Acknowledgement,
   type ConvergenceReport,

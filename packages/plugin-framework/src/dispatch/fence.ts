@@ -26,7 +26,8 @@ export function honourFence(
   call.mode = authority.mode;
   if (ahead > 0) engine.gate.noteNewer(modes, undefined);
   if (tenantAhead > 0) engine.gate.noteNewer(modes, tenantId);
-  if (ahead === 0 && tenantAhead <= 0) {
+  // One tenant's reply says nothing of another tenant's record.
+  if (ahead === 0 && tenantAhead <= 0 && modes.tenants === undefined) {
     const until = call.startedAt + engine.gate.leaseMs;
     if (until > modes.leaseUntil) modes.leaseUntil = until;
   }

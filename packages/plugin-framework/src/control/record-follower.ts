@@ -1,0 +1,133 @@
+import { randomUUID } from "node:crypto";
+import type { Clock } from "../clock.ts";
+import type { ModeState } from "../mode-state.ts";
+import { within } from "../within.ts";
+import type { ControlBus } from "./control-bus.ts";
+import type { ControlListener } from "./control-listener.ts";
+import { type ControlRecord, parseScope } from "./control-record.ts";
+import type { ControlTiming } from "./control-timing.ts";
+
+/** Dependencies of {@link RecordFollower}. */
+export interface RecordFollowerDeps {
+  readonly bus: ControlBus;
+  readonly replica: string;
+  readonly clock: Clock;
+  readonly timing: ControlTiming;
+  readonly listener: ControlListener;
+  /** An override may have ended. */
+  readonly onExpiry: () => void;
+}
+
+const ACK_WAIT_MS = 1_000;
+const LONGEST_TIMER_MS = 2 ** 31 - 1;
+
+/**
+ * What is stored against what is known here: applies newer records, never older ones, acknowledges what it follows,
+ * and puts back what the store lost.
+ */
+export class RecordFollower {
+  readonly #bus: ControlBus;
+  readonly #replica: string;
+  readonly #clock: Clock;
+  readonly #timing: ControlTiming;
+  readonly #listener: ControlListener;
+  readonly #onExpiry: () => void;
+
+  constructor({ bus, replica, clock, timing, listener, onExpiry }: RecordFollowerDeps) {
+    this.#bus = bus;
+    this.#replica = replica;
+    this.#clock = clock;
+    this.#timing = timing;
+    this.#listener = listener;
+    this.#onExpiry = onExpiry;
+  }
+
+  /** Reads some scopes and applies what is newer. */
+  async readScopes(scopes: readonly string[]): Promise<void> {
+    const mine = scopes.filter((text) => {
+      const scope = parseScope(text);
+      return scope !== undefined && this.#listener.stateOf(scope.plugin) !== undefined;
+    });
+    if (mine.length === 0) return;
+    const records = await this.#bounded(this.#bus.read(mine));
+    await Promise.all(mine.map((scope, index) => this.#reconcile(scope, records[index])));
+  }
+
+  /** Clause I3 and the loss of a record: what is stored against what is known here. */
+  async #reconcile(text: string, stored: ControlRecord | undefined): Promise<void> {
+    const scope = parseScope(text);
+    const state = scope === undefined ? undefined : this.#listener.stateOf(scope.plugin);
+    if (scope === undefined || state === undefined) return;
+    const known = state.record(scope.tenant);
+    if (stored !== undefined && (known === undefined || stored.rev > known.rev)) {
+      void this.apply(text, stored);
+      return;
+    }
+    if (known === undefined) return;
+    if (stored === undefined || stored.rev < known.rev) {
+      this.#listener.alert("record_lost", `stored rev ${stored?.rev ?? 0}, known here ${known.rev}`, text);
+      await this.#putBack(text, known, stored?.rev ?? 0);
+    } else if (stored.uuid !== known.uuid) {
+      await this.#putBack(text, { ...stored, rev: stored.rev + 1 }, stored.rev);
+    }
+  }
+
+  async #putBack(text: string, record: ControlRecord, expectedRev: number): Promise<void> {
+    const verdict = await this.#bounded(this.#bus.write(text, record, expectedRev));
+    if (verdict.written) {
+      this.#listener.alert("record_reasserted", `rev ${record.rev}`, text);
+      void this.#bus.publish({ scope: text, rev: record.rev }).catch(() => undefined);
+    }
+    if (verdict.current !== undefined) void this.apply(text, verdict.current);
+    if (verdict.written) await this.#acknowledge(text, record);
+  }
+
+  /**
+   * Takes over a record if its `rev` is higher than the known one; then tells the plugin and acknowledges.
+   * Resolves after that; the record is in force at once.
+   */
+  async apply(text: string, record: ControlRecord): Promise<void> {
+    const scope = parseScope(text);
+    const state = scope === undefined ? undefined : this.#listener.stateOf(scope.plugin);
+    if (scope === undefined || state === undefined) return;
+    const previous = state.record(scope.tenant);
+    if (previous !== undefined && record.rev <= previous.rev) return;
+    state.store(scope.tenant, record);
+    this.#armExpiry(state, record);
+    const told = this.#listener.applied(state, scope.tenant, { previous, record });
+    await within(this.#clock, ACK_WAIT_MS, told).catch(() => undefined);
+    await this.#acknowledge(text, record);
+  }
+
+  async #acknowledge(text: string, record: ControlRecord): Promise<void> {
+    await this.#bounded(this.#bus.ack(this.#replica, text, record)).catch(() => undefined);
+  }
+
+  /** With a synchronous bus nobody polls, so the end of an override is looked for when it is due. */
+  #armExpiry(state: ModeState, { expiresAt }: ControlRecord): void {
+    if (expiresAt === undefined) return;
+    const dueIn = Math.max(0, expiresAt - this.#clock.wallNow());
+    state.leaseUntil = Math.min(state.leaseUntil, this.#clock.now() + dueIn);
+    this.#clock.setTimer(this.#onExpiry, Math.min(dueIn + 1, LONGEST_TIMER_MS), { background: true });
+  }
+
+  /** Declares the state of a scope empty: `wipeSeq + 1`, by compare-and-set, so that one replica does it. */
+  async wipe(text: string, known: ControlRecord | undefined): Promise<void> {
+    const { rev, wipeSeq, mode, setBy } = known ?? { rev: 0, wipeSeq: 0, mode: "inherit", setBy: "wipe" };
+    const uuid = randomUUID();
+    const record: ControlRecord = { mode, rev: rev + 1, uuid, wipeSeq: wipeSeq + 1, setBy };
+    const verdict = await this.#bounded(this.#bus.write(text, record, rev));
+    if (verdict.written) void this.#bus.publish({ scope: text, rev: record.rev }).catch(() => undefined);
+    if (verdict.current !== undefined) void this.apply(text, verdict.current);
+  }
+
+  /** A replica without the plugin decides nothing with it: whoever waits need not wait for this one. */
+  async acknowledgeStranger(text: string): Promise<void> {
+    const [record] = await this.#bounded(this.#bus.read([text]));
+    if (record !== undefined) await this.#acknowledge(text, record);
+  }
+
+  #bounded<T>(work: Promise<T>): Promise<T> {
+    return within(this.#clock, this.#timing.storeMs, work);
+  }
+}
