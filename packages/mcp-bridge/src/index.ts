@@ -20,6 +20,13 @@ export type {
   ResponseMessage,
   SingleMessage,
 } from "./message.ts";
+export {
+  checkParamHeaders,
+  encodeParamHeaders,
+  type ParamHeader,
+  type ParamHeaderRules,
+  readParamHeaders,
+} from "./param-headers.ts";
 export { type ParseLimits, parseMessage } from "./parse-message.ts";
 export { OptionsError } from "./parse-options.ts";
 export {

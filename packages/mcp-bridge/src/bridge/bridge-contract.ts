@@ -30,6 +30,8 @@ export interface ForwardLegacy {
   readonly ask: AskClient;
   /** The level that the client set by `logging/setLevel`. */
   readonly logLevel?: string | undefined;
+  /** HTTP headers for the server, for example those of `encodeParamHeaders`. */
+  readonly headers?: { readonly [name: string]: string } | undefined;
   /** Per round. 0 = none. */
   readonly timeoutMs: number;
   readonly signal?: AbortSignal | undefined;

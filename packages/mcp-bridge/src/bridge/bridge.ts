@@ -112,7 +112,7 @@ class EraBridge implements Bridge {
     message: RequestMessage,
     options: ForwardLegacy,
   ): Promise<TranslatedAnswer> {
-    const { client, ask, logLevel, timeoutMs, signal, onMessage } = options;
+    const { client, ask, logLevel, headers, timeoutMs, signal, onMessage } = options;
     const { method, extras } = message;
     const idText = textOf(message.bytes, message.idSpan);
     const meta = envelopeMembers(session.protocolVersion, client, logLevel);
@@ -120,7 +120,10 @@ class EraBridge implements Bridge {
       {};
     for (let round = 0; round <= this.#options.maxRounds; round++) {
       const params = extendParams(message, { ...more, meta });
-      const answer = await session.request({ method, params, extras }, { timeoutMs, signal, onMessage });
+      const answer = await session.request(
+        { method, params, extras, headers },
+        { timeoutMs, signal, onMessage },
+      );
       const wanted = inputRequiredOf(answer);
       if (wanted === undefined) return toLegacy(answer, method, idText);
       more = { inputResponses: await answerInputRequests(wanted, ask), requestState: wanted.requestState };
