@@ -45,7 +45,8 @@ export function runAttempt<T>(
     let cancel: (() => void) | undefined;
     const clear = () => {
       cancel?.();
-      signal?.removeEventListener("abort", onAbort);
+      // When the signal has fired, `once` has removed the listener: searching for it would be quadratic.
+      if (signal?.aborted === false) signal.removeEventListener("abort", onAbort);
     };
     const stop = (reason: unknown) => {
       clear();
@@ -54,7 +55,7 @@ export function runAttempt<T>(
     };
     const onAbort = () => stop(signal?.reason);
     if (limitMs !== undefined) cancel = clock.setTimer(() => stop(onLimit()), limitMs);
-    signal?.addEventListener("abort", onAbort);
+    signal?.addEventListener("abort", onAbort, { once: true });
     const attempt: Attempt = { ...facts, signal: controller?.signal ?? signal };
     new Promise<T>((done) => done(fn(attempt))).then(resolve, reject).finally(clear);
   });

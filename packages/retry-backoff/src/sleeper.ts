@@ -23,22 +23,24 @@ export function createSleeper(clock: Clock = systemClock): Sleeper {
           reject(signal.reason);
           return;
         }
-        const settle = () => {
+        const end = (reason: unknown) => {
           cancel();
           wakers.delete(wake);
-          signal?.removeEventListener("abort", onAbort);
-        };
-        const wake = (reason: unknown) => {
-          settle();
           reject(reason);
         };
-        const onAbort = () => wake(signal?.reason);
+        const wake = (reason: unknown) => {
+          signal?.removeEventListener("abort", onAbort);
+          end(reason);
+        };
+        // Removes itself by `once`: taking many listeners off one signal one by one would be quadratic.
+        const onAbort = () => end(signal?.reason);
         const cancel = clock.setTimer(() => {
-          settle();
+          wakers.delete(wake);
+          signal?.removeEventListener("abort", onAbort);
           resolve();
         }, ms);
         wakers.add(wake);
-        signal?.addEventListener("abort", onAbort);
+        signal?.addEventListener("abort", onAbort, { once: true });
       });
     },
     wakeAll(reason) {

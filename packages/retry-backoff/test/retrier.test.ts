@@ -1,4 +1,5 @@
 import { eventually, seededRandom } from "@gatewright/testkit";
+import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import {
   type Attempt,
@@ -363,15 +364,20 @@ describe("abort", () => {
     expect(seen).toHaveLength(0);
   });
 
-  it("leaves no timer and no waiter behind after many aborted calls", async () => {
+  it("leaves no timer and no waiter behind after 100 000 aborted calls", async () => {
     const { clock, fake } = fakeTime();
     const retrier = createRetrier({ jitter: "none", budget: false }, { clock });
-    const controller = new AbortController();
-    const calls = Array.from({ length: 2_000 }, () =>
-      retrier.retry(failing(9).fn, { idempotent: true, signal: controller.signal }).catch(() => "aborted"),
+    const controllers = Array.from({ length: 1_000 }, () => new AbortController());
+    const fail = () => {
+      throw new Error("no");
+    };
+    const calls = controllers.flatMap(({ signal }) =>
+      Array.from({ length: 100 }, () =>
+        retrier.retry(fail, { idempotent: true, signal }).catch(() => "aborted"),
+      ),
     );
-    await eventually(() => retrier.stats().sleeping === 2_000);
-    controller.abort();
+    await eventually(() => retrier.stats().sleeping === 100_000);
+    for (const controller of controllers) controller.abort();
     expect(new Set(await Promise.all(calls))).toEqual(new Set(["aborted"]));
     expect(retrier.stats().sleeping).toBe(0);
     expect(fake.pendingTimers).toBe(0);
@@ -407,6 +413,33 @@ describe("stop", () => {
     await expect(running).rejects.toMatchObject({ code: "shutdown", cause: { message: "late" } });
     await expect(retrier.retry(() => 1)).rejects.toMatchObject({ code: "shutdown" });
   });
+});
+
+it("never makes more attempts than the policy allows, nor after a success", async () => {
+  const outcomes = fc.array(fc.constantFrom("ok", "busy", "reset", "bug"), { minLength: 1, maxLength: 8 });
+  await fc.assert(
+    fc.asyncProperty(outcomes, fc.nat(4), fc.boolean(), async (plan, maxRetries, safe) => {
+      const made: string[] = [];
+      const fn = () => {
+        const next = plan[made.length] ?? "ok";
+        made.push(next);
+        if (next === "busy") throw Object.assign(new Error("busy"), { status: 503 });
+        if (next === "reset") throw Object.assign(new Error("reset"), { code: "ECONNRESET" });
+        if (next === "bug") throw new TypeError("bug");
+        return "ok";
+      };
+      const policy = { ...soon, maxRetries, budget: false } as const;
+      const ok = await retry(fn, policy, { idempotent: safe }).then(
+        () => true,
+        () => false,
+      );
+      const before = made.slice(0, -1);
+      expect(made.length).toBeLessThanOrEqual(maxRetries + 1);
+      expect(before.every((name) => name === "busy" || (safe && name === "reset"))).toBe(true);
+      expect(ok).toBe(made.at(-1) === "ok");
+    }),
+    { numRuns: 200 },
+  );
 });
 
 it("a seeded run is the same run twice", async () => {
