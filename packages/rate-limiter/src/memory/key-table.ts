@@ -4,13 +4,19 @@ const SHARD_BITS = 10;
 const SHARD_SIZE = 1 << SHARD_BITS;
 const SHARD_MASK = SHARD_SIZE - 1;
 
-/** A slot's whole numbers: its key's hash (-1: free), the next slot of its bucket or of the free list, rule, wipe. */
-const LINKS = 4;
+/**
+ * A slot is 40 bytes in one piece, so that a check waits for memory once: four whole numbers (hash of the key or -1
+ * when free, next slot of its bucket or of the free list, rule, wipe), then three floats (time, used, before).
+ */
+const SLOT_BYTES = 40;
+const LINKS = SLOT_BYTES / 4;
+const NUMBERS = SLOT_BYTES / 8;
 const NEXT = 1;
 const RULE = 2;
 const WIPE = 3;
-/** A slot's state: time, used, before. */
-const NUMBERS = 3;
+const TIME = 2;
+const USED = 3;
+const BEFORE = 4;
 
 /** What names a counter: the number of a rule, the tenant, the id. */
 export interface Key {
@@ -26,7 +32,7 @@ export interface Key {
  * about 60 bytes beside its name, and no object of its own.
  */
 export class KeyTable {
-  // One array per kind of number, each a list of shards; what is read together lies together.
+  // Lists of shards; links and states are two views of the same bytes.
   readonly #heads: Int32Array[] = [];
   readonly #links: Int32Array[] = [];
   readonly #states: Float64Array[] = [];
@@ -131,9 +137,9 @@ export class KeyTable {
     if (((this.#links[shard] as Int32Array)[i * LINKS + WIPE] as number) < wipe) return FRESH;
     const numbers = this.#states[shard] as Float64Array;
     return {
-      time: numbers[i * NUMBERS] as number,
-      used: numbers[i * NUMBERS + 1] as number,
-      before: numbers[i * NUMBERS + 2] as number,
+      time: numbers[i * NUMBERS + TIME] as number,
+      used: numbers[i * NUMBERS + USED] as number,
+      before: numbers[i * NUMBERS + BEFORE] as number,
       log: this.#logs.size === 0 ? FRESH.log : (this.#logs.get(slot) ?? FRESH.log),
     };
   }
@@ -142,9 +148,9 @@ export class KeyTable {
     const shard = slot >>> SHARD_BITS;
     const i = slot & SHARD_MASK;
     const numbers = this.#states[shard] as Float64Array;
-    numbers[i * NUMBERS] = state.time;
-    numbers[i * NUMBERS + 1] = state.used;
-    numbers[i * NUMBERS + 2] = state.before;
+    numbers[i * NUMBERS + TIME] = state.time;
+    numbers[i * NUMBERS + USED] = state.used;
+    numbers[i * NUMBERS + BEFORE] = state.before;
     (this.#links[shard] as Int32Array)[i * LINKS + WIPE] = wipe;
     if (state.log.length > 0) this.#logs.set(slot, state.log);
     else if (this.#logs.size > 0) this.#logs.delete(slot);
@@ -152,8 +158,9 @@ export class KeyTable {
 
   #addShard(): void {
     this.#heads.push(new Int32Array(SHARD_SIZE).fill(-1));
-    this.#links.push(new Int32Array(SHARD_SIZE * LINKS));
-    this.#states.push(new Float64Array(SHARD_SIZE * NUMBERS));
+    const slots = new ArrayBuffer(SHARD_SIZE * SLOT_BYTES);
+    this.#links.push(new Int32Array(slots));
+    this.#states.push(new Float64Array(slots));
     this.#ids.push(new Array<string>(SHARD_SIZE).fill(""));
     this.#tenants.push(new Array<string | undefined>(SHARD_SIZE).fill(undefined));
   }

@@ -107,6 +107,7 @@ export class RedisStore implements LimiterStore {
         ? allLanes().map((lane) => this.#keys.control(lane))
         : [this.#keys.of(tenant).tenantControl as string];
     const uuid = randomUUID();
+    this.#batch.join(this.#client.stream);
     const seen = [this.#highestRev, this.#highestWipe];
     await Promise.all(
       controls.map((key) => runScript(this.#client, wipeScript, 1, [key, uuid, "wipe", ...seen])),

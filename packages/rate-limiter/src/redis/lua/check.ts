@@ -18,6 +18,19 @@ import type { LuaAlgorithm } from "./lua-algorithm.ts";
 export function checkText(algorithm: LuaAlgorithm): string {
   const { parameters, lifetime } = algorithm;
   const lifetimeOf = `ARGV[${parameters} * i + ${2 - parameters + lifetime}]`;
+  // Written out twice rather than called: a function would cost a tenth of the script.
+  const open = `local a, raw = ${parameters} * i + ${2 - parameters}, values[first + i]
+  local limit, window = tonumber(ARGV[a]), tonumber(ARGV[a + 1])
+  local tag = window / 125 + ${algorithm.tag}
+  local time, used, before, moved, wait, remaining, reset = 0, 0, 0, false, 0, 0, 0
+  ${algorithm.fresh}
+  if raw then
+    ${algorithm.read}
+  end
+  ${algorithm.settle}`;
+  const close = `${algorithm.view}
+  local at = 3 * i + 4
+  out[at], out[at + 1], out[at + 2] = remaining, reset, wait`;
   return `
 local values = redis.call('MGET', unpack(KEYS))
 local ask = tonumber(ARGV[1])
@@ -50,43 +63,37 @@ end
 if flags % 2 == 1 then cost = 0 end
 
 local states, out, passes = {}, { mode, rev, trev, wipe, twipe, now, 0, 0, 0, 0, 0, 0, 0, 0, 0 }, true
-local function rule(i, cost)
-  local a, raw = ${parameters} * i + ${2 - parameters}, values[first + i]
-  local limit, window = tonumber(ARGV[a]), tonumber(ARGV[a + 1])
-  local tag = window / 125 + ${algorithm.tag}
-  local time, used, before, moved, wait, remaining, reset = 0, 0, 0, false, 0, 0, 0
-  ${algorithm.fresh}
-  if raw then
-    ${algorithm.read}
-  end
-  ${algorithm.settle}
+for i = 1, n do
+  local cost = cost
+  if flags >= 8 and cost > 0 then cost = tonumber(ARGV[${parameters} * n + 1 + i]) end
+  ${open}
   if cost > 0 then
     ${algorithm.charge}
-    if wait ~= 0 then passes = false end
+    if wait == 0 then
+      ${algorithm.pack}
+    else
+      passes = false
+      if moved then
+        ${algorithm.pack}
+        redis.call('SET', KEYS[first + i], states[i], 'PX', ${lifetimeOf})
+      end
+    end
   end
-  ${algorithm.view}
-  if (cost > 0 and wait == 0) or moved then
-    ${algorithm.pack}
-  end
-  local at = 3 * i + 4
-  out[at], out[at + 1], out[at + 2] = remaining, reset, wait
-  return wait, moved
+  ${close}
 end
-
-for i = 1, n do
-  local own = cost
-  if flags >= 8 and cost > 0 then own = tonumber(ARGV[${parameters} * n + 1 + i]) end
-  local wait, moved = rule(i, own)
-  if wait ~= 0 and moved then redis.call('SET', KEYS[first + i], states[i], 'PX', ${lifetimeOf}) end
-end
-if passes and cost > 0 then
-  for i = 1, n do
-    if states[i] then redis.call('SET', KEYS[first + i], states[i], 'PX', ${lifetimeOf}) end
+if passes then
+  if cost > 0 then
+    for i = 1, n do
+      if states[i] then redis.call('SET', KEYS[first + i], states[i], 'PX', ${lifetimeOf}) end
+    end
+    if flags % 8 >= 4 then redis.call('SET', KEYS[#KEYS], '1', 'PX', 60000) end
   end
-  if flags % 8 >= 4 then redis.call('SET', KEYS[#KEYS], '1', 'PX', 60000) end
-elseif not passes and n > 1 then
+elseif n > 1 then
   for i = 1, n do
-    if out[3 * i + 6] == 0 then rule(i, 0) end
+    if out[3 * i + 6] == 0 then
+      ${open}
+      ${close}
+    end
   end
 end
 if n == 1 then return struct.pack('<ddddddddd', unpack(out, 1, 9)) end
