@@ -1,8 +1,7 @@
 import type { ParsedOptions } from "./options.ts";
 import type { SessionProvider } from "./session-provider.ts";
 
-/** Under this key a database carries what the `./kysely` entry needs of it. */
-export const internals = Symbol.for("gatewright.db-resilience.internals");
+const internals = Symbol.for("gatewright.db-resilience.internals");
 
 /** What the entries of this package share. */
 export interface Internals {
@@ -10,7 +9,18 @@ export interface Internals {
   readonly options: ParsedOptions;
 }
 
-/** A database of this package. */
-export interface WithInternals {
-  readonly [internals]: Internals;
+/** A database made by `createResilientDatabase`, as `createResilientDialect` takes it. */
+export interface DatabaseHandle {
+  /** Marks the kind of object; what else it carries is this package's own. */
+  readonly kind: "resilient-database";
+}
+
+/** Lets a handle carry the internals under a symbol that survives two copies of the package. */
+export function attachInternals<T extends DatabaseHandle>(handle: T, value: Internals): T {
+  return Object.defineProperty(handle, internals, { value });
+}
+
+/** What the handle carries. */
+export function internalsOf(handle: DatabaseHandle): Internals {
+  return (handle as unknown as Record<symbol, Internals>)[internals] as Internals;
 }

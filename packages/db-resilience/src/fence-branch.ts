@@ -1,9 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { DatabaseError } from "./errors.ts";
 import type { PooledConnection } from "./pooled-connection.ts";
-
-const createTable = `create table if not exists gatewright_fence (
-  timeline int primary key, branch uuid not null, created_at timestamptz not null default now())`;
+import { ensureTable } from "./tables.ts";
 
 /** The branch written on this timeline of the server, or undefined when nobody has written one. */
 export async function readBranch(
@@ -24,12 +22,7 @@ export async function readBranch(
 
 /** Writes a branch for this timeline unless somebody has done so before, and returns the one that is there. */
 export async function writeBranch(connection: PooledConnection, timeline: number): Promise<string> {
-  try {
-    await connection.query(createTable);
-  } catch (error) {
-    // Created by another replica at the same moment.
-    if (!DatabaseError.is(error) || error.sqlState !== "23505") throw error;
-  }
+  await ensureTable(connection, "gatewright_fence");
   await connection.query(
     "insert into gatewright_fence (timeline, branch) values ($1, $2) on conflict do nothing",
     [timeline, randomUUID()],

@@ -6,6 +6,7 @@ export {
 } from "./classify-db-error.ts";
 export type { Clock, TimerHandle } from "./clock.ts";
 export type { PoolStats } from "./connection-pool.ts";
+export type { DatabaseHandle } from "./database-internals.ts";
 export { createDatabaseMetrics, type DatabaseMetrics, type MetricSample } from "./database-metrics.ts";
 export type { DatabaseSession, SessionStatementOptions } from "./database-session.ts";
 export {
@@ -42,4 +43,5 @@ export {
   type ResilientDatabaseDeps,
 } from "./resilient-database.ts";
 export type { ErrorRow } from "./sqlstate-table.ts";
+export { resilienceTables } from "./tables.ts";
 export type { IsolationLevel, TransactionOptions, TransactionSession } from "./transaction.ts";

@@ -6,11 +6,14 @@ import type { HostRouter } from "./host-router.ts";
 import { lsnValue } from "./lsn.ts";
 import type { ParsedOptions } from "./options.ts";
 import { primaryOnly, type ReadSession } from "./read-session.ts";
-import type { SessionProvider, SessionRequest } from "./session-provider.ts";
+import type { SessionProvider } from "./session-provider.ts";
 import { sleep } from "./sleep.ts";
 
 /** How fresh a read must be. */
-export interface ReadOptions extends SessionRequest {
+export interface ReadOptions {
+  readonly signal?: AbortSignal | undefined;
+  /** How long to wait for a connection; default acquireTimeoutMs. */
+  readonly acquireTimeoutMs?: number | undefined;
   /** The read sees at least what was written with this session. */
   readonly session?: ReadSession | undefined;
   /** A standby further behind is not read from; default `replicas.maxLagMs`. */

@@ -4,7 +4,7 @@ import { withAdvisoryLock } from "./advisory-lock.ts";
 import { type Clock, systemClock } from "./clock.ts";
 import type { PoolStats } from "./connection-pool.ts";
 import { DatabaseHost } from "./database-host.ts";
-import { internals, type WithInternals } from "./database-internals.ts";
+import { attachInternals, type DatabaseHandle } from "./database-internals.ts";
 import type { DatabaseSession, LeasedSession, SessionStatementOptions } from "./database-session.ts";
 import { FenceKeeper } from "./fence-keeper.ts";
 import type { FenceStore } from "./fence-store.ts";
@@ -72,7 +72,7 @@ export interface DatabaseStats {
 }
 
 /** PostgreSQL access that survives the loss of connections and servers. */
-export interface ResilientDatabase<DB = unknown> extends WithInternals {
+export interface ResilientDatabase<DB = unknown> extends DatabaseHandle {
   /** Kysely on this database. Its own `transaction()` is guarded too, but only ours repeats and settles. */
   readonly kysely: Kysely<DB>;
   /** Runs one statement on any free connection. */
@@ -195,7 +195,7 @@ export function createResilientDatabase<DB = unknown>(
   };
 
   const database: ResilientDatabase<DB> = {
-    [internals]: { provider, options },
+    kind: "resilient-database",
     kysely,
     query: (text, values, use = {}) =>
       provider.withSession(
@@ -232,5 +232,5 @@ export function createResilientDatabase<DB = unknown>(
     close,
     [Symbol.asyncDispose]: () => close(),
   };
-  return database;
+  return attachInternals(database, { provider, options });
 }

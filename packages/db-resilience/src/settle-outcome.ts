@@ -4,12 +4,15 @@ import type { LeasedSession } from "./database-session.ts";
 import { DatabaseError } from "./errors.ts";
 import type { SessionProvider } from "./session-provider.ts";
 import { sleep } from "./sleep.ts";
+import { ensureTable } from "./tables.ts";
 
 /** How a transaction ended, if that could be found out. */
 export type SettledOutcome = "committed" | "aborted" | "unknown";
 
 /** Leaves markers in transactions and reads them when a COMMIT went unanswered. */
 export interface OutcomeSettler {
+  /** Makes sure that the table for markers exists; to be called before the transaction's connection is taken. */
+  prepare(): Promise<void>;
   /** Inserts a marker into the open transaction and returns its id. */
   leaveMarker(session: LeasedSession): Promise<string>;
   /**
@@ -26,26 +29,26 @@ const keepMarkers = "1 hour";
 /** How often, in markers, old ones are looked for. */
 const pruneEvery = 500;
 
-const createTable = `create table if not exists gatewright_tx (
-  id uuid primary key, pid int not null, backend_start timestamptz not null, created_at timestamptz not null default now())`;
-
 /** Creates the settler; its table `gatewright_tx` is made when first needed. */
 export function createOutcomeSettler(provider: SessionProvider, clock: Clock): OutcomeSettler {
   let tableExists: Promise<void> | undefined;
   let left = 0;
   const backends = new Map<string, Backend>();
 
-  const ensureTable = () => {
-    tableExists ??= provider.withSession(createMarkerTable).catch((error: unknown) => {
-      tableExists = undefined;
-      throw error;
-    });
+  const prepare = () => {
+    tableExists ??= provider
+      .withSession((session) => ensureTable(session, "gatewright_tx"), { idempotent: true })
+      .catch((error: unknown) => {
+        tableExists = undefined;
+        throw error;
+      });
     return tableExists;
   };
 
   return {
+    prepare,
+
     async leaveMarker(session) {
-      await ensureTable();
       const id = randomUUID();
       if (++left % pruneEvery === 0) {
         await session.query(`delete from gatewright_tx where created_at < now() - interval '${keepMarkers}'`);
@@ -58,7 +61,9 @@ export function createOutcomeSettler(provider: SessionProvider, clock: Clock): O
       );
       const row = rows[0];
       if (row) backends.set(id, row);
-      setTimeoutToForget(id);
+      // Transactions that ended well leave their entry behind; the newest thousand are plenty.
+      const oldest = backends.keys().next().value;
+      if (backends.size > 1_000 && oldest !== undefined) backends.delete(oldest);
       return id;
     },
 
@@ -78,14 +83,6 @@ export function createOutcomeSettler(provider: SessionProvider, clock: Clock): O
       return "unknown";
     },
   };
-
-  function setTimeoutToForget(id: string): void {
-    // Transactions that ended well leave their entry behind; the newest thousand are plenty.
-    if (backends.size > 1_000) {
-      const oldest = backends.keys().next().value;
-      if (oldest !== undefined && oldest !== id) backends.delete(oldest);
-    }
-  }
 }
 
 interface Backend {
@@ -106,13 +103,4 @@ async function look(
   if (alive.length > 0) return undefined;
   const { rows } = await session.query("select 1 from gatewright_tx where id = $1", [marker]);
   return rows.length > 0 ? "committed" : "aborted";
-}
-
-async function createMarkerTable(session: LeasedSession): Promise<void> {
-  try {
-    await session.query(createTable);
-  } catch (error) {
-    // Two replicas that create it at the same time: one of them hits a unique index of the catalogue.
-    if (!DatabaseError.is(error) || error.sqlState !== "23505") throw error;
-  }
 }

@@ -117,6 +117,7 @@ class Attempt<T> {
   async execute(work: (session: LeasedSession) => Promise<T>): Promise<T> {
     const { provider, options } = this.#deps;
     const { signal } = this.#options;
+    if (this.#options.settle) await this.#deps.settler.prepare();
     const session = await provider.acquire({
       signal,
       acquireTimeoutMs: Math.min(options.pool.acquireTimeoutMs, this.#left()),

@@ -219,6 +219,7 @@ describe("transactions", () => {
 
   it("TX-03 settle finds out how a lost COMMIT ended: committed is a success, absent is repeated, never doubled", async () => {
     subject = openDatabase([proxy], { timeouts: { statementMs: 500, statementGraceMs: 100 } });
+    await subject.database.transaction((tx) => tx.query("select 1"), { settle: true });
     let n = 0;
     for (const position of ["before", "after"] as const) {
       for (const mode of ["rst", "fin", "blackhole"] as const) {

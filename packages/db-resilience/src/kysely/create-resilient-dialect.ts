@@ -1,5 +1,5 @@
 import type { Dialect } from "kysely";
-import { internals, type WithInternals } from "../database-internals.ts";
+import { type DatabaseHandle, internalsOf } from "../database-internals.ts";
 import { dialectOf } from "./dialect-of.ts";
 import { ResilientDriver } from "./resilient-driver.ts";
 
@@ -9,7 +9,7 @@ import { ResilientDriver } from "./resilient-driver.ts";
  * @example
  * const kysely = new Kysely<Tables>({ dialect: createResilientDialect(database), plugins });
  */
-export function createResilientDialect(database: WithInternals): Dialect {
-  const { provider, options } = database[internals];
+export function createResilientDialect(database: DatabaseHandle): Dialect {
+  const { provider, options } = internalsOf(database);
   return dialectOf(() => new ResilientDriver(provider, options.retryReads));
 }

@@ -1,1 +1,2 @@
+export type { DatabaseHandle } from "../database-internals.ts";
 export { createResilientDialect } from "./create-resilient-dialect.ts";
