@@ -30,7 +30,7 @@ export interface ServerGauges {
 
 /** A snapshot of a pool. Counters only grow. */
 export interface SessionPoolStats {
-  /** Leases on a session that was there, and leases that needed a connect. Probe leases count as neither. */
+  /** Leases on a session that had been leased before, and first leases of a session. Probe leases count as neither. */
   readonly hits: number;
   readonly misses: number;
   /** hits / (hits + misses); 0 before the first lease. */
