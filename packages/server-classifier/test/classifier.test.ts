@@ -293,6 +293,40 @@ describe("a classifier over Redis", () => {
     expect(a.classifier.stats().tiers.hot).toBe(400);
   });
 
+  it("three replicas agree on the tiers and make exactly one poll per due time", async () => {
+    const schedule = { refreshIntervalMs: 150, jitter: 0, spread: false, maxPollsPerSecond: 500 };
+    const replicas = [1, 2, 3].map(() => replica(storeOf(), { options: { schedule } }));
+    const polled = new Map<string, number[]>();
+    for (const { classifier } of replicas) classifier.start();
+    replicas[0]?.usage.use("s1");
+    for (const { classifier } of replicas) await eventually(() => classifier.tierOf("s1") === "hot");
+    const deadline = performance.now() + 1_500;
+    await Promise.all(
+      replicas.map(async ({ classifier }) => {
+        while (performance.now() < deadline) {
+          await Promise.all(
+            servers(5).map(async ({ id }) => {
+              const claim = await classifier.schedule.claim({ id }, "tool_discovery");
+              if (!claim) return;
+              polled.set(id, [...(polled.get(id) ?? []), performance.now()]);
+              await classifier.schedule.complete(claim);
+            }),
+          );
+          await new Promise((resolve) => setTimeout(resolve, 3));
+        }
+      }),
+    );
+    for (const [id, times] of polled) {
+      const interval = id === "s1" ? 150 : 450;
+      const gaps = times.slice(1).map((at, i) => at - (times[i] ?? 0));
+      // The moment is noted before the poll is completed, so a gap may look a little shorter than it was.
+      for (const gap of gaps) expect(gap, id).toBeGreaterThan(interval - 100);
+    }
+    expect(polled.get("s1")?.length).toBeGreaterThanOrEqual(4);
+    const tiers = replicas.map(({ classifier }) => servers(5).map(({ id }) => classifier.tierOf(id)));
+    expect(tiers).toEqual(Array(3).fill(["cold", "hot", "cold", "cold", "cold"]));
+  });
+
   it("SC-9 leaves no secret of a URL in any key or value", async () => {
     const known = servers(5).map((server) => ({
       ...server,
