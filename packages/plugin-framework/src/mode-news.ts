@@ -37,13 +37,25 @@ export class ModeNews {
     return tenant === undefined ? configured : (modes.override ?? configured);
   }
 
-  /** The file's mode changed: an event, and a wipe when that switched a fenced plugin off. */
+  /** A reload changed what file or bindings say: an event, and a wipe when that switched a fenced plugin off. */
   async reloaded(was: PluginRuntime, now: PluginRuntime): Promise<void> {
-    const previous = modeUnder(now.modes.global, was.base.mode);
-    const next = modeUnder(now.modes.global, now.base.mode);
+    const { modes } = now;
+    await this.#compared(now, undefined, was.base.mode, now.base.mode);
+    for (const tenant of new Set([...was.boundTenants, ...now.boundTenants])) {
+      const context = { requestId: "", tenantId: tenant };
+      const [before, after] = [was, now].map(
+        (plugin) => modes.override ?? plugin.resolve(context, undefined).mode,
+      );
+      if (before !== undefined && after !== undefined) await this.#compared(now, tenant, before, after);
+    }
+  }
+
+  async #compared(now: PluginRuntime, tenant: string | undefined, before: Mode, after: Mode): Promise<void> {
+    const record = now.modes.record(tenant);
+    const [previous, next] = [modeUnder(record, before), modeUnder(record, after)];
     if (previous === next) return;
-    await this.#tell(now, undefined, { previous, next, wipe: false, cause: "reload", setBy: "reload" });
-    if (next === "disabled" && now.modeAuthority) await this.#wipe(now, undefined);
+    await this.#tell(now, tenant, { previous, next, wipe: false, cause: "reload", setBy: "reload" });
+    if (next === "disabled" && now.modeAuthority) await this.#wipe(now, tenant);
   }
 
   async #wipe({ modes, name }: PluginRuntime, tenant: string | undefined): Promise<void> {

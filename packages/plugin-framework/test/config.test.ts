@@ -1,4 +1,4 @@
-import { rm, writeFile } from "node:fs/promises";
+import { readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
@@ -187,6 +187,20 @@ describe("configuration", () => {
       { plugin: "greeter", mode: "permissive", priority: 7, onError: "ignore", timeoutMs: 50 },
     ]);
   });
+});
+
+it("PF-R11 the README's table of the example plugin is the one that its definition makes", async () => {
+  const readme = await readFile(join(import.meta.dirname, "../README.md"), "utf8");
+  const greeter = definePlugin({
+    name: "greeter",
+    version: "1.0.0",
+    description: "Adds a header.",
+    hooks: { tool_pre_invoke: { reads: "none" } },
+    configSchema: z.strictObject({ greeting: z.string() }),
+    create: () => ({ hooks: {} }),
+  });
+  const plain = (text: string) => text.replace(/ +/g, " ").replace(/-{3,}/g, "---");
+  expect(plain(readme)).toContain(plain(markdownTable([greeter])));
 });
 
 describe("conditions", () => {

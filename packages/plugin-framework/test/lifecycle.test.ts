@@ -323,6 +323,20 @@ describe("modes over time", () => {
     ]);
   });
 
+  it("PF-8 a tenant's override with a ttl ends by itself though nobody calls", async () => {
+    const { fake, clock } = fakeTime();
+    const ended: (string | undefined)[] = [];
+    const observer = {
+      controlAlert: ({ kind, scope }: ControlAlert) =>
+        void (kind === "override_expired" && ended.push(scope)),
+    };
+    await using pipeline = await createPluginPipeline({ plugins: [{ use: guard() }] }, { clock, observer });
+    await pipeline.setMode("guard", "disabled", { tenant: "acme", ttlMs: 1_000 });
+    await fake.advance(1_002);
+    expect(ended).toEqual(["guard:t:acme"]);
+    expect(pipeline.explainMode("guard", { tenantId: "acme" })).toMatchObject({ mode: "enforce", rev: 0 });
+  });
+
   it("PF-I6 waits for none, a quorum or all, and names who is missing", async () => {
     const bus = createInProcessBus();
     await using one = await createPluginPipeline({ plugins: [{ use: guard() }] }, { bus, replica: "one" });

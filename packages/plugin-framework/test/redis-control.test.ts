@@ -334,6 +334,21 @@ describe("the control record in Redis", () => {
     expect(pipeline.explainMode("quota")).toMatchObject({ mode: "disabled", layer: "file" });
   });
 
+  it("PF-I4 a binding that switches a fenced plugin off for a tenant wipes that tenant's state", async () => {
+    const use = quotaPlugin(redis.client(), 5);
+    await using pipeline = await pipelineOver(use);
+    expect((await call(pipeline, "acme")).headers["x-quota-used"]).toBe("1");
+    expect((await call(pipeline, "other")).headers["x-quota-used"]).toBe("1");
+    await pipeline.reload({
+      plugins: [{ use }],
+      bindings: [{ plugin: "quota", tenant: "acme", mode: "disabled" }],
+    });
+    expect((await call(pipeline, "acme")).records).toMatchObject([{ status: "disabled" }]);
+    await pipeline.reload({ plugins: [{ use }] });
+    expect((await call(pipeline, "acme")).headers["x-quota-used"]).toBe("1");
+    expect((await call(pipeline, "other")).headers["x-quota-used"]).toBe("2");
+  });
+
   it("seeds the bus with overrides that a registry kept", async () => {
     const record = { mode: "disabled", rev: 9, uuid: "kept", wipeSeq: 4, setBy: "ann" } as const;
     await using pipeline = await pipelineOver(guard(), {

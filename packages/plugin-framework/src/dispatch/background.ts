@@ -6,9 +6,10 @@ import type { Chain, Slot } from "./chain.ts";
 import type { Engine } from "./engine.ts";
 import { honourFence } from "./fence.ts";
 import { CallContext, HandlerCall } from "./handler-call.ts";
+import { failHandler } from "./handler-failure.ts";
 import { asOutcome, judge } from "./judge.ts";
 import type { RequestScope } from "./request-scope.ts";
-import { Entry, keepRecord, type Result } from "./result.ts";
+import { type Result, recordPassedOver } from "./result.ts";
 
 /**
  * Starts the `fire_and_forget` handlers of a chain after the caller has its result. They see the final payload,
@@ -45,10 +46,7 @@ function note(
   status: "skipped" | "disabled",
   reason: string | undefined,
 ): void {
-  const entry = new Entry(slot, "disabled", 0);
-  entry.status = status;
-  if (reason !== undefined) entry.because(reason);
-  keepRecord(engine, result.records, entry);
+  recordPassedOver(engine, result, slot, "disabled", { status, reason });
 }
 
 async function runOne(
@@ -80,7 +78,7 @@ async function runOne(
     judge(engine, result, call, observed(outcome), undefined);
   } catch (error) {
     call.durationNs = Math.round((engine.clock.now() - call.startedAt) * 1e6);
-    failed(engine, result, call, error);
+    failHandler(engine, result, call, error);
   }
 }
 
@@ -110,15 +108,4 @@ function answerOf(engine: Engine, call: HandlerCall, view: unknown): Promise<unk
       engine,
     );
   });
-}
-
-function failed(engine: Engine, result: Result<unknown>, call: HandlerCall, error: unknown): void {
-  const entry = new Entry(call.slot, call.mode, call.durationNs);
-  entry.status =
-    error instanceof Error && (error as { code?: unknown }).code === "plugin_timeout" ? "timeout" : "error";
-  entry.because(error instanceof Error ? error.message : String(error));
-  keepRecord(engine, result.records, entry);
-  if (call.mode === "enforce" && call.resolution.onError === "disable") {
-    engine.switchOff(call.slot.plugin.modes, entry.reason ?? "failed");
-  }
 }

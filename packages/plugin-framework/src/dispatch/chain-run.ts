@@ -1,7 +1,6 @@
-import { handlerFailed, handlerTimedOut, PayloadSizeError, PluginError } from "../errors.ts";
+import { handlerTimedOut } from "../errors.ts";
 import type { Resolution } from "../lifecycle/plugin-runtime.ts";
 import type { Mode } from "../mode.ts";
-import { charactersUpTo } from "../payload-size.ts";
 import { readOnly } from "../payload-view.ts";
 import { textField } from "../subject.ts";
 import { localMode, needsLease } from "./admission.ts";
@@ -10,9 +9,11 @@ import type { Chain, Slot } from "./chain.ts";
 import type { Engine } from "./engine.ts";
 import { honourFence } from "./fence.ts";
 import { CallContext, type CallOwner, HandlerCall } from "./handler-call.ts";
+import { failHandler } from "./handler-failure.ts";
 import { asOutcome, judge } from "./judge.ts";
 import type { RequestScope } from "./request-scope.ts";
-import { Entry, keepRecord, Result } from "./result.ts";
+import { Result, recordPassedOver } from "./result.ts";
+import { fits } from "./size-guard.ts";
 
 type Admission = "skip" | "go" | "wait";
 
@@ -135,10 +136,8 @@ export class ChainRun<P> implements CallOwner {
       call.done = true;
       this.#pending--;
       const ran = call.deadlineAt === 0 ? 0 : this.#at - call.startedAt;
-      const entry = new Entry(call.slot, call.mode, Math.round(ran * 1e6));
-      entry.status = "cancelled";
-      entry.because(why);
-      keepRecord(this.#engine, this.result.records, entry);
+      const facts = { status: "cancelled", reason: why, durationNs: Math.round(ran * 1e6) } as const;
+      recordPassedOver(this.#engine, this.result, call.slot, call.mode, facts);
     }
   }
 
@@ -185,11 +184,12 @@ export class ChainRun<P> implements CallOwner {
   }
 
   #skip(slot: Slot, status: "skipped" | "disabled", reason: string | undefined): Admission {
-    const entry = new Entry(slot, status === "disabled" ? "disabled" : this.#mode, 0);
-    entry.status = status;
-    if (reason !== undefined) entry.because(reason);
-    if (this.#unleased === slot) entry.degraded = true;
-    keepRecord(this.#engine, this.result.records, entry);
+    const mode = status === "disabled" ? "disabled" : this.#mode;
+    recordPassedOver(this.#engine, this.result, slot, mode, {
+      status,
+      reason,
+      degraded: this.#unleased === slot,
+    });
     return "skip";
   }
 
@@ -204,7 +204,10 @@ export class ChainRun<P> implements CallOwner {
   /** True when the handler is done, false when its promise is waited for. */
   #invoke(call: HandlerCall): boolean {
     const { slot } = call;
-    if (slot.reads === "body" && !this.#fits(call)) return true;
+    if (slot.reads === "body" && this.#measured !== this.result.payload) {
+      if (!fits(this.#engine, this.result, call)) return true;
+      this.#measured = this.result.payload;
+    }
     if (this.#viewed !== this.result.payload) {
       this.#viewed = this.result.payload;
       this.#view = readOnly(this.result.payload);
@@ -224,24 +227,6 @@ export class ChainRun<P> implements CallOwner {
     }
     this.#stamp(call);
     return this.#conclude(call, outcome, undefined, false);
-  }
-
-  #fits(call: HandlerCall): boolean {
-    const { payload } = this.result;
-    const limit = this.#scope.snapshot.payloadCharacters;
-    if (this.#measured === payload) return true;
-    if (charactersUpTo(payload, limit) <= limit) {
-      this.#measured = payload;
-      return true;
-    }
-    const error = new PayloadSizeError(call.slot.plugin.name, call.slot.hook, limit);
-    const entry = new Entry(call.slot, call.mode, 0);
-    entry.status = "error";
-    entry.effectiveAllow = call.mode !== "enforce";
-    entry.because(error.message);
-    keepRecord(this.#engine, this.result.records, entry);
-    if (call.mode === "enforce") throw error;
-    return false;
   }
 
   #stamp(call: HandlerCall): void {
@@ -301,8 +286,7 @@ export class ChainRun<P> implements CallOwner {
     this.#settle(call, () => {
       this.#stamp(call);
       const { name, timeoutMs } = call.slot.plugin;
-      this.#failed(call, handlerTimedOut(name, call.slot.hook, timeoutMs));
-      return true;
+      return this.#conclude(call, undefined, handlerTimedOut(name, call.slot.hook, timeoutMs), true);
     });
   }
 
@@ -333,19 +317,8 @@ export class ChainRun<P> implements CallOwner {
   }
 
   #failed(call: HandlerCall, error: unknown): void {
-    const { slot, mode, resolution } = call;
-    const timeout = PluginError.is(error) && error.code === "plugin_timeout";
-    const fails = mode === "enforce" && resolution.onError === "fail";
-    const entry = new Entry(slot, mode, call.durationNs);
-    entry.status = timeout ? "timeout" : "error";
-    entry.effectiveAllow = !fails;
-    if (call.degraded) entry.degraded = true;
-    entry.because(error instanceof Error ? error.message : String(error));
-    keepRecord(this.#engine, this.result.records, entry);
-    if (mode === "enforce" && resolution.onError === "disable") {
-      this.#engine.switchOff(slot.plugin.modes, entry.reason ?? "failed");
-    }
-    if (fails) throw timeout ? error : handlerFailed(slot.plugin.name, slot.hook, error);
+    const failure = failHandler(this.#engine, this.result, call, error);
+    if (failure !== undefined) throw failure;
   }
 
   #fail(error: unknown): void {

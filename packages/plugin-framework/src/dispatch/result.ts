@@ -78,3 +78,26 @@ export function keepRecord(engine: Engine, records: readonly HookRecord[], entry
   const { observer } = engine;
   if (observer?.record !== undefined) safely(() => observer.record?.(entry));
 }
+
+/** What a record says of a handler that did not decide. */
+export interface PassedOver {
+  readonly status: "skipped" | "disabled" | "cancelled";
+  readonly reason: string | undefined;
+  readonly durationNs?: number;
+  readonly degraded?: boolean;
+}
+
+/** Records a handler that was not run, or was given up. */
+export function recordPassedOver(
+  engine: Engine,
+  result: Result<unknown>,
+  slot: Slot,
+  mode: Mode,
+  { status, reason, durationNs = 0, degraded = false }: PassedOver,
+): void {
+  const entry = new Entry(slot, mode, durationNs);
+  entry.status = status;
+  if (reason !== undefined) entry.because(reason);
+  if (degraded) entry.degraded = true;
+  keepRecord(engine, result.records, entry);
+}

@@ -43,6 +43,8 @@ export class PluginRuntime {
   readonly modeAuthority: boolean;
   readonly base: Resolution;
   readonly bound: boolean;
+  /** Tenants that a binding names exactly and as a whole. */
+  readonly boundTenants: readonly string[];
   readonly #bindings: readonly CompiledBinding[];
   readonly #config: RawConfig;
   readonly #handleFor: HandleFor;
@@ -73,6 +75,9 @@ export class PluginRuntime {
     this.base = { mode: asked.mode, layer: "file", onError: asked.onError ?? "fail", handle };
     this.#bindings = compileBindings(bindings);
     this.bound = bindings.length > 0;
+    this.boundTenants = bindings
+      .filter(({ tenant, server, tool }) => !/[*?\\]/.test(tenant) && server === "*" && tool === "*")
+      .map(({ tenant }) => tenant);
     for (const { config: override, path } of bindings) {
       if (override !== undefined) handleFor(use, this.name, { ...config, ...override }, `${path}.config`);
     }
