@@ -62,6 +62,7 @@ describe("a Redis that does not answer", () => {
       },
     });
     expect(toOutcome(refused, true)).not.toHaveProperty("authority");
+    expect(toOutcome(await createRateLimiter().check(ann), true)).toBeUndefined();
   });
 
   it("RL-6 stopped, policy local: each limit is divided by the live replicas", async () => {

@@ -7,14 +7,18 @@ export type LimiterOutcome = OutcomeExtras & { readonly block?: Violation };
 
 /** Turns a decision into the outcome of a hook: headers when it allows, a violation when it refuses. */
 export function toOutcome(decision: Decision, fenced: boolean): LimiterOutcome | undefined {
-  const authority =
-    fenced && decision.degraded === undefined && !decision.leased ? authorityOf(decision) : undefined;
+  const authority = fenced && readsRecord(decision) ? authorityOf(decision) : undefined;
   const extras: OutcomeExtras = authority === undefined ? {} : { authority };
   if (decision.allowed && !decision.shadow) {
     if (decision.verdicts.length === 0) return authority === undefined ? undefined : extras;
     return { ...extras, headers: toHeaders(decision) };
   }
   return { ...extras, block: violation(decision) };
+}
+
+/** Was this decided in the store, under its control record? Not so without rules, from a lease, or degraded. */
+function readsRecord({ degraded, leased, verdicts, rev, tenantRev }: Decision): boolean {
+  return degraded === undefined && !leased && (verdicts.length > 0 || rev > 0 || tenantRev > 0);
 }
 
 function authorityOf(decision: Decision): ModeAuthority {
