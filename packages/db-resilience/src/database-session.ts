@@ -1,15 +1,15 @@
-import type { QueryConfig, QueryResult, QueryResultRow } from "pg";
 import { DatabaseError } from "./errors.ts";
 import type { PooledConnection, StatementOptions } from "./pooled-connection.ts";
+import type { QueryResult, Row, Statement } from "./query-result.ts";
 
 /** A connection in the hands of a caller. */
 export interface DatabaseSession {
   /** Runs one statement; `$1`, `$2` … stand for the values. */
-  query<Row extends QueryResultRow = QueryResultRow>(
-    text: string | QueryConfig,
+  query<R extends object = Row>(
+    text: string | Statement,
     values?: readonly unknown[],
     options?: SessionStatementOptions,
-  ): Promise<QueryResult<Row>>;
+  ): Promise<QueryResult<R>>;
   /** "host:port" of the server. */
   readonly host: string;
   /** Process id of the backend. */
@@ -53,23 +53,26 @@ export class LeasedSession implements DatabaseSession {
     return this.#answered;
   }
 
-  async query<Row extends QueryResultRow = QueryResultRow>(
-    text: string | QueryConfig,
+  async query<R extends object = Row>(
+    text: string | Statement,
     values?: readonly unknown[],
     options: SessionStatementOptions = {},
-  ): Promise<QueryResult<Row>> {
+  ): Promise<QueryResult<R>> {
     return this.run(text, values, { ...options, signal: options.signal ?? this.#signal });
   }
 
   /** Like `query`, for this package: with every option of the connection. */
-  async run<Row extends QueryResultRow>(
-    text: string | QueryConfig,
+  async run<R extends object>(
+    text: string | Statement,
     values: readonly unknown[] | undefined,
     options: StatementOptions,
-  ): Promise<QueryResult<Row>> {
+  ): Promise<QueryResult<R>> {
     if (this.#released) throw releasedError();
-    const statement = typeof text === "string" || this.#namedStatements ? text : { ...text, name: undefined };
-    const result = await this.connection.query<Row>(statement as string | QueryConfig, values, options);
+    const statement =
+      typeof text === "string" || this.#namedStatements
+        ? text
+        : { text: text.text, ...(text.values ? { values: text.values } : {}) };
+    const result = await this.connection.query<R>(statement, values, options);
     this.#answered++;
     return result;
   }

@@ -30,6 +30,7 @@ export type {
   TimeoutOptions,
   TransactionDefaults,
 } from "./options.ts";
+export type { QueryResult, Row, Statement } from "./query-result.ts";
 export { createReadSession, type ReadSession } from "./read-session.ts";
 export type { Readiness } from "./readiness.ts";
 export type { ReadOptions } from "./replica-reader.ts";

@@ -1,5 +1,4 @@
 import type { ConnectionOptions as TlsOptions } from "node:tls";
-import type { CustomTypesConfig } from "pg";
 import { z } from "zod";
 import { DatabaseError } from "./errors.ts";
 import { nearestKey } from "./nearest-key.ts";
@@ -217,9 +216,6 @@ export type ParsedOptions = Omit<z.output<typeof schema>, "hosts"> & {
   readonly hosts: readonly Required<HostAddress>[];
   readonly targetSessionAttrs: TargetSessionAttrs;
 };
-
-/** Type parsers, as pg takes them. */
-export type TypeParsers = CustomTypesConfig;
 
 /**
  * Checks the options once and fills in the defaults.

@@ -1,19 +1,13 @@
 import type { EventEmitter } from "node:events";
 import { Socket } from "node:net";
-import {
-  Client,
-  type ClientConfig,
-  type QueryConfig,
-  type QueryResult,
-  type QueryResultRow,
-  types,
-} from "pg";
+import { Client, type ClientConfig, type QueryResult as DriverResult, type QueryConfig, types } from "pg";
 import { sendCancelRequest } from "./cancel-request.ts";
 import { classifyDbError, toDatabaseError } from "./classify-db-error.ts";
 import type { Clock } from "./clock.ts";
 import { DatabaseError, TransactionOutcomeUnknown } from "./errors.ts";
 import type { QueryOutcome } from "./observer.ts";
 import type { HostAddress, ParsedOptions } from "./options.ts";
+import type { QueryResult, Row, Statement } from "./query-result.ts";
 import { aborted, deadlinePassed } from "./refusals.ts";
 
 /** How to run one statement. */
@@ -182,11 +176,11 @@ export class PooledConnection {
    *
    * @throws DatabaseError; `db_timeout` when the client's deadline passes, `TransactionOutcomeUnknown` for COMMIT.
    */
-  query<Row extends QueryResultRow = QueryResultRow>(
-    text: string | QueryConfig,
+  query<R extends object = Row>(
+    text: string | Statement,
     values?: readonly unknown[],
     options: StatementOptions = {},
-  ): Promise<QueryResult<Row>> {
+  ): Promise<QueryResult<R>> {
     const { signal, commit = false, timeoutMs = this.#defaultTimeoutMs } = options;
     return new Promise((resolve, reject) => {
       const blocked = this.#lost === undefined ? this.#taint : "the connection was lost";
@@ -229,8 +223,8 @@ export class PooledConnection {
       this.#syncWaitCancelled = false;
 
       this.#client.query(
-        typeof text === "string" ? { text, values: values as unknown[] } : text,
-        (error: Error | null, result: QueryResult) => {
+        (typeof text === "string" ? { text, values } : text) as QueryConfig,
+        (error: Error | null, result: DriverResult) => {
           if (settled) return;
           if (error) {
             const wrapped = toDatabaseError(error, { duringCommit: commit });
@@ -243,7 +237,7 @@ export class PooledConnection {
             this.taint("waiting for the standby was cancelled");
             fail(new TransactionOutcomeUnknown(undefined, { reason: "not confirmed by the standby" }));
           } else if (settle("ok")) {
-            resolve(result as QueryResult<Row>);
+            resolve(result as unknown as QueryResult<R>);
           }
         },
       );

@@ -1,5 +1,4 @@
 import { Kysely, type KyselyPlugin } from "kysely";
-import type { QueryConfig, QueryResult, QueryResultRow } from "pg";
 import { withAdvisoryLock } from "./advisory-lock.ts";
 import { type Clock, systemClock } from "./clock.ts";
 import type { PoolStats } from "./connection-pool.ts";
@@ -14,6 +13,7 @@ import { ResilientDriver } from "./kysely/resilient-driver.ts";
 import { createSessionDriver } from "./kysely/session-driver.ts";
 import { type DatabaseObserver, guardObserver } from "./observer.ts";
 import { parseOptions, type ResilientDatabaseOptions } from "./options.ts";
+import type { QueryResult, Row, Statement } from "./query-result.ts";
 import { notingWrites, type ReadSession } from "./read-session.ts";
 import { type Readiness, readinessOf } from "./readiness.ts";
 import { type ReadOptions, ReplicaReader } from "./replica-reader.ts";
@@ -76,11 +76,11 @@ export interface ResilientDatabase<DB = unknown> extends DatabaseHandle {
   /** Kysely on this database. Its own `transaction()` is guarded too, but only ours repeats and settles. */
   readonly kysely: Kysely<DB>;
   /** Runs one statement on any free connection. */
-  query<Row extends QueryResultRow = QueryResultRow>(
-    text: string | QueryConfig,
+  query<R extends object = Row>(
+    text: string | Statement,
     values?: readonly unknown[],
     options?: ConnectionOptions & SessionStatementOptions,
-  ): Promise<QueryResult<Row>>;
+  ): Promise<QueryResult<R>>;
   /** Lends a connection to `work`; what leaves it in doubt is destroyed afterwards. */
   withConnection<T>(
     work: (session: KyselySession<DB>) => Promise<T>,

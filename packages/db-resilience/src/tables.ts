@@ -1,4 +1,4 @@
-import type { QueryResult } from "pg";
+import type { QueryResult } from "./query-result.ts";
 
 /** The tables this package writes to; it creates them when first needed, unless a migration has done so. */
 export const resilienceTables = {

@@ -1,10 +1,10 @@
-import type { QueryConfig, QueryResult, QueryResultRow } from "pg";
 import { classifyDbError } from "./classify-db-error.ts";
 import type { Clock } from "./clock.ts";
 import type { DatabaseSession, LeasedSession, SessionStatementOptions } from "./database-session.ts";
 import { DatabaseError, TransactionOutcomeUnknown } from "./errors.ts";
 import type { DatabaseObserver } from "./observer.ts";
 import type { ParsedOptions } from "./options.ts";
+import type { QueryResult, Statement } from "./query-result.ts";
 import { notePosition, primaryOnly, type ReadSession } from "./read-session.ts";
 import { aborted, deadlinePassed } from "./refusals.ts";
 import type { RetryBudget } from "./retry-budget.ts";
@@ -272,10 +272,10 @@ export function asTransactionSession(session: LeasedSession, attempt: number): T
     attempt,
     host: session.host,
     backendPid: session.backendPid,
-    query: <Row extends QueryResultRow>(
-      text: string | QueryConfig,
+    query: <R extends object>(
+      text: string | Statement,
       values?: readonly unknown[],
       options?: SessionStatementOptions,
-    ): Promise<QueryResult<Row>> => session.query<Row>(text, values, options),
+    ): Promise<QueryResult<R>> => session.query<R>(text, values, options),
   };
 }
