@@ -4,8 +4,10 @@ import { allowUncharged, type Decision, decide, type Receipt, type Verdict } fro
 import { RateLimiterError } from "../errors.ts";
 import type { Charge, Rule } from "../rule.ts";
 import type { CheckRequest, LimiterStore, StoreStats, WipeScope } from "../store.ts";
+import { Evictor } from "./evictor.ts";
 import { KeyTable } from "./key-table.ts";
 import { RecentIds } from "./recent-ids.ts";
+import { RuleNumbers } from "./rule-numbers.ts";
 import { WipeMarks } from "./wipe-marks.ts";
 
 /** Options of the memory store. */
@@ -26,8 +28,6 @@ export interface MemoryStoreDeps {
 
 const DEDUPE_MS = 60_000;
 const MAX_DEDUPE_IDS = 100_000;
-const SWEEP_PER_INSERT = 2;
-const EVICTION_SAMPLE = 16;
 const MAX_TENANT_MARKS = 1_000;
 
 /** Creates a bounded store in this process. It may serve several limiters and outlives their reloads. */
@@ -48,19 +48,15 @@ export class MemoryStore implements LimiterStore {
   readonly #clock: Clock;
   readonly #table: KeyTable;
   readonly #marks = new WipeMarks();
-  readonly #ruleNumbers = new Map<string, number>();
-  readonly #rules: Rule[] = [];
+  readonly #rules = new RuleNumbers();
+  readonly #evictor: Evictor;
   readonly #recent = new RecentIds(DEDUPE_MS, MAX_DEDUPE_IDS);
-  #lastRule: Rule | undefined;
-  #lastNumber = 0;
-  #hand = 0;
-  #evicted = 0;
-  #swept = 0;
 
   constructor(maxKeys: number, clock: Clock, random: () => number) {
     this.#maxKeys = maxKeys;
     this.#clock = clock;
     this.#table = new KeyTable(Math.floor(random() * 0x1_0000_0000));
+    this.#evictor = new Evictor(this.#table, this.#rules, this.#marks, maxKeys);
   }
 
   check(request: CheckRequest): Decision {
@@ -90,7 +86,7 @@ export class MemoryStore implements LimiterStore {
     if (receipt.wipeSeq < this.#marks.oldest(receipt.tenant)) return;
     const now = this.#clock.now();
     for (const { rule, id } of receipt.charges) {
-      const number = this.#numberOf(rule);
+      const number = this.#rules.of(rule);
       const slot = this.#table.find(this.#table.hash(number, receipt.tenant, id), number, receipt.tenant, id);
       if (slot < 0) continue;
       const state = this.#table.load(slot, this.#marks.oldest(receipt.tenant));
@@ -105,12 +101,15 @@ export class MemoryStore implements LimiterStore {
         this.#marks.wipeAll();
         return;
       case "tenant":
-        if (this.#marks.tenants >= MAX_TENANT_MARKS) this.#removeWiped();
+        if (this.#marks.tenants >= MAX_TENANT_MARKS) {
+          this.#evictor.removeWiped();
+          this.#marks.forgetTenants();
+        }
         this.#marks.wipeTenant(scope.tenant);
         return;
       case "key":
         for (const { rule, id } of scope.charges) {
-          const number = this.#numberOf(rule);
+          const number = this.#rules.of(rule);
           const slot = this.#table.find(this.#table.hash(number, scope.tenant, id), number, scope.tenant, id);
           if (slot >= 0) this.#table.remove(slot);
         }
@@ -122,8 +121,8 @@ export class MemoryStore implements LimiterStore {
       kind: "memory",
       keys: this.#table.size,
       maxKeys: this.#maxKeys,
-      evicted: this.#evicted,
-      swept: this.#swept,
+      evicted: this.#evictor.evicted,
+      swept: this.#evictor.swept,
     };
   }
 
@@ -132,7 +131,7 @@ export class MemoryStore implements LimiterStore {
 
   #checkOne(tenant: string | undefined, charge: Charge, now: number, cost: number, oldest: number): Verdict {
     const { rule, id } = charge;
-    const number = this.#numberOf(rule);
+    const number = this.#rules.of(rule);
     const hash = this.#table.hash(number, tenant, id);
     const slot = this.#table.find(hash, number, tenant, id);
     const state = slot < 0 ? FRESH : this.#table.load(slot, oldest);
@@ -152,7 +151,7 @@ export class MemoryStore implements LimiterStore {
     const pending: { slot: number; hash: number; number: number; step: Step; changed: boolean }[] = [];
     let passes = true;
     for (const { rule, id } of charges) {
-      const number = this.#numberOf(rule);
+      const number = this.#rules.of(rule);
       const hash = this.#table.hash(number, tenant, id);
       const slot = this.#table.find(hash, number, tenant, id);
       const state = slot < 0 ? FRESH : this.#table.load(slot, oldest);
@@ -189,7 +188,7 @@ export class MemoryStore implements LimiterStore {
   ): void {
     let at = slot;
     if (at < 0) {
-      this.#makeRoom(now);
+      this.#evictor.makeRoom(now);
       at = this.#table.insert(hash, number, tenant, id);
     }
     this.#table.save(at, step.state, this.#marks.current);
@@ -198,67 +197,6 @@ export class MemoryStore implements LimiterStore {
   #receipt(tenant: string | undefined, charges: readonly Charge[], cost: number, at: number): Receipt {
     const wipeSeq = this.#marks.current;
     return { tenant, charges, cost, at, wipeSeq, tenantWipeSeq: 0, store: this };
-  }
-
-  #numberOf(rule: Rule): number {
-    if (rule === this.#lastRule) return this.#lastNumber;
-    let number = this.#ruleNumbers.get(rule.identity);
-    if (number === undefined) {
-      number = this.#rules.length;
-      this.#ruleNumbers.set(rule.identity, number);
-    }
-    this.#rules[number] = rule;
-    this.#lastRule = rule;
-    this.#lastNumber = number;
-    return number;
-  }
-
-  /** Looks at the next slots in turn and frees the expired ones; evicts when the store is full. */
-  #makeRoom(now: number): void {
-    for (let i = 0; i < SWEEP_PER_INSERT; i++) {
-      const slot = this.#advance();
-      if (this.#expiresAt(slot) <= now) this.#free(slot);
-    }
-    if (this.#table.size < this.#maxKeys) return;
-    let victim = -1;
-    let soonest = Number.POSITIVE_INFINITY;
-    for (let i = 0; i < EVICTION_SAMPLE || victim < 0; i++) {
-      const slot = this.#advance();
-      const expiresAt = this.#expiresAt(slot);
-      if (expiresAt < soonest) {
-        soonest = expiresAt;
-        victim = slot;
-      }
-      if (soonest <= now) break;
-    }
-    if (soonest > now) this.#evicted++;
-    this.#free(victim);
-  }
-
-  #free(slot: number): void {
-    this.#table.remove(slot);
-    this.#swept++;
-  }
-
-  #advance(): number {
-    this.#hand = this.#hand + 1 >= this.#table.highest ? 0 : this.#hand + 1;
-    return this.#hand;
-  }
-
-  /** When the state in a slot is as good as fresh; never for a free slot. */
-  #expiresAt(slot: number): number {
-    const key = this.#table.keyAt(slot);
-    const rule = key && this.#rules[key.rule];
-    if (!key || !rule) return Number.POSITIVE_INFINITY;
-    return rule.algorithm.expiresAt(rule, this.#table.load(slot, this.#marks.oldest(key.tenant)));
-  }
-
-  #removeWiped(): void {
-    for (let slot = 0; slot < this.#table.highest; slot++) {
-      const key = this.#table.keyAt(slot);
-      if (key && this.#table.load(slot, this.#marks.oldest(key.tenant)) === FRESH) this.#table.remove(slot);
-    }
-    this.#marks.forgetTenants();
   }
 }
 
