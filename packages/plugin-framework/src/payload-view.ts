@@ -99,6 +99,7 @@ export function readOnly<T>(value: T): T {
 }
 
 function copyOf<T extends object>(value: T): T {
+  if (Buffer.isBuffer(value)) return Buffer.from(value) as unknown as T;
   const copies =
     types.isDate(value) ||
     types.isMap(value) ||

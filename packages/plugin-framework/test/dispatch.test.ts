@@ -462,7 +462,14 @@ describe("payloads", () => {
 
   it("PF-R2 a view reads like the object: JSON, arrays, spread, keys, frozen parts, dates and maps", async () => {
     const date = new Date(0);
-    const args = Object.freeze({ list: [1, [2]], date, map: new Map([["k", 1]]), fn: boom, none: null });
+    const args = Object.freeze({
+      list: [1, [2]],
+      date,
+      map: new Map([["k", 1]]),
+      bytes: Buffer.from("abc"),
+      fn: boom,
+      none: null,
+    });
     let checked = false;
     const use = toolPlugin("look", ({ args: given, name }) => {
       const seen = given as typeof args;
@@ -473,6 +480,8 @@ describe("payloads", () => {
       expect("date" in seen && seen.date.getTime()).toBe(0);
       expect(seen.date).not.toBe(date);
       expect(seen.map.get("k")).toBe(1);
+      expect(seen.bytes.fill(0).toString("hex")).toBe("000000");
+      expect(args.bytes.toString()).toBe("abc");
       expect(seen.fn).toBe(boom);
       expect(Object.getOwnPropertyDescriptor(seen, "absent")).toBeUndefined();
       expect(Object.getPrototypeOf(seen)).toBe(Object.prototype);
