@@ -1,68 +1,12 @@
 import { classifyDbError } from "./classify-db-error.ts";
 import type { Clock, TimerHandle } from "./clock.ts";
 import type { DatabaseError } from "./errors.ts";
-import type { DatabaseEvent } from "./observer.ts";
+import { LeakDetector } from "./leak-detector.ts";
 import type { ParsedOptions } from "./options.ts";
+import type { AcquireOptions, PoolContext, PoolStats } from "./pool-context.ts";
 import { deadlineTaint, type PooledConnection } from "./pooled-connection.ts";
 import { aborted, closedError, poolExhausted, unavailable } from "./refusals.ts";
 import { WaiterQueue } from "./waiter-queue.ts";
-
-/** What a pool needs from its host. */
-export interface PoolContext {
-  readonly clock: Clock;
-  readonly random: () => number;
-  open(lost: (connection: PooledConnection, error: unknown) => void): Promise<PooledConnection>;
-  /** The error to fail with while the host counts as down, else undefined. */
-  refusal(): DatabaseError | undefined;
-  /** Something looks wrong: the host should be checked now. */
-  suspect(error: unknown): void;
-  /** A connection was opened: the host is there. */
-  alive(): void;
-  event(event: PoolEvent): void;
-}
-
-/** Events of a pool, still without the host's name. */
-export type PoolEvent =
-  | {
-      readonly type: "db_pool_exhausted";
-      readonly waiting: number;
-      readonly reason: "timeout" | "queue_full";
-    }
-  | { readonly type: "db_generation"; readonly generation: number; readonly reason: string }
-  | { readonly type: "db_connection_closed"; readonly reason: string }
-  | Omit<Extract<DatabaseEvent, { type: "db_leak" }>, "host">;
-
-/** A snapshot of a pool. */
-export interface PoolStats {
-  /** Connections handed out. */
-  readonly checkedOut: number;
-  readonly idle: number;
-  /** Connections being opened. */
-  readonly connecting: number;
-  /** Connections being cancelled and closed; they still count towards the limit. */
-  readonly closing: number;
-  /** Callers waiting. */
-  readonly waiting: number;
-  /** Connections kept when idle. */
-  readonly min: number;
-  readonly size: number;
-  /** size + overflow. */
-  readonly max: number;
-  readonly generation: number;
-  /** Connections opened since the start. */
-  readonly opened: number;
-  /** Attempts to open one since the start. */
-  readonly connectAttempts: number;
-  /** Callers refused since the start because nothing came free. */
-  readonly exhausted: number;
-}
-
-/** How to ask for a connection. */
-export interface AcquireOptions {
-  readonly signal?: AbortSignal | undefined;
-  /** Default acquireTimeoutMs. */
-  readonly timeoutMs?: number | undefined;
-}
 
 const reapIntervalMs = 500;
 /** Pause after a failed attempt to connect: at least, and at most. */
@@ -78,10 +22,8 @@ export class ConnectionPool {
   readonly #max: number;
   /** The most recently used last. */
   #idle: PooledConnection[] = [];
-  readonly #busy = new Map<
-    PooledConnection,
-    { readonly sinceMs: number; readonly stack: string | undefined; reported: boolean }
-  >();
+  readonly #busy = new Set<PooledConnection>();
+  readonly #leaks: LeakDetector | undefined;
   #connecting = 0;
   #closing = 0;
   #validating = 0;
@@ -101,6 +43,9 @@ export class ConnectionPool {
     this.#clock = context.clock;
     this.#waiters = new WaiterQueue(context.clock);
     this.#max = options.size + options.overflow;
+    if (options.leakDetectionMs > 0) {
+      this.#leaks = new LeakDetector(options.leakDetectionMs, context.clock, (event) => context.event(event));
+    }
     this.#scheduleReaper();
   }
 
@@ -130,6 +75,7 @@ export class ConnectionPool {
   /** Takes a connection back; one that is in any doubt is destroyed. */
   release(connection: PooledConnection): void {
     if (!this.#busy.delete(connection)) return;
+    this.#leaks?.returned(connection);
     this.#putBack(connection);
   }
 
@@ -187,7 +133,7 @@ export class ConnectionPool {
         });
       });
     }
-    for (const connection of this.#busy.keys()) connection.destroy();
+    for (const connection of this.#busy) connection.destroy();
   }
 
   get #total(): number {
@@ -200,8 +146,8 @@ export class ConnectionPool {
 
   #checkOut(connection: PooledConnection): PooledConnection {
     this.#validating--;
-    const stack = this.#options.leakDetectionMs > 0 ? new Error("acquired here").stack : undefined;
-    this.#busy.set(connection, { sinceMs: this.#clock.monotonic(), stack, reported: false });
+    this.#busy.add(connection);
+    this.#leaks?.lent(connection);
     connection.keepProcessAlive(true);
     return connection;
   }
@@ -373,7 +319,7 @@ export class ConnectionPool {
         void this.#keepAlive(connection);
       }
     }
-    this.#reportLeaks(now);
+    this.#leaks?.report(now);
     this.#fill();
   }
 
@@ -381,16 +327,5 @@ export class ConnectionPool {
     if (!(await this.#isAlive(connection))) return;
     this.#validating--;
     this.#putBack(connection);
-  }
-
-  #reportLeaks(now: number): void {
-    const { leakDetectionMs } = this.#options;
-    if (leakDetectionMs === 0) return;
-    for (const use of this.#busy.values()) {
-      const heldMs = now - use.sinceMs;
-      if (use.reported || heldMs < leakDetectionMs) continue;
-      use.reported = true;
-      this.#context.event({ type: "db_leak", heldMs, stack: use.stack ?? "" });
-    }
   }
 }

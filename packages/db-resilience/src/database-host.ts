@@ -1,10 +1,11 @@
 import type { Clock } from "./clock.ts";
-import { ConnectionPool, type PoolStats } from "./connection-pool.ts";
+import { ConnectionPool } from "./connection-pool.ts";
 import type { DatabaseError } from "./errors.ts";
 import type { HostInfo } from "./host-info.ts";
 import { HostMonitor, type HostState } from "./host-monitor.ts";
 import type { DatabaseObserver } from "./observer.ts";
 import type { HostAddress, ParsedOptions } from "./options.ts";
+import type { PoolStats } from "./pool-context.ts";
 import { PooledConnection } from "./pooled-connection.ts";
 import { unavailable } from "./refusals.ts";
 

@@ -5,7 +5,6 @@ export {
   toDatabaseError,
 } from "./classify-db-error.ts";
 export type { Clock, TimerHandle } from "./clock.ts";
-export type { PoolStats } from "./connection-pool.ts";
 export type { DatabaseHandle } from "./database-internals.ts";
 export { createDatabaseMetrics, type DatabaseMetrics, type MetricSample } from "./database-metrics.ts";
 export type { DatabaseSession, SessionStatementOptions } from "./database-session.ts";
@@ -30,6 +29,7 @@ export type {
   TimeoutOptions,
   TransactionDefaults,
 } from "./options.ts";
+export type { PoolStats } from "./pool-context.ts";
 export type { QueryResult, Row, Statement } from "./query-result.ts";
 export { createReadSession, type ReadSession } from "./read-session.ts";
 export type { Readiness } from "./readiness.ts";
@@ -45,4 +45,4 @@ export {
 } from "./resilient-database.ts";
 export type { ErrorRow } from "./sqlstate-table.ts";
 export { resilienceTables } from "./tables.ts";
-export type { IsolationLevel, TransactionOptions, TransactionSession } from "./transaction.ts";
+export type { IsolationLevel, TransactionOptions, TransactionSession } from "./transaction-options.ts";

@@ -2,6 +2,7 @@ import type { ConnectionOptions as TlsOptions } from "node:tls";
 import { z } from "zod";
 import { DatabaseError } from "./errors.ts";
 import { nearestKey } from "./nearest-key.ts";
+import { type addressSchema, optionsSchema } from "./options-schema.ts";
 import { parseConnectionString } from "./parse-connection-string.ts";
 
 /** Where a server is. */
@@ -138,81 +139,8 @@ export interface ResilientDatabaseOptions {
   replicas?: ReplicaOptions;
 }
 
-const ms = (fallback: number, min = 0) => z.number().min(min).max(2_147_483_647).default(fallback);
-
-const address = z.union([
-  z.string().min(1),
-  z.strictObject({ host: z.string().min(1), port: z.int().min(1).max(65_535).optional() }),
-]);
-
-const schema = z.strictObject({
-  hosts: z.array(address).min(1).max(16),
-  database: z.string().min(1),
-  user: z.string().min(1),
-  password: z
-    .union([z.string(), z.custom<() => string | Promise<string>>((value) => typeof value === "function")])
-    .optional(),
-  ssl: z
-    .union([z.boolean(), z.custom<TlsOptions>((value) => typeof value === "object" && value !== null)])
-    .default(false),
-  applicationName: z.string().max(55).default("gatewright"),
-  targetSessionAttrs: z
-    .enum(["any", "read-write", "read-only", "primary", "standby", "prefer-standby"])
-    .optional(),
-  pooler: z.enum(["none", "transaction"]).default("none"),
-  int8AsNumber: z.boolean().default(false),
-  retryReads: z.boolean().default(true),
-  pool: z
-    .strictObject({
-      size: z.int().min(1).max(1_000).default(5),
-      overflow: z.int().min(0).max(1_000).default(10),
-      min: z.int().min(0).default(1),
-      maxWaiting: z.int().min(0).default(200),
-      acquireTimeoutMs: ms(3_000, 1),
-      connectTimeoutMs: ms(2_000, 1),
-      validationTimeoutMs: ms(1_000, 1),
-      validateIdleAfterMs: ms(500),
-      idleTimeoutMs: ms(60_000, 1),
-      overflowIdleMs: ms(1_000),
-      maxLifetimeMs: ms(1_800_000, 1),
-      lifetimeJitterRatio: z.number().min(0).max(1).default(0.1),
-      keepAliveMs: ms(30_000, 1),
-      leakDetectionMs: ms(0),
-    })
-    .prefault({}),
-  timeouts: z
-    .strictObject({
-      statementMs: ms(5_000),
-      statementGraceMs: ms(250),
-      lockMs: ms(0),
-      idleInTransactionMs: ms(30_000),
-      transactionMs: ms(30_000),
-    })
-    .prefault({}),
-  monitor: z
-    .strictObject({ intervalMs: ms(1_000, 10), minRetryMs: ms(400, 1), maxRetryMs: ms(1_000, 1) })
-    .prefault({}),
-  transactions: z
-    .strictObject({
-      retries: z.int().min(0).max(10).default(3),
-      baseDelayMs: ms(10),
-      maxDelayMs: ms(500),
-      budgetRatio: z.number().min(0).max(10).default(0.5),
-    })
-    .prefault({}),
-  fencing: z
-    .strictObject({
-      enabled: z.boolean().optional(),
-      discoveryMs: ms(5_000),
-      onUnknown: z.enum(["refuse", "allow"]).optional(),
-      leaseMs: z.number().min(0).max(1_000).default(1_000),
-    })
-    .prefault({}),
-  replicas: z.strictObject({ maxLagMs: ms(5_000), waitForWriteMs: ms(50) }).prefault({}),
-});
-
 /** Options with every default filled in. */
-export type ParsedOptions = Omit<z.output<typeof schema>, "hosts"> & {
+export type ParsedOptions = Omit<z.output<typeof optionsSchema>, "hosts"> & {
   readonly hosts: readonly Required<HostAddress>[];
   readonly targetSessionAttrs: TargetSessionAttrs;
 };
@@ -226,7 +154,7 @@ export function parseOptions(input: ResilientDatabaseOptions): ParsedOptions {
   const { connectionString, ...given } = input;
   const merged =
     connectionString === undefined ? given : { ...parseConnectionString(connectionString), ...given };
-  const parsed = schema.safeParse(merged);
+  const parsed = optionsSchema.safeParse(merged);
   if (!parsed.success) throw invalidOptions(parsed.error);
   const { data } = parsed;
   const hosts = data.hosts.map(toAddress);
@@ -239,7 +167,7 @@ export function parseOptions(input: ResilientDatabaseOptions): ParsedOptions {
   };
 }
 
-function toAddress(value: z.output<typeof address>): Required<HostAddress> {
+function toAddress(value: z.output<typeof addressSchema>): Required<HostAddress> {
   if (typeof value !== "string") return { host: value.host, port: value.port ?? 5432 };
   const match = /^(?:\[([^\]]+)\]|([^:]+))(?::(\d{1,5}))?$/.exec(value);
   const host = match?.[1] ?? match?.[2];
@@ -259,7 +187,8 @@ function invalidOptions(error: z.ZodError): DatabaseError {
 }
 
 function unknownKey(path: readonly PropertyKey[], key: string): string {
-  const group = path.length === 0 ? schema : schema.shape[path[0] as keyof typeof schema.shape];
+  const group =
+    path.length === 0 ? optionsSchema : optionsSchema.shape[path[0] as keyof typeof optionsSchema.shape];
   const inner = group instanceof z.ZodPrefault ? group.unwrap() : group;
   const known = inner instanceof z.ZodObject ? Object.keys(inner.shape) : [];
   const nearest = nearestKey(key, path.length === 0 ? [...known, "connectionString"] : known);

@@ -1,14 +1,15 @@
 import type { EventEmitter } from "node:events";
 import { Socket } from "node:net";
-import { Client, type ClientConfig, type QueryResult as DriverResult, type QueryConfig, types } from "pg";
+import { Client, type QueryResult as DriverResult, type QueryConfig } from "pg";
 import { sendCancelRequest } from "./cancel-request.ts";
 import { classifyDbError, toDatabaseError } from "./classify-db-error.ts";
+import { clientConfig } from "./client-config.ts";
 import type { Clock } from "./clock.ts";
-import { DatabaseError, TransactionOutcomeUnknown } from "./errors.ts";
+import { type DatabaseError, TransactionOutcomeUnknown } from "./errors.ts";
 import type { QueryOutcome } from "./observer.ts";
 import type { HostAddress, ParsedOptions } from "./options.ts";
 import type { QueryResult, Row, Statement } from "./query-result.ts";
-import { aborted, deadlinePassed } from "./refusals.ts";
+import { aborted, connectTimedOut, deadlinePassed, givenUp } from "./refusals.ts";
 
 /** How to run one statement. */
 export interface StatementOptions {
@@ -323,63 +324,4 @@ export class PooledConnection {
   #failPending(error: unknown): void {
     for (const lose of [...this.#pending]) lose(error);
   }
-}
-
-function clientConfig(
-  address: Required<HostAddress>,
-  options: ParsedOptions,
-  socket: Socket,
-  monitor: boolean,
-): ClientConfig {
-  const { statementMs, lockMs, idleInTransactionMs } = options.timeouts;
-  const session =
-    options.pooler === "transaction"
-      ? {}
-      : {
-          statement_timeout: statementMs,
-          lock_timeout: lockMs,
-          idle_in_transaction_session_timeout: idleInTransactionMs,
-        };
-  return {
-    ...address,
-    user: options.user,
-    database: options.database,
-    password: options.password ?? "",
-    ssl: options.ssl === true ? { servername: address.host } : options.ssl,
-    application_name: monitor ? `${options.applicationName}-monitor` : options.applicationName,
-    keepAlive: true,
-    keepAliveInitialDelayMillis: 10_000,
-    stream: () => socket,
-    ...session,
-    ...(options.int8AsNumber ? { types: { getTypeParser } } : {}),
-  };
-}
-
-const int8 = 20;
-const getTypeParser = ((oid: number, format?: "text" | "binary") =>
-  oid === int8 && format !== "binary"
-    ? Number
-    : types.getTypeParser(oid, format)) as typeof types.getTypeParser;
-
-function connectTimedOut(): DatabaseError {
-  return new DatabaseError({
-    code: "db_unavailable",
-    class: "connection",
-    message: "The database did not accept a connection in time.",
-    retryable: true,
-    httpStatus: 503,
-    retryAfterMs: 1_000,
-  });
-}
-
-function givenUp(why: string | undefined): DatabaseError {
-  return new DatabaseError({
-    code: "db_unavailable",
-    class: "connection",
-    message: "The connection to the database was given up.",
-    retryable: true,
-    httpStatus: 503,
-    retryAfterMs: 1_000,
-    details: { reason: why ?? "it was closed" },
-  });
 }

@@ -76,3 +76,28 @@ export function closedError(): DatabaseError {
     httpStatus: 503,
   });
 }
+
+/** The connection was not open in time. */
+export function connectTimedOut(): DatabaseError {
+  return new DatabaseError({
+    code: "db_unavailable",
+    class: "connection",
+    message: "The database did not accept a connection in time.",
+    retryable: true,
+    httpStatus: 503,
+    retryAfterMs: 1_000,
+  });
+}
+
+/** The connection may not be used any more. */
+export function givenUp(why: string | undefined): DatabaseError {
+  return new DatabaseError({
+    code: "db_unavailable",
+    class: "connection",
+    message: "The connection to the database was given up.",
+    retryable: true,
+    httpStatus: 503,
+    retryAfterMs: 1_000,
+    details: { reason: why ?? "it was closed" },
+  });
+}

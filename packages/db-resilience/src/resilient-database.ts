@@ -1,7 +1,6 @@
 import { Kysely, type KyselyPlugin } from "kysely";
 import { withAdvisoryLock } from "./advisory-lock.ts";
 import { type Clock, systemClock } from "./clock.ts";
-import type { PoolStats } from "./connection-pool.ts";
 import { DatabaseHost } from "./database-host.ts";
 import { attachInternals, type DatabaseHandle } from "./database-internals.ts";
 import type { DatabaseSession, LeasedSession, SessionStatementOptions } from "./database-session.ts";
@@ -13,6 +12,7 @@ import { ResilientDriver } from "./kysely/resilient-driver.ts";
 import { createSessionDriver } from "./kysely/session-driver.ts";
 import { type DatabaseObserver, guardObserver } from "./observer.ts";
 import { parseOptions, type ResilientDatabaseOptions } from "./options.ts";
+import type { PoolStats } from "./pool-context.ts";
 import type { QueryResult, Row, Statement } from "./query-result.ts";
 import { notingWrites, type ReadSession } from "./read-session.ts";
 import { type Readiness, readinessOf } from "./readiness.ts";
@@ -20,12 +20,12 @@ import { type ReadOptions, ReplicaReader } from "./replica-reader.ts";
 import { createRetryBudget } from "./retry-budget.ts";
 import { SessionProvider } from "./session-provider.ts";
 import { createOutcomeSettler } from "./settle-outcome.ts";
+import { runTransaction } from "./transaction.ts";
 import {
   asTransactionSession,
-  runTransaction,
   type TransactionOptions,
   type TransactionSession,
-} from "./transaction.ts";
+} from "./transaction-options.ts";
 
 /** What may be injected. */
 export interface ResilientDatabaseDeps {

@@ -100,7 +100,7 @@ describe("capacity", () => {
     await eventually(() => subject.database.readiness().state === "unavailable");
     const attempts = proxy.stats().connections.total;
     const downSince = performance.now();
-    await eventually(() => performance.now() - downSince > 4_000, { timeoutMs: 6_000 });
+    await eventually(() => performance.now() - downSince > 3_000, { timeoutMs: 6_000 });
     const perSecond = (proxy.stats().connections.total - attempts) / ((performance.now() - downSince) / 1000);
     expect(perSecond).toBeLessThanOrEqual(3);
     await postgres.restart();

@@ -1,0 +1,43 @@
+import type { Socket } from "node:net";
+import { type ClientConfig, types } from "pg";
+import type { HostAddress, ParsedOptions } from "./options.ts";
+
+/**
+ * What pg's client is told. Timeouts go into the startup message, so that the server keeps them for the whole
+ * session; not behind a pooler, which shares sessions. The socket is ours, so that it can be destroyed.
+ */
+export function clientConfig(
+  address: Required<HostAddress>,
+  options: ParsedOptions,
+  socket: Socket,
+  monitor: boolean,
+): ClientConfig {
+  const { statementMs, lockMs, idleInTransactionMs } = options.timeouts;
+  const session =
+    options.pooler === "transaction"
+      ? {}
+      : {
+          statement_timeout: statementMs,
+          lock_timeout: lockMs,
+          idle_in_transaction_session_timeout: idleInTransactionMs,
+        };
+  return {
+    ...address,
+    user: options.user,
+    database: options.database,
+    password: options.password ?? "",
+    ssl: options.ssl === true ? { servername: address.host } : options.ssl,
+    application_name: monitor ? `${options.applicationName}-monitor` : options.applicationName,
+    keepAlive: true,
+    keepAliveInitialDelayMillis: 10_000,
+    stream: () => socket,
+    ...session,
+    ...(options.int8AsNumber ? { types: { getTypeParser } } : {}),
+  };
+}
+
+const int8 = 20;
+const getTypeParser = ((oid: number, format?: "text" | "binary") =>
+  oid === int8 && format !== "binary"
+    ? Number
+    : types.getTypeParser(oid, format)) as typeof types.getTypeParser;
