@@ -28,7 +28,7 @@ const quiet = (client: Redis) => client.on("error", () => undefined);
 const connection = { host: "127.0.0.1", port: options.port, maxRetriesPerRequest: 1 };
 const client = quiet(new Redis({ ...connection, commandTimeout: 1_000 }));
 const subscriber = quiet(new Redis({ ...connection, maxRetriesPerRequest: null }));
-const bus = createRedisBus({ client: client as never, subscriber: subscriber as never });
+const bus = createRedisBus({ client, subscriber });
 let suppressed = false;
 let shadows = 0;
 const pipeline = await createPluginPipeline(

@@ -13,14 +13,7 @@ import {
   packRecord,
   unpackRecord,
 } from "../src/index.ts";
-import {
-  ALL_LANES,
-  controlKey,
-  createRedisBus,
-  laneOf,
-  type RedisCommands,
-  type RedisSubscriber,
-} from "../src/redis/index.ts";
+import { ALL_LANES, controlKey, createRedisBus, laneOf } from "../src/redis/index.ts";
 import { quotaPlugin } from "./fenced-plugin.ts";
 import { toolCall, toolPlugin, violation } from "./support.ts";
 
@@ -45,8 +38,8 @@ describe("the control record in Redis", () => {
     const subscriber = redis.client({ maxRetriesPerRequest: null });
     clients.push(client, subscriber);
     return {
-      client: client as unknown as RedisCommands,
-      subscriber: subscriber as unknown as RedisSubscriber,
+      client: client,
+      subscriber: subscriber,
       client6: client,
     };
   };
@@ -380,8 +373,8 @@ describe("the control record in a Redis Cluster", () => {
         timeoutMs: 10_000,
       });
       const bus = createRedisBus({
-        client: client as unknown as RedisCommands,
-        subscriber: subscriber as unknown as RedisSubscriber,
+        client: client,
+        subscriber: subscriber,
       });
       await using pipeline = await createPluginPipeline(
         { plugins: [{ use: quotaPlugin(client, 0) }] },
@@ -412,8 +405,8 @@ it("PF-I6 promises a lease, not a fence, to a plugin without modeAuthority", asy
   await using redis = await startRedis();
   const [client, subscriber] = [redis.client(), redis.client({ maxRetriesPerRequest: null })];
   const bus = createRedisBus({
-    client: client as unknown as RedisCommands,
-    subscriber: subscriber as unknown as RedisSubscriber,
+    client: client,
+    subscriber: subscriber,
   });
   const use = definePlugin({
     name: "p",
