@@ -9,7 +9,7 @@ let proxy: FaultProxy;
 let subject: Subject;
 
 beforeAll(async () => {
-  postgres = await startPostgres();
+  postgres = await startPostgres({ settings: { deadlock_timeout: "100ms" } });
   proxy = await proxyOf(postgres);
   await postgres.query("create table t (n int primary key, v int not null default 0)");
 });
