@@ -119,7 +119,7 @@ describe("a fleet of 24 processes over Redis", () => {
     const sleeper = fleet.workers[7]!;
     expect((await sleeper.call(hot())).allowed).toBe(true);
     sleeper.process.kill("SIGSTOP");
-    const { report } = await admin().set("enforce", { waitFor: "all", timeoutMs: LEASE_MS + 200 });
+    const { report } = await admin().set("enforce", { waitFor: "all", timeoutMs: 3 * LEASE_MS });
     expect(report).toMatchObject({ converged: false, missing: [sleeper.replica] });
     const decision = sleeper.call(hot());
     sleeper.process.kill("SIGCONT");
@@ -150,14 +150,14 @@ describe("a fleet of 24 processes over Redis", () => {
       victim.process.kill("SIGKILL");
     });
     fleet.drop(victim);
-    const { report } = await admin().set("disabled", { waitFor: "all", timeoutMs: 600 });
+    const { report } = await admin().set("disabled", { waitFor: "all", timeoutMs: 2_000 });
     expect(report).toMatchObject({ converged: false });
     expect(report.missing).toContain(victim.replica);
     const alive = fleet.workers.map(({ replica }) => replica);
     expect(report.acked.map(({ replica }) => replica).sort()).toEqual(alive.sort());
     await eventually(
       async () => {
-        const again = await admin().set("disabled", { waitFor: "all", timeoutMs: 200 });
+        const again = await admin().set("disabled", { waitFor: "all", timeoutMs: 1_000 });
         expect(again.report).toMatchObject({ converged: true, missing: [] });
         expect(again.report.expected).toHaveLength(REPLICAS - 1);
       },
