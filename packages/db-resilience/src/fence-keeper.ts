@@ -7,6 +7,7 @@ import type { DatabaseEvent } from "./observer.ts";
 import type { ParsedOptions } from "./options.ts";
 import { fenced, unavailable } from "./refusals.ts";
 import type { HostAdmission } from "./session-provider.ts";
+import { within } from "./within.ts";
 
 /** What the keeper needs. */
 export interface FenceKeeperDeps {
@@ -18,6 +19,9 @@ export interface FenceKeeperDeps {
   /** The result of the last admission has changed. */
   changed(): void;
 }
+
+/** How long the store may take. */
+const storeTimeoutMs = 1_000;
 
 /** All callers that need one share the admission under way. */
 type Admission = Promise<DatabaseHost>;
@@ -154,13 +158,20 @@ export class FenceKeeper implements HostAdmission {
 
   async #readStore(): Promise<Fence | undefined> {
     try {
-      return await this.#store.read();
+      return await this.#bounded(this.#store.read());
     } catch (error) {
       // Without the store what this process has seen still counts; a process that has seen nothing is careful.
       if (this.#highest) return undefined;
       this.#allowUnknown([], error);
       return undefined;
     }
+  }
+
+  /** A store that hangs is as good as one that fails. */
+  #bounded<T>(call: Promise<T>): Promise<T> {
+    return within(this.#deps.clock, call, storeTimeoutMs, () =>
+      unavailable("the fence store does not answer"),
+    );
   }
 
   #allowUnknown(unreachable: readonly DatabaseHost[], cause?: unknown): void {
@@ -195,7 +206,7 @@ export class FenceKeeper implements HostAdmission {
       known && known.sinceMs === state.sinceMs && known.fence.timeline === info.timeline
         ? known.fence
         : await this.#branchOf(host, { systemIdentifier, timeline: info.timeline }, deadlineMs);
-    const inForce = await this.#store.raise(fence).catch(() => this.#highest ?? fence);
+    const inForce = await this.#bounded(this.#store.raise(fence)).catch(() => this.#highest ?? fence);
     if (!this.#highest || isHigher(inForce, this.#highest) || inForce.timeline === this.#highest.timeline)
       this.#highest = inForce;
     if (!isSame(this.#highest, fence)) throw this.#refuse(host, "another server of this timeline is in use");

@@ -5,7 +5,8 @@ import { DatabaseError } from "./errors.ts";
 import type { HostRouter } from "./host-router.ts";
 import type { DatabaseObserver } from "./observer.ts";
 import type { ParsedOptions } from "./options.ts";
-import { aborted, closedError, fenced } from "./refusals.ts";
+import { aborted, closedError, fenced, unavailable } from "./refusals.ts";
+import { within } from "./within.ts";
 
 /** How to get a session. */
 export interface SessionRequest {
@@ -23,11 +24,7 @@ export interface SessionUse extends SessionRequest {
 /** Admits hosts for writing; absent where there is no fencing. */
 export interface HostAdmission {
   /** The host to use of these, or a refusal. */
-  admit(
-    candidates: readonly DatabaseHost[],
-    deadlineMs: number,
-    signal?: AbortSignal,
-  ): DatabaseHost | Promise<DatabaseHost>;
+  admit(candidates: readonly DatabaseHost[], deadlineMs: number): DatabaseHost | Promise<DatabaseHost>;
 }
 
 /** Hands out sessions on the right host and takes them back. */
@@ -88,7 +85,7 @@ export class SessionProvider {
   async confirm(session: LeasedSession): Promise<void> {
     if (!this.#admission) return;
     const deadline = this.#clock.monotonic() + this.#options.pool.acquireTimeoutMs;
-    const host = await this.#admission.admit(this.#router.candidates(), deadline);
+    const host = await this.#admit(this.#admission, this.#router.candidates(), deadline);
     if (host.name !== session.host) throw fenced("it was replaced during the transaction");
   }
 
@@ -145,7 +142,25 @@ export class SessionProvider {
     const candidates = this.#router.candidates();
     const first = candidates[0];
     if (!first) return this.#waitForHost(deadline, signal);
-    return this.#admission ? this.#admission.admit(candidates, deadline, signal) : first;
+    return this.#admission ? this.#admit(this.#admission, candidates, deadline, signal) : first;
+  }
+
+  #admit(
+    admission: HostAdmission,
+    candidates: readonly DatabaseHost[],
+    deadline: number,
+    signal?: AbortSignal,
+  ): DatabaseHost | Promise<DatabaseHost> {
+    const host = admission.admit(candidates, deadline);
+    if (!(host instanceof Promise)) return host;
+    const leftMs = Math.max(0, deadline - this.#clock.monotonic());
+    return within(
+      this.#clock,
+      host,
+      leftMs,
+      () => unavailable("the server for writes is not known yet"),
+      signal,
+    );
   }
 
   /** Only while hosts have not been asked at all: later, nobody there is an answer and not a reason to wait. */

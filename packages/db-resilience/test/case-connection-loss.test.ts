@@ -209,6 +209,30 @@ describe("connection loss", () => {
     await expectAtRest(subject, postgres, 3);
   });
 
+  it("CL-04 latency above the deadlines of connecting and validating: open connections serve within the statement timeout", async () => {
+    subject = openDatabase([proxy], {
+      pool: {
+        connectTimeoutMs: 400,
+        validationTimeoutMs: 200,
+        validateIdleAfterMs: 10_000,
+        acquireTimeoutMs: 500,
+      },
+      timeouts: { statementMs: 1_500, statementGraceMs: 100 },
+      monitor: { intervalMs: 100 },
+    });
+    await fill(3);
+    proxy.set({ down: { latencyMs: 600 } });
+    const outcomes = await Promise.all(Array.from({ length: 3 }, ping));
+    expect(outcomes.map(({ status }) => status)).toEqual([200, 200, 200]);
+    const later = await Promise.all(Array.from({ length: 10 }, ping));
+    for (const { status, ms } of later) {
+      expect([200, 503]).toContain(status);
+      expect(ms).toBeLessThan(500 + 1_600 + 500);
+    }
+    proxy.heal();
+    await eventually(async () => (await ping()).status === 200, { timeoutMs: 5_000 });
+  });
+
   it("CL-04 a line of 1 KB/s serves what fits and stops what does not", async () => {
     subject = openDatabase([proxy], { timeouts: { statementMs: 900, statementGraceMs: 100 } });
     await fill(2);

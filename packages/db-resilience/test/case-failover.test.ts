@@ -262,6 +262,26 @@ describe("several servers, all well", () => {
     expect(await insert(fresh, 3)).toMatchObject({ code: "db_fenced" });
   });
 
+  it("FO-03 a hanging store or an unanswering server holds no write beyond its acquire timeout", async () => {
+    const memory = createMemoryFenceStore();
+    let hangs = false;
+    const store = {
+      ...memory,
+      read: () => (hangs ? new Promise<undefined>(() => {}) : memory.read()),
+    };
+    const subject = open([pair.primary, pair.standby], { fencing: { leaseMs: 0 } }, { fenceStore: store });
+    expect((await insert(subject, 1)).status).toBe(200);
+    hangs = true;
+    expect((await insert(subject, 2)).status).toBe(200);
+    const silent = await createFaultProxy({ upstream: pair.standby, faults: { both: { blackhole: true } } });
+    opened.push(silent);
+    const waiting = open([pair.primary, silent], { pool: { acquireTimeoutMs: 300 } });
+    const early = await insert(waiting, 3);
+    expect(early).toMatchObject({ status: 503, code: "db_unavailable" });
+    expect(early.ms).toBeLessThan(800);
+    await eventually(async () => (await insert(waiting, 4)).status === 200);
+  });
+
   it("chooses servers by targetSessionAttrs", async () => {
     const hosts = [pair.standby, pair.primary];
     const expected = {
