@@ -33,7 +33,13 @@ export async function createApp(core: GatewayCore): Promise<FastifyInstance> {
     challenge: (request) => challengeOf(config.server, request),
     onFailure: (error, requestId) => logger.error({ err: error, requestId }, "a request failed"),
   });
-  registerMcpRoutes(app, { endpoint, snapshot: core.calls.snapshot, metrics: metrics.http, nextRequestId });
+  registerMcpRoutes(app, {
+    endpoint,
+    snapshot: core.calls.snapshot,
+    metrics: metrics.http,
+    nextRequestId,
+    onFailure: (error) => logger.error({ err: error }, "a request could not be answered"),
+  });
   registerRestRoutes(app, core, guard);
   return app;
 }

@@ -2,6 +2,7 @@ import type { UpstreamAnswer } from "@gatewright/mcp-bridge/upstream";
 import type {
   CallOutcome,
   PluginPipeline,
+  PostPayload,
   RequestScope,
   ToolAnnotations,
 } from "@gatewright/plugin-framework";
@@ -78,14 +79,7 @@ export async function runCallLoop(
     }
     const outcome: CallOutcome =
       answer === undefined ? outcomeOf(error) : outcomeOfAnswer(answer, deps.parsedAnswerBytes, needBody);
-    const invoked = scope.invoke(post, {
-      name: call.name,
-      outcome,
-      attempt: count,
-      serverTrusted: call.hooks.kind !== "tool" || call.upstream.definition.trusted,
-      ...(call.annotations === undefined ? undefined : { annotations: call.annotations }),
-      ...(call.idempotencyKey === undefined ? undefined : { idempotencyKey: call.idempotencyKey }),
-    });
+    const invoked = scope.invoke(post, postPayload(call, outcome, count));
     const result = "then" in invoked ? await invoked : invoked;
     const { retryDelayMs } = result;
     if (result.allowed && retryDelayMs !== undefined && count <= deps.maxRetries) {
@@ -99,9 +93,21 @@ export async function runCallLoop(
     if (!result.allowed && result.violation !== undefined) throw refusalOf(result.violation);
     if (answer === undefined) throw withDecision(failureOf(error, call.upstream.name), count);
     const after = result.payload.outcome;
-    const changed = after !== outcome && after.kind === "result" ? { changed: after.result } : undefined;
-    return { answer, headers: result.headers, ...changed };
+    if (after === outcome || after.kind !== "result") return { answer, headers: result.headers };
+    return { answer, headers: result.headers, changed: after.result };
   }
+}
+
+// Built by cases, not by spreads: this runs for every attempt.
+function postPayload(call: HookedCall, outcome: CallOutcome, attempt: number): PostPayload {
+  const { name, annotations, idempotencyKey, upstream } = call;
+  const serverTrusted = call.hooks.kind !== "tool" || upstream.definition.trusted;
+  const payload = { name, outcome, attempt, serverTrusted };
+  if (annotations === undefined) {
+    return idempotencyKey === undefined ? payload : { ...payload, idempotencyKey };
+  }
+  if (idempotencyKey === undefined) return { name, outcome, attempt, serverTrusted, annotations };
+  return { ...payload, annotations, idempotencyKey };
 }
 
 function withDecision(failure: GatewayError, attempts: number): GatewayError {

@@ -27,13 +27,14 @@ export async function attempt(
   timeoutMs: number,
 ): Promise<UpstreamAnswer> {
   const { signal, onMessage } = call;
-  const lease = await pool.acquire(call.key, { signal, context: call.context });
+  const lease =
+    pool.tryAcquire(call.key) ?? (await pool.acquire(call.key, { signal, context: call.context }));
   const { session } = lease;
   try {
     const answer = await session.request(call.request, {
       signal,
       timeoutMs,
-      ...(onMessage && { onMessage: (message) => onMessage(message, session) }),
+      onMessage: onMessage && ((message) => onMessage(message, session)),
     });
     lease.release(answer.kind === "result" ? "ok" : "application_error");
     return answer;

@@ -8,13 +8,13 @@ export const idempotencyMeta = "io.gatewright/idempotencyKey";
 /** What of a request's params is rewritten on the way up. */
 export interface ParamsChange {
   /** The upstream's own name of the tool or prompt, when it differs. */
-  readonly name?: string;
+  readonly name?: string | undefined;
   /** Arguments that a plugin changed. */
-  readonly args?: { readonly value: unknown };
+  readonly args?: { readonly value: unknown } | undefined;
   /** `ref` of a completion. */
   readonly ref?: unknown;
   /** The whole `_meta` of the request, when it changes. */
-  readonly meta?: Readonly<Record<string, unknown>>;
+  readonly meta?: Readonly<Record<string, unknown>> | undefined;
 }
 
 /** The raw params for the upstream: the client's own bytes but for what `change` names. */
@@ -22,6 +22,8 @@ export function upstreamParams(message: RequestMessage, change: ParamsChange): B
   const { paramsSpan, spans, bytes } = message;
   if (paramsSpan === undefined) return undefined;
   const raw = bytes.subarray(paramsSpan.start, paramsSpan.end);
+  const { name, args, ref, meta } = change;
+  if (name === undefined && args === undefined && ref === undefined && meta === undefined) return raw;
   const edits: Edit[] = [];
   const put = (span: { start: number; end: number } | undefined, key: string, value: unknown) => {
     const text = JSON.stringify(value);
@@ -32,11 +34,10 @@ export function upstreamParams(message: RequestMessage, change: ParamsChange): B
       edits.push({ start: 1, end: 1, text: `${JSON.stringify(key)}:${text}${comma}` });
     }
   };
-  if (change.name !== undefined) put(spans.name, "name", change.name);
-  if (change.args !== undefined) put(spans.arguments, "arguments", change.args.value);
-  if (change.ref !== undefined) put(spans.ref, "ref", change.ref);
-  if (change.meta !== undefined) put(spans.meta, "_meta", change.meta);
-  if (edits.length === 0) return raw;
+  if (name !== undefined) put(spans.name, "name", name);
+  if (args !== undefined) put(spans.arguments, "arguments", args.value);
+  if (ref !== undefined) put(spans.ref, "ref", ref);
+  if (meta !== undefined) put(spans.meta, "_meta", meta);
   return splice(
     raw,
     edits.sort((left, right) => left.start - right.start),

@@ -12,6 +12,8 @@ export interface McpRoutesDeps {
   readonly snapshot: () => Snapshot;
   readonly metrics: HttpMetrics;
   readonly nextRequestId: () => string;
+  /** Told of requests that could not even be answered. */
+  readonly onFailure: (error: unknown) => void;
 }
 
 /**
@@ -40,7 +42,10 @@ export function registerMcpRoutes(app: FastifyInstance, deps: McpRoutesDeps): vo
       });
       // A posted request ends with its answer; the stream of a GET, when its client goes.
       if (method === "GET") response.once("close", observe);
-      else void served.then(observe);
+      served.then(method === "GET" ? undefined : observe, (error) => {
+        deps.onFailure(error);
+        response.destroy();
+      });
     };
   const all = () => allTargets;
   const one = (request: FastifyRequest): McpTarget => {

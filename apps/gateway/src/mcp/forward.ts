@@ -1,6 +1,6 @@
 import { encodeResultBody } from "@gatewright/mcp-bridge";
 import type { UpstreamAnswer } from "@gatewright/mcp-bridge/upstream";
-import type { PluginPipeline } from "@gatewright/plugin-framework";
+import type { PluginPipeline, RequestContext } from "@gatewright/plugin-framework";
 import { failureOf, refusalOf } from "../calls/call-failure.ts";
 import { type CallLoopDeps, runCallLoop } from "../calls/call-loop.ts";
 import { annotationsOf, type HookPair, hooksOf, prePayload } from "../calls/hooks.ts";
@@ -61,16 +61,9 @@ async function forwardHooked(
   route: Route,
   hooks: HookPair,
 ): Promise<void> {
-  const { message, principal, signal, reply } = exchange;
+  const { message, signal, reply } = exchange;
   const { upstream, name } = route;
-  const scope = deps.pipeline.begin({
-    requestId: exchange.requestId,
-    user: principal.identity,
-    ...(principal.tenant === undefined ? undefined : { tenantId: principal.tenant }),
-    serverId: upstream.id,
-    clientIp: exchange.clientIp,
-    signal,
-  });
+  const scope = deps.pipeline.begin(requestContext(exchange, upstream.id));
   try {
     const headers = upstreamHeaders(exchange, route);
     let args: { readonly value: unknown } | undefined;
@@ -100,9 +93,9 @@ async function forwardHooked(
       request: {
         method: message.method,
         params: upstreamParams(message, {
-          ...(hooks.kind !== "resource" && exposed !== name ? { name } : undefined),
-          ...(args === undefined ? undefined : { args }),
-          ...(idempotency.meta === undefined ? undefined : { meta: idempotency.meta }),
+          name: hooks.kind !== "resource" && exposed !== name ? name : undefined,
+          args,
+          meta: idempotency.meta,
         }),
         extras: message.extras,
         headers,
@@ -115,6 +108,15 @@ async function forwardHooked(
   } finally {
     scope.end();
   }
+}
+
+// Built by cases, not by spreads: this runs for every call.
+function requestContext(exchange: Exchange, serverId: string): RequestContext {
+  const { requestId, principal, clientIp, signal } = exchange;
+  const user = principal.identity;
+  const { tenant } = principal;
+  if (tenant === undefined) return { requestId, user, serverId, clientIp, signal };
+  return { requestId, user, tenantId: tenant, serverId, clientIp, signal };
 }
 
 function relayTo(exchange: Exchange): NonNullable<Parameters<typeof attempt>[1]["onMessage"]> {

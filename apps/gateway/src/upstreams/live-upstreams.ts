@@ -67,7 +67,9 @@ export class LiveUpstreams {
       const record = snapshot.upstreams.get(live.id);
       if (record !== undefined && fingerprintOf(record) === live.fingerprint) continue;
       this.#live.delete(key);
-      void this.#onRetired(live.id).finally(() => live.upstream.close());
+      void this.#onRetired(live.id)
+        .catch(() => undefined)
+        .then(() => live.upstream.close());
     }
   }
 
