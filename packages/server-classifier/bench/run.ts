@@ -2,6 +2,7 @@ import { recordRow } from "@gatewright/bench";
 import { classify, createClassifier, type ServerUsage } from "@gatewright/server-classifier";
 import { createRedisClassifierStore } from "@gatewright/server-classifier/redis";
 import { eventually, seededRandom, startRedis } from "@gatewright/testkit";
+import { benchTakeover } from "./takeover.ts";
 
 const subject = "server-classifier";
 
@@ -113,3 +114,4 @@ async function benchRoundTrips(n: number): Promise<void> {
 for (const n of [100, 1_000, 10_000])
   for (const preset of ["contextforge", "default"] as const) benchClassify(n, preset);
 for (const n of [300, 3_000]) await benchRoundTrips(n);
+await benchTakeover();
