@@ -13,6 +13,8 @@ export default defineConfig({
   resolve: { conditions: ["@gatewright/source"] },
   ssr: { resolve: { conditions: ["@gatewright/source"] } },
   test: {
+    // Most tests wait for servers, so two files run at once even on two cores.
+    maxWorkers: 2,
     testTimeout: 20_000,
     hookTimeout: 60_000,
     projects: folders.map(({ name, folder }) => ({
