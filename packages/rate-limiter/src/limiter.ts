@@ -186,15 +186,7 @@ class Limiter implements RateLimiter {
     const mode = options?.mode ?? "enforce";
     if (charges.length === 0) return allowUncharged(mode, 0, 0);
     const cost = options?.cost ?? 1;
-    if (!Number.isSafeInteger(cost) || cost < 1 || cost > MAX_COUNT) {
-      throw new RateLimiterError(
-        "validation_failed",
-        `cost: ${cost} must be a whole number from 1 to ${MAX_COUNT}`,
-        {
-          details: { path: "cost" },
-        },
-      );
-    }
+    if (!Number.isSafeInteger(cost) || cost < 1 || cost > MAX_COUNT) throw invalidCost(cost);
     const request = {
       tenant: tenantOf(subject),
       charges,
@@ -219,6 +211,11 @@ class Limiter implements RateLimiter {
     if (observer?.onDecision) notify(() => observer.onDecision?.(decision));
     return decision;
   }
+}
+
+function invalidCost(cost: number): RateLimiterError {
+  const message = `cost: ${cost} must be a whole number from 1 to ${MAX_COUNT}`;
+  return new RateLimiterError("validation_failed", message, { details: { path: "cost" } });
 }
 
 function tenantOf(subject: Subject): string | undefined {

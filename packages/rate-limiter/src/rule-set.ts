@@ -38,22 +38,20 @@ export class RuleSet {
 }
 
 function chargeOf(entry: Entry, subject: Subject): Charge | undefined {
-  switch (entry.kind) {
-    case "simple": {
-      const id = dimensionOf(subject, entry.dimension);
-      return id === undefined ? undefined : { rule: entry.rule, id };
-    }
-    case "named": {
-      const value = fieldOf(subject, entry.dimension);
-      const rule = value === undefined ? undefined : entry.rules.get(value);
-      const id = rule && dimensionOf(subject, entry.dimension);
-      return rule === undefined || id === undefined ? undefined : { rule, id };
-    }
-    case "composite": {
-      const id = jointId(subject, entry.rule);
-      return id === undefined ? undefined : { rule: entry.rule, id };
-    }
+  if (entry.kind !== "simple") return rarerCharge(entry, subject);
+  const id = dimensionOf(subject, entry.dimension);
+  return id === undefined ? undefined : { rule: entry.rule, id };
+}
+
+function rarerCharge(entry: Exclude<Entry, { kind: "simple" }>, subject: Subject): Charge | undefined {
+  if (entry.kind === "composite") {
+    const id = jointId(subject, entry.rule);
+    return id === undefined ? undefined : { rule: entry.rule, id };
   }
+  const value = fieldOf(subject, entry.dimension);
+  const rule = value === undefined ? undefined : entry.rules.get(value);
+  const id = rule && dimensionOf(subject, entry.dimension);
+  return rule === undefined || id === undefined ? undefined : { rule, id };
 }
 
 function entriesOf(rules: LimiterRules, algorithm: AlgorithmName): readonly Entry[] {

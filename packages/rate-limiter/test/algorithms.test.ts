@@ -51,11 +51,11 @@ function expectBound(
   }
 }
 
-function property(name: AlgorithmName, check: (schedule: Schedule) => void): void {
-  fc.assert(fc.property(schedules(name, 40), check), RUNS);
+function property(name: AlgorithmName, check: (schedule: Schedule) => void, numRuns = RUNS.numRuns): void {
+  fc.assert(fc.property(schedules(name, 40), check), { ...RUNS, numRuns });
 }
 
-describe("algorithms as pure functions, over 10 000 random schedules with clock steps back", () => {
+describe("algorithms as pure functions, over random schedules with clock steps back (10 000 for each bound)", () => {
   it("RL-4 fixed_window never admits more than 2L in any window", () => {
     property("fixed_window", (schedule) => {
       const { limit, windowMs } = schedule.limit;
@@ -115,37 +115,45 @@ describe("algorithms as pure functions, over 10 000 random schedules with clock 
 
   it.each(NAMES)("%s: the stated wait is exact, and a shorter one is refused", (name) => {
     const { step } = ALGORITHMS[name];
-    property(name, (schedule) => {
-      let state: KeyState = FRESH;
-      for (const { event, now } of clockOf(schedule)) {
-        const result = step(schedule.limit, state, now, event.cost);
-        if (result.retryAfterMs > 0) {
-          const at = now + result.retryAfterMs;
-          expect(step(schedule.limit, result.state, at, event.cost).allowed).toBe(true);
-          expect(step(schedule.limit, result.state, at - 1, event.cost).allowed).toBe(false);
-        } else if (result.retryAfterMs < 0) {
-          expect(event.cost).toBeGreaterThan(capacity(name, schedule.limit));
+    property(
+      name,
+      (schedule) => {
+        let state: KeyState = FRESH;
+        for (const { event, now } of clockOf(schedule)) {
+          const result = step(schedule.limit, state, now, event.cost);
+          if (result.retryAfterMs > 0) {
+            const at = now + result.retryAfterMs;
+            expect(step(schedule.limit, result.state, at, event.cost).allowed).toBe(true);
+            expect(step(schedule.limit, result.state, at - 1, event.cost).allowed).toBe(false);
+          } else if (result.retryAfterMs < 0) {
+            expect(event.cost).toBeGreaterThan(capacity(name, schedule.limit));
+          }
+          state = result.state;
         }
-        state = result.state;
-      }
-    });
+      },
+      2_000,
+    );
   });
 
   it.each(NAMES)(
     "%s: after the stated reset the whole limit is free, and the state expires by then",
     (name) => {
       const { step, expiresAt } = ALGORITHMS[name];
-      property(name, (schedule) => {
-        let state: KeyState = FRESH;
-        for (const { event, now } of clockOf(schedule)) {
-          const result = step(schedule.limit, state, now, event.cost);
-          state = result.state;
-          const later = step(schedule.limit, state, now + result.resetMs, 0);
-          expect(later.remaining).toBe(capacity(name, schedule.limit));
-          if (state.time <= now)
-            expect(expiresAt(schedule.limit, state)).toBeLessThanOrEqual(now + result.resetMs + 1);
-        }
-      });
+      property(
+        name,
+        (schedule) => {
+          let state: KeyState = FRESH;
+          for (const { event, now } of clockOf(schedule)) {
+            const result = step(schedule.limit, state, now, event.cost);
+            state = result.state;
+            const later = step(schedule.limit, state, now + result.resetMs, 0);
+            expect(later.remaining).toBe(capacity(name, schedule.limit));
+            if (state.time <= now)
+              expect(expiresAt(schedule.limit, state)).toBeLessThanOrEqual(now + result.resetMs + 1);
+          }
+        },
+        2_000,
+      );
     },
   );
 

@@ -152,8 +152,12 @@ export class KeyTable {
     numbers[i * NUMBERS + USED] = state.used;
     numbers[i * NUMBERS + BEFORE] = state.before;
     (this.#links[shard] as Int32Array)[i * LINKS + WIPE] = wipe;
-    if (state.log.length > 0) this.#logs.set(slot, state.log);
-    else if (this.#logs.size > 0) this.#logs.delete(slot);
+    if (state.log.length > 0 || this.#logs.size > 0) this.#saveLog(slot, state.log);
+  }
+
+  #saveLog(slot: number, log: readonly number[]): void {
+    if (log.length > 0) this.#logs.set(slot, log);
+    else this.#logs.delete(slot);
   }
 
   #addShard(): void {

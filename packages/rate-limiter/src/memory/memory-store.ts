@@ -60,26 +60,11 @@ export class MemoryStore implements LimiterStore {
   }
 
   check(request: CheckRequest): Decision {
-    const { tenant, charges, mode } = request;
-    if (mode === "disabled") return allowUncharged(mode, 0, 0);
+    if (request.mode === "disabled") return allowUncharged("disabled", 0, 0);
     const now = this.#clock.now();
-    let cost = request.cost;
-    const dedupe = request.dedupeId === undefined ? undefined : `${tenant ?? ""}\n${request.dedupeId}`;
-    const repeated = dedupe !== undefined && this.#recent.has(dedupe, now);
-    if (request.peek || repeated) cost = 0;
-
-    const oldest = this.#marks.oldest(tenant);
-    const only = charges[0];
-    const verdicts =
-      charges.length === 1 && only !== undefined
-        ? [this.#checkOne(tenant, only, now, cost, oldest)]
-        : this.#checkAll(tenant, charges, now, cost, oldest);
-    const charged = cost > 0 && verdicts[0]?.allowed === true;
-    const receipt = charged ? this.#receipt(tenant, charges, cost, now) : undefined;
-    const decision = decide(verdicts, mode, 0, 0, receipt);
-    const admitted = dedupe !== undefined && !repeated && decision.code === "allowed";
-    if (admitted && !request.peek) this.#recent.add(dedupe, now);
-    return decision;
+    if (request.dedupeId !== undefined && !request.peek)
+      return this.#checkOnce(request, request.dedupeId, now);
+    return this.#decide(request, now, request.peek ? 0 : request.cost);
   }
 
   refund(receipt: Receipt): void {
@@ -129,6 +114,26 @@ export class MemoryStore implements LimiterStore {
   /** Nothing to close: no timers, no connections. Counters stay for the next limiter. */
   close(): void {}
 
+  #checkOnce(request: CheckRequest, dedupeId: string, now: number): Decision {
+    const id = `${request.tenant ?? ""}\n${dedupeId}`;
+    if (this.#recent.has(id, now)) return this.#decide(request, now, 0);
+    const decision = this.#decide(request, now, request.cost);
+    if (decision.code === "allowed") this.#recent.add(id, now);
+    return decision;
+  }
+
+  #decide({ tenant, charges, mode }: CheckRequest, now: number, cost: number): Decision {
+    const oldest = this.#marks.oldest(tenant);
+    const only = charges[0];
+    const verdicts =
+      charges.length === 1 && only !== undefined
+        ? [this.#checkOne(tenant, only, now, cost, oldest)]
+        : this.#checkAll(tenant, charges, now, cost, oldest);
+    const charged = cost > 0 && verdicts[0]?.allowed === true;
+    const receipt = charged ? this.#receipt(tenant, charges, cost, now) : undefined;
+    return decide(verdicts, mode, 0, 0, receipt);
+  }
+
   #checkOne(tenant: string | undefined, charge: Charge, now: number, cost: number, oldest: number): Verdict {
     const { rule, id } = charge;
     const number = this.#rules.of(rule);
@@ -136,7 +141,10 @@ export class MemoryStore implements LimiterStore {
     const slot = this.#table.find(hash, number, tenant, id);
     const state = slot < 0 ? FRESH : this.#table.load(slot, oldest);
     const step = rule.algorithm.step(rule, state, now, cost);
-    if (cost > 0 && step.state !== state) this.#write(slot, hash, number, tenant, id, step, now);
+    if (cost > 0 && step.state !== state) {
+      const at = slot >= 0 ? slot : this.#insert(hash, number, tenant, id, now);
+      this.#table.save(at, step.state, this.#marks.current);
+    }
     return toVerdict(rule, step);
   }
 
@@ -169,29 +177,18 @@ export class MemoryStore implements LimiterStore {
       }
       if (cost > 0 && changed) {
         // A key written before may have been evicted by one of this very check.
-        const at = slot >= 0 && this.#table.find(hash, number, tenant, id) === slot ? slot : -1;
-        this.#write(at, hash, number, tenant, id, step, now);
+        const kept = slot >= 0 && this.#table.find(hash, number, tenant, id) === slot;
+        const at = kept ? slot : this.#insert(hash, number, tenant, id, now);
+        this.#table.save(at, step.state, this.#marks.current);
       }
       verdicts.push(toVerdict(rule, step));
     }
     return verdicts;
   }
 
-  #write(
-    slot: number,
-    hash: number,
-    number: number,
-    tenant: string | undefined,
-    id: string,
-    step: Step,
-    now: number,
-  ): void {
-    let at = slot;
-    if (at < 0) {
-      this.#evictor.makeRoom(now);
-      at = this.#table.insert(hash, number, tenant, id);
-    }
-    this.#table.save(at, step.state, this.#marks.current);
+  #insert(hash: number, number: number, tenant: string | undefined, id: string, now: number): number {
+    this.#evictor.makeRoom(now);
+    return this.#table.insert(hash, number, tenant, id);
   }
 
   #receipt(tenant: string | undefined, charges: readonly Charge[], cost: number, at: number): Receipt {
