@@ -10,7 +10,8 @@ beforeAll(async () => {
 afterAll(() => redis.close());
 beforeEach(() => redis.client().flushall());
 
-const strict = { ratio: 0.2, floorPerSecond: 0, flushMs: 60_000 };
+/** A patient timeout, so that a busy machine is not taken for an outage. */
+const strict = { ratio: 0.2, floorPerSecond: 0, flushMs: 60_000, timeoutMs: 10_000 };
 const budgetOf = (more: Partial<RedisBudgetOptions> = {}) =>
   createRedisBudget({ client: redis.client(), ...strict, ...more });
 
