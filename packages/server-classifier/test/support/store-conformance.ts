@@ -181,11 +181,11 @@ export function describeStore(
 
   it("frees a claim when its holder dies, and only the holder can free it before", async () => {
     const { a, b } = await open();
-    const short = { claimMs: 100 };
+    const short = { claimMs: 700 };
     await a.claim([request("p", "dies", short)]);
     await b.finish([{ scope: "p", ending: { kind: "abandoned", token: "other" } }]);
     expect((await b.claim([request("p", "t2", short)])).replies[0]?.granted).toBe(false);
-    await wait(130);
+    await wait(730);
     expect((await b.claim([request("p", "t3", short)])).replies[0]?.granted).toBe(true);
     await b.finish([{ scope: "p", ending: { kind: "abandoned", token: "t3" } }]);
     expect((await a.claim([request("p", "t4")])).replies[0]?.granted).toBe(true);
@@ -230,20 +230,20 @@ export function describeStore(
   it("SC-8 makes a forced poll due once, after the debounce, and again when it was forced during the poll", async () => {
     const { a } = await open();
     const claim = async (token: string) => (await a.claim([request("p", token)])).replies[0];
-    const force = { scope: "p", ending: { kind: "forced", debounceMs: 60 } } as const;
+    const force = { scope: "p", ending: { kind: "forced", debounceMs: 500 } } as const;
     await claim("t0");
     await a.finish([{ scope: "p", ending: { kind: "completed", token: "t0", ttlMs: 900_000 } }]);
     await a.finish([force]);
     await a.finish([force]);
     expect((await claim("t1"))?.granted).toBe(false);
-    await wait(90);
+    await wait(530);
     expect((await claim("t2"))?.granted).toBe(true);
     await a.finish([force]);
     await wait(5);
     const done = await a.finish([{ scope: "p", ending: { kind: "completed", token: "t2" } }]);
     expect(done.states[0]?.forcedAt).toBe(0);
     await a.finish([force]);
-    await wait(90);
+    await wait(530);
     expect((await claim("t3"))?.granted).toBe(true);
   });
 
