@@ -91,6 +91,34 @@ describe("PF-I2 decisions without the store need a lease", () => {
     });
   });
 
+  it("PF-I2 a fenced reply renews the lease, so that a local decision right after it reads nothing", async () => {
+    const { bus } = deafBus();
+    let reads = 0;
+    const counted: ControlBus = {
+      ...bus,
+      read: (scopes) => {
+        reads++;
+        return bus.read(scopes);
+      },
+    };
+    const answers = [{ authority: { mode: "enforce", rev: 0 } }, undefined, undefined] as const;
+    let call = 0;
+    const use = fenced(() => answers[call++]);
+    const long = { ...timing, leaseMs: 250 };
+    await using pipeline = await createPluginPipeline({ plugins: [{ use }] }, { bus: counted, timing: long });
+    const startedAt = performance.now();
+    await eventually(() => performance.now() - startedAt > 260);
+    const before = reads;
+    using scope = pipeline.begin({ requestId: "r" });
+    await scope.invoke("tool_pre_invoke", toolCall);
+    await scope.invoke("tool_pre_invoke", toolCall);
+    expect(reads).toBe(before);
+    const renewedAt = performance.now();
+    await eventually(() => performance.now() - renewedAt > 260);
+    await scope.invoke("tool_pre_invoke", toolCall);
+    expect(reads).toBe(before + 1);
+  });
+
   it("PF-I2 with the record unreadable the last known mode decides, marked degraded", async () => {
     const { bus, break: breakBus } = deafBus();
     await using pipeline = await createPluginPipeline(

@@ -269,7 +269,7 @@ describe("the control record in Redis", () => {
     });
   });
 
-  it("PF-I2 with a fenced reply the lease is good again; without one an expired lease is renewed by one read", async () => {
+  it("PF-I2 an expired lease is renewed by reading the record before the decision", async () => {
     let reads = 0;
     const real = createRedisBus(await ready());
     const bus: ControlBus = {
