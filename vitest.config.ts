@@ -24,7 +24,8 @@ export default defineConfig({
     })),
     coverage: {
       provider: "v8",
-      include: ["packages/*/src/**/*.ts", "apps/*/src/**/*.ts"],
+      // Matched against each project's root.
+      include: ["src/**/*.ts"],
       thresholds: Object.fromEntries(
         folders
           .filter(({ folder }) => !folder.startsWith("tools"))
