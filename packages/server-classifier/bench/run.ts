@@ -14,9 +14,9 @@ function population(n: number) {
     ({ id }): ServerUsage => ({
       serverId: id,
       lastUsedAt: now - Math.floor(random() * 86_400_000),
-      active: Math.floor(random() * 3),
-      uses: Math.floor(random() * 1_000),
-      sessions: 2,
+      activeSessions: Math.floor(random() * 3),
+      totalUses: Math.floor(random() * 1_000),
+      pooledSessions: 2,
     }),
   );
   return { servers, usage, now };
@@ -67,9 +67,9 @@ async function benchRoundTrips(n: number): Promise<void> {
     const usage = servers.map(({ id }) => ({
       serverId: id,
       lastUsedAt: now,
-      active: 1,
-      uses: 1,
-      sessions: 1,
+      activeSessions: 1,
+      totalUses: 1,
+      pooledSessions: 1,
     }));
     const classifier = createClassifier(
       { cycleMs: 200, leaseMs: 600_000, heartbeatMs: 300_000 },

@@ -50,7 +50,10 @@ export async function simulate(scenario: Scenario): Promise<Outcome> {
   const servers = Array.from({ length: count }, (_, i) => ({ id: `server-${i}` }));
   const weights = zipfWeights(count, 1.1);
   const usage = new Map(
-    servers.map(({ id }) => [id, { serverId: id, lastUsedAt: 0, active: 0, uses: 0, sessions: 0 }]),
+    servers.map(({ id }) => [
+      id,
+      { serverId: id, lastUsedAt: 0, activeSessions: 0, totalUses: 0, pooledSessions: 0 },
+    ]),
   );
   let history: ReadonlyMap<string, ServerHistory> = new Map();
   const tierOf = (id: string): Tier | undefined => history.get(id)?.tier;
@@ -69,7 +72,7 @@ export async function simulate(scenario: Scenario): Promise<Outcome> {
     for (const [rank, weight] of weights.entries()) {
       const entry = usage.get(`server-${(rank + shift) % count}`);
       const uses = poisson((weight * requestsPerSecond * TICK_MS) / 1_000, random);
-      if (entry && uses > 0) Object.assign(entry, { uses: entry.uses + uses, lastUsedAt: now });
+      if (entry && uses > 0) Object.assign(entry, { totalUses: entry.totalUses + uses, lastUsedAt: now });
     }
     if (preset !== "everything" && now % CYCLE_MS === 0) {
       const result = classify(servers, usage.values(), preset, now, history);

@@ -53,8 +53,8 @@ interface Eligible {
 function mostRecentFirst(a: Eligible, b: Eligible): number {
   return (
     b.used.lastUsedAt - a.used.lastUsedAt ||
-    b.used.active - a.used.active ||
-    b.used.uses - a.used.uses ||
+    b.used.activeSessions - a.used.activeSessions ||
+    b.used.totalUses - a.used.totalUses ||
     compare(a.url, b.url) ||
     compare(a.id, b.id)
   );
@@ -73,12 +73,12 @@ function historyOf(
     outRuns: 0,
     decayed: 0,
     updatedAt: now,
-    uses: used?.uses ?? 0,
+    uses: used?.totalUses ?? 0,
     firstSeenAt: past?.firstSeenAt ?? now,
     score: used?.lastUsedAt ?? 0,
     rank,
     lastUsedAt: used?.lastUsedAt ?? 0,
-    active: used?.active ?? 0,
+    active: used?.activeSessions ?? 0,
     why: rank === 0 ? "never used" : tier === "hot" ? "ranks within the cap" : "ranks past the cap",
   };
 }

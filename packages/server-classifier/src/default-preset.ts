@@ -74,15 +74,16 @@ function candidateOf(
   const used = usage.get(id) ?? {
     serverId: id,
     lastUsedAt: past?.lastUsedAt ?? 0,
-    active: 0,
-    uses: 0,
-    sessions: 0,
+    activeSessions: 0,
+    totalUses: 0,
+    pooledSessions: 0,
   };
   // A total below the last one is a store that lost its counts: everything in it is new.
-  const fresh = past === undefined || used.uses < past.uses ? used.uses : used.uses - past.uses;
+  const fresh =
+    past === undefined || used.totalUses < past.uses ? used.totalUses : used.totalUses - past.uses;
   const decayed = fresh + (past === undefined ? 0 : past.decayed * fade(now - past.updatedAt, halfLifeMs));
   const recency = used.lastUsedAt > 0 ? fade(now - used.lastUsedAt, halfLifeMs) : 0;
-  const score = decayed + used.active + recency;
+  const score = decayed + used.activeSessions + recency;
   return { id, url: server.url ?? id, used, past, pinned: pins[id], decayed, score, rank: 0 };
 }
 
@@ -94,8 +95,8 @@ function hottestFirst(a: Candidate, b: Candidate): number {
   return (
     b.score - a.score ||
     b.used.lastUsedAt - a.used.lastUsedAt ||
-    b.used.active - a.used.active ||
-    b.used.uses - a.used.uses ||
+    b.used.activeSessions - a.used.activeSessions ||
+    b.used.totalUses - a.used.totalUses ||
     (a.url < b.url ? -1 : a.url > b.url ? 1 : a.id < b.id ? -1 : 1)
   );
 }
@@ -110,12 +111,12 @@ function place(candidate: Candidate, limits: Limits): ServerHistory {
     outRuns,
     decayed: candidate.decayed,
     updatedAt: now,
-    uses: used.uses,
+    uses: used.totalUses,
     firstSeenAt: past?.firstSeenAt ?? now,
     score: candidate.score,
     rank,
     lastUsedAt: used.lastUsedAt,
-    active: used.active,
+    active: used.activeSessions,
     why,
   };
 }

@@ -81,7 +81,9 @@ export function createMemoryStore({
         else sumGauges(gauges, replica.entries);
       }
       const usage = [...totals].map(([serverId, total]): ServerUsage => {
-        return { serverId, ...total, ...(gauges.get(serverId) ?? { active: 0, sessions: 0 }) };
+        const { active, sessions } = gauges.get(serverId) ?? { active: 0, sessions: 0 };
+        const { lastUsedAt, uses: totalUses } = total;
+        return { serverId, lastUsedAt, totalUses, activeSessions: active, pooledSessions: sessions };
       });
       return { usage, snapshot: current(), now: at };
     },

@@ -12,9 +12,9 @@ export function mergeUsage(entries: Iterable<ServerUsage>): Map<string, ServerUs
         : {
             serverId: entry.serverId,
             lastUsedAt: Math.max(known.lastUsedAt, entry.lastUsedAt),
-            active: known.active + entry.active,
-            uses: known.uses + entry.uses,
-            sessions: known.sessions + entry.sessions,
+            activeSessions: known.activeSessions + entry.activeSessions,
+            totalUses: known.totalUses + entry.totalUses,
+            pooledSessions: known.pooledSessions + entry.pooledSessions,
           },
     );
   }

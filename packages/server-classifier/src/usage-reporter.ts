@@ -29,24 +29,27 @@ export function createUsageReporter(
   const deltaOf = (now: ServerUsage): UsageDelta => {
     const before = sent.get(now.serverId);
     // A total below the last one is a pool that was replaced.
-    const uses = before === undefined || now.uses < before.uses ? now.uses : now.uses - before.uses;
+    const uses =
+      before === undefined || now.totalUses < before.uses ? now.totalUses : now.totalUses - before.uses;
     const used = now.lastUsedAt > (before?.lastUsedAt ?? 0);
     return {
       serverId: now.serverId,
       uses,
       ageMs: used ? Math.max(0, clock.wall() - now.lastUsedAt) : undefined,
-      active: now.active,
-      sessions: now.sessions,
+      active: now.activeSessions,
+      sessions: now.pooledSessions,
     };
   };
 
   return {
     async flush(ttlMs) {
       const current = source.usage();
-      active = new Set(current.filter((entry) => entry.active > 0).map(({ serverId }) => serverId));
+      active = new Set(current.filter((entry) => entry.activeSessions > 0).map(({ serverId }) => serverId));
       const entries = current.map(deltaOf).filter(isNews);
       await store.report({ replicaId, seq: ++seq, entries, ttlMs });
-      sent = new Map(current.map(({ serverId, uses, lastUsedAt }) => [serverId, { uses, lastUsedAt }]));
+      sent = new Map(
+        current.map((entry) => [entry.serverId, { uses: entry.totalUses, lastUsedAt: entry.lastUsedAt }]),
+      );
     },
     isActive: (serverId) => active.has(serverId),
   };

@@ -5,11 +5,11 @@ export interface ServerUsage {
   /** Latest use over all sessions, idle and active, epoch milliseconds; 0 means never. */
   readonly lastUsedAt: number;
   /** Sessions in use now. */
-  readonly active: number;
+  readonly activeSessions: number;
   /** Uses since the source started; only grows. */
-  readonly uses: number;
-  /** Pooled sessions, idle and active. */
-  readonly sessions: number;
+  readonly totalUses: number;
+  /** Sessions that wait in the pool. */
+  readonly pooledSessions: number;
 }
 
 /**

@@ -543,7 +543,7 @@ describe("a classifier alone", () => {
     await eventually(() => classifier.stats().failedCycles > 0);
     down = false;
     await eventually(() => classifier.tierOf("s1") === "hot");
-    expect((await real.collect()).usage).toMatchObject([{ serverId: "s1", uses: 5 }]);
+    expect((await real.collect()).usage).toMatchObject([{ serverId: "s1", totalUses: 5 }]);
     usage.use("s2", 1, 0);
     await eventually(() => classifier.tierOf("s2") === "hot" && classifier.tierOf("s1") === "cold");
     expect(events).toEqual(expect.arrayContaining(["s2 hot", "s1 cold"]));
@@ -551,8 +551,16 @@ describe("a classifier alone", () => {
     const interval = (id: string) => classifier.schedule.explain({ id }, "health").intervalMs / 300_000;
     expect(interval("s1")).toBeLessThan(1.2);
     expect(interval("s4")).toBeGreaterThan(2.5);
-    usage.entries.set("s1", { serverId: "s1", lastUsedAt: Date.now() + 5, uses: 1, active: 0, sessions: 1 });
-    await eventually(async () => (await real.collect()).usage.find((u) => u.serverId === "s1")?.uses === 6);
+    usage.entries.set("s1", {
+      serverId: "s1",
+      lastUsedAt: Date.now() + 5,
+      totalUses: 1,
+      activeSessions: 0,
+      pooledSessions: 1,
+    });
+    await eventually(
+      async () => (await real.collect()).usage.find((u) => u.serverId === "s1")?.totalUses === 6,
+    );
   });
 
   it("refuses misspelt options", () => {

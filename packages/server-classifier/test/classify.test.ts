@@ -7,9 +7,9 @@ const servers = (n: number): KnownServer[] => Array.from({ length: n }, (_, i) =
 const used = (serverId: string, lastUsedAt: number, more: Partial<ServerUsage> = {}): ServerUsage => ({
   serverId,
   lastUsedAt,
-  active: 0,
-  uses: 1,
-  sessions: 1,
+  activeSessions: 0,
+  totalUses: 1,
+  pooledSessions: 1,
   ...more,
 });
 const hot = (result: { tiers: ReadonlyMap<string, string> }) =>
@@ -38,8 +38,8 @@ describe("preset contextforge", () => {
   it("SC-1 ties go by active sessions, then uses, then URL", () => {
     const five = servers(5);
     const first = (usage: ServerUsage[], known = five) => hot(classify(known, usage, "contextforge", NOW));
-    expect(first([used("s1", 9), used("s2", 9, { active: 1 })])).toEqual(["s2"]);
-    expect(first([used("s1", 9), used("s2", 9, { uses: 2 })])).toEqual(["s2"]);
+    expect(first([used("s1", 9), used("s2", 9, { activeSessions: 1 })])).toEqual(["s2"]);
+    expect(first([used("s1", 9), used("s2", 9, { totalUses: 2 })])).toEqual(["s2"]);
     expect(first([used("s2", 9), used("s1", 9)])).toEqual(["s1"]);
     const named = five.map((server, i) => ({ ...server, url: `http://h/${9 - i}` }));
     expect(first([used("s2", 9), used("s1", 9)], named)).toEqual(["s2"]);
@@ -94,9 +94,9 @@ describe("any preset", () => {
     fc.record({
       serverId: fc.integer({ min: 0, max: 30 }).map((n) => `s${n}`),
       lastUsedAt: fc.integer({ min: 0, max: NOW }),
-      active: fc.nat(5),
-      uses: fc.nat(1_000),
-      sessions: fc.nat(5),
+      activeSessions: fc.nat(5),
+      totalUses: fc.nat(1_000),
+      pooledSessions: fc.nat(5),
     }),
     { maxLength: 60 },
   );
@@ -127,7 +127,7 @@ describe("any preset", () => {
   });
 
   it("classifies 10 000 servers in a few milliseconds", () => {
-    const usage = servers(10_000).map(({ id }, i) => used(id, NOW - i * 1_000, { uses: i }));
+    const usage = servers(10_000).map(({ id }, i) => used(id, NOW - i * 1_000, { totalUses: i }));
     const first = classify(servers(10_000), usage, "default", NOW);
     const startedAt = performance.now();
     classify(servers(10_000), usage, "default", NOW + 60_000, first.history);

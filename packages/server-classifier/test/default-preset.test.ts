@@ -42,7 +42,7 @@ describe("default preset", () => {
   it("ranks by decayed use, so that steady traffic beats one recent call", () => {
     const result = classify(
       servers(5),
-      [used("s1", NOW, { uses: 1 }), used("s2", NOW - 5 * MINUTE, { uses: 500 })],
+      [used("s1", NOW, { totalUses: 1 }), used("s2", NOW - 5 * MINUTE, { totalUses: 500 })],
       "default",
       NOW,
     );
@@ -54,12 +54,17 @@ describe("default preset", () => {
 
   it("halves a use every half-life and counts active sessions and recency", () => {
     const [first, , third] = run(3, { halfLifeMs: 2 * MINUTE }, 5, () => [
-      used("s1", NOW, { uses: 8, active: 0 }),
+      used("s1", NOW, { totalUses: 8, activeSessions: 0 }),
     ]);
     expect(first?.history.get("s1")).toMatchObject({ decayed: 8, score: 9 });
     expect(third?.history.get("s1")?.decayed).toBeCloseTo(4);
     expect(third?.history.get("s1")?.score).toBeCloseTo(4.5);
-    const active = classify(servers(5), [used("s1", NOW), used("s2", NOW, { active: 1 })], "default", NOW);
+    const active = classify(
+      servers(5),
+      [used("s1", NOW), used("s2", NOW, { activeSessions: 1 })],
+      "default",
+      NOW,
+    );
     expect(hot(active)).toEqual(["s2"]);
   });
 
@@ -74,7 +79,9 @@ describe("default preset", () => {
         ),
       );
     expect(first([used("s1", NOW + 1), used("s2", NOW + 2)])).toEqual(["s2"]);
-    expect(first([used("s1", NOW, { uses: 2 }), used("s2", NOW, { uses: 1, active: 1 })])).toEqual(["s2"]);
+    expect(
+      first([used("s1", NOW, { totalUses: 2 }), used("s2", NOW, { totalUses: 1, activeSessions: 1 })]),
+    ).toEqual(["s2"]);
     expect(first([used("s2", NOW), used("s1", NOW)])).toEqual(["s1"]);
     expect(first([used("s2", NOW), used("s1", NOW)], { s1: "z", s2: "a" })).toEqual(["s2"]);
     expect(first([used("s2", NOW), used("s1", NOW)], { s1: "a", s2: "z" })).toEqual(["s1"]);
@@ -83,9 +90,9 @@ describe("default preset", () => {
 
   it("SC-7 a server that alternates around the cap changes its tier at most once in 10 cycles", () => {
     const results = run(12, { minDwellMs: 0 }, 10, (cycle, now) => [
-      used("s0", now, { uses: 1_000_000 * (cycle + 1) }),
-      used("s1", now, { uses: 100, active: cycle % 2 ? 40 : 0 }),
-      used("s2", now, { uses: 100, active: cycle % 2 ? 0 : 40 }),
+      used("s0", now, { totalUses: 1_000_000 * (cycle + 1) }),
+      used("s1", now, { totalUses: 100, activeSessions: cycle % 2 ? 40 : 0 }),
+      used("s2", now, { totalUses: 100, activeSessions: cycle % 2 ? 0 : 40 }),
     ]);
     for (const id of ["s0", "s1", "s2"]) expect(moves(results, id)).toBeLessThanOrEqual(1);
     expect(results.at(-1)?.history.get("s1")?.why).toMatch(/within the cap|reach|runs/);
@@ -94,7 +101,10 @@ describe("default preset", () => {
   it("a hot server leaves after two cycles past 1.25 times the cap, not after one", () => {
     const busyUntil = (last: number) => (cycle: number, now: number) =>
       ["s0", "s1", "s2", "s3"].map((id, i) =>
-        used(id, now, { uses: 10, active: (cycle <= last ? [9, 8, 1, 2] : [1, 2, 9, 8])[i] as number }),
+        used(id, now, {
+          totalUses: 10,
+          activeSessions: (cycle <= last ? [9, 8, 1, 2] : [1, 2, 9, 8])[i] as number,
+        }),
       );
     const results = run(4, { minDwellMs: 0 }, 10, busyUntil(0));
     expect(results.map((r) => r.tiers.get("s0"))).toEqual(["hot", "hot", "cold", "cold"]);
@@ -104,7 +114,9 @@ describe("default preset", () => {
 
   it("stays within reach: rank 5 of a cap of 4 does not leave", () => {
     const results = run(6, { minDwellMs: 0 }, 20, (cycle, now) =>
-      Array.from({ length: 5 }, (_, i) => used(`s${i}`, now, { active: cycle === 0 ? 9 - i : 5 + i })),
+      Array.from({ length: 5 }, (_, i) =>
+        used(`s${i}`, now, { activeSessions: cycle === 0 ? 9 - i : 5 + i }),
+      ),
     );
     expect(results.at(-1)?.tiers.get("s0")).toBe("hot");
     expect(results.at(-1)?.history.get("s0")?.why).toBe("ranks past the cap, but within reach of it");
@@ -112,9 +124,9 @@ describe("default preset", () => {
 
   it("does not leave before the minimum dwell", () => {
     const results = run(12, { minDwellMs: 5 * MINUTE }, 5, (cycle, now) => [
-      used(cycle === 0 ? "s0" : "s1", now, { active: 9 }),
-      used(cycle === 0 ? "s1" : "s0", NOW, { active: 0 }),
-      used("s2", now, { active: 5 }),
+      used(cycle === 0 ? "s0" : "s1", now, { activeSessions: 9 }),
+      used(cycle === 0 ? "s1" : "s0", NOW, { activeSessions: 0 }),
+      used("s2", now, { activeSessions: 5 }),
     ]);
     const tiers = results.map((r) => r.tiers.get("s0"));
     expect(tiers.slice(0, 5)).toEqual(Array(5).fill("hot"));
@@ -126,7 +138,7 @@ describe("default preset", () => {
 
   it("pins fix a tier and take no place from others", () => {
     const pins = { s3: "hot", s1: "cold" } as const;
-    const [result] = run(1, { pins }, 5, (_, now) => [used("s1", now, { uses: 99 }), used("s2", now)]);
+    const [result] = run(1, { pins }, 5, (_, now) => [used("s1", now, { totalUses: 99 }), used("s2", now)]);
     expect(hot(result as Classification).sort()).toEqual(["s2", "s3"]);
     expect(result?.history.get("s3")?.why).toBe("pinned by the operator");
     const unpinned = classify(servers(5), [], "default", NOW + 1, result?.history);
@@ -135,7 +147,7 @@ describe("default preset", () => {
 
   it("with four tiers knows warm, and dormant after 24 hours without use", () => {
     const day = 86_400_000;
-    const usage = Array.from({ length: 6 }, (_, i) => used(`s${i}`, NOW - i, { uses: 100 - i }));
+    const usage = Array.from({ length: 6 }, (_, i) => used(`s${i}`, NOW - i, { totalUses: 100 - i }));
     usage.push(used("s6", NOW - day), used("s7", NOW - day + 1));
     const first = classify(servers(10), usage, { tiers: 4 }, NOW);
     expect([...first.tiers.values()]).toEqual([
@@ -159,15 +171,15 @@ describe("default preset", () => {
   it("a warm server leaves for cold with the same calm", () => {
     const usage = (cycle: number, now: number) =>
       Array.from({ length: 8 }, (_, i) =>
-        used(`s${i}`, now, { active: cycle === 0 ? 20 - i : i === 4 ? 0 : 20 - i }),
+        used(`s${i}`, now, { activeSessions: cycle === 0 ? 20 - i : i === 4 ? 0 : 20 - i }),
       );
     const results = run(4, { tiers: 4, minDwellMs: 0 }, 10, usage);
     expect(results.map((r) => r.tiers.get("s4"))).toEqual(["warm", "warm", "cold", "cold"]);
   });
 
   it("counts everything as new when a total fell back, and keeps the last use when a count is missing", () => {
-    const first = classify(servers(5), [used("s1", NOW, { uses: 100 })], "default", NOW);
-    const fell = classify(servers(5), [used("s1", NOW, { uses: 3 })], "default", NOW, first.history);
+    const first = classify(servers(5), [used("s1", NOW, { totalUses: 100 })], "default", NOW);
+    const fell = classify(servers(5), [used("s1", NOW, { totalUses: 3 })], "default", NOW, first.history);
     expect(fell.history.get("s1")?.decayed).toBeCloseTo(103);
     const missing = classify(servers(5), [], "default", NOW, first.history);
     expect(missing.history.get("s1")).toMatchObject({ lastUsedAt: NOW, decayed: 100 });

@@ -77,7 +77,7 @@ describe("Redis store", () => {
     await client.hset("gw:{cls}:uses", "s1", "many");
     await client.hset("gw:{cls}:last", "s1", "once");
     expect((await store.collect()).usage).toEqual([
-      { serverId: "s1", uses: 0, lastUsedAt: 0, active: 0, sessions: 0 },
+      { serverId: "s1", totalUses: 0, lastUsedAt: 0, activeSessions: 0, pooledSessions: 0 },
     ]);
     await client.set("gw:{cls}:leader", "x", "PX", 50);
     await client.set("gw:{cls}:epoch", "garbage");

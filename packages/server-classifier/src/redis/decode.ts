@@ -27,19 +27,22 @@ export function decodeSnapshot(flat: FlatHash): Snapshot | undefined {
 
 /** Sums what the replicas reported. */
 export function decodeUsage(uses: FlatHash, last: FlatHash, replicas: FlatHash): ServerUsage[] {
-  const usage = new Map<string, { uses: number; lastUsedAt: number; active: number; sessions: number }>();
+  const usage = new Map<
+    string,
+    { totalUses: number; lastUsedAt: number; activeSessions: number; pooledSessions: number }
+  >();
   const entry = (id: string) => {
-    const known = usage.get(id) ?? { uses: 0, lastUsedAt: 0, active: 0, sessions: 0 };
+    const known = usage.get(id) ?? { totalUses: 0, lastUsedAt: 0, activeSessions: 0, pooledSessions: 0 };
     usage.set(id, known);
     return known;
   };
-  for (const [id, value] of pairs(uses)) entry(id).uses = Number(value) || 0;
+  for (const [id, value] of pairs(uses)) entry(id).totalUses = Number(value) || 0;
   for (const [id, value] of pairs(last)) entry(id).lastUsedAt = Number(value) || 0;
   for (const [, value] of pairs(replicas)) {
     for (const [id, active, sessions] of decodeGauges(value)) {
       const sum = entry(id);
-      sum.active += active;
-      sum.sessions += sessions;
+      sum.activeSessions += active;
+      sum.pooledSessions += sessions;
     }
   }
   return [...usage].map(([serverId, totals]) => ({ serverId, ...totals }));

@@ -23,7 +23,9 @@ const classifier = createClassifier(
     },
     servers: () => servers(5),
     usage: {
-      usage: () => [{ serverId: inUse, lastUsedAt: Date.now(), active: 0, uses: ++uses, sessions: 1 }],
+      usage: () => [
+        { serverId: inUse, lastUsedAt: Date.now(), activeSessions: 0, totalUses: ++uses, pooledSessions: 1 },
+      ],
     },
     observer: {
       onLeader: ({ leader, epoch }) => console.log(leader ? `leads ${epoch}` : `follows ${epoch}`),

@@ -142,10 +142,10 @@ export function describeStore(
     });
     const { usage } = await a.collect();
     const x = usage.find(({ serverId }) => serverId === "x");
-    expect(x).toMatchObject({ uses: 5, active: 3, sessions: 4 });
+    expect(x).toMatchObject({ totalUses: 5, activeSessions: 3, pooledSessions: 4 });
     expect(Math.abs((x?.lastUsedAt ?? 0) - (now - 10))).toBeLessThanOrEqual(250);
     const y = usage.find(({ serverId }) => serverId === "y");
-    expect(y).toMatchObject({ uses: 0, lastUsedAt: 0, sessions: 1 });
+    expect(y).toMatchObject({ totalUses: 0, lastUsedAt: 0, pooledSessions: 1 });
   });
 
   it("counts a repeated report once", async () => {
@@ -154,14 +154,16 @@ export function describeStore(
     await a.report(report);
     await a.report(report);
     await a.report({ ...report, seq: 2 });
-    expect((await a.collect()).usage).toMatchObject([{ serverId: "x", uses: 2, sessions: 1 }]);
+    expect((await a.collect()).usage).toMatchObject([{ serverId: "x", totalUses: 2, pooledSessions: 1 }]);
   });
 
   it("drops the sessions of a replica that fell silent, not what it used", async () => {
     const { a } = await open();
     await a.report({ replicaId: "A", seq: 1, ttlMs: 50, entries: [delta("x", { active: 1 })] });
     await wait(80);
-    expect((await a.collect()).usage).toMatchObject([{ serverId: "x", uses: 1, active: 0, sessions: 0 }]);
+    expect((await a.collect()).usage).toMatchObject([
+      { serverId: "x", totalUses: 1, activeSessions: 0, pooledSessions: 0 },
+    ]);
   });
 
   it("forgets the use of servers that a publication does not know", async () => {

@@ -5,9 +5,9 @@ export const servers = (n: number): KnownServer[] => Array.from({ length: n }, (
 export const used = (serverId: string, lastUsedAt: number, more: Partial<ServerUsage> = {}): ServerUsage => ({
   serverId,
   lastUsedAt,
-  active: 0,
-  uses: 1,
-  sessions: 1,
+  activeSessions: 0,
+  totalUses: 1,
+  pooledSessions: 1,
   ...more,
 });
 
@@ -22,8 +22,14 @@ export function createUsage(wall: () => number) {
     source,
     entries,
     use(serverId: string, times = 1, active = 0) {
-      const uses = (entries.get(serverId)?.uses ?? 0) + times;
-      entries.set(serverId, { serverId, lastUsedAt: wall(), uses, active, sessions: 1 });
+      const uses = (entries.get(serverId)?.totalUses ?? 0) + times;
+      entries.set(serverId, {
+        serverId,
+        lastUsedAt: wall(),
+        totalUses: uses,
+        activeSessions: active,
+        pooledSessions: 1,
+      });
     },
   };
 }
