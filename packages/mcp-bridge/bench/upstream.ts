@@ -1,8 +1,11 @@
 // CPU of this process per small tools/call over HTTP: a session of ours beside bare undici dispatch and request,
 // fetch and the official client, all against the same server process, one call after the other and 32 at a time.
+import { randomBytes } from "node:crypto";
 import { startFixtureProcess } from "@gatewright/mcp-fixtures";
 import { Client, StreamableHTTPClientTransport } from "@modelcontextprotocol/client";
 import { type Dispatcher, Pool } from "undici";
+import { createBridge } from "../src/bridge/index.ts";
+import { META, parseMessage } from "../src/index.ts";
 import { createHttpUpstream } from "../src/upstream/index.ts";
 
 const CALLS = Number(process.env["CALLS"] ?? 20_000);
@@ -45,6 +48,15 @@ function dispatch(): Promise<Buffer> {
   });
 }
 
+const bridge = createBridge({ secret: randomBytes(32) });
+const envelope = `"_meta":{"${META.protocolVersion}":"2026-07-28","${META.clientInfo}":{"name":"c","version":"1"},"${META.clientCapabilities}":{}}`;
+const message = (text: string) => {
+  const parsed = parseMessage(Buffer.from(`{"jsonrpc":"2.0","id":5,"method":"tools/call","params":${text}}`));
+  if (parsed.kind !== "request") throw new Error("Not a request.");
+  return parsed;
+};
+const never = () => Promise.reject(new Error("Nobody asks here."));
+
 const sdk = new Client(client.clientInfo);
 await sdk.connect(new StreamableHTTPClientTransport(url));
 
@@ -57,6 +69,13 @@ const contenders: Record<string, () => Promise<unknown>> = {
       { method: "tools/call", params: `${params.slice(0, -1)},"_meta":{"progressToken":1}}` },
       { signal: new AbortController().signal },
     ),
+  "bridged: stateless client, legacy server": () =>
+    bridge.forwardModern(session, message(`${params.slice(0, -1)},${envelope}}`), {
+      principal: "u",
+      timeoutMs: 60_000,
+    }),
+  "bridged: legacy client, stateless server": () =>
+    bridge.forwardLegacy(modern, message(params), { client, ask: never, timeoutMs: 60_000 }),
   "undici request + text": async () => {
     const answer = await pool.request({ path: url.pathname, method: "POST", headers, body: body(nextId++) });
     return answer.body.text();

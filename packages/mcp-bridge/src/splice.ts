@@ -16,18 +16,29 @@ export interface Edit extends Span {
  */
 export function splice(bytes: Buffer, edits: readonly Edit[]): Buffer {
   if (edits.length === 0) return bytes;
-  const parts: Uint8Array[] = [];
   let at = 0;
-  for (const edit of edits) {
-    if (edit.start < at || edit.end < edit.start || edit.end > bytes.length) {
-      throw new RangeError(`Edit ${edit.start}…${edit.end} overlaps its predecessor or leaves the buffer.`);
+  let length = bytes.length;
+  for (const { start, end, text } of edits) {
+    if (start < at || end < start || end > bytes.length) {
+      throw new RangeError(`Edit ${start}…${end} overlaps its predecessor or leaves the buffer.`);
     }
-    if (edit.start > at) parts.push(bytes.subarray(at, edit.start));
-    if (edit.text.length > 0) parts.push(typeof edit.text === "string" ? Buffer.from(edit.text) : edit.text);
-    at = edit.end;
+    length += (typeof text === "string" ? Buffer.byteLength(text) : text.length) - (end - start);
+    at = end;
   }
-  if (at < bytes.length) parts.push(bytes.subarray(at));
-  return Buffer.concat(parts);
+  const spliced = Buffer.allocUnsafe(length);
+  let written = 0;
+  at = 0;
+  for (const { start, end, text } of edits) {
+    written += bytes.copy(spliced, written, at, start);
+    if (typeof text === "string") written += spliced.write(text, written);
+    else {
+      spliced.set(text, written);
+      written += text.length;
+    }
+    at = end;
+  }
+  bytes.copy(spliced, written, at);
+  return spliced;
 }
 
 /** The text of a span. */
