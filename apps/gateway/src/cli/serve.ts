@@ -1,5 +1,6 @@
 import { pino } from "pino";
 import { startGateway } from "../app/gateway.ts";
+import { tuneV8 } from "../app/tune-v8.ts";
 import { mintToken } from "../auth/mint-token.ts";
 import { GatewayError } from "../errors.ts";
 import { loadSecret } from "../secret/gateway-secret.ts";
@@ -11,6 +12,7 @@ import { parseFlags } from "./flags.ts";
 /** `gatewright serve`: runs a gateway until the process is asked to stop. */
 export async function serve(args: readonly string[], io: CommandIo): Promise<number> {
   const { values } = parseFlags(args, { demo: { type: "boolean" } });
+  tuneV8();
   const loaded = await loadCommandConfig(values, io);
   const demo = values["demo"] === true;
   const config = demo ? withDemoServer(loaded) : loaded;
