@@ -57,8 +57,10 @@ export class HttpExchange implements Dispatcher.DispatchHandler {
     const { signal, timeoutMs } = options;
     if (timeoutMs > 0) this.#timer = setTimeout(() => this.#timeout(), timeoutMs);
     if (signal) {
-      this.#onAbort = () => this.stop(abortError(signal, this.phase));
-      signal.addEventListener("abort", this.#onAbort, { once: true });
+      // Not assigned in one step: V8 would allocate the function, and with it the call, in its old generation.
+      const onAbort = () => this.stop(abortError(signal, this.phase));
+      this.#onAbort = onAbort;
+      signal.addEventListener("abort", onAbort, { once: true });
     }
   }
 

@@ -109,10 +109,12 @@ export class RequestScope {
     this.#runs ??= new Set();
     this.#runs.add(run);
     if (this.#onAbort !== undefined) return;
-    this.#onAbort = () => {
+    // Not assigned in one step: V8 would allocate the function, and with it the request, in its old generation.
+    const onAbort = () => {
       for (const waiting of this.#runs ?? []) waiting.abort(signal.reason);
     };
-    signal.addEventListener("abort", this.#onAbort, { once: true });
+    this.#onAbort = onAbort;
+    signal.addEventListener("abort", onAbort, { once: true });
   }
 
   /** @internal */
