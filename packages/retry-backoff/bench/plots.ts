@@ -1,9 +1,9 @@
 // `pnpm run plots`: draws docs/jitter.svg and docs/overload.svg from the package's own code, seeded.
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { drawPlots, type Plot, type Series } from "@gatewright/bench";
 import { createBudget, drawDelay, type Jitter } from "@gatewright/retry-backoff";
 import { seededRandom } from "@gatewright/testkit";
-import { drawPlots, type Plot, type Series } from "./svg.ts";
 
 const docs = join(import.meta.dirname, "..", "docs");
 const COLORS = ["#d1495b", "#00798c", "#b8860b", "#5b4b8a"];

@@ -2,8 +2,8 @@
 // docs/simulation.svg.
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { drawPlots, type Series } from "@gatewright/bench";
 import { type Outcome, simulate } from "./simulation.ts";
-import { drawPlots, type Series } from "./svg.ts";
 import { quantile } from "./traffic.ts";
 
 const hours = Number(process.argv[2] ?? 24);

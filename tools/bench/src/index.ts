@@ -1,1 +1,2 @@
 export { type BenchRow, figure, formatRow, ratio, recordRow, resultsVariable } from "./bench-row.ts";
+export { drawPlots, type Plot, type Series } from "./draw-plots.ts";
