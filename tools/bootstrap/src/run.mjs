@@ -8,7 +8,9 @@ import { projectNode, root } from "./workspace.mjs";
 
 const commands = {
   bench: "tools/bench/src/main.ts",
+  faults: "tools/faults/src/main.ts",
   loadtest: "tools/loadgen/src/main.ts",
+  "probe:toggle": "tools/probe/src/main.ts",
 };
 
 const [name = "", ...rest] = process.argv.slice(2);
