@@ -69,7 +69,7 @@ function candidateOf(
   now: number,
   before: ReadonlyMap<string, ServerHistory>,
 ): Candidate {
-  const { id } = server;
+  const { id, tier: pinned = pins[id] } = server;
   const past = before.get(id);
   const used = usage.get(id) ?? {
     serverId: id,
@@ -84,7 +84,7 @@ function candidateOf(
   const decayed = fresh + (past === undefined ? 0 : past.decayed * fade(now - past.updatedAt, halfLifeMs));
   const recency = used.lastUsedAt > 0 ? fade(now - used.lastUsedAt, halfLifeMs) : 0;
   const score = decayed + used.activeSessions + recency;
-  return { id, url: server.url ?? id, used, past, pinned: pins[id], decayed, score, rank: 0 };
+  return { id, url: server.url ?? id, used, past, pinned, decayed, score, rank: 0 };
 }
 
 function fade(ageMs: number, halfLifeMs: number): number {

@@ -6,6 +6,8 @@ export interface KnownServer {
   readonly url?: string;
   /** Default true. Disabled servers are left out. */
   readonly enabled?: boolean;
+  /** Tier fixed by the operator; wins over `ranking.pins`. The preset `contextforge` knows none. */
+  readonly tier?: Tier | undefined;
 }
 
 /** How much a server is used, hottest first. */

@@ -145,6 +145,12 @@ describe("default preset", () => {
     expect(unpinned.tiers.get("s1")).toBe("hot");
   });
 
+  it("a tier of the server itself wins over the pins of the options", () => {
+    const known = [{ id: "s0", tier: "cold" as const }, { id: "s1", tier: "hot" as const }, { id: "s2" }];
+    const { tiers } = classify(known, [used("s0", NOW)], { pins: { s0: "hot", s1: "cold", s2: "hot" } }, NOW);
+    expect(Object.fromEntries(tiers)).toEqual({ s0: "cold", s1: "hot", s2: "hot" });
+  });
+
   it("with four tiers knows warm, and dormant after 24 hours without use", () => {
     const day = 86_400_000;
     const usage = Array.from({ length: 6 }, (_, i) => used(`s${i}`, NOW - i, { totalUses: 100 - i }));
