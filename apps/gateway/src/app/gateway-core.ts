@@ -157,7 +157,6 @@ export async function createGatewayCore(config: GatewayConfig, deps: CoreDeps): 
       snapshot,
       attemptTimeoutMs: config.bridge.requestTimeoutMs,
       callTimeoutMs: config.limits.callTimeoutMs,
-      parsedAnswerBytes: config.limits.parsedAnswerBytes,
       maxRetries: config.retry.maxToolRetries,
       names: { separator: config.bridge.separator, maxLength: config.bridge.maxNameLength },
       catalogueReady: () => refresher.ready(),

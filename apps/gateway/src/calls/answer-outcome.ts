@@ -1,15 +1,18 @@
 import type { UpstreamAnswer } from "@gatewright/mcp-bridge/upstream";
 import type { CallOutcome } from "@gatewright/plugin-framework";
 
+/** What a result without any mark of failure looks like to plugins that read outcomes alone. */
+const unmarked: CallOutcome = Object.freeze({ kind: "result", result: Object.freeze({}) });
+
 /**
- * What an answer was, as the post hooks see it. Answers up to `parseUpTo` bytes are parsed (and longer ones
- * when `needBody`); of longer ones only the marks of a failure are looked for, in their last bytes and their
- * first, where implementations write `isError` and a status.
+ * What an answer was, as the post hooks see it. When no plugin reads bodies, a result is parsed only if its bytes hold
+ * a mark of failure, `isError` or `status_code`, wherever that stands; any other is an empty object.
  */
-export function outcomeOfAnswer(answer: UpstreamAnswer, parseUpTo: number, needBody: boolean): CallOutcome {
+export function outcomeOfAnswer(answer: UpstreamAnswer, needBody: boolean): CallOutcome {
   if (answer.kind === "result") {
-    const small = needBody || answer.bytes.length <= parseUpTo;
-    return { kind: "result", result: small ? answer.value() : scan(answer.bytes) };
+    const { bytes } = answer;
+    if (!needBody && !bytes.includes("isError") && !bytes.includes("status_code")) return unmarked;
+    return { kind: "result", result: answer.value() };
   }
   const value = answer.value();
   const rpcCode = typeof value["code"] === "number" ? value["code"] : undefined;
@@ -20,13 +23,4 @@ export function outcomeOfAnswer(answer: UpstreamAnswer, parseUpTo: number, needB
     ...(rpcCode === undefined ? {} : { rpcCode }),
     ...(answer.httpStatus >= 400 ? { httpStatus: answer.httpStatus } : {}),
   };
-}
-
-function scan(bytes: Buffer): unknown {
-  const failed = /"isError"\s*:\s*true/;
-  const mark = bytes.includes('"isError"');
-  if (!mark || !failed.test(bytes.toString("latin1"))) return {};
-  // A mark may lie inside a text; only a parse tells, and it is paid for suspected failures alone.
-  const parsed = JSON.parse(bytes.toString("utf8")) as { readonly result?: unknown };
-  return parsed.result ?? {};
 }

@@ -22,7 +22,6 @@ export interface CallLoopDeps {
   readonly metrics: RetryMetrics;
   readonly attemptTimeoutMs: number;
   readonly callTimeoutMs: number;
-  readonly parsedAnswerBytes: number;
   readonly maxRetries: number;
 }
 
@@ -77,8 +76,7 @@ export async function runCallLoop(
       if (answer === undefined) throw failureOf(error, call.upstream.name);
       return { answer, headers: noHeaders };
     }
-    const outcome: CallOutcome =
-      answer === undefined ? outcomeOf(error) : outcomeOfAnswer(answer, deps.parsedAnswerBytes, needBody);
+    const outcome: CallOutcome = answer === undefined ? outcomeOf(error) : outcomeOfAnswer(answer, needBody);
     const invoked = scope.invoke(post, postPayload(call, outcome, count));
     const result = "then" in invoked ? await invoked : invoked;
     const { retryDelayMs } = result;

@@ -24,11 +24,6 @@ export const limitsConfig = z
       .min(10)
       .default(120_000)
       .describe("Longest time of one call over all its attempts, in milliseconds."),
-    parsedAnswerBytes: z
-      .int()
-      .min(0)
-      .default(16_384)
-      .describe("Largest answer that is parsed for plugins; larger ones are scanned, and relayed as bytes."),
     downstreamSessions: z.int().min(1).default(10_000).describe("Client sessions held at once."),
     downstreamIdleMs: z
       .int()
