@@ -8,6 +8,7 @@ import { DownstreamSessions } from "../downstream/downstream-sessions.ts";
 import type { AggregateDeps } from "../mcp/aggregate-endpoint.ts";
 import { UpstreamAccesses } from "../mcp/upstream-access.ts";
 import { Metrics } from "../metrics/metrics.ts";
+import { createPolling, type Polling } from "../polling/polling.ts";
 import type { UpstreamRecord } from "../registry/records.ts";
 import type { Registry } from "../registry/registry.ts";
 import { Snapshot, SnapshotHolder } from "../registry/snapshot.ts";
@@ -15,7 +16,7 @@ import { openSqliteRegistry } from "../registry/sqlite-registry.ts";
 import type { GatewaySecret } from "../secret/gateway-secret.ts";
 import { type ConnectionEra, LiveUpstreams } from "../upstreams/live-upstreams.ts";
 import { openOwnSession } from "../upstreams/own-session.ts";
-import { Refresher } from "../upstreams/refresher.ts";
+import type { Refresher } from "../upstreams/refresher.ts";
 import type { RegisterDeps } from "../upstreams/register-upstream.ts";
 import { connectUpstream } from "../wiring/mcp-bridge.ts";
 import { wirePipeline } from "../wiring/plugin-framework.ts";
@@ -37,6 +38,7 @@ export interface GatewayCore {
   readonly live: LiveUpstreams;
   readonly sessions: DownstreamSessions;
   readonly refresher: Refresher;
+  readonly polling: Polling;
   readonly metrics: Metrics;
   /** What the MCP endpoints work with. */
   readonly calls: AggregateDeps;
@@ -85,6 +87,7 @@ export async function createGatewayCore(config: GatewayConfig, deps: CoreDeps): 
     config,
     upstreams: () => live,
     record: (id) => snapshot().upstreams.get(id),
+    hear: (upstreamId, message) => polling.hear(upstreamId, message),
     observer: metrics.pool.observer,
   });
   for (const gauge of metrics.pool.gauges(() => pool.stats())) metrics.add(gauge);
@@ -116,19 +119,16 @@ export async function createGatewayCore(config: GatewayConfig, deps: CoreDeps): 
     type: "gauge",
     samples: () => [{ value: sessions.size, labels: {} }],
   });
-  const refresher = new Refresher({
+  const polling: Polling = createPolling({
+    config,
     registry,
     snapshots,
+    pool,
     withSession: (record, use) => openOwnSession({ live, pool, accesses }, record, use),
-    listTimeoutMs: config.bridge.listTimeoutMs,
-    refreshIntervalMs: config.classifier.refreshIntervalSeconds * 1_000,
-    unreachableRetryMs: config.classifier.unreachableRetrySeconds * 1_000,
-    readyTimeoutMs: config.bridge.connectTimeoutMs,
-    onOutcome: (record, failure) => {
-      if (failure === undefined) logger.debug({ upstream: record.name }, "upstream listed");
-      else logger.warn({ upstream: record.name, reason: failure }, "upstream unreachable");
-    },
+    metrics,
+    logger,
   });
+  const { refresher } = polling;
   await syncConfiguredUpstreams(registry, config.mcpServers);
   await snapshots.refresh();
   snapshots.onSnapshot((current) => live.follow(current));
@@ -145,6 +145,7 @@ export async function createGatewayCore(config: GatewayConfig, deps: CoreDeps): 
     live,
     sessions,
     refresher,
+    polling,
     metrics,
     allowPrivate,
     registering: { registry, allowPrivate, connect, listTimeoutMs: config.bridge.listTimeoutMs },
@@ -162,7 +163,7 @@ export async function createGatewayCore(config: GatewayConfig, deps: CoreDeps): 
       catalogueReady: () => refresher.ready(),
     },
     async close(deadlineMs) {
-      refresher.stop();
+      await polling.stop();
       sessions.close();
       await pool.close({ deadlineMs });
       await Promise.all([live.close(), pipeline.close({ deadlineMs })]);

@@ -26,7 +26,7 @@ export interface Gateway {
  */
 export async function startGateway(config: GatewayConfig, deps: CoreDeps): Promise<Gateway> {
   const core = await createGatewayCore(config, deps);
-  core.refresher.start();
+  core.polling.start();
   let app: FastifyInstance;
   try {
     app = await createApp(core);

@@ -20,7 +20,13 @@ export const upstreamSettings = {
   idempotency: z.boolean().default(false).describe("It honours idempotency keys."),
   child: z.enum(["session", "shared"]).default("session").describe("stdio: a process per session, or one."),
   maxConcurrencyPerSession: z.int().min(1).max(10_000).optional(),
-  refreshIntervalSeconds: z.int().min(5).max(86_400).optional(),
+  refreshIntervalSeconds: z
+    .number()
+    .min(1)
+    .max(86_400)
+    .optional()
+    .describe("Seconds between two listings and two health checks; wins over the tier's interval."),
+  tier: z.enum(["hot", "warm", "cold", "dormant"]).optional().describe("Pins it to a tier, however used."),
   passthroughHeaders: z
     .array(
       z

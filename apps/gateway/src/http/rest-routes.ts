@@ -7,8 +7,10 @@ import { baseUrlOf, challengeOf, metadataPath } from "./challenge.ts";
 import { adminRoutes } from "./rest/admin-routes.ts";
 import { apiRoutes } from "./rest/api-routes.ts";
 import { catalogueRoutes } from "./rest/catalogue-routes.ts";
+import { classificationRoutes } from "./rest/classification-routes.ts";
 import { gatewayRoutes } from "./rest/gateway-routes.ts";
 import { healthRoutes } from "./rest/health-routes.ts";
+import { limitsRoutes } from "./rest/limits-routes.ts";
 import { openApiDocument } from "./rest/openapi.ts";
 import { defineRoute, registerRoute } from "./rest/route.ts";
 import { serverRoutes } from "./rest/server-routes.ts";
@@ -26,6 +28,8 @@ export function registerRestRoutes(
     ...apiRoutes(core),
     ...healthRoutes(core),
     ...adminRoutes(core),
+    ...limitsRoutes(core),
+    ...classificationRoutes(core),
     defineRoute({
       method: "GET",
       path: metadataPath,

@@ -10,6 +10,8 @@ export interface UpstreamDefinition {
   readonly child: "session" | "shared";
   readonly maxConcurrencyPerSession?: number;
   readonly refreshIntervalSeconds?: number;
+  /** Tier fixed by the operator. */
+  readonly tier?: "hot" | "warm" | "cold" | "dormant";
   readonly passthroughHeaders: readonly string[];
   readonly tags: readonly string[];
 }

@@ -62,9 +62,10 @@ export class SnapshotHolder {
     return this.#current;
   }
 
-  /** Calls `listener` with every new snapshot. */
-  onSnapshot(listener: (snapshot: Snapshot) => void): void {
+  /** Calls `listener` with every new snapshot; returns how to stop that. */
+  onSnapshot(listener: (snapshot: Snapshot) => void): () => void {
     this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
   }
 
   /** Loads the registry's state of now, or later; parallel calls share one load. */

@@ -18,8 +18,19 @@ const lists = [
   },
 ] as const;
 
+/** What listing found, and for how long the upstream says that it holds. */
+export interface Listing extends Discovery {
+  /** Milliseconds, the shortest of all lists; undefined when no list says so. */
+  readonly ttlMs: number | undefined;
+}
+
+interface Part {
+  readonly items: Discovery["items"];
+  readonly ttlMs: number;
+}
+
 /** Lists everything an upstream offers, over a session of the gateway's own. */
-export async function discover(session: UpstreamSession, timeoutMs: number): Promise<Discovery> {
+export async function discover(session: UpstreamSession, timeoutMs: number): Promise<Listing> {
   const parts = await Promise.all(
     lists
       .filter((list) => session.capabilities[list.capability] !== undefined)
@@ -33,7 +44,8 @@ export async function discover(session: UpstreamSession, timeoutMs: number): Pro
       capabilities: session.capabilities,
       ...(session.instructions === undefined ? {} : { instructions: session.instructions }),
     },
-    items: parts.flat(),
+    items: parts.flatMap((part) => part.items),
+    ttlMs: shortest(parts.map((part) => part.ttlMs)),
   };
 }
 
@@ -41,7 +53,8 @@ async function readList(
   session: UpstreamSession,
   list: { readonly method: string; readonly field: string; readonly kind: ItemKind; readonly key: string },
   timeoutMs: number,
-): Promise<Discovery["items"]> {
+): Promise<Part> {
+  let ttlMs = Number.POSITIVE_INFINITY;
   const items: { kind: ItemKind; name: string; body: JsonObject }[] = [];
   let cursor: string | undefined;
   for (let page = 0; page < maxPages; page++) {
@@ -53,7 +66,7 @@ async function readList(
     const value = answer.value();
     // A server that announces resources need not have templates, and says so by an error.
     if (answer.kind === "error") {
-      if (value["code"] === -32601) return items;
+      if (value["code"] === -32601) return { items, ttlMs };
       throw new UpstreamError("upstream_protocol", `${list.method} failed: ${String(value["message"])}`, {
         phase: "response_received",
       });
@@ -62,10 +75,17 @@ async function readList(
       const name = item[list.key];
       if (typeof name === "string") items.push({ kind: list.kind, name, body: item });
     }
+    const stated = value["ttlMs"];
+    if (typeof stated === "number" && stated >= 0) ttlMs = Math.min(ttlMs, stated);
     cursor = typeof value["nextCursor"] === "string" ? value["nextCursor"] : undefined;
-    if (cursor === undefined) return items;
+    if (cursor === undefined) break;
   }
-  return items;
+  return { items, ttlMs };
+}
+
+function shortest(ttls: readonly number[]): number | undefined {
+  const ttlMs = Math.min(...ttls);
+  return Number.isFinite(ttlMs) ? ttlMs : undefined;
 }
 
 function asArray(value: unknown): JsonObject[] {

@@ -1,9 +1,10 @@
 import type { UpstreamSession } from "@gatewright/mcp-bridge/upstream";
 import { reasonOf } from "../calls/call-failure.ts";
-import type { Discovery, UpstreamRecord } from "../registry/records.ts";
+import type { UpstreamRecord } from "../registry/records.ts";
 import type { Registry } from "../registry/registry.ts";
-import type { SnapshotHolder } from "../registry/snapshot.ts";
-import { discover } from "./discover.ts";
+import type { Snapshot, SnapshotHolder } from "../registry/snapshot.ts";
+import { discover, type Listing } from "./discover.ts";
+import { sameCatalogue } from "./same-catalogue.ts";
 
 /** What the refresher works with. Times in milliseconds. */
 export interface RefresherOptions {
@@ -15,54 +16,47 @@ export interface RefresherOptions {
     use: (session: UpstreamSession) => Promise<T>,
   ) => Promise<T>;
   readonly listTimeoutMs: number;
-  readonly refreshIntervalMs: number;
-  readonly unreachableRetryMs: number;
-  /** Longest wait of {@link Refresher.ready}. */
+  /** Longest wait of {@link Refresher.ready} for an upstream, counted from when it was first seen. */
   readonly readyTimeoutMs: number;
-  readonly onOutcome: (record: UpstreamRecord, failure: string | undefined) => void;
+  /** Told of what was listed outside the poll schedule; `failure` says why it could not be. */
+  readonly onListed: (record: UpstreamRecord, outcome: ListingOutcome) => void;
   /** Monotonic milliseconds; `performance.now` by default. */
   readonly now?: () => number;
 }
 
-/** Lists upstreams again: all at the start, then each when it is due, sooner while it is unreachable. */
+/** How a listing ended. */
+export interface ListingOutcome {
+  readonly ttlMs?: number | undefined;
+  readonly failure?: string | undefined;
+}
+
+/** Lists upstreams and keeps what was found. When that happens, the poll schedule or a user decides. */
 export class Refresher {
   readonly #options: RefresherOptions;
   readonly #now: () => number;
-  readonly #dueAt = new Map<string, number>();
+  readonly #firstSeenAt = new Map<string, number>();
   readonly #running = new Map<string, Promise<void>>();
-  #timer: NodeJS.Timeout | undefined;
-  #stopped = false;
 
   constructor(options: RefresherOptions) {
     this.#options = options;
     this.#now = options.now ?? (() => performance.now());
   }
 
-  /** Starts to list what was never listed by this process, and looks every second for what is due. */
-  start(): void {
-    this.tick();
-    this.#options.snapshots.onSnapshot(() => this.tick());
-    this.#timer = setInterval(() => this.tick(), 1_000).unref();
+  /**
+   * Lists an upstream and stores the catalogue if it is another one, or if the upstream was not known to be reachable.
+   *
+   * @throws what the upstream or the registry failed with
+   */
+  async list(record: UpstreamRecord): Promise<Listing> {
+    const { registry, snapshots } = this.#options;
+    const listing = await this.#discover(record);
+    const known = snapshots.current?.upstreams.get(record.id);
+    const same = known?.state === "reachable" && sameCatalogue(snapshots.current as Snapshot, known, listing);
+    if (!same) await registry.saveDiscovery(record.id, listing);
+    return listing;
   }
 
-  /** Starts the listings that are due now. */
-  tick(): void {
-    if (this.#stopped) return;
-    const now = this.#now();
-    const upstreams = this.#options.snapshots.current?.upstreams ?? new Map<string, UpstreamRecord>();
-    for (const id of this.#dueAt.keys()) if (!upstreams.has(id)) this.#dueAt.delete(id);
-    for (const record of upstreams.values()) {
-      if ((this.#dueAt.get(record.id) ?? 0) > now || this.#running.has(record.id)) continue;
-      void this.refresh(record).catch(() => undefined);
-    }
-  }
-
-  /** Says that an upstream was listed just now, by somebody else. */
-  listed(record: UpstreamRecord): void {
-    this.#dueAt.set(record.id, this.#now() + this.#intervalOf(record, true));
-  }
-
-  /** Lists one upstream and stores the outcome; parallel calls share one listing. */
+  /** Lists one upstream because somebody asked for it, and stores the outcome; parallel calls share one listing. */
   refresh(record: UpstreamRecord): Promise<void> {
     const running = this.#running.get(record.id);
     if (running !== undefined) return running;
@@ -71,47 +65,63 @@ export class Refresher {
     return work;
   }
 
-  /** Waits for the first listing of upstreams that have none yet; bounded. */
-  async ready(): Promise<void> {
-    const missing: Promise<void>[] = [];
-    for (const record of this.#options.snapshots.current?.upstreams.values() ?? []) {
-      const running = record.state === "unknown" ? this.#running.get(record.id) : undefined;
-      if (running !== undefined) missing.push(running);
-    }
-    if (missing.length === 0) return;
-    let timer: NodeJS.Timeout | undefined;
-    const timeout = new Promise<void>((resolve) => {
-      timer = setTimeout(resolve, this.#options.readyTimeoutMs);
-    });
-    await Promise.race([Promise.allSettled(missing), timeout]);
-    clearTimeout(timer);
-    await this.#options.snapshots.refresh();
+  /** Whether an upstream is being listed because somebody asked for it. */
+  isRefreshing(id: string): boolean {
+    return this.#running.has(id);
   }
 
-  /** Stops looking; listings under way end by themselves. */
-  stop(): void {
-    this.#stopped = true;
-    clearInterval(this.#timer);
+  /** Says that an upstream was listed just now, by somebody else. */
+  listed(record: UpstreamRecord): void {
+    const failure = record.state === "unreachable" ? (record.stateReason ?? "unreachable") : undefined;
+    this.#options.onListed(record, { failure });
+  }
+
+  /** Waits for the first listing of upstreams that have none yet, by this process or another; bounded. */
+  async ready(): Promise<void> {
+    const { snapshots, readyTimeoutMs } = this.#options;
+    const deadline = this.#waitUntil(snapshots.current);
+    const leftMs = deadline - this.#now();
+    if (leftMs <= 0) return;
+    let timer: NodeJS.Timeout | undefined;
+    let stop = () => {};
+    await new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, Math.min(leftMs, readyTimeoutMs));
+      stop = snapshots.onSnapshot((snapshot) => {
+        if (this.#waitUntil(snapshot) <= this.#now()) resolve();
+      });
+    });
+    clearTimeout(timer);
+    stop();
+  }
+
+  /** When to stop waiting for those that were never listed; the past when there are none. */
+  #waitUntil(snapshot: Snapshot | undefined): number {
+    let until = Number.NEGATIVE_INFINITY;
+    const upstreams = snapshot?.upstreams ?? new Map<string, UpstreamRecord>();
+    for (const id of this.#firstSeenAt.keys()) if (!upstreams.has(id)) this.#firstSeenAt.delete(id);
+    for (const { id, state } of upstreams.values()) {
+      if (state !== "unknown") continue;
+      const seenAt = this.#firstSeenAt.get(id) ?? this.#now();
+      this.#firstSeenAt.set(id, seenAt);
+      until = Math.max(until, seenAt + this.#options.readyTimeoutMs);
+    }
+    return until;
+  }
+
+  #discover(record: UpstreamRecord): Promise<Listing> {
+    const { withSession, listTimeoutMs } = this.#options;
+    return withSession(record, (session) => discover(session, listTimeoutMs));
   }
 
   async #refresh(record: UpstreamRecord): Promise<void> {
-    const { registry, withSession, listTimeoutMs, onOutcome } = this.#options;
-    let outcome: Discovery | { readonly failure: string };
+    const { registry, onListed } = this.#options;
+    let outcome: Listing | { readonly failure: string };
     try {
-      outcome = await withSession(record, (session) => discover(session, listTimeoutMs));
+      outcome = await this.#discover(record);
     } catch (error) {
       outcome = { failure: reasonOf(error) };
     }
-    const failure = "failure" in outcome ? outcome.failure : undefined;
-    this.#dueAt.set(record.id, this.#now() + this.#intervalOf(record, failure === undefined));
-    if (this.#stopped) return;
     await registry.saveDiscovery(record.id, outcome);
-    onOutcome(record, failure);
-  }
-
-  #intervalOf(record: UpstreamRecord, reachable: boolean): number {
-    if (!reachable) return this.#options.unreachableRetryMs;
-    const own = record.definition.refreshIntervalSeconds;
-    return own === undefined ? this.#options.refreshIntervalMs : own * 1_000;
+    onListed(record, outcome);
   }
 }

@@ -29,7 +29,7 @@ export function splitEntry(entry: McpServerEntry): {
   readonly definition: UpstreamDefinition;
   readonly credentials: UpstreamCredentials;
 } {
-  const { url, command, args, cwd, maxConcurrencyPerSession, refreshIntervalSeconds } = entry;
+  const { url, command, args, cwd, maxConcurrencyPerSession, refreshIntervalSeconds, tier } = entry;
   const definition: UpstreamDefinition = {
     ...(url === undefined ? {} : { url }),
     ...(command === undefined ? {} : { command }),
@@ -37,6 +37,7 @@ export function splitEntry(entry: McpServerEntry): {
     ...(cwd === undefined ? {} : { cwd }),
     ...(maxConcurrencyPerSession === undefined ? {} : { maxConcurrencyPerSession }),
     ...(refreshIntervalSeconds === undefined ? {} : { refreshIntervalSeconds }),
+    ...(tier === undefined ? {} : { tier }),
     stateless: entry.stateless,
     trusted: entry.trusted,
     idempotency: entry.idempotency,

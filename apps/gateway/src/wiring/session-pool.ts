@@ -1,4 +1,4 @@
-import { UpstreamError, type UpstreamSession } from "@gatewright/mcp-bridge/upstream";
+import { UpstreamError, type UpstreamMessage, type UpstreamSession } from "@gatewright/mcp-bridge/upstream";
 import {
   createSessionKeys,
   createSessionPool,
@@ -25,6 +25,8 @@ export interface PoolWiring {
   readonly upstreams: () => LiveUpstreams;
   /** The record of an upstream as it is now. */
   readonly record: (id: string) => UpstreamRecord | undefined;
+  /** Takes what an upstream says on its own, beside whoever the session belongs to. */
+  readonly hear: (upstreamId: string, message: UpstreamMessage) => void;
   readonly observer: SessionPoolObserver;
 }
 
@@ -44,14 +46,16 @@ export function wireSessionPool(wiring: PoolWiring): UpstreamPool {
       // Messages that come before the handshake is over have no session yet to be answered on.
       let opened: UpstreamSession | undefined;
       const { onMessage } = context;
+      const wanted = onMessage !== undefined || announcesChanges(record);
       opened = await wiring.upstreams().open(record, context.era ?? "auto", {
         signal,
         clientInfo: context.clientInfo,
         capabilities: context.capabilities,
         protocolVersion: context.protocolVersion,
-        ...(onMessage && {
-          onMessage: (message) => {
-            if (opened !== undefined) onMessage(message, opened);
+        ...(wanted && {
+          onMessage: (message: UpstreamMessage) => {
+            wiring.hear(record.id, message);
+            if (opened !== undefined) onMessage?.(message, opened);
           },
         }),
       });
@@ -88,6 +92,13 @@ export function wireSessionPool(wiring: PoolWiring): UpstreamPool {
     },
     { factory, observer: wiring.observer, limitsOf: (key) => limitsOf(key, wiring.record(key.serverId)) },
   );
+}
+
+/** Whether an upstream said that it announces changes of its lists. */
+function announcesChanges({ self }: UpstreamRecord): boolean {
+  return Object.values(self?.capabilities ?? {}).some((capability) => {
+    return (capability as { readonly listChanged?: unknown } | null)?.listChanged === true;
+  });
 }
 
 /** What a failure of an upstream means for the session it happened on. */

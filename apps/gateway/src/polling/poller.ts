@@ -1,0 +1,163 @@
+import type { UpstreamSession } from "@gatewright/mcp-bridge/upstream";
+import type { PollClaim, PollSchedule, PollType } from "@gatewright/server-classifier";
+import { reasonOf } from "../calls/call-failure.ts";
+import type { UpstreamRecord } from "../registry/records.ts";
+import type { Registry } from "../registry/registry.ts";
+import type { SnapshotHolder } from "../registry/snapshot.ts";
+import type { ListingOutcome, Refresher } from "../upstreams/refresher.ts";
+import { polledServer } from "../wiring/server-classifier.ts";
+import { checkHealth } from "./check-health.ts";
+
+/** What the poller works with. Times in milliseconds. */
+export interface PollerOptions {
+  readonly schedule: PollSchedule;
+  readonly registry: Registry;
+  readonly snapshots: SnapshotHolder;
+  readonly refresher: Refresher;
+  /** Runs `use` with a session of the gateway's own. */
+  readonly withSession: <T>(
+    record: UpstreamRecord,
+    use: (session: UpstreamSession) => Promise<T>,
+  ) => Promise<T>;
+  readonly healthTimeoutMs: number;
+  /** Health checks that fail in a row until an upstream is said to be unreachable. */
+  readonly offlineAfterFailures: number;
+  /** Told of every poll that was made. */
+  readonly onPoll: (record: UpstreamRecord, pollType: PollType, failure: string | undefined) => void;
+  /** Told of what the poller itself could not do. */
+  readonly onError: (error: unknown) => void;
+  /** Time between two looks at the schedule. Default 500. */
+  readonly lookEveryMs?: number;
+}
+
+/**
+ * Polls upstreams as the schedule says: health, and what they offer. Every replica runs one; of all of them the schedule
+ * lets one make each poll. An upstream that fails its health checks is offline: then a health check is a whole listing,
+ * and one that goes well brings it back.
+ */
+export class Poller {
+  readonly #options: PollerOptions;
+  readonly #open = new Set<PollClaim>();
+  #timer: NodeJS.Timeout | undefined;
+  #stopped = false;
+
+  constructor(options: PollerOptions) {
+    this.#options = options;
+  }
+
+  /** Starts to look for what is due. */
+  start(): void {
+    const { snapshots, lookEveryMs = 500 } = this.#options;
+    // Whoever wrote what is new may say in the same turn that it was listed already.
+    snapshots.onSnapshot(() => setImmediate(() => this.tick()));
+    this.#timer = setInterval(() => this.tick(), lookEveryMs).unref();
+    this.tick();
+  }
+
+  /** Starts the polls that are due now. */
+  tick(): void {
+    if (this.#stopped) return;
+    const { schedule, snapshots, refresher, onError } = this.#options;
+    for (const record of snapshots.current?.upstreams.values() ?? []) {
+      if (refresher.isRefreshing(record.id)) continue;
+      const pollType = dueType(schedule, record);
+      if (pollType !== undefined) this.#poll(record, pollType).catch(onError);
+    }
+  }
+
+  /** The upstream said that its lists have changed. */
+  async listChanged(record: UpstreamRecord): Promise<void> {
+    await this.#options.schedule.listChanged(polledServer(record));
+  }
+
+  /** Books a listing that was made outside the schedule, on somebody's demand. */
+  async listed(record: UpstreamRecord, outcome: ListingOutcome): Promise<void> {
+    const { schedule } = this.#options;
+    const server = polledServer(record);
+    if (outcome.failure !== undefined) return schedule.listChanged(server, "health");
+    await schedule.complete(outside(record, "tool_discovery"), { ttlMs: outcome.ttlMs });
+    await this.#firstHealth(record);
+  }
+
+  /** Ends polling. Polls under way are given back, so that another replica makes them. */
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    clearInterval(this.#timer);
+    const open = [...this.#open];
+    this.#open.clear();
+    await Promise.all(open.map((claim) => this.#options.schedule.abandon(claim)));
+  }
+
+  async #poll(record: UpstreamRecord, pollType: PollType): Promise<void> {
+    const { schedule, onPoll } = this.#options;
+    const claim = await schedule.claim(polledServer(record), pollType);
+    if (claim === undefined) return;
+    this.#open.add(claim);
+    if (this.#stopped) return this.#settle(claim, () => schedule.abandon(claim));
+    const work = pollType === "health" ? this.#health : this.#discovery;
+    try {
+      const ttlMs = await work.call(this, record);
+      await this.#settle(claim, () => schedule.complete(claim, { ttlMs }));
+      onPoll(record, pollType, undefined);
+    } catch (error) {
+      await this.#settle(claim, () => this.#failed(claim, record, reasonOf(error)));
+      onPoll(record, pollType, reasonOf(error));
+    }
+  }
+
+  /** Ends a claim, unless `stop` has given it back meanwhile. */
+  async #settle(claim: PollClaim, end: () => Promise<void>): Promise<void> {
+    if (this.#open.delete(claim)) await end();
+  }
+
+  async #discovery(record: UpstreamRecord): Promise<number | undefined> {
+    const { ttlMs } = await this.#options.refresher.list(record);
+    await this.#firstHealth(record);
+    return ttlMs;
+  }
+
+  /** The first listing is the first health check too: a child process is not started twice. */
+  async #firstHealth(record: UpstreamRecord): Promise<void> {
+    const { schedule } = this.#options;
+    if (schedule.explain(polledServer(record), "health").lastPolledAt > 0) return;
+    await schedule.complete(outside(record, "health"));
+  }
+
+  async #health(record: UpstreamRecord): Promise<undefined> {
+    const { withSession, healthTimeoutMs, refresher, schedule } = this.#options;
+    if (record.state !== "unreachable") {
+      await withSession(record, (session) => checkHealth(session, healthTimeoutMs));
+      return;
+    }
+    const { ttlMs } = await refresher.list(record);
+    await schedule.complete(outside(record, "tool_discovery"), { ttlMs });
+  }
+
+  async #failed(claim: PollClaim, record: UpstreamRecord, failure: string): Promise<void> {
+    const { schedule, registry, snapshots, offlineAfterFailures } = this.#options;
+    await schedule.abandon(claim, { failed: true });
+    const { failures } = schedule.explain(claim.server, claim.pollType);
+    const { state, stateReason } = snapshots.current?.upstreams.get(record.id) ?? record;
+    const lost = claim.pollType === "health" && failures >= offlineAfterFailures;
+    // One that was never reached has nothing to lose.
+    const offline = state === "unknown" || (state === "reachable" && lost);
+    const news = state === "unreachable" && stateReason !== failure;
+    if (offline || news) await registry.saveDiscovery(record.id, { failure });
+  }
+}
+
+/** What is due of an upstream. Offline ones are only looked for; a first listing says as much as a health check. */
+function dueType(schedule: PollSchedule, record: UpstreamRecord): PollType | undefined {
+  const server = polledServer(record);
+  if (record.state !== "unreachable" && schedule.shouldPoll(server, "tool_discovery"))
+    return "tool_discovery";
+  if (record.state === "unknown" || !schedule.shouldPoll(server, "health")) return undefined;
+  if (record.state === "unreachable") return "health";
+  const { lastPolledAt, failures } = schedule.explain(server, "tool_discovery");
+  return lastPolledAt > 0 || failures > 0 ? "health" : undefined;
+}
+
+/** A claim for what was polled without asking the schedule. */
+function outside(record: UpstreamRecord, pollType: PollType): PollClaim {
+  return { server: polledServer(record), pollType, token: "", degraded: false };
+}

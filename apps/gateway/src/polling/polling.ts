@@ -1,0 +1,131 @@
+import type { UpstreamMessage, UpstreamSession } from "@gatewright/mcp-bridge/upstream";
+import type { Classifier, ClassifierStore } from "@gatewright/server-classifier";
+import type { Logger } from "pino";
+import type { GatewayConfig } from "../config/gateway-config.ts";
+import { ClassifierMetrics } from "../metrics/classifier-metrics.ts";
+import type { Metrics } from "../metrics/metrics.ts";
+import type { UpstreamRecord } from "../registry/records.ts";
+import type { Registry } from "../registry/registry.ts";
+import type { SnapshotHolder } from "../registry/snapshot.ts";
+import { Refresher } from "../upstreams/refresher.ts";
+import { type ClassifierWiring, wireClassifier } from "../wiring/server-classifier.ts";
+import { ChangeNotices } from "./change-notices.ts";
+import { Poller } from "./poller.ts";
+
+/** What polling works with. */
+export interface PollingDeps {
+  readonly config: GatewayConfig;
+  readonly registry: Registry;
+  readonly snapshots: SnapshotHolder;
+  readonly pool: ClassifierWiring["pool"];
+  /** State shared with other replicas, if there is any. */
+  readonly store?: ClassifierStore | undefined;
+  /** Runs `use` with a session of the gateway's own. */
+  readonly withSession: <T>(
+    record: UpstreamRecord,
+    use: (session: UpstreamSession) => Promise<T>,
+  ) => Promise<T>;
+  readonly metrics: Metrics;
+  readonly logger: Logger;
+}
+
+/** Classification of the upstreams, and the polls that follow from it. */
+export interface Polling {
+  readonly classifier: Classifier;
+  readonly refresher: Refresher;
+  /** Takes whatever an upstream says on its own. */
+  hear(upstreamId: string, message: UpstreamMessage): void;
+  start(): void;
+  /** Ends polls and hands leadership on. */
+  stop(): Promise<void>;
+}
+
+/** Puts classifier, poller and refresher together. Nothing runs yet. */
+export function createPolling(deps: PollingDeps): Polling {
+  const { config, registry, snapshots, pool, store, withSession, metrics, logger } = deps;
+  const own = new ClassifierMetrics();
+  const classifier = wireClassifier({
+    config: config.classifier,
+    pool,
+    snapshot: () => snapshots.current,
+    store,
+    observer: observerOf(own, logger),
+  });
+  for (const source of own.sources(classifier, () => snapshots.current?.upstreams.values() ?? [])) {
+    metrics.add(source);
+  }
+  const onError = (error: unknown) => logger.warn({ err: error }, "a poll could not be booked");
+  const refresher: Refresher = new Refresher({
+    registry,
+    snapshots,
+    withSession,
+    listTimeoutMs: config.bridge.listTimeoutMs,
+    readyTimeoutMs: config.bridge.connectTimeoutMs,
+    onListed: (record, outcome) => {
+      tellOutcome(logger, record, outcome.failure);
+      poller.listed(record, outcome).catch(onError);
+    },
+  });
+  const poller = new Poller({
+    schedule: classifier.schedule,
+    registry,
+    snapshots,
+    refresher,
+    withSession,
+    healthTimeoutMs: config.bridge.listTimeoutMs,
+    offlineAfterFailures: config.classifier.offlineAfterFailures,
+    onPoll: (record, pollType, failure) => {
+      own.polled(pollType, failure);
+      tellOutcome(logger, record, failure, pollType);
+    },
+    onError,
+  });
+  // A poll begins after the debounce, so notices heard within half of it are the same news.
+  const notices = new ChangeNotices(config.classifier.debounceMs / 2, (id) => {
+    const record = snapshots.current?.upstreams.get(id);
+    if (record !== undefined) poller.listChanged(record).catch(onError);
+  });
+  snapshots.onSnapshot(({ upstreams }) => notices.keepOnly(upstreams));
+  return {
+    classifier,
+    refresher,
+    hear: (upstreamId, message) => notices.hear(upstreamId, message),
+    start() {
+      classifier.start();
+      poller.start();
+    },
+    async stop() {
+      await poller.stop();
+      await classifier.stop();
+      await store?.close();
+    },
+  };
+}
+
+/** Counts, and logs the first failure of a row as a warning: while Redis is away there are many. */
+function observerOf(own: ClassifierMetrics, logger: Logger): ClassifierWiring["observer"] {
+  let failing = false;
+  return {
+    ...own.observer,
+    onCycle(event) {
+      own.observer.onCycle(event);
+      if (failing) logger.info("the shared classification works again");
+      failing = false;
+    },
+    onLeader(event) {
+      own.observer.onLeader(event);
+      logger.info(event, event.leader ? "leads the classification" : "leads the classification no more");
+    },
+    onError(error) {
+      own.observer.onError(error);
+      logger[failing ? "debug" : "warn"]({ err: error }, "the shared classification cannot be reached");
+      failing = true;
+    },
+  };
+}
+
+function tellOutcome(logger: Logger, record: UpstreamRecord, failure: string | undefined, pollType?: string) {
+  const facts = { upstream: record.name, ...(pollType === undefined ? {} : { pollType }) };
+  if (failure === undefined) logger.debug(facts, "upstream polled");
+  else logger.warn({ ...facts, reason: failure }, "upstream unreachable");
+}
