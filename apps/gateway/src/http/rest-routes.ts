@@ -10,7 +10,6 @@ import { catalogueRoutes } from "./rest/catalogue-routes.ts";
 import { classificationRoutes } from "./rest/classification-routes.ts";
 import { gatewayRoutes } from "./rest/gateway-routes.ts";
 import { healthRoutes } from "./rest/health-routes.ts";
-import { limitsRoutes } from "./rest/limits-routes.ts";
 import { openApiDocument } from "./rest/openapi.ts";
 import { defineRoute, registerRoute } from "./rest/route.ts";
 import { serverRoutes } from "./rest/server-routes.ts";
@@ -28,7 +27,6 @@ export function registerRestRoutes(
     ...apiRoutes(core),
     ...healthRoutes(core),
     ...adminRoutes(core),
-    ...limitsRoutes(core),
     ...classificationRoutes(core),
     defineRoute({
       method: "GET",
