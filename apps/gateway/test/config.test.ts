@@ -139,7 +139,7 @@ describe("configuration", () => {
         },
       }),
     );
-    for (const path of ["auth.required", "server.workers", "database.url", "redis.url", "plugins"]) {
+    for (const path of ["auth.required", "server.workers", "database.url", "plugins"]) {
       expect(text).toContain(`${path}: `);
     }
   });
@@ -157,7 +157,7 @@ describe("configuration", () => {
 
 describe("plugins of the configuration", () => {
   it("an unknown plugin, an unknown rule and a bad rate are refused with their path", async () => {
-    const plugins = { rate_limiter: wireRateLimiter() };
+    const plugins = { rate_limiter: wireRateLimiter({ redis: undefined, replicas: () => 1, observer: {} }) };
     const wire = async (entries: unknown) =>
       wirePipeline(await loadConfig({ env: { GATEWRIGHT_PLUGINS: JSON.stringify(entries) } }), plugins, {});
     expect(await problemsOf(wire([{ name: "rate_limitr" }]))).toContain('did you mean "rate_limiter"?');

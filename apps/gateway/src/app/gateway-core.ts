@@ -8,7 +8,9 @@ import { DownstreamSessions } from "../downstream/downstream-sessions.ts";
 import type { AggregateDeps } from "../mcp/aggregate-endpoint.ts";
 import { UpstreamAccesses } from "../mcp/upstream-access.ts";
 import { Metrics } from "../metrics/metrics.ts";
+import { createPluginControl, type PluginControl } from "../plugins/plugin-control.ts";
 import { createPolling, type Polling } from "../polling/polling.ts";
+import { openRedis, type RedisConnections } from "../redis/redis-connections.ts";
 import type { UpstreamRecord } from "../registry/records.ts";
 import type { Registry } from "../registry/registry.ts";
 import { Snapshot, SnapshotHolder } from "../registry/snapshot.ts";
@@ -34,6 +36,10 @@ export interface GatewayCore {
   readonly snapshots: SnapshotHolder;
   readonly authenticator: Authenticator;
   readonly pipeline: PluginPipeline;
+  /** The live switch of plugin modes. */
+  readonly control: PluginControl;
+  /** Connections to Redis, where it is configured. */
+  readonly redis: RedisConnections | undefined;
   readonly pool: UpstreamPool;
   readonly live: LiveUpstreams;
   readonly sessions: DownstreamSessions;
@@ -91,14 +97,25 @@ export async function createGatewayCore(config: GatewayConfig, deps: CoreDeps): 
     observer: metrics.pool.observer,
   });
   for (const gauge of metrics.pool.gauges(() => pool.stats())) metrics.add(gauge);
+  const { url } = config.redis;
+  const redis = url === undefined ? undefined : await openRedis({ ...config.redis, url }, logger);
+  const control = await createPluginControl(redis, registry.plugins, logger);
   const pipeline = await wirePipeline(
     config,
     {
-      rate_limiter: wireRateLimiter(),
+      rate_limiter: wireRateLimiter({
+        redis,
+        replicas: () => control.board.count,
+        observer: metrics.limiter.observer,
+      }),
       retry: wireRetry(config.retry, metrics.retry, (serverId) => metrics.pool.isOpen(serverId)),
     },
-    metrics.plugins.observer,
-  );
+    { ...control.deps, observer: { ...metrics.plugins.observer, ...control.observer } },
+  ).catch((error) => {
+    redis?.close();
+    throw error;
+  });
+  await control.start(pipeline);
 
   const accesses = new UpstreamAccesses(wireSessionKeys(secret.key("identity")));
   const sessions = new DownstreamSessions({
@@ -141,6 +158,8 @@ export async function createGatewayCore(config: GatewayConfig, deps: CoreDeps): 
     snapshots,
     authenticator: await createAuthenticator(config.auth, secret),
     pipeline,
+    control,
+    redis,
     pool,
     live,
     sessions,
@@ -167,6 +186,8 @@ export async function createGatewayCore(config: GatewayConfig, deps: CoreDeps): 
       sessions.close();
       await pool.close({ deadlineMs });
       await Promise.all([live.close(), pipeline.close({ deadlineMs })]);
+      await control.stop();
+      redis?.close();
       await registry.close();
     },
   };

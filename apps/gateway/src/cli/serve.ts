@@ -4,6 +4,7 @@ import { tuneV8 } from "../app/tune-v8.ts";
 import { mintToken } from "../auth/mint-token.ts";
 import { GatewayError } from "../errors.ts";
 import { loadSecret } from "../secret/gateway-secret.ts";
+import { sharedBy } from "../secret/shared-by.ts";
 import { loadCommandConfig } from "./command-config.ts";
 import { type CommandIo, exitCodes } from "./command-io.ts";
 import { demoLines, demoUser, withDemoServer } from "./demo.ts";
@@ -16,7 +17,7 @@ export async function serve(args: readonly string[], io: CommandIo): Promise<num
   const loaded = await loadCommandConfig(values, io);
   const demo = values["demo"] === true;
   const config = demo ? withDemoServer(loaded) : loaded;
-  const secret = loadSecret(config.server.dataDir, io.env);
+  const secret = loadSecret(config.server.dataDir, io.env, sharedBy(config));
   const logger = pino(
     {
       level: config.observability.logLevel,

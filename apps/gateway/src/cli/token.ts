@@ -1,6 +1,7 @@
 import { mintToken } from "../auth/mint-token.ts";
 import type { Scope } from "../auth/principal.ts";
 import { loadSecret } from "../secret/gateway-secret.ts";
+import { sharedBy } from "../secret/shared-by.ts";
 import { loadCommandConfig } from "./command-config.ts";
 import { type CommandIo, exitCodes } from "./command-io.ts";
 import { parseFlags, UsageError } from "./flags.ts";
@@ -21,7 +22,7 @@ export async function token(args: readonly string[], io: CommandIo): Promise<num
   const { tenant, server } = values;
   const { audience, issuer } = config.auth;
   io.out(
-    await mintToken(loadSecret(config.server.dataDir, io.env), {
+    await mintToken(loadSecret(config.server.dataDir, io.env, sharedBy(config)), {
       user: String(values["user"]),
       scopes: String(values["scope"])
         .split(/[\s,]+/)

@@ -5,6 +5,7 @@ import { readConfigFile } from "./config-file.ts";
 import { readEnvironment, type Setting } from "./environment.ts";
 import { configJsonSchema, type GatewayConfig, gatewayConfig } from "./gateway-config.ts";
 import { nearestKey } from "./nearest-key.ts";
+import { retryPolicyProblems } from "./retry-backoff.ts";
 import { keysOf, type SchemaNode, schemaAt } from "./schema-node.ts";
 
 /** Where the configuration comes from, the stronger source first: flags, environment, file, defaults. */
@@ -96,9 +97,7 @@ function crossCheck(config: GatewayConfig, origins: ReadonlyMap<string, string>)
   if (config.database.url !== undefined && !config.database.url.startsWith("sqlite:")) {
     refuse("database.url", "only `sqlite:PATH` is supported by this version");
   }
-  if (config.redis.url !== undefined) {
-    refuse("redis.url", "this version keeps all its state in memory; leave the URL out");
-  }
+  for (const { path, message } of retryPolicyProblems(config.plugins)) refuse(path, message);
   for (const name of repeated(config.plugins.map((plugin) => plugin.name))) {
     refuse("plugins", `"${name}" is named twice`);
   }

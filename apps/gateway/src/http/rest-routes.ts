@@ -11,6 +11,7 @@ import { classificationRoutes } from "./rest/classification-routes.ts";
 import { gatewayRoutes } from "./rest/gateway-routes.ts";
 import { healthRoutes } from "./rest/health-routes.ts";
 import { openApiDocument } from "./rest/openapi.ts";
+import { pluginRoutes } from "./rest/plugin-routes.ts";
 import { defineRoute, registerRoute } from "./rest/route.ts";
 import { serverRoutes } from "./rest/server-routes.ts";
 
@@ -27,6 +28,7 @@ export function registerRestRoutes(
     ...apiRoutes(core),
     ...healthRoutes(core),
     ...adminRoutes(core),
+    ...pluginRoutes(core),
     ...classificationRoutes(core),
     defineRoute({
       method: "GET",

@@ -1,6 +1,7 @@
 import { collectDefaultMetrics, Registry } from "prom-client";
 import type { MetricSource } from "./counter.ts";
 import { HttpMetrics } from "./http-metrics.ts";
+import { LimiterMetrics } from "./limiter-metrics.ts";
 import { PluginMetrics } from "./plugin-metrics.ts";
 import { PoolMetrics } from "./pool-metrics.ts";
 import { RetryMetrics } from "./retry-metrics.ts";
@@ -11,11 +12,12 @@ export class Metrics {
   readonly retry = new RetryMetrics();
   readonly pool = new PoolMetrics();
   readonly plugins = new PluginMetrics();
+  readonly limiter = new LimiterMetrics();
   readonly #registry = new Registry();
 
   constructor(options: { readonly processMetrics: boolean }) {
     if (options.processMetrics) collectDefaultMetrics({ register: this.#registry });
-    const { http, retry, pool, plugins } = this;
+    const { http, retry, pool, plugins, limiter } = this;
     for (const source of [
       http.duration,
       retry.attempts,
@@ -28,6 +30,9 @@ export class Metrics {
       plugins.duration,
       plugins.verdicts,
       plugins.shadowBlocks,
+      limiter.checks,
+      limiter.degraded,
+      limiter.storeErrors,
     ]) {
       this.add(source);
     }

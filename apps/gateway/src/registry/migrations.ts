@@ -1,4 +1,5 @@
 import { type Kysely, sql, type Transaction } from "kysely";
+import { pluginTables } from "./plugin-tables.ts";
 import type { Tables } from "./tables.ts";
 
 interface Migration {
@@ -55,6 +56,7 @@ const migrations: readonly Migration[] = [
         .execute();
     },
   },
+  { id: "0002-plugins", up: pluginTables },
 ];
 
 /**

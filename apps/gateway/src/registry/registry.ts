@@ -1,3 +1,4 @@
+import type { PluginStore } from "./plugin-store.ts";
 import type {
   CatalogueItem,
   Discovery,
@@ -65,6 +66,8 @@ export interface Registry {
   deleteServer(id: string): Promise<void>;
   items(kind: ItemKind, query: PageQuery): Promise<Page<CatalogueItem>>;
   contents(): Promise<RegistryContents>;
+  /** Overrides of plugin modes and the last changes; not a part of what {@link Registry.onChange} tells. */
+  readonly plugins: PluginStore;
   /** Answers when the store can be read. */
   ping(): Promise<void>;
   /** Calls `listener` after every change, of this process or another; returns how to stop that. */

@@ -2,6 +2,7 @@ import { HandleEmptyInListsPlugin, Kysely, replaceWithNoncontingentExpression } 
 import { GatewayError } from "../errors.ts";
 import type { GatewaySecret } from "../secret/gateway-secret.ts";
 import { migrate } from "./migrations.ts";
+import { createPluginStore } from "./plugin-store.ts";
 import type { CatalogueItem, ItemKind } from "./records.ts";
 import type { Page, PageQuery, Registry } from "./registry.ts";
 import { toServer } from "./server-row.ts";
@@ -90,6 +91,7 @@ export async function openSqliteRegistry(options: SqliteRegistryOptions): Promis
             .execute()
         ).map(toItem),
       })),
+    plugins: createPluginStore(db, now),
     ping: async () => {
       await db.selectFrom("schema_migrations").select("id").limit(1).execute();
     },

@@ -36,4 +36,23 @@ export interface Tables {
     created_at: number;
     updated_at: number;
   };
+  /** What admins have set, by scope; outlives a restart of everything. */
+  plugin_overrides: {
+    scope: string;
+    rev: number;
+    /** The control record as JSON. */
+    record: string;
+    updated_at: number;
+  };
+  /** The last mode changes. `id` tells a change from others and is the same on every replica. */
+  audit_events: {
+    id: string;
+    at: number;
+    plugin: string;
+    scope: string;
+    previous: string;
+    next: string;
+    rev: number;
+    set_by: string;
+  };
 }

@@ -16,15 +16,25 @@ export interface GatewaySecret {
 
 /**
  * Takes the secret from GATEWRIGHT_SECRET (and GATEWRIGHT_SECRET_PREVIOUS), else from the file `secret` in
- * the data folder, which is made with mode 0600 when it is not there.
+ * the data folder, which is made with mode 0600 when it is not there. `shared` says why several replicas have to
+ * have the same one; then it has to come from outside.
  *
- * @throws {ConfigError} when a given secret is shorter than 32 bytes.
+ * @throws {ConfigError} when a given secret is shorter than 32 bytes, or a shared one is not given.
  */
 export function loadSecret(
   dataDir: string,
   env: Readonly<Record<string, string | undefined>>,
+  shared?: string,
 ): GatewaySecret {
   const given = fromEnvironment(env, "GATEWRIGHT_SECRET");
+  if (given === undefined && shared !== undefined) {
+    throw new ConfigError([
+      {
+        path: "GATEWRIGHT_SECRET",
+        message: `has to be set, to ${minBytes} bytes or more and the same on every replica: ${shared} is set`,
+      },
+    ]);
+  }
   const previous = fromEnvironment(env, "GATEWRIGHT_SECRET_PREVIOUS");
   const secrets = [given ?? fromFile(dataDir), ...(previous === undefined ? [] : [previous])];
   const current = secrets[0] as Buffer;

@@ -1,6 +1,6 @@
 import {
   createPluginPipeline,
-  type PipelineObserver,
+  type PipelineDeps,
   type PluginDefinition,
   type PluginPipeline,
 } from "@gatewright/plugin-framework";
@@ -26,7 +26,7 @@ export type BuiltInPlugins = Readonly<Record<string, PluginDefinition>>;
 export async function wirePipeline(
   config: GatewayConfig,
   plugins: BuiltInPlugins,
-  observer: PipelineObserver,
+  deps: PipelineDeps,
 ): Promise<PluginPipeline> {
   const entries = withDefaults(config.plugins);
   for (const [index, entry] of entries.entries()) {
@@ -48,7 +48,7 @@ export async function wirePipeline(
         })),
         limits: { payloadCharacters: maxPayload },
       },
-      { observer },
+      deps,
     );
   } catch (cause) {
     const message = cause instanceof Error ? cause.message : String(cause);

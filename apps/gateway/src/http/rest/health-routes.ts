@@ -1,4 +1,6 @@
+import type { FastifyReply } from "fastify";
 import type { GatewayCore } from "../../app/gateway-core.ts";
+import { refusesWithoutStore } from "../../wiring/rate-limiter.ts";
 import { defineRoute, type RestRoute } from "./route.ts";
 
 /** `/health*`, `/ready` and `/metrics`. Live never touches a dependency; `/ready` asks for the snapshot alone. */
@@ -14,6 +16,18 @@ export function healthRoutes(core: GatewayCore): RestRoute[] {
     }
   };
   const snapshotCheck = () => ({ status: core.snapshots.current === undefined ? "down" : "ok" });
+  // Without Redis calls go on, in a state of their own; unless the operator said that they shall not.
+  const redisCheck = async () => {
+    if (core.redis === undefined) return {};
+    if ((await core.redis.health()) === "ok") return { redis: { status: "ok" } };
+    return { redis: { status: refusesWithoutStore(core.config, core.pipeline) ? "down" : "degraded" } };
+  };
+  const verdict = (reply: FastifyReply, checks: Readonly<Record<string, { readonly status: string }>>) => {
+    const states = Object.values(checks).map((check) => check.status);
+    const ok = states.every((state) => state === "ok" || state === "degraded");
+    reply.code(ok ? 200 : 503);
+    return { status: ok ? (states.includes("degraded") ? "degraded" : "ok") : "down", checks };
+  };
   const lifecycleCheck = () => ({ status: core.lifecycle.draining ? "draining" : "ok" });
   return [
     defineRoute({
@@ -30,14 +44,9 @@ export function healthRoutes(core: GatewayCore): RestRoute[] {
         summary: "Every dependency answers",
         access,
         handle: async ({ reply }) => {
-          const checks = {
-            registry: await registryCheck(),
-            snapshot: snapshotCheck(),
-            lifecycle: lifecycleCheck(),
-          };
-          const ok = Object.values(checks).every((check) => check.status === "ok");
-          reply.code(ok ? 200 : 503);
-          return { status: ok ? "ok" : "down", checks };
+          const [registry, redis] = await Promise.all([registryCheck(), redisCheck()]);
+          const lifecycle = lifecycleCheck();
+          return verdict(reply, { registry, ...redis, snapshot: snapshotCheck(), lifecycle });
         },
       }),
     ),
@@ -46,11 +55,9 @@ export function healthRoutes(core: GatewayCore): RestRoute[] {
       path: "/ready",
       summary: "MCP can be served, from the snapshot if need be",
       access,
-      handle: ({ reply }) => {
-        const checks = { snapshot: snapshotCheck(), lifecycle: lifecycleCheck() };
-        const ok = Object.values(checks).every((check) => check.status === "ok");
-        reply.code(ok ? 200 : 503);
-        return { status: ok ? "ok" : "down", checks };
+      handle: async ({ reply }) => {
+        const redis = await redisCheck();
+        return verdict(reply, { ...redis, snapshot: snapshotCheck(), lifecycle: lifecycleCheck() });
       },
     }),
     defineRoute({
