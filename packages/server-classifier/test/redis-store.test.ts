@@ -100,6 +100,26 @@ describe("Redis store", () => {
     await store.close();
   });
 
+  it("hears of events although Redis was away when it began to listen", async () => {
+    await using own = await startRedis();
+    const publisher = own.client();
+    await own.stop();
+    const subscriber = own.client({
+      lazyConnect: true,
+      enableOfflineQueue: false,
+      commandTimeout: undefined,
+    });
+    const store = createRedisClassifierStore({ client: publisher, subscriber });
+    const events: string[] = [];
+    store.subscribe((event) => events.push(event));
+    await own.restart();
+    await eventually(async () => {
+      await publisher.publish("gw:cls", "published");
+      return events.length > 0;
+    });
+    await store.close();
+  });
+
   it("SC-9 works on a Cluster of three masters without a cross-slot error", async () => {
     await using cluster = await startRedisCluster();
     const store = createRedisClassifierStore({ client: cluster.client() });

@@ -53,6 +53,8 @@ export function createRedisClassifierStore(options: RedisClassifierStoreOptions)
     if (from !== channel || (message !== "published" && message !== "released")) return;
     for (const listener of [...listeners]) listener(message);
   };
+  // Without an offline queue a connection that is down now subscribes when it is ready; one that waits connects.
+  const listen = () => void subscriber?.subscribe(channel).catch(() => {});
   let subscribed = false;
 
   return {
@@ -125,8 +127,8 @@ export function createRedisClassifierStore(options: RedisClassifierStoreOptions)
       if (subscriber !== undefined && !subscribed) {
         subscribed = true;
         subscriber.on("message", onMessage);
-        // A connection that is down now subscribes by itself when it is back.
-        subscriber.subscribe(channel).catch(() => {});
+        subscriber.on("ready", listen);
+        listen();
       }
       return () => listeners.delete(listener);
     },
@@ -135,6 +137,7 @@ export function createRedisClassifierStore(options: RedisClassifierStoreOptions)
       if (!subscribed) return;
       subscribed = false;
       subscriber?.off("message", onMessage);
+      subscriber?.off("ready", listen);
       await subscriber?.unsubscribe(channel).catch(() => {});
     },
   };
