@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { FRESH } from "../src/algorithms/algorithm.ts";
 import { RECEIPT } from "../src/decision.ts";
 import { RedisStore } from "../src/redis/redis-store.ts";
-import { checkScript, refundScript } from "../src/redis/script.ts";
+import { bakedCheckScript, type ClockSource, checkScript, refundScript } from "../src/redis/script.ts";
 import type { Rule } from "../src/rule.ts";
 import { clockOf, type Schedule, schedules } from "./support/schedules.ts";
 
@@ -28,11 +28,17 @@ function ruleOf(name: AlgorithmName, { limit }: Schedule): Rule {
 }
 
 describe("every Lua script against its pure function, on real Redis", () => {
-  it.each(NAMES)(
-    "RL-4 %s: 10 000 random schedules with clock steps back give the same verdicts step by step",
-    async (name) => {
+  const FORMS = [
+    ["in the text", Number.POSITIVE_INFINITY],
+    ["as arguments", 0],
+  ] as const;
+  it.each(NAMES.flatMap((name) => FORMS.map(([form, most]) => [name, form, most] as const)))(
+    "RL-4 %s, rules %s: 10 000 random schedules with clock steps back give the same verdicts step by step",
+    async (name, form, mostBaked) => {
       const clock = { now: 0 };
-      const store = new RedisStore({ client, prefix: name }, { source: "argument", now: () => clock.now });
+      const prefix = `${name} ${form}`;
+      const source = { source: "argument", now: () => clock.now } as const;
+      const store = new RedisStore({ client, prefix }, source, mostBaked);
       const samples = fc.sample(schedules(name, 7), { seed: SEED, numRuns: SCHEDULES });
       let next = 0;
       let compared = 0;
@@ -76,7 +82,10 @@ describe("every Lua script against its pure function, on real Redis", () => {
   it.each(NAMES)(
     "RL-4 %s: script and test script differ in the clock line alone, and that is Redis TIME",
     (name) => {
-      for (const make of [checkScript, refundScript]) {
+      const rule = { limit: 5, windowMs: 60_000, lifeMs: 60_000, burst: 5 };
+      const baked = (name: AlgorithmName, clock?: ClockSource) =>
+        bakedCheckScript(name, [rule, rule], true, clock);
+      for (const make of [checkScript, baked, refundScript]) {
         const real = make(name).text.split("\n");
         const test = make(name, "argument").text.split("\n");
         expect(real.slice(1)).toEqual(test.slice(1));

@@ -101,6 +101,39 @@ describe("Redis store", () => {
     },
   );
 
+  it.each(["fixed_window", "sliding_window", "sliding_log", "token_bucket", "gcra"] as const)(
+    "%s: after every write a key lives at least until its whole limit is free again, and not without end",
+    async (algorithm) => {
+      const rules = { by_user: "200/2s" };
+      for (const mostBaked of [0, 256]) {
+        const store = new RedisStore({ client, prefix: `p${mostBaked}` }, { source: "redis" }, mostBaked);
+        const limiter = createRateLimiter({ algorithm, rules, timeoutMs: 10_000 }, { store });
+        for (let i = 0; i < 60; i++) {
+          const before = performance.now();
+          const { verdicts } = await limiter.check({ user: "ann" });
+          const lives = await client.pttl(`p${mostBaked}:{l_}:rl:_:by_user:ann`);
+          const resetMs = verdicts[0]?.resetMs ?? 0;
+          expect(lives).toBeLessThanOrEqual(6_000);
+          expect(lives + Math.ceil(performance.now() - before) + 2).toBeGreaterThanOrEqual(resetMs);
+        }
+      }
+    },
+  );
+
+  it("makes no more scripts than it may, and rules beyond them are decided all the same", async () => {
+    const store = new RedisStore({ client }, { source: "redis" }, 2);
+    await client.script("FLUSH");
+    const scripts = async () =>
+      Number(/number_of_cached_scripts:(\d+)/.exec(await client.info("memory"))?.[1]);
+    for (let limit = 1; limit <= 6; limit++) {
+      const limiter = createRateLimiter({ rules: { by_user: `${limit}/m` }, timeoutMs: 10_000 }, { store });
+      const subject = { user: `ann${limit}` };
+      for (let i = 0; i < limit; i++) expect((await limiter.check(subject)).allowed).toBe(true);
+      expect((await limiter.check(subject)).allowed).toBe(false);
+    }
+    expect(await scripts()).toBe(3);
+  });
+
   it("RL-1 on the clock of Redis: the 11th of 10/m is refused with a wait of 1 to 60 s, and real time brings tokens back", async () => {
     const limiter = limiterOf({ rules: { by_user: "10/m", by_ip: "1/s" } });
     for (let i = 0; i < 10; i++) await limiter.check({ user: "ann" });

@@ -65,21 +65,24 @@ export class Guard {
       const onAbort = signal && (() => settle() && reject(signal.reason));
       const cancel = this.#deadlines.add(() => fail(noAnswer()));
       if (onAbort) signal?.addEventListener("abort", onAbort);
-      this.#ask(request).then((decision) => {
+      const succeed = (decision: Decision) => {
         if (!settle()) return;
         this.#breaker.succeeded();
         resolve(decision);
-      }, fail);
+      };
+      try {
+        const answer = this.#store.check(request);
+        if (answer instanceof Promise) answer.then(succeed, fail);
+        else Promise.resolve(answer).then(succeed, fail);
+      } catch (error) {
+        fail(error);
+      }
     });
   }
 
   /** What the failure policy says. */
   degrade(request: CheckRequest): Decision {
     return this.#fallback.decide(request);
-  }
-
-  async #ask(request: CheckRequest): Promise<Decision> {
-    return this.#store.check(request);
   }
 
   #probe(): Promise<unknown> {

@@ -12,15 +12,19 @@ const FLAG_COSTS = 8;
 /** The arguments a rule adds, by rule; kept by the store, because they never change. */
 export type RuleParameters = WeakMap<Rule, readonly string[]>;
 
-/** Keys and arguments of one check, in the order the script documents, and how many of them are keys. */
+/**
+ * Keys and arguments of one check, in the order the script documents, and how many of them are keys. Without
+ * `parameters` those of the script that knows its rules.
+ */
 export function checkCall(
   request: CheckRequest,
   keys: TenantKeys,
-  parameters: RuleParameters,
+  parameters: RuleParameters | undefined,
 ): { keyCount: number; args: string[] } {
   const args = recordKeys(keys);
   for (const charge of request.charges) args.push(stateKey(keys, charge));
-  let flags = (request.peek ? FLAG_PEEK : 0) | (keys.tenantControl === undefined ? 0 : FLAG_TENANT);
+  let flags = request.peek ? FLAG_PEEK : 0;
+  if (parameters !== undefined && keys.tenantControl !== undefined) flags |= FLAG_TENANT;
   if (request.dedupeId !== undefined) {
     flags |= FLAG_DEDUPE;
     args.push(dedupeKey(keys, request.dedupeId));
@@ -28,7 +32,7 @@ export function checkCall(
   const keyCount = args.length;
   if (request.costs !== undefined) flags |= FLAG_COSTS;
   args.push(String((request.cost * 4 + MODES.indexOf(request.mode)) * 16 + flags));
-  pushParameters(args, request.charges, parameters);
+  if (parameters !== undefined) pushParameters(args, request.charges, parameters);
   for (const cost of request.costs ?? []) args.push(String(cost));
   return { keyCount, args };
 }
@@ -79,9 +83,23 @@ function parametersOf(rule: Rule): readonly string[] {
     case "sliding_log":
       return [limit, windowMs].map(String);
     case "sliding_window":
-      return [limit, windowMs, 2 * windowMs].map(String);
+      return [limit, windowMs, lifeOf(rule)].map(String);
     case "token_bucket":
     case "gcra":
-      return [limit, windowMs, Math.ceil((burst * windowMs) / limit) + 1, burst].map(String);
+      return [limit, windowMs, lifeOf(rule), burst].map(String);
+  }
+}
+
+/** How long a state may matter, ms. */
+export function lifeOf({ limit, windowMs, burst, algorithm }: Rule): number {
+  switch (algorithm.name) {
+    case "fixed_window":
+    case "sliding_log":
+      return windowMs;
+    case "sliding_window":
+      return 2 * windowMs;
+    case "token_bucket":
+    case "gcra":
+      return Math.ceil((burst * windowMs) / limit) + 1;
   }
 }

@@ -4,6 +4,7 @@ import { ALGORITHMS } from "../algorithms/catalog.ts";
 import { allowUncharged, type Decision, decide, type Receipt, type Verdict } from "../decision.ts";
 import { RateLimiterError } from "../errors.ts";
 import type { CheckRequest, LimiterStore, StoreStats, WipeScope } from "../store.ts";
+import { BakedScripts } from "./baked-scripts.ts";
 import { checkCall, modeOf, type RuleParameters, refundCall } from "./check-call.ts";
 import { Keys, stateKey } from "./keys.ts";
 import { allLanes } from "./lane.ts";
@@ -31,6 +32,9 @@ export function createRedisStore(options: RedisStoreOptions): RedisStore {
 /** A sweep that takes longer may be joined by another replica's; both are harmless. */
 const SWEEP_LOCK_MS = 60_000;
 
+/** Scripts with the numbers of their rules in them, a few KB each in Redis; more rules than that share one script. */
+const MOST_BAKED_SCRIPTS = 256;
+
 type Scripts = Readonly<Record<AlgorithmName, Script>>;
 
 /** Counters in Redis. Make one with {@link createRedisStore}. */
@@ -39,9 +43,10 @@ export class RedisStore implements LimiterStore {
   readonly #client: RedisClient;
   readonly #keys: Keys;
   readonly #checks: Scripts;
+  readonly #baked: BakedScripts;
   readonly #refunds: Scripts;
   readonly #parameters: RuleParameters = new WeakMap();
-  readonly #clock: () => readonly string[];
+  readonly #clock: (() => number) | undefined;
   readonly #closing = new AbortController();
   readonly #batch = new WriteBatch();
   #calls = 0;
@@ -52,25 +57,29 @@ export class RedisStore implements LimiterStore {
   constructor(
     options: RedisStoreOptions,
     clock: { source: ClockSource; now?: () => number } = { source: "redis" },
+    mostBakedScripts = MOST_BAKED_SCRIPTS,
   ) {
     this.#client = options.client;
     this.#keys = new Keys(options.prefix ?? "gw", options.plugin ?? "rate_limiter");
     this.#checks = byAlgorithm((name) => checkScript(name, clock.source));
+    this.#baked = new BakedScripts(mostBakedScripts, clock.source);
     this.#refunds = byAlgorithm((name) => refundScript(name, clock.source));
-    this.#clock = clock.now ? () => [String(clock.now?.())] : () => [];
+    this.#clock = clock.now;
   }
 
-  async check(request: CheckRequest): Promise<Decision> {
+  check(request: CheckRequest): Promise<Decision> {
     const algorithm = request.charges[0]?.rule.algorithm.name;
-    if (algorithm === undefined) return allowUncharged(request.mode, 0, 0);
-    const { keyCount, args } = checkCall(request, this.#keys.of(request.tenant), this.#parameters);
+    if (algorithm === undefined) return Promise.resolve(allowUncharged(request.mode, 0, 0));
+    const keys = this.#keys.of(request.tenant);
+    const baked = this.#baked.of(request.charges, request.tenant !== undefined);
+    const { keyCount, args } = checkCall(request, keys, baked === undefined ? this.#parameters : undefined);
+    if (this.#clock) args.push(String(this.#clock()));
     this.#calls++;
     this.#batch.join(this.#client.stream);
-    const reply = await runScript(this.#client, this.#checks[algorithm], keyCount, [
-      ...args,
-      ...this.#clock(),
-    ]);
-    return this.#decide(request, numbersOf(reply));
+    const script = baked ?? this.#checks[algorithm];
+    return runScript(this.#client, script, keyCount, args, (reply) =>
+      this.#decide(request, numbersOf(reply)),
+    );
   }
 
   async refund(receipt: Receipt): Promise<void> {
@@ -86,7 +95,8 @@ export class RedisStore implements LimiterStore {
       wipes,
       this.#parameters,
     );
-    await runScript(this.#client, this.#refunds[algorithm], keyCount, [...args, ...this.#clock()]);
+    if (this.#clock) args.push(String(this.#clock()));
+    await runScript(this.#client, this.#refunds[algorithm], keyCount, args);
   }
 
   /**

@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import type { AlgorithmName } from "../algorithms/algorithm.ts";
+import { type BakedRule, bakedCheckText } from "./lua/baked-check.ts";
 import { checkText } from "./lua/check.ts";
 import { LUA_ALGORITHMS } from "./lua/lua-algorithms.ts";
 import { refundText } from "./lua/refund.ts";
@@ -15,13 +16,24 @@ export interface Script {
 export type ClockSource = "redis" | "argument";
 
 const CLOCK: Readonly<Record<ClockSource, string>> = {
-  redis: "local clock = redis.call('TIME'); local now = clock[1] * 1000 + math.floor(clock[2] / 1000)",
+  redis:
+    "local clock = redis.call('TIME'); local now = clock[1] * 1000 + (clock[2] - clock[2] % 1000) / 1000",
   argument: "local now = tonumber(ARGV[#ARGV])",
 };
 
 /** The check of one algorithm: clock line, control records, algorithm, verdicts. */
 export function checkScript(algorithm: AlgorithmName, clock: ClockSource = "redis"): Script {
   return script(CLOCK[clock] + checkText(LUA_ALGORITHMS[algorithm]));
+}
+
+/** The check of one list of rules, their numbers in the text. */
+export function bakedCheckScript(
+  algorithm: AlgorithmName,
+  rules: readonly BakedRule[],
+  hasTenant: boolean,
+  clock: ClockSource = "redis",
+): Script {
+  return script(CLOCK[clock] + bakedCheckText(LUA_ALGORITHMS[algorithm], rules, hasTenant));
 }
 
 /** The refund of one algorithm. */

@@ -24,6 +24,10 @@ export const BACKENDS: Readonly<Record<string, () => Promise<Backend>>> = {
     const server = await startRedis();
     return { store: redisStores(server.client()), close: () => server.close() };
   },
+  "redis, rules as arguments": async () => {
+    const server = await startRedis();
+    return { store: redisStores(server.client(), 0), close: () => server.close() };
+  },
   "redis sentinel": async () => {
     const sentinel = await startRedisSentinel();
     return { store: redisStores(sentinel.client()), close: () => sentinel.close() };
@@ -34,6 +38,9 @@ export const BACKENDS: Readonly<Record<string, () => Promise<Backend>>> = {
   },
 };
 
-function redisStores(client: RedisClient): Backend["store"] {
-  return (prefix, clock) => new RedisStore({ client, prefix }, { source: "argument", now: () => clock.time });
+function redisStores(client: RedisClient, mostBakedScripts?: number): Backend["store"] {
+  return (prefix, clock) => {
+    const source = { source: "argument", now: () => clock.time } as const;
+    return new RedisStore({ client, prefix }, source, mostBakedScripts);
+  };
 }

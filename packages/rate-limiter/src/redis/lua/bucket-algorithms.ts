@@ -1,10 +1,10 @@
 import type { LuaAlgorithm } from "./lua-algorithm.ts";
 
-const fresh = "local capacity = tonumber(ARGV[a + 3]) * window";
+const fresh = "local capacity = burst * window";
 
 const read = `if #raw == 28 then
       local w, t, g, s, u = struct.unpack('<I4I4I4dd', raw)
-      if w == wipe and t == twipe and g == tag then time, used = s, u end
+      if w == wipe and t == twipe and g == tag then time, used, born = s, u, s end
     end`;
 
 const charge = `local price = cost * window
@@ -28,6 +28,9 @@ export const TOKEN_BUCKET: LuaAlgorithm = {
   charge,
   view,
   pack: "states[i] = struct.pack('<I4I4I4dd', wipe, twipe, tag, time, used)",
+  // Good for at least one lifetime from any write of the span of that length that `now` is in.
+  kept: "born and born - born % life == now - now % life",
+  expiry: "2 * life - now % life",
   refund: "used, changed = math.max(0, used - cost * window), true",
 };
 
@@ -43,7 +46,11 @@ export const GCRA: LuaAlgorithm = {
   charge,
   view,
   pack: `local whole = math.floor(used / limit)
-    states[i] = struct.pack('<I4I4I4dd', wipe, twipe, tag, used > 0 and now + whole or 0, used - whole * limit)`,
+    time = used > 0 and now + whole or 0
+    states[i] = struct.pack('<I4I4I4dd', wipe, twipe, tag, time, used - whole * limit)`,
+  // Good for every arrival time in the span of one lifetime's length that `time` is in.
+  kept: "born and born - born % life == time - time % life",
+  expiry: "time - time % life + life - now",
   refund: `if time >= now then
   used, changed = math.max(0, (time - now) * limit + used - cost * window), true
 end`,

@@ -1,3 +1,4 @@
+import { CONTROL_RECORD } from "./control-record.ts";
 import type { LuaAlgorithm } from "./lua-algorithm.ts";
 
 /**
@@ -17,12 +18,12 @@ import type { LuaAlgorithm } from "./lua-algorithm.ts";
  */
 export function checkText(algorithm: LuaAlgorithm): string {
   const { parameters, lifetime } = algorithm;
-  const lifetimeOf = `ARGV[${parameters} * i + ${2 - parameters + lifetime}]`;
   // Written out twice rather than called: a function would cost a tenth of the script.
   const open = `local a, raw = ${parameters} * i + ${2 - parameters}, values[first + i]
-  local limit, window = tonumber(ARGV[a]), tonumber(ARGV[a + 1])
+  local limit, window, life = tonumber(ARGV[a]), tonumber(ARGV[a + 1]), tonumber(ARGV[a + ${lifetime}])
+  ${parameters === 4 ? "local burst = tonumber(ARGV[a + 3])" : ""}
   local tag = window / 125 + ${algorithm.tag}
-  local time, used, before, moved, wait, remaining, reset = 0, 0, 0, false, 0, 0, 0
+  local time, used, before, moved, wait, remaining, reset, born = 0, 0, 0, false, 0, 0, 0, nil
   ${algorithm.fresh}
   if raw then
     ${algorithm.read}
@@ -38,18 +39,7 @@ local flags, mode, cost = ask % 16, math.floor(ask / 16) % 4, math.floor(ask / 6
 local first, n = 1, #KEYS - 1
 local rev, wipe, trev, twipe = 0, 0, 0, 0
 
-local function record(i)
-  local r, uuid, name, w, expires, by = string.match(values[i], '^1|(%d+)|([^|]+)|(%a+)|(%d+)|(%d+)|([^|]*)$')
-  if not r then return 0, 0 end
-  if expires ~= '0' and tonumber(expires) <= now then
-    r = string.format('%.0f', r + 1)
-    name = 'inherit'
-    redis.call('SET', KEYS[i], '1|' .. r .. '|' .. uuid .. '~x|inherit|' .. w .. '|0|' .. by)
-  end
-  if name == 'enforce' then mode = 0 elseif name == 'permissive' then mode = 1 elseif name == 'disabled' then mode = 2 end
-  return tonumber(r), tonumber(w)
-end
-
+${CONTROL_RECORD}
 if values[1] then rev, wipe = record(1) end
 if flags % 4 >= 2 then
   first, n = 2, n - 1
@@ -62,7 +52,7 @@ if flags % 8 >= 4 then
 end
 if flags % 2 == 1 then cost = 0 end
 
-local states, out, passes = {}, { mode, rev, trev, wipe, twipe, now, 0, 0, 0, 0, 0, 0, 0, 0, 0 }, true
+local states, expiries, out, passes = {}, {}, { mode, rev, trev, wipe, twipe, now, 0, 0, 0, 0, 0, 0, 0, 0, 0 }, true
 for i = 1, n do
   local cost = cost
   if flags >= 8 and cost > 0 then cost = tonumber(ARGV[${parameters} * n + 1 + i]) end
@@ -71,11 +61,12 @@ for i = 1, n do
     ${algorithm.charge}
     if wait == 0 then
       ${algorithm.pack}
+      if not (${algorithm.kept}) then expiries[i] = ${algorithm.expiry} end
     else
       passes = false
       if moved then
         ${algorithm.pack}
-        redis.call('SET', KEYS[first + i], states[i], 'PX', ${lifetimeOf})
+        redis.call('SET', KEYS[first + i], states[i], 'PX', ${algorithm.expiry})
       end
     end
   end
@@ -84,7 +75,8 @@ end
 if passes then
   if cost > 0 then
     for i = 1, n do
-      if states[i] then redis.call('SET', KEYS[first + i], states[i], 'PX', ${lifetimeOf}) end
+      if expiries[i] then redis.call('SET', KEYS[first + i], states[i], 'PX', expiries[i])
+      elseif states[i] then redis.call('SET', KEYS[first + i], states[i], 'KEEPTTL') end
     end
     if flags % 8 >= 4 then redis.call('SET', KEYS[#KEYS], '1', 'PX', 60000) end
   end

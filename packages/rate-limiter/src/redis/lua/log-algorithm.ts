@@ -44,6 +44,8 @@ export const SLIDING_LOG: LuaAlgorithm = {
   pack: `local parts = { struct.pack('<I4I4I4', wipe, twipe, tag) }
     for e = 1, #before, 2 do parts[#parts + 1] = struct.pack('<dI4', before[e], before[e + 1]) end
     states[i] = table.concat(parts)`,
+  kept: "false",
+  expiry: "life",
   refund: `for e = 1, #before, 2 do
   if before[e] == at and now - at < window then
     before[e + 1], changed = before[e + 1] - cost, true

@@ -23,8 +23,9 @@ local states = {}
 for i = 1, #KEYS - first do
   local a, raw = ${algorithm.parameters} * i + ${6 - algorithm.parameters}, values[first + i]
   local limit, window = tonumber(ARGV[a]), tonumber(ARGV[a + 1])
+  ${algorithm.parameters === 4 ? "local burst = tonumber(ARGV[a + 3])" : ""}
   local tag = window / 125 + ${algorithm.tag}
-  local time, used, before, changed = 0, 0, 0, false
+  local time, used, before, changed, born = 0, 0, 0, false, nil
   ${algorithm.fresh}
   if raw then
     ${algorithm.read}

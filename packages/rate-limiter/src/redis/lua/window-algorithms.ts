@@ -2,7 +2,7 @@ import type { LuaAlgorithm } from "./lua-algorithm.ts";
 
 const read = `if #raw == 28 then
       local w, t, g, s, u, b = struct.unpack('<I4I4I4dI4I4', raw)
-      if w == wipe and t == twipe and g == tag then time, used, before = s, u, b end
+      if w == wipe and t == twipe and g == tag then time, used, before, born = s, u, b, s end
     end`;
 
 const pack = "states[i] = struct.pack('<I4I4I4dI4I4', wipe, twipe, tag, time, used, before)";
@@ -26,6 +26,8 @@ export const FIXED_WINDOW: LuaAlgorithm = {
   view: `if used < limit then remaining = limit - used end
   if used > 0 then reset = time + window - now end`,
   pack,
+  kept: "born == time",
+  expiry: "life",
   refund,
 };
 
@@ -54,5 +56,7 @@ export const SLIDING_WINDOW: LuaAlgorithm = {
   view: `if room > 0 then remaining = math.floor(room / window) end
   if used > 0 then reset = time + 2 * window - now elseif before > 0 then reset = time + window - now end`,
   pack,
+  kept: "born == time",
+  expiry: "life",
   refund,
 };
