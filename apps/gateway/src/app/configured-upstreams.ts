@@ -1,17 +1,34 @@
 import type { GatewayConfig } from "../config/gateway-config.ts";
+import { GatewayError } from "../errors.ts";
 import type { UpstreamRecord } from "../registry/records.ts";
 import type { Registry, UpstreamInput } from "../registry/registry.ts";
 import { splitEntry } from "../upstreams/upstream-input.ts";
 
+/** How often it is tried again when another replica changes the same registry at the same time. */
+const maxConflicts = 5;
+
 /**
  * Makes the registry's configured upstreams those of `mcpServers`: new ones are added, changed ones changed,
  * and those that the configuration no longer names are removed. Upstreams registered by the API are left alone,
- * unless the configuration names them: then it has its way.
+ * unless the configuration names them: then it has its way. Replicas that start at once on one registry agree.
+ *
+ * @throws {GatewayError} `conflict` when others keep changing the same upstreams
  */
 export async function syncConfiguredUpstreams(
   registry: Registry,
   entries: GatewayConfig["mcpServers"],
 ): Promise<void> {
+  for (let conflicts = 0; ; conflicts++) {
+    try {
+      return await sync(registry, entries);
+    } catch (error) {
+      const raced = GatewayError.is(error) && (error.code === "conflict" || error.code === "not_found");
+      if (!raced || conflicts === maxConflicts) throw error;
+    }
+  }
+}
+
+async function sync(registry: Registry, entries: GatewayConfig["mcpServers"]): Promise<void> {
   const { upstreams } = await registry.contents();
   const wanted = new Map<string, UpstreamInput>();
   for (const [name, entry] of Object.entries(entries)) {

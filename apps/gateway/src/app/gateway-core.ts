@@ -24,6 +24,7 @@ import { connectUpstream } from "../wiring/mcp-bridge.ts";
 import { wirePipeline } from "../wiring/plugin-framework.ts";
 import { wireRateLimiter } from "../wiring/rate-limiter.ts";
 import { wireRetry } from "../wiring/retry-backoff.ts";
+import { wireClassifierStore } from "../wiring/server-classifier.ts";
 import { type UpstreamPool, wireSessionKeys, wireSessionPool } from "../wiring/session-pool.ts";
 import { syncConfiguredUpstreams } from "./configured-upstreams.ts";
 
@@ -141,6 +142,7 @@ export async function createGatewayCore(config: GatewayConfig, deps: CoreDeps): 
     registry,
     snapshots,
     pool,
+    store: redis && wireClassifierStore(redis),
     withSession: (record, use) => openOwnSession({ live, pool, accesses }, record, use),
     metrics,
     logger,

@@ -7,12 +7,10 @@ import {
   type PolledServer,
   type UsageSource,
 } from "@gatewright/server-classifier";
-import {
-  createRedisClassifierStore,
-  type RedisClassifierStoreOptions,
-} from "@gatewright/server-classifier/redis";
+import { createRedisClassifierStore } from "@gatewright/server-classifier/redis";
 import type { GatewayConfig } from "../config/gateway-config.ts";
 import { GatewayError } from "../errors.ts";
+import type { RedisConnections } from "../redis/redis-connections.ts";
 import type { UpstreamRecord } from "../registry/records.ts";
 import type { Snapshot } from "../registry/snapshot.ts";
 import type { UpstreamPool } from "./session-pool.ts";
@@ -30,8 +28,8 @@ export interface ClassifierWiring {
 }
 
 /** The store that replicas share. */
-export function wireClassifierStore(options: RedisClassifierStoreOptions): ClassifierStore {
-  return createRedisClassifierStore(options);
+export function wireClassifierStore({ commands, subscriber, prefix }: RedisConnections): ClassifierStore {
+  return createRedisClassifierStore({ client: commands, subscriber, prefix });
 }
 
 /** The classifier over the registry's upstreams and the use that the session pool counts. */
