@@ -24,6 +24,8 @@ export default defineConfig({
     })),
     coverage: {
       provider: "v8",
+      reporter: ["text-summary", "json-summary"],
+      reportOnFailure: true,
       // Matched against each project's root.
       include: ["src/**/*.ts"],
       thresholds: Object.fromEntries(

@@ -280,8 +280,8 @@ describe("the control record in Redis", () => {
         return real.read(scopes);
       },
     };
-    const timing = { pollMinMs: 60_000, pollMaxMs: 60_000, leaseMs: 1 };
-    await using pipeline = await pipelineOver(guard(), { bus, timing: { ...timing, leaseMs: 60 } });
+    const timing = { pollMinMs: 60_000, pollMaxMs: 60_000, leaseMs: 1_000 };
+    await using pipeline = await pipelineOver(guard(), { bus, timing });
     await using admin = await pipelineOver(guard());
     const before = reads;
     await call(pipeline);

@@ -79,7 +79,10 @@ async function join(nodes: readonly RedisServer[]): Promise<void> {
   for (const client of clients) {
     await eventually(async () => {
       const info = await client.cluster("INFO");
-      return info.includes("cluster_state:ok") && info.includes(`cluster_known_nodes:${nodes.length}`);
+      const complete =
+        info.includes("cluster_state:ok") && info.includes(`cluster_known_nodes:${nodes.length}`);
+      // A message published before all links are up does not reach every node.
+      return complete && !(await client.cluster("NODES")).includes(" disconnected");
     });
     client.disconnect();
   }

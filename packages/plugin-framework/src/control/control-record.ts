@@ -94,11 +94,6 @@ export function successorOf(record: ControlRecord): ControlRecord {
   };
 }
 
-/** Is `a` to be preferred to `b`? Higher `rev` wins. Equal `rev` is not settled here: the stored one wins. */
-export function isNewer(a: ControlRecord, b: ControlRecord | undefined): boolean {
-  return b === undefined || a.rev > b.rev;
-}
-
 /** The mode that a record puts in force, given what it inherits. */
 export function modeUnder(record: ControlRecord | undefined, inherited: Mode): Mode {
   return record === undefined || record.mode === "inherit" ? inherited : record.mode;
