@@ -15,6 +15,8 @@ export interface GatewayErrorFacts {
   readonly httpStatus?: number;
   /** Wins over the code's JSON-RPC number. */
   readonly rpcCode?: number;
+  /** Wins over what the code says of repeating the request. */
+  readonly retryable?: boolean;
   /** Sent as `error.data.code` instead of the code: a plugin's own word. */
   readonly publicCode?: string;
 }
@@ -41,7 +43,7 @@ export class GatewayError extends Error {
     return {
       httpStatus: this.facts.httpStatus ?? httpStatus,
       rpcCode: this.facts.rpcCode ?? rpcCode,
-      retryable,
+      retryable: this.facts.retryable ?? retryable,
     };
   }
 

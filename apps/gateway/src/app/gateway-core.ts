@@ -98,10 +98,17 @@ export async function createGatewayCore(config: GatewayConfig, deps: CoreDeps): 
     observer: metrics.pool.observer,
   });
   for (const gauge of metrics.pool.gauges(() => pool.stats())) metrics.add(gauge);
+  const { definition: retry, layer: retries } = wireRetry(config, {
+    metrics: metrics.retry,
+    circuitOpen: (serverId) => metrics.pool.isOpen(serverId),
+    enabled: (tenantId) =>
+      pipeline.explainMode("retry", tenantId === undefined ? {} : { tenantId }).mode !== "disabled",
+    onWarning: (warning) => logger.warn({ warning }, "a retry policy was clamped"),
+  });
   const { url } = config.redis;
   const redis = url === undefined ? undefined : await openRedis({ ...config.redis, url }, logger);
   const control = await createPluginControl(redis, registry.plugins, logger);
-  const pipeline = await wirePipeline(
+  const pipeline: PluginPipeline = await wirePipeline(
     config,
     {
       rate_limiter: wireRateLimiter({
@@ -109,7 +116,7 @@ export async function createGatewayCore(config: GatewayConfig, deps: CoreDeps): 
         replicas: () => control.board.count,
         observer: metrics.limiter.observer,
       }),
-      retry: wireRetry(config.retry, metrics.retry, (serverId) => metrics.pool.isOpen(serverId)),
+      retry,
     },
     { ...control.deps, observer: { ...metrics.plugins.observer, ...control.observer } },
   ).catch((error) => {
@@ -123,6 +130,8 @@ export async function createGatewayCore(config: GatewayConfig, deps: CoreDeps): 
     maxSessions: config.limits.downstreamSessions,
     idleMs: config.limits.downstreamIdleMs,
     maxBufferedBytes: config.limits.streamBufferBytes,
+    log: { maxEvents: config.limits.eventLogEvents, maxBytes: config.limits.eventLogBytes },
+    maxLogBytes: config.limits.eventLogTotalBytes,
     onEnd: (session) => {
       for (const { downstream } of accesses.keysOf(session)) {
         if (downstream !== undefined) {
@@ -143,7 +152,7 @@ export async function createGatewayCore(config: GatewayConfig, deps: CoreDeps): 
     snapshots,
     pool,
     store: redis && wireClassifierStore(redis),
-    withSession: (record, use) => openOwnSession({ live, pool, accesses }, record, use),
+    withSession: (record, use) => openOwnSession({ live, pool, accesses, retries }, record, use),
     metrics,
     logger,
   });
@@ -175,6 +184,7 @@ export async function createGatewayCore(config: GatewayConfig, deps: CoreDeps): 
       pipeline,
       pool,
       metrics: metrics.retry,
+      retries,
       accesses,
       snapshot,
       attemptTimeoutMs: config.bridge.requestTimeoutMs,
@@ -185,6 +195,7 @@ export async function createGatewayCore(config: GatewayConfig, deps: CoreDeps): 
     },
     async close(deadlineMs) {
       await polling.stop();
+      retries.stop();
       sessions.close();
       await pool.close({ deadlineMs });
       await Promise.all([live.close(), pipeline.close({ deadlineMs })]);

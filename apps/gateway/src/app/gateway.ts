@@ -53,7 +53,10 @@ async function stop(core: GatewayCore, app: FastifyInstance): Promise<void> {
   core.lifecycle.draining = true;
   core.sessions.endStreams();
   if (drainNoticeMs > 0) await new Promise((resolve) => setTimeout(resolve, drainNoticeMs));
-  await drainConnections(app, shutdownDeadlineMs, () => core.sessions.close());
+  await drainConnections(app, shutdownDeadlineMs, () => {
+    core.calls.retries.stop();
+    core.sessions.close();
+  });
   const leftMs = Math.max(0, shutdownDeadlineMs - (performance.now() - startedMs));
   await core.close(Math.min(leftMs, 2_000));
 }

@@ -1,5 +1,6 @@
 import { UpstreamError } from "@gatewright/mcp-bridge/upstream";
 import type { CallOutcome, Violation } from "@gatewright/plugin-framework";
+import { RetryError } from "@gatewright/retry-backoff";
 import { isSessionPoolError } from "@gatewright/session-pool";
 import { GatewayError } from "../errors.ts";
 
@@ -49,6 +50,11 @@ export function failureOf(error: unknown, upstreamName: string): GatewayError {
     }
   }
   if (UpstreamError.is(error)) return fromUpstream(error, upstreamName);
+  if (RetryError.is(error)) {
+    return error.code === "shutdown"
+      ? new GatewayError("overloaded", "the gateway is stopping", { cause: error, retryAfterMs: 1_000 })
+      : new GatewayError("upstream_timeout", `${upstreamName} did not answer in time`, { cause: error });
+  }
   return new GatewayError("plugin_error", "the gateway failed", {
     cause: error,
     publicCode: "internal_error",

@@ -6,13 +6,15 @@ import type {
   RequestScope,
   ToolAnnotations,
 } from "@gatewright/plugin-framework";
-import { GatewayError } from "../errors.ts";
+import type { RetryPolicy } from "@gatewright/retry-backoff";
 import type { RetryMetrics } from "../metrics/retry-metrics.ts";
 import type { UpstreamPool } from "../wiring/session-pool.ts";
 import { outcomeOfAnswer } from "./answer-outcome.ts";
+import { attemptHeaders } from "./attempt-headers.ts";
 import { failureOf, outcomeOf, refusalOf } from "./call-failure.ts";
+import { decisionOf, explained, type GiveUp, giveUpHeaders, giveUpOf, retryReasonOf } from "./give-up.ts";
 import type { HookPair } from "./hooks.ts";
-import { sleep } from "./sleep.ts";
+import type { RetryLayer } from "./retry-layer.ts";
 import { attempt, type UpstreamCall } from "./upstream-call.ts";
 
 /** What the loop works with. */
@@ -20,6 +22,7 @@ export interface CallLoopDeps {
   readonly pipeline: PluginPipeline;
   readonly pool: UpstreamPool;
   readonly metrics: RetryMetrics;
+  readonly retries: RetryLayer;
   readonly attemptTimeoutMs: number;
   readonly callTimeoutMs: number;
   readonly maxRetries: number;
@@ -32,6 +35,11 @@ export interface HookedCall extends UpstreamCall {
   readonly name: string;
   readonly annotations: ToolAnnotations | undefined;
   readonly idempotencyKey: string | undefined;
+  readonly tenant: string | undefined;
+  /** How long the caller waits, when it said so. */
+  readonly callerTimeoutMs: number | undefined;
+  /** Asks the plugins before a call once more, for a repeat; rejects when they refuse. */
+  readonly charge?: () => Promise<void>;
 }
 
 /** What a call came to. */
@@ -39,11 +47,12 @@ export interface CallResult {
   readonly answer: UpstreamAnswer;
   /** The result value, when a plugin changed it. */
   readonly changed?: unknown;
-  /** Response headers from plugins. */
+  /** Response headers from plugins, and why a failed call was not repeated. */
   readonly headers: Readonly<Record<string, string>>;
 }
 
 const noHeaders = {};
+const minAttemptMs = 10;
 
 /**
  * Calls the upstream until the post hooks ask for no further attempt: the largest delay wins, the wait ends
@@ -56,19 +65,19 @@ export async function runCallLoop(
   scope: RequestScope,
   call: HookedCall,
 ): Promise<CallResult> {
-  const { pipeline, metrics } = deps;
+  const { pipeline, metrics, retries } = deps;
   const { post } = call.hooks;
   const hooked = pipeline.has(post);
   const needBody = hooked && pipeline.reads(post) === "body";
-  const startedMs = performance.now();
+  const policy = hooked ? retries.limitsOf(call.name, call.tenant) : undefined;
+  const endsMs = performance.now() + totalMs(deps, call, policy);
   for (let count = 1; ; count++) {
     let answer: UpstreamAnswer | undefined;
     let error: unknown;
-    const leftMs = startedMs + deps.callTimeoutMs - performance.now();
     try {
-      answer = await attempt(deps.pool, call, Math.min(deps.attemptTimeoutMs, leftMs));
+      answer = await attemptOnce(deps, call, policy, count, endsMs - performance.now());
     } catch (cause) {
-      if (call.signal.aborted) throw cause;
+      if (call.signal.aborted) throw aborted(metrics, count, cause);
       error = cause;
     }
     if (!hooked) {
@@ -79,39 +88,86 @@ export async function runCallLoop(
     const outcome: CallOutcome = answer === undefined ? outcomeOf(error) : outcomeOfAnswer(answer, needBody);
     const invoked = scope.invoke(post, postPayload(call, outcome, count));
     const result = "then" in invoked ? await invoked : invoked;
-    const { retryDelayMs } = result;
-    if (result.allowed && retryDelayMs !== undefined && count <= deps.maxRetries) {
-      const timeLeftMs = startedMs + deps.callTimeoutMs - performance.now();
-      if (retryDelayMs < timeLeftMs) {
-        if (!(await sleep(retryDelayMs, call.signal))) throw call.signal.reason;
+    const decision = decisionOf(result);
+    let giveUp: GiveUp | undefined;
+    if (result.allowed && result.retryDelayMs !== undefined) {
+      const delayMs = delayOf(result.retryDelayMs, outcome, endsMs - performance.now());
+      if (count > deps.maxRetries) giveUp = { reason: "max_retries", outcomeUnknown: false };
+      else if (delayMs === undefined) giveUp = { reason: "deadline", outcomeUnknown: false };
+      else if (await waited(retries, call, delayMs)) {
+        metrics.retried(retryReasonOf(decision));
+        await call.charge?.();
         continue;
-      }
-    }
+      } else if (call.signal.aborted) throw aborted(metrics, count, call.signal.reason);
+      else giveUp = { reason: "shutdown", outcomeUnknown: false };
+    } else giveUp = giveUpOf(decision);
     metrics.ended(count);
+    if (giveUp !== undefined) metrics.gaveUp(giveUp.reason);
     if (!result.allowed && result.violation !== undefined) throw refusalOf(result.violation);
-    if (answer === undefined) throw withDecision(failureOf(error, call.upstream.name), count);
+    if (answer === undefined) throw explained(failureOf(error, call.upstream.name), count, giveUp);
+    const headers = giveUpHeaders(result.headers, count, giveUp);
     const after = result.payload.outcome;
-    if (after === outcome || after.kind !== "result") return { answer, headers: result.headers };
-    return { answer, headers: result.headers, changed: after.result };
+    if (after === outcome || after.kind !== "result") return { answer, headers };
+    return { answer, headers, changed: after.result };
   }
+}
+
+function totalMs(deps: CallLoopDeps, call: HookedCall, policy: RetryPolicy | undefined): number {
+  const ownMs = Math.min(deps.callTimeoutMs, call.callerTimeoutMs ?? deps.callTimeoutMs);
+  return policy?.totalDeadlineMs === undefined ? ownMs : Math.min(ownMs, policy.totalDeadlineMs);
+}
+
+function attemptOnce(
+  deps: CallLoopDeps,
+  call: HookedCall,
+  policy: RetryPolicy | undefined,
+  count: number,
+  leftMs: number,
+): Promise<UpstreamAnswer> {
+  const timeoutMs = Math.min(deps.attemptTimeoutMs, leftMs, policy?.attemptTimeoutMs ?? leftMs);
+  const limited = policy !== undefined || call.callerTimeoutMs !== undefined;
+  const headers = attemptHeaders(call.request.headers, count, limited ? timeoutMs : undefined);
+  if (!policy?.hedge) return attempt(deps.pool, call, timeoutMs, call.signal, headers);
+  const serverTrusted = isTrusted(call);
+  return deps.retries.hedged(policy, { ...call, serverTrusted }, (signal) =>
+    attempt(deps.pool, call, timeoutMs, signal, headers),
+  );
+}
+
+/** The wait before the next attempt, clipped so that there is time for one; undefined when there is none. */
+function delayOf(delayMs: number, outcome: CallOutcome, leftMs: number): number | undefined {
+  const roomMs = leftMs - minAttemptMs;
+  const askedMs = outcome.kind === "error" ? (outcome.retryAfterMs ?? 0) : 0;
+  return roomMs < 1 || askedMs > roomMs ? undefined : Math.min(delayMs, roomMs);
+}
+
+/** Whether the wait came to its end; else the call was cancelled or the gateway stops. */
+function waited(retries: RetryLayer, call: HookedCall, delayMs: number): Promise<boolean> {
+  return retries.sleeper.sleep(delayMs, { signal: call.signal }).then(
+    () => true,
+    () => false,
+  );
+}
+
+function aborted(metrics: RetryMetrics, attempts: number, reason: unknown): unknown {
+  metrics.ended(attempts);
+  metrics.gaveUp("aborted");
+  return reason;
+}
+
+/** Prompts and resources are only read, by the protocol; of tools only a trusted server's hints count. */
+function isTrusted(call: HookedCall): boolean {
+  return call.hooks.kind !== "tool" || call.upstream.definition.trusted;
 }
 
 // Built by cases, not by spreads: this runs for every attempt.
 function postPayload(call: HookedCall, outcome: CallOutcome, attempt: number): PostPayload {
-  const { name, annotations, idempotencyKey, upstream } = call;
-  const serverTrusted = call.hooks.kind !== "tool" || upstream.definition.trusted;
+  const { name, annotations, idempotencyKey } = call;
+  const serverTrusted = isTrusted(call);
   const payload = { name, outcome, attempt, serverTrusted };
   if (annotations === undefined) {
     return idempotencyKey === undefined ? payload : { ...payload, idempotencyKey };
   }
   if (idempotencyKey === undefined) return { name, outcome, attempt, serverTrusted, annotations };
   return { ...payload, annotations, idempotencyKey };
-}
-
-function withDecision(failure: GatewayError, attempts: number): GatewayError {
-  if (attempts === 1) return failure;
-  return new GatewayError(failure.code, `${failure.message} (after ${attempts} attempts)`, {
-    ...failure.facts,
-    details: { ...failure.facts.details, attempts },
-  });
 }

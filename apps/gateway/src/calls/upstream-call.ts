@@ -20,20 +20,32 @@ export interface UpstreamCall {
   readonly onMessage?: (message: UpstreamMessage, session: UpstreamSession) => void;
 }
 
-/** Makes one attempt: leases a session, sends, gives the session back. */
+/**
+ * Makes one attempt: leases a session, sends, gives the session back. The time limit covers the wait for the session;
+ * `signal` and `headers` stand in for those of the call.
+ */
 export async function attempt(
   pool: UpstreamPool,
   call: UpstreamCall,
   timeoutMs: number,
+  signal: AbortSignal = call.signal,
+  headers?: Readonly<Record<string, string>>,
 ): Promise<UpstreamAnswer> {
-  const { signal, onMessage } = call;
-  const lease =
-    pool.tryAcquire(call.key) ?? (await pool.acquire(call.key, { signal, context: call.context }));
+  const { onMessage } = call;
+  let leftMs = timeoutMs;
+  let lease = pool.tryAcquire(call.key);
+  if (lease === undefined) {
+    const startedMs = performance.now();
+    const deadline = Date.now() + Math.max(1, timeoutMs);
+    lease = await pool.acquire(call.key, { signal, context: call.context, deadline });
+    leftMs -= performance.now() - startedMs;
+  }
   const { session } = lease;
+  const request = headers === undefined ? call.request : { ...call.request, headers };
   try {
-    const answer = await session.request(call.request, {
+    const answer = await session.request(request, {
       signal,
-      timeoutMs,
+      timeoutMs: Math.max(1, leftMs),
       onMessage: onMessage && ((message) => onMessage(message, session)),
     });
     lease.release(answer.kind === "result" ? "ok" : "application_error");

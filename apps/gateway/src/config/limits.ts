@@ -30,6 +30,18 @@ export const limitsConfig = z
       .min(1_000)
       .default(1_800_000)
       .describe("Idle time after which a client session ends, in milliseconds."),
+    streamAfterMs: z
+      .int()
+      .min(1)
+      .default(1_000)
+      .describe("Time after which an answer in a session becomes a stream that its client can resume."),
+    eventLogEvents: z
+      .int()
+      .min(1)
+      .default(100)
+      .describe("Events of a session that are kept for a client that resumes."),
+    eventLogBytes: z.int().min(1_024).default(1_048_576).describe("Bytes of such events of one session."),
+    eventLogTotalBytes: z.int().min(1_024).default(67_108_864).describe("Bytes of such events in all."),
     streamBufferBytes: z
       .int()
       .min(1_024)

@@ -1,12 +1,13 @@
 import { randomBytes } from "node:crypto";
 import type { ServerResponse } from "node:http";
-import { encodeSse, type JsonObject, splice, textOf } from "@gatewright/mcp-bridge";
+import { encodeErrorBody, type JsonObject, splice, textOf } from "@gatewright/mcp-bridge";
 import type { UpstreamMessage, UpstreamSession } from "@gatewright/mcp-bridge/upstream";
 import type { Principal } from "../auth/principal.ts";
 import type { Target } from "../calls/target.ts";
+import { GatewayError } from "../errors.ts";
+import { EventLog, type EventLogLimits, type EventLogTotal } from "./event-log.ts";
+import { EventStream } from "./event-stream.ts";
 
-/** Most messages kept for a client whose stream is not open. */
-const maxBacklog = 100;
 /** Most questions of upstreams that a client may leave open. */
 const maxQuestions = 100;
 
@@ -23,6 +24,17 @@ interface Question {
   readonly idText: string;
 }
 
+/** What a session works with. */
+export interface DownstreamSessionOptions {
+  /** Unsent bytes of one stream at which its reader is given up. */
+  readonly maxBufferedBytes: number;
+  /** Bounds of the events kept for resumption. */
+  readonly log: EventLogLimits;
+  readonly logTotal: EventLogTotal;
+  /** Monotonic milliseconds. */
+  readonly now: () => number;
+}
+
 /** The session of a legacy client, bound to its principal and its endpoint. */
 export class DownstreamSession {
   readonly id = randomBytes(24).toString("base64url");
@@ -36,50 +48,67 @@ export class DownstreamSession {
   /** Monotonic time of the last use, in milliseconds. */
   usedAtMs: number;
   readonly #questions = new Map<string, Question>();
-  readonly #backlog: Uint8Array[] = [];
-  readonly #maxBufferedBytes: number;
-  #stream: ServerResponse | undefined;
+  readonly #options: DownstreamSessionOptions;
+  readonly #log: EventLog;
+  /** The client's stream for messages that belong to no call is number 0; answers count from 1. */
+  readonly #own: EventStream;
+  readonly #answers = new Map<number, EventStream>();
+  #nextStream = 1;
   #nextQuestion = 1;
 
-  constructor(
-    principal: Principal,
-    target: Target,
-    hello: ClientHello,
-    options: { readonly nowMs: number; readonly maxBufferedBytes: number },
-  ) {
+  constructor(principal: Principal, target: Target, hello: ClientHello, options: DownstreamSessionOptions) {
     this.principal = principal;
     this.target = target;
     this.hello = hello;
-    this.usedAtMs = options.nowMs;
-    this.#maxBufferedBytes = options.maxBufferedBytes;
+    this.usedAtMs = options.now();
+    this.#options = options;
+    this.#log = new EventLog(options.log, options.logTotal, options.now);
+    this.#own = this.#stream(0);
   }
 
   /** Whether the client's stream is open. */
   get streaming(): boolean {
-    return this.#stream !== undefined;
+    if (this.#own.attached) return true;
+    for (const stream of this.#answers.values()) if (stream.attached) return true;
+    return false;
   }
 
-  /** Takes the client's stream for messages that belong to no call; a second one replaces the first. */
+  /**
+   * Takes the client's stream for messages that belong to no call; a second one replaces the first. Messages that
+   * nobody was sent yet come first.
+   */
   attach(response: ServerResponse): void {
-    this.#stream?.end();
-    this.#stream = response;
-    for (const message of this.#backlog.splice(0))
-      response.write(encodeSse({ event: "message", data: message }));
-    response.once("close", () => {
-      if (this.#stream === response) this.#stream = undefined;
-    });
+    this.#own.resume(response);
   }
 
   /** Sends a message that belongs to no call, or keeps it until a stream is open; the oldest are dropped. */
   deliver(message: Uint8Array): void {
-    const stream = this.#stream;
-    if (stream === undefined) {
-      if (this.#backlog.length >= maxBacklog) this.#backlog.shift();
-      this.#backlog.push(message);
-      return;
-    }
-    stream.write(encodeSse({ event: "message", data: message }));
-    if (stream.writableLength > this.#maxBufferedBytes) stream.destroy();
+    this.#own.send(message);
+  }
+
+  /** Begins the event stream of an answer on the connection of its request. `idText` is the request's id. */
+  openAnswer(response: ServerResponse, idText: string): EventStream {
+    const number = this.#nextStream++;
+    const stream = this.#stream(number, () => lostAnswer(idText));
+    this.#forgetAnswers();
+    this.#answers.set(number, stream);
+    stream.open(response, this.hello.protocolVersion >= "2025-11-25");
+    return stream;
+  }
+
+  /**
+   * How to go on behind an event, for a client that lost its connection. Undefined when nothing is known of it: it is
+   * no event of this session, or of a call too long ago.
+   */
+  resumption(lastEventId: string): ((response: ServerResponse) => void) | undefined {
+    const [, number, sequence] = /^(\d{1,9})-(\d{1,9})$/.exec(lastEventId) ?? [];
+    const stream = number === "0" ? this.#own : this.#answers.get(Number(number));
+    return stream && ((response) => stream.resume(response, Number(sequence)));
+  }
+
+  /** Forgets events that are older. */
+  expireEvents(beforeMs: number): void {
+    this.#log.expire(beforeMs);
   }
 
   /**
@@ -103,15 +132,48 @@ export class DownstreamSession {
 
   /** Ends the stream and asks the client to open it again in a second. */
   endStream(): void {
-    this.#stream?.end(encodeSse({ retry: 1_000 }));
-    this.#stream = undefined;
+    this.#own.detach();
   }
 
-  /** Ends the stream and every call. */
+  /** Ends the streams and every call. */
   end(): void {
     this.endStream();
     for (const call of this.calls.values()) call.abort();
     this.calls.clear();
     this.#questions.clear();
+    for (const answer of this.#answers.values()) answer.end();
+    this.#answers.clear();
+    this.#log.clear();
   }
+
+  #stream(number: number, lost?: () => string): EventStream {
+    const { maxBufferedBytes } = this.#options;
+    return new EventStream({
+      number,
+      log: this.#log,
+      maxBufferedBytes,
+      ...(lost && { lostAnswer: lost }),
+    });
+  }
+
+  /** As many answers are known by number as events are kept; those still to come stay. */
+  #forgetAnswers(): void {
+    if (this.#answers.size < this.#options.log.maxEvents) return;
+    for (const [number, stream] of this.#answers) {
+      if (!stream.ended) continue;
+      this.#answers.delete(number);
+      return;
+    }
+  }
+}
+
+/** What a client gets in place of an answer that came while it was away and is no longer kept. */
+function lostAnswer(idText: string): string {
+  const { code, surface } = new GatewayError("outcome_unknown", "");
+  return encodeErrorBody({
+    idText,
+    code: surface.rpcCode,
+    message: "The call has ended, and its answer is no longer kept.",
+    data: { code, retryable: false },
+  });
 }

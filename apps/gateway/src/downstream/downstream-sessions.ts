@@ -2,17 +2,27 @@ import type { Principal } from "../auth/principal.ts";
 import type { Target } from "../calls/target.ts";
 import { GatewayError } from "../errors.ts";
 import { type ClientHello, DownstreamSession } from "./downstream-session.ts";
+import type { EventLogLimits, EventLogTotal } from "./event-log.ts";
 
 /** Bounds of {@link DownstreamSessions}. */
 export interface DownstreamSessionsOptions {
   readonly maxSessions: number;
   readonly idleMs: number;
   readonly maxBufferedBytes: number;
+  /** Events kept for clients that lose their connection, for five minutes; 100 and 1 MiB a session by default. */
+  readonly log?: EventLogLimits;
+  /** Bytes of such events in all sessions; 64 MiB by default. */
+  readonly maxLogBytes?: number;
   /** Called once with every session that ended, for whatever reason. */
   readonly onEnd: (session: DownstreamSession) => void;
   /** Monotonic milliseconds; `performance.now` by default. */
   readonly now?: () => number;
 }
+
+const defaultLog: EventLogLimits = { maxEvents: 100, maxBytes: 1_048_576 };
+
+/** How long an event is kept at least as far as the reaper is concerned. */
+const eventAgeMs = 300_000;
 
 /** The sessions of legacy clients in this process. */
 export class DownstreamSessions {
@@ -20,9 +30,11 @@ export class DownstreamSessions {
   readonly #options: DownstreamSessionsOptions;
   readonly #now: () => number;
   readonly #reaper: NodeJS.Timeout;
+  readonly #logTotal: EventLogTotal;
 
   constructor(options: DownstreamSessionsOptions) {
     this.#options = options;
+    this.#logTotal = { bytes: 0, maxBytes: options.maxLogBytes ?? 67_108_864 };
     this.#now = options.now ?? (() => performance.now());
     const interval = Math.max(1_000, Math.min(30_000, options.idleMs / 4));
     this.#reaper = setInterval(() => this.endIdle(), interval).unref();
@@ -40,8 +52,10 @@ export class DownstreamSessions {
       throw new GatewayError("overloaded", "too many client sessions are open", { retryAfterMs: 1_000 });
     }
     const session = new DownstreamSession(principal, target, hello, {
-      nowMs: this.#now(),
       maxBufferedBytes: this.#options.maxBufferedBytes,
+      log: this.#options.log ?? defaultLog,
+      logTotal: this.#logTotal,
+      now: this.#now,
     });
     this.#sessions.set(session.id, session);
     return session;
@@ -74,7 +88,9 @@ export class DownstreamSessions {
   /** Ends the sessions that nobody used for too long; an open stream or call counts as use. */
   endIdle(): void {
     const before = this.#now() - this.#options.idleMs;
+    const logged = this.#now() - eventAgeMs;
     for (const session of this.#sessions.values()) {
+      session.expireEvents(logged);
       if (session.usedAtMs < before && !session.streaming && session.calls.size === 0) this.end(session);
     }
   }

@@ -10,6 +10,7 @@ import { catalogueRoutes } from "./rest/catalogue-routes.ts";
 import { classificationRoutes } from "./rest/classification-routes.ts";
 import { gatewayRoutes } from "./rest/gateway-routes.ts";
 import { healthRoutes } from "./rest/health-routes.ts";
+import { limitsRoutes } from "./rest/limits-routes.ts";
 import { openApiDocument } from "./rest/openapi.ts";
 import { pluginRoutes } from "./rest/plugin-routes.ts";
 import { defineRoute, registerRoute } from "./rest/route.ts";
@@ -29,6 +30,7 @@ export function registerRestRoutes(
     ...healthRoutes(core),
     ...adminRoutes(core),
     ...pluginRoutes(core),
+    ...limitsRoutes(core),
     ...classificationRoutes(core),
     defineRoute({
       method: "GET",

@@ -8,6 +8,7 @@ import {
   splice,
   WireError,
 } from "@gatewright/mcp-bridge";
+import type { EventStream } from "../downstream/event-stream.ts";
 import { GatewayError } from "../errors.ts";
 
 /** Longest answer that is written as text. */
@@ -30,6 +31,9 @@ export class RpcReply {
   readonly #options: ReplyOptions;
   readonly #headers: OutgoingHttpHeaders = {};
   #status = 0;
+  #openEvents: (() => EventStream) | undefined;
+  #events: EventStream | undefined;
+  #timer: NodeJS.Timeout | undefined;
 
   constructor(response: ServerResponse, options: ReplyOptions) {
     this.#response = response;
@@ -51,10 +55,25 @@ export class RpcReply {
     return this.#options.streamable && !this.#response.writableEnded;
   }
 
+  /**
+   * Makes the event stream one that the client can resume; it is begun after `afterMs` without an answer, so that a
+   * client that loses its connection then knows where to go on. `open` writes its first event.
+   */
+  resumable(open: (response: ServerResponse) => EventStream, afterMs: number): void {
+    if (!this.streamable) return;
+    this.#openEvents = () => open(this.#response);
+    this.#timer = setTimeout(() => this.openStream(), afterMs);
+  }
+
   /** Sends a message before the answer; dropped when the client takes plain JSON only. */
   message(bytes: Uint8Array): boolean {
+    if (this.#events !== undefined) {
+      this.#events.send(bytes);
+      return true;
+    }
     if (!this.streamable) return false;
     this.openStream();
+    if (this.#events !== undefined) return this.message(bytes);
     this.#response.write(encodeSse({ event: "message", data: bytes }));
     if (this.#response.writableLength > this.#options.maxBufferedBytes) this.#response.destroy();
     return true;
@@ -63,6 +82,11 @@ export class RpcReply {
   /** Sends the answer and ends. */
   answer(body: Uint8Array | string, status = 200): void {
     const response = this.#response;
+    clearTimeout(this.#timer);
+    if (this.#events !== undefined) {
+      this.#events.end(body);
+      return;
+    }
     if (response.writableEnded || response.destroyed) return;
     if (this.#status !== 0) {
       response.end(encodeSse({ event: "message", data: body }));
@@ -84,6 +108,7 @@ export class RpcReply {
       this.answer(splice(bytes, [{ ...id, text: idText }]), status);
       return;
     }
+    clearTimeout(this.#timer);
     const response = this.#response;
     if (response.writableEnded || response.destroyed) return;
     this.#status = status;
@@ -109,6 +134,12 @@ export class RpcReply {
 
   /** Ends without an answer: the call was cancelled, and a cancelled call gets none. */
   abandon(): void {
+    clearTimeout(this.#timer);
+    this.#openEvents = undefined;
+    if (this.#events !== undefined) {
+      this.#events.end();
+      return;
+    }
     if (this.#response.writableEnded || this.#response.destroyed) return;
     this.openStream();
     this.#response.end();
@@ -160,6 +191,8 @@ export class RpcReply {
     this.#headers["x-accel-buffering"] = "no";
     this.#response.writeHead(200, this.#headers);
     this.#response.flushHeaders();
+    clearTimeout(this.#timer);
+    if (!this.#response.destroyed) this.#events = this.#openEvents?.();
   }
 }
 

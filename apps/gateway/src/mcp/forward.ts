@@ -1,6 +1,9 @@
 import { encodeResultBody } from "@gatewright/mcp-bridge";
 import type { UpstreamAnswer } from "@gatewright/mcp-bridge/upstream";
 import type { PluginPipeline, RequestContext } from "@gatewright/plugin-framework";
+import { outcomeOfAnswer } from "../calls/answer-outcome.ts";
+import { AnsweredError } from "../calls/answered-error.ts";
+import { callerTimeoutMs, timeoutHeader } from "../calls/attempt-headers.ts";
 import { failureOf, refusalOf } from "../calls/call-failure.ts";
 import { type CallLoopDeps, runCallLoop } from "../calls/call-loop.ts";
 import { annotationsOf, type HookPair, hooksOf, prePayload } from "../calls/hooks.ts";
@@ -48,9 +51,17 @@ export async function forwardPlainly(
     },
     onMessage: relayTo(exchange),
   };
+  const request = { method: message.method, upstream, tenant: exchange.principal.tenant, signal };
   try {
-    answer(exchange, await attempt(deps.pool, call, deps.attemptTimeoutMs));
+    const found = await deps.retries.run(request, async (attemptSignal, leftMs = deps.attemptTimeoutMs) => {
+      const timeoutMs = Math.min(deps.attemptTimeoutMs, leftMs);
+      const answered = await attempt(deps.pool, call, timeoutMs, attemptSignal);
+      if (answered.kind === "error") throw new AnsweredError(answered, outcomeOfAnswer(answered, false));
+      return answered;
+    });
+    answer(exchange, found);
   } catch (error) {
+    if (error instanceof AnsweredError) return answer(exchange, error.answer);
     throw signal.aborted ? error : failureOf(error, upstream.name);
   }
 }
@@ -67,8 +78,15 @@ async function forwardHooked(
   try {
     const headers = upstreamHeaders(exchange, route);
     let args: { readonly value: unknown } | undefined;
+    let charge: (() => Promise<void>) | undefined;
     if (deps.pipeline.has(hooks.pre)) {
       const payload = prePayload(hooks.kind, name, message, headers);
+      if (deps.retries.chargeEachAttempt) {
+        charge = async () => {
+          const { allowed, violation } = await scope.invoke(hooks.pre, payload as never);
+          if (!allowed && violation !== undefined) throw refusalOf(violation);
+        };
+      }
       const invoked = scope.invoke(hooks.pre, payload as never);
       const result = "then" in invoked ? await invoked : invoked;
       if (!result.allowed && result.violation !== undefined) throw refusalOf(result.violation);
@@ -90,6 +108,9 @@ async function forwardHooked(
       name,
       annotations: annotationsOf(hooks.kind, deps.snapshot(), upstream.id, name),
       idempotencyKey: idempotency.key,
+      tenant: exchange.principal.tenant,
+      callerTimeoutMs: callerTimeoutMs(exchange.headers[timeoutHeader]),
+      ...(charge && { charge }),
       request: {
         method: message.method,
         params: upstreamParams(message, {

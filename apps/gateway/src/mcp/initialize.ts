@@ -83,8 +83,9 @@ async function upstreamHandshake(
 ): Promise<JsonObject> {
   const upstream = upstreamOf(deps, caller.upstreamId);
   const { key, context } = deps.accesses.of(caller, upstream);
+  const request = { method: "initialize", upstream, tenant: caller.principal.tenant };
   try {
-    await using lease = await deps.pool.acquire(key, { context });
+    await using lease = await deps.retries.run(request, () => deps.pool.acquire(key, { context }));
     return handshakeOf(lease.session, caller.session.hello, isShared(upstream, true));
   } catch (error) {
     throw failureOf(error, upstream.name);

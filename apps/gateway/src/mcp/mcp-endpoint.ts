@@ -34,6 +34,7 @@ export interface McpEndpointDeps extends AggregateDeps {
     readonly bodyBytes: number;
     readonly jsonDepth: number;
     readonly streamBufferBytes: number;
+    readonly streamAfterMs: number;
   };
   readonly challenge: (request: IncomingMessage) => string;
   /** Told of failures that are the gateway's own fault. */
@@ -168,8 +169,10 @@ export class McpEndpoint {
     const { request, response, requestId } = incoming;
     const control = new AbortController();
     const { session, idText } = what;
-    if (session !== undefined) session.calls.set(idText, control);
-    else {
+    if (session !== undefined) {
+      session.calls.set(idText, control);
+      reply.resumable((opened) => session.openAnswer(opened, idText), this.#deps.limits.streamAfterMs);
+    } else {
       response.once("close", () => {
         if (!response.writableFinished) control.abort();
       });
@@ -210,6 +213,16 @@ export class McpEndpoint {
       return;
     }
     if (!reply.streamable) throw new WireError("invalid_request", "Accept has to name text/event-stream.");
+    const lastEventId = request.headers["last-event-id"];
+    if (typeof lastEventId === "string") {
+      const resume = session.resumption(lastEventId);
+      if (resume === undefined) {
+        throw new WireError("invalid_request", "Nothing is kept for this Last-Event-ID.");
+      }
+      reply.openStream();
+      resume(response);
+      return;
+    }
     reply.openStream();
     session.attach(response);
   }

@@ -18,8 +18,22 @@ export class RetryMetrics {
     this.retries.series({ reason }).value++;
   }
 
-  /** A failed call is not repeated. */
+  /** A failed call is not repeated, or a hedge was skipped. */
   gaveUp(reason: string): void {
     this.giveUps.series({ reason }).value++;
   }
+
+  /** Repeats so far. */
+  retriesByReason(): Readonly<Record<string, number>> {
+    return byReason(this.retries);
+  }
+
+  /** Give-ups so far. */
+  giveUpsByReason(): Readonly<Record<string, number>> {
+    return byReason(this.giveUps);
+  }
+}
+
+function byReason(counter: Counter): Readonly<Record<string, number>> {
+  return Object.fromEntries(counter.samples().map(({ labels, value }) => [labels["reason"], value]));
 }

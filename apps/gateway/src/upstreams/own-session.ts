@@ -1,16 +1,33 @@
 import type { UpstreamSession } from "@gatewright/mcp-bridge/upstream";
+import type { RetryLayer } from "../calls/retry-layer.ts";
 import { isShared, type UpstreamAccesses } from "../mcp/upstream-access.ts";
 import type { UpstreamRecord } from "../registry/records.ts";
 import type { UpstreamPool } from "../wiring/session-pool.ts";
 import type { LiveUpstreams } from "./live-upstreams.ts";
 import { gatewayContext } from "./session-context.ts";
 
+/** What sessions of the gateway's own are opened with. */
+export interface OwnSessionDeps {
+  readonly live: LiveUpstreams;
+  readonly pool: UpstreamPool;
+  readonly accesses: UpstreamAccesses;
+  readonly retries: RetryLayer;
+}
+
 /**
- * Runs something with a session of the gateway's own: the shared one where callers share it (so that it is warm for
- * them), else one that is closed afterwards.
+ * Runs something that only reads with a session of the gateway's own: the shared one where callers share it (so that it
+ * is warm for them), else one that is closed afterwards. Connecting and reading are repeated by the retry policy.
  */
-export async function openOwnSession<T>(
-  deps: { readonly live: LiveUpstreams; readonly pool: UpstreamPool; readonly accesses: UpstreamAccesses },
+export function openOwnSession<T>(
+  deps: OwnSessionDeps,
+  record: UpstreamRecord,
+  use: (session: UpstreamSession) => Promise<T>,
+): Promise<T> {
+  return deps.retries.run({ method: "server/discover", upstream: record }, () => once(deps, record, use));
+}
+
+async function once<T>(
+  deps: OwnSessionDeps,
   record: UpstreamRecord,
   use: (session: UpstreamSession) => Promise<T>,
 ): Promise<T> {

@@ -1,20 +1,78 @@
 import type { PluginDefinition } from "@gatewright/plugin-framework";
+import {
+  type BudgetOptions,
+  createBudget,
+  type MemoryBudget,
+  parsePolicy,
+  type RetryPolicyInput,
+} from "@gatewright/retry-backoff";
 import { retryPlugin } from "@gatewright/retry-backoff/plugin";
+import { RetryLayer, type RetryLayerDeps } from "../calls/retry-layer.ts";
+import { ConfigError } from "../config/config-error.ts";
 import type { GatewayConfig } from "../config/gateway-config.ts";
-import type { RetryMetrics } from "../metrics/retry-metrics.ts";
+import { retryPolicyProblems } from "../config/retry-backoff.ts";
 
-/** The built-in plugin `retry`: it asks for attempts, the gateway's call loop makes them. */
+/** The built-in plugin `retry`, which asks for attempts, and the layer that makes them. */
+export interface RetryWiring {
+  readonly definition: PluginDefinition;
+  readonly layer: RetryLayer;
+}
+
+/**
+ * Wires the plugin to the gateway: one budget for all calls, which outlives reloads of the plugin.
+ *
+ * @throws {ConfigError} naming every mistake of a policy with its path
+ */
 export function wireRetry(
-  config: GatewayConfig["retry"],
-  metrics: RetryMetrics,
-  circuitOpen: (serverId: string) => boolean,
-): PluginDefinition {
-  return retryPlugin({
-    maxToolRetries: config.maxToolRetries,
-    circuitOpen,
-    observer: {
-      onRetry: (decision) => metrics.retried(decision.reason),
-      onGiveUp: (decision) => metrics.gaveUp(decision.reason),
+  config: GatewayConfig,
+  deps: Omit<RetryLayerDeps, "chargeEachAttempt"> & { readonly onWarning: (warning: string) => void },
+): RetryWiring {
+  const problems = retryPolicyProblems(config.plugins);
+  if (problems.length > 0) throw new ConfigError(problems);
+  const { maxToolRetries, chargeEachAttempt } = config.retry;
+  const layer = new RetryLayer({ ...deps, chargeEachAttempt });
+  const budgetFor = keepBudget();
+  const plain = retryPlugin();
+  const definition: PluginDefinition<RetryPolicyInput> = {
+    ...plain,
+    create(given, host) {
+      const options = budgetOptions(given, config.retry.budget);
+      const budget = budgetFor(options);
+      const policy = parsePolicy({ ...given, budget: options }, { maxToolRetries });
+      layer.adopt(policy, limitsAnything(given), budget);
+      const { circuitOpen, onWarning } = deps;
+      const plugin = retryPlugin({ maxToolRetries, circuitOpen, onWarning, ...(budget && { budget }) });
+      return plugin.create({ ...given, budget: options }, host);
     },
-  }) satisfies PluginDefinition;
+  };
+  return { definition: definition as PluginDefinition, layer };
+}
+
+/** A policy's own budget counts before the gateway's; the preset for migration knows none. */
+function budgetOptions(
+  policy: RetryPolicyInput,
+  common: GatewayConfig["retry"]["budget"],
+): false | BudgetOptions {
+  return policy.budget ?? (policy.preset === "contextforge" ? false : common);
+}
+
+/** Makes a budget, and the same one again for the same options. */
+function keepBudget(): (options: false | BudgetOptions) => MemoryBudget | undefined {
+  let kept: { readonly text: string; readonly budget: MemoryBudget } | undefined;
+  return (options) => {
+    if (options === false) return undefined;
+    const text = JSON.stringify(options);
+    if (kept?.text !== text) kept = { text, budget: createBudget(options) };
+    return kept.budget;
+  };
+}
+
+/** Whether the loop has anything to do beside repeating. */
+function limitsAnything(policy: RetryPolicyInput): boolean {
+  return [policy, ...Object.values(policy.overrides ?? {})].some(
+    ({ totalDeadlineMs, attemptTimeoutMs, hedge }) =>
+      totalDeadlineMs !== undefined ||
+      attemptTimeoutMs !== undefined ||
+      (hedge !== undefined && hedge !== false),
+  );
 }

@@ -1,0 +1,208 @@
+import type { UpstreamAnswer } from "@gatewright/mcp-bridge/upstream";
+import type { CallOutcome, ToolAnnotations } from "@gatewright/plugin-framework";
+import {
+  createRetrier,
+  createSleeper,
+  type MemoryBudget,
+  parsePolicy,
+  type Retrier,
+  RetryError,
+  type RetryPolicy,
+  type Sleeper,
+} from "@gatewright/retry-backoff";
+import type { RetryMetrics } from "../metrics/retry-metrics.ts";
+import type { UpstreamRecord } from "../registry/records.ts";
+import { AnsweredError } from "./answered-error.ts";
+import { outcomeOf } from "./call-failure.ts";
+
+/** What the layer is told by the gateway. */
+export interface RetryLayerDeps {
+  readonly metrics: RetryMetrics;
+  /** Whether the breaker of a server is open. */
+  readonly circuitOpen: (serverId: string) => boolean;
+  /** Whether the plugin `retry` is switched on for a tenant. */
+  readonly enabled: (tenant: string | undefined) => boolean;
+  readonly chargeEachAttempt: boolean;
+}
+
+/** A request that plugins do not see: a list, a handshake, a completion. */
+export interface PlainRequest {
+  readonly method: string;
+  readonly upstream: UpstreamRecord;
+  readonly tenant?: string | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** A call as far as hedging is concerned. */
+export interface HedgedCall {
+  readonly name: string;
+  readonly upstream: UpstreamRecord;
+  readonly tenant: string | undefined;
+  readonly annotations: ToolAnnotations | undefined;
+  readonly serverTrusted: boolean;
+  readonly signal: AbortSignal;
+}
+
+const reads: ReadonlySet<string> = new Set([
+  "tools/list",
+  "prompts/list",
+  "resources/list",
+  "resources/templates/list",
+  "completion/complete",
+  "server/discover",
+  "initialize",
+  "ping",
+]);
+const idempotent: ReadonlySet<string> = new Set([
+  "resources/subscribe",
+  "resources/unsubscribe",
+  "logging/setLevel",
+]);
+
+/**
+ * The gateway's side of repeating: the policy in force, the waits of all calls, hedges, and the loop of requests that
+ * no plugin sees. Calls that plugins see are repeated by {@link runCallLoop}, so every request has one layer.
+ */
+export class RetryLayer {
+  readonly sleeper: Sleeper = createSleeper();
+  readonly chargeEachAttempt: boolean;
+  readonly #deps: RetryLayerDeps;
+  readonly #hedgers = new WeakMap<RetryPolicy, Retrier>();
+  #retrier: Retrier;
+  /** Those of former policies that calls still wait in. */
+  #former: Retrier[] = [];
+  #budget: MemoryBudget | undefined;
+  #limited = false;
+
+  constructor(deps: RetryLayerDeps) {
+    this.#deps = deps;
+    this.chargeEachAttempt = deps.chargeEachAttempt;
+    this.#retrier = this.#retrierOf(parsePolicy({ budget: false }), undefined);
+  }
+
+  /** Takes over the policy of the plugin, when it is made and when it is made anew. */
+  adopt(policy: RetryPolicy, limited: boolean, budget: MemoryBudget | undefined): void {
+    this.#former = [...this.#former, this.#retrier].filter((retrier) => retrier.stats().sleeping > 0);
+    this.#limited = limited;
+    this.#budget = budget;
+    this.#retrier = this.#retrierOf(policy, budget);
+  }
+
+  /** The policy that holds for a call, when it limits time or hedges; most do neither. */
+  limitsOf(name: string, tenant: string | undefined): RetryPolicy | undefined {
+    if (!this.#limited || !this.#deps.enabled(tenant)) return undefined;
+    return this.#retrier.policy.for(name);
+  }
+
+  /** Runs a request that no plugin sees, and repeats it by the policy. JSON-RPC errors are thrown as {@link AnsweredError}. */
+  run<T>(
+    request: PlainRequest,
+    send: (signal: AbortSignal | undefined, remainingMs: number | undefined) => Promise<T>,
+  ): Promise<T> {
+    const { method, upstream, tenant, signal } = request;
+    if (!this.#deps.enabled(tenant)) return send(signal, undefined);
+    const running = this.#retrier.retry((attempt) => send(attempt.signal, attempt.remainingMs), {
+      name: method,
+      scope: { server: upstream.id, tenant },
+      signal,
+      idempotent: idempotent.has(method),
+      annotations: { readOnlyHint: reads.has(method) },
+      serverTrusted: true,
+      concurrent: upstream.definition.stateless,
+      circuitOpen: () => this.#deps.circuitOpen(upstream.id),
+      classify,
+    });
+    return running.catch(rethrowPlainly);
+  }
+
+  /** Makes one attempt, and a second one while the first is slow, where the policy and the server allow it. */
+  hedged(
+    policy: RetryPolicy,
+    call: HedgedCall,
+    send: (signal: AbortSignal) => Promise<UpstreamAnswer>,
+  ): Promise<UpstreamAnswer> {
+    const { name, upstream, tenant, annotations, serverTrusted, signal } = call;
+    const running = this.#hedgerOf(policy).retry(
+      (attempt) => {
+        if (attempt.hedge) this.#deps.metrics.retried("hedge");
+        return send(attempt.signal ?? signal);
+      },
+      {
+        name,
+        scope: { tool: name, server: upstream.id, tenant },
+        signal,
+        annotations,
+        serverTrusted,
+        concurrent: upstream.definition.stateless,
+        classify,
+      },
+    );
+    return running.catch(rethrowPlainly);
+  }
+
+  /** Ends every wait; calls that wait end with what they have. Idempotent. */
+  stop(): void {
+    for (const retrier of [this.#retrier, ...this.#former]) retrier.stop();
+    this.sleeper.wakeAll(new RetryError("shutdown", "the gateway is stopping"));
+  }
+
+  /** What `GET /admin/limits` shows. */
+  stats() {
+    const { metrics } = this.#deps;
+    return {
+      enabled: this.#deps.enabled(undefined),
+      budget: this.#budget?.stats() ?? null,
+      waiting: this.sleeper.size + this.#retrier.stats().sleeping,
+      retries: metrics.retriesByReason(),
+      giveUps: metrics.giveUpsByReason(),
+    };
+  }
+
+  #retrierOf(policy: RetryPolicy, budget: MemoryBudget | undefined): Retrier {
+    const { metrics } = this.#deps;
+    return createRetrier(policy, {
+      ...(budget === undefined ? {} : { budget }),
+      observer: {
+        onRetry: (decision) => metrics.retried(decision.reason),
+        onGiveUp: (decision) => metrics.gaveUp(decision.reason),
+        onDone: ({ attempts }) => metrics.ended(attempts),
+      },
+    });
+  }
+
+  /** One attempt a call, so that the plugin alone decides on repeats; calls were counted by the plugin already. */
+  #hedgerOf(policy: RetryPolicy): Retrier {
+    let hedger = this.#hedgers.get(policy);
+    if (hedger !== undefined) return hedger;
+    const budget = this.#budget;
+    hedger = createRetrier(
+      { maxRetries: 0, hedge: policy.hedge, budget: false },
+      {
+        ...(budget && { budget: { deposit: () => undefined, withdraw: (scope) => budget.withdraw(scope) } }),
+        observer: {
+          onGiveUp: ({ reason }) => {
+            if (reason === "hedge_needs_session" || reason === "hedge_not_read_only") {
+              this.#deps.metrics.gaveUp(reason);
+            }
+          },
+        },
+      },
+    );
+    this.#hedgers.set(policy, hedger);
+    return hedger;
+  }
+}
+
+function classify(error: unknown): CallOutcome {
+  if (error instanceof AnsweredError) return error.outcome;
+  if (RetryError.is(error) && error.code === "attempt_timeout") {
+    return { kind: "error", code: "upstream_timeout", phase: "sent_no_response" };
+  }
+  return outcomeOf(error);
+}
+
+/** What a retrier wraps is taken out again: callers know the errors of attempts. */
+function rethrowPlainly(error: unknown): never {
+  if (RetryError.is(error) && error.cause !== undefined) throw error.cause;
+  throw error;
+}

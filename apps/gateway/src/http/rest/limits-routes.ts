@@ -1,0 +1,22 @@
+import type { GatewayCore } from "../../app/gateway-core.ts";
+import { defineRoute, type RestRoute } from "./route.ts";
+
+/** `GET /admin/limits`: what the rate limiter and the retry budget have granted and refused. */
+export function limitsRoutes({ config, calls, pipeline }: GatewayCore): RestRoute[] {
+  return [
+    defineRoute({
+      method: "GET",
+      path: "/admin/limits",
+      summary: "Retry budget, repeats and give-ups by reason, and the rate limiter's counts",
+      access: "admin",
+      handle: () => ({
+        retry: {
+          maxToolRetries: config.retry.maxToolRetries,
+          budgetOptions: config.retry.budget,
+          ...calls.retries.stats(),
+        },
+        rateLimiter: pipeline.list().find((plugin) => plugin.plugin === "rate_limiter")?.stats ?? null,
+      }),
+    }),
+  ];
+}
