@@ -71,13 +71,9 @@ function candidateOf(
 ): Candidate {
   const { id, tier: pinned = pins[id] } = server;
   const past = before.get(id);
-  const used = usage.get(id) ?? {
-    serverId: id,
-    lastUsedAt: past?.lastUsedAt ?? 0,
-    activeSessions: 0,
-    totalUses: 0,
-    pooledSessions: 0,
-  };
+  const reported = usage.get(id) ?? unused(id);
+  // A store that lost its times does not make a server unused.
+  const used = { ...reported, lastUsedAt: Math.max(reported.lastUsedAt, past?.lastUsedAt ?? 0) };
   // A total below the last one is a store that lost its counts: everything in it is new.
   const fresh =
     past === undefined || used.totalUses < past.uses ? used.totalUses : used.totalUses - past.uses;
@@ -85,6 +81,10 @@ function candidateOf(
   const recency = used.lastUsedAt > 0 ? fade(now - used.lastUsedAt, halfLifeMs) : 0;
   const score = decayed + used.activeSessions + recency;
   return { id, url: server.url ?? id, used, past, pinned, decayed, score, rank: 0 };
+}
+
+function unused(serverId: string): ServerUsage {
+  return { serverId, lastUsedAt: 0, activeSessions: 0, totalUses: 0, pooledSessions: 0 };
 }
 
 function fade(ageMs: number, halfLifeMs: number): number {

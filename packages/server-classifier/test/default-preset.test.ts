@@ -151,6 +151,14 @@ describe("default preset", () => {
     expect(Object.fromEntries(tiers)).toEqual({ s0: "cold", s1: "hot", s2: "hot" });
   });
 
+  it("SC-5 a store that lost its counts but hears of open sessions leaves the hot ones hot", () => {
+    const first = classify(servers(5), [used("s1", NOW, { totalUses: 9 })], "default", NOW);
+    const open = { ...used("s1", 0, { totalUses: 0 }), lastUsedAt: 0, pooledSessions: 2 };
+    const after = classify(servers(5), [open], { leaveRuns: 1, minDwellMs: 0 }, NOW + 60_000, first.history);
+    expect(after.tiers.get("s1")).toBe("hot");
+    expect(after.history.get("s1")?.lastUsedAt).toBe(NOW);
+  });
+
   it("with four tiers knows warm, and dormant after 24 hours without use", () => {
     const day = 86_400_000;
     const usage = Array.from({ length: 6 }, (_, i) => used(`s${i}`, NOW - i, { totalUses: 100 - i }));
