@@ -3,7 +3,7 @@ export interface CommandIo {
   readonly env: Readonly<Record<string, string | undefined>>;
   /** Writes a line for people or scripts. */
   readonly out: (line: string) => void;
-  /** Writes a line about what went wrong. */
+  /** Writes a line about what goes on or went wrong. */
   readonly err: (line: string) => void;
   /** Resolves when the process is asked to stop. */
   readonly stopped: () => Promise<void>;
