@@ -60,8 +60,7 @@ export class Poller {
     const { schedule, snapshots, refresher, onError } = this.#options;
     for (const record of snapshots.current?.upstreams.values() ?? []) {
       if (refresher.isRefreshing(record.id)) continue;
-      const pollType = dueType(schedule, record);
-      if (pollType !== undefined) this.#poll(record, pollType).catch(onError);
+      for (const pollType of dueTypes(schedule, record)) this.#poll(record, pollType).catch(onError);
     }
   }
 
@@ -147,14 +146,15 @@ export class Poller {
 }
 
 /** What is due of an upstream. Offline ones are only looked for; a first listing says as much as a health check. */
-function dueType(schedule: PollSchedule, record: UpstreamRecord): PollType | undefined {
+function dueTypes(schedule: PollSchedule, record: UpstreamRecord): PollType[] {
   const server = polledServer(record);
+  const due: PollType[] = [];
   if (record.state !== "unreachable" && schedule.shouldPoll(server, "tool_discovery"))
-    return "tool_discovery";
-  if (record.state === "unknown" || !schedule.shouldPoll(server, "health")) return undefined;
-  if (record.state === "unreachable") return "health";
+    due.push("tool_discovery");
+  if (record.state === "unknown" || !schedule.shouldPoll(server, "health")) return due;
   const { lastPolledAt, failures } = schedule.explain(server, "tool_discovery");
-  return lastPolledAt > 0 || failures > 0 ? "health" : undefined;
+  if (record.state === "unreachable" || lastPolledAt > 0 || failures > 0) due.push("health");
+  return due;
 }
 
 /** A claim for what was polled without asking the schedule. */

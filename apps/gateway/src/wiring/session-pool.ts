@@ -94,8 +94,9 @@ export function wireSessionPool(wiring: PoolWiring): UpstreamPool {
   );
 }
 
-/** Whether an upstream said that it announces changes of its lists. */
+/** Whether an upstream said that it announces changes of its lists; one that was never asked may. */
 function announcesChanges({ self }: UpstreamRecord): boolean {
+  if (self === undefined) return true;
   return Object.values(self?.capabilities ?? {}).some((capability) => {
     return (capability as { readonly listChanged?: unknown } | null)?.listChanged === true;
   });
