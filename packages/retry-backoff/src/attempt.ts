@@ -22,7 +22,8 @@ export type AttemptFunction<T> = (attempt: Attempt) => T | Promise<T>;
 export interface AttemptLimits {
   readonly clock: Clock;
   readonly signal: AbortSignal | undefined;
-  readonly limitMs: number | undefined;
+  /** Infinity for none. */
+  readonly limitMs: number;
   readonly onLimit: () => RetryError;
 }
 
@@ -32,7 +33,7 @@ export interface AttemptLimits {
  */
 export function runAttempt<T>(
   fn: AttemptFunction<T>,
-  facts: Omit<Attempt, "signal">,
+  facts: Omit<Attempt, "signal" | "remainingMs">,
   limits: AttemptLimits,
 ): Promise<T> {
   const { clock, signal, limitMs, onLimit } = limits;
@@ -41,8 +42,7 @@ export function runAttempt<T>(
       reject(signal.reason);
       return;
     }
-    const controller = limitMs === undefined ? undefined : new AbortController();
-    let cancel: (() => void) | undefined;
+    const controller = limitMs === Number.POSITIVE_INFINITY ? undefined : new AbortController();
     const clear = () => {
       cancel?.();
       // When the signal has fired, `once` has removed the listener: searching for it would be quadratic.
@@ -54,9 +54,13 @@ export function runAttempt<T>(
       reject(reason);
     };
     const onAbort = () => stop(signal?.reason);
-    if (limitMs !== undefined) cancel = clock.setTimer(() => stop(onLimit()), limitMs);
+    const cancel = controller && clock.setTimer(() => stop(onLimit()), limitMs);
     signal?.addEventListener("abort", onAbort, { once: true });
-    const attempt: Attempt = { ...facts, signal: controller?.signal ?? signal };
+    const attempt: Attempt = {
+      ...facts,
+      signal: controller?.signal ?? signal,
+      remainingMs: controller && limitMs,
+    };
     new Promise<T>((done) => done(fn(attempt))).then(resolve, reject).finally(clear);
   });
 }

@@ -1,23 +1,26 @@
 import type { CallError, CallPhase } from "./call-outcome.ts";
-import { RetryError } from "./errors.ts";
 import { type HeadersLike, parseRetryAfter } from "./retry-after.ts";
 
 /** Codes of failures that come before anything was sent. */
-const NOT_SENT = new Set([
-  "ECONNREFUSED",
-  "ENOTFOUND",
-  "EAI_AGAIN",
-  "EHOSTUNREACH",
-  "ENETUNREACH",
-  "EHOSTDOWN",
-  "UND_ERR_CONNECT_TIMEOUT",
-]);
-
+const NOT_SENT =
+  /^(ECONNREFUSED|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH|EHOSTDOWN|UND_ERR_CONNECT_TIMEOUT)$/;
+const PROGRAMMING = /^(Type|Reference|Syntax|Range)Error$/;
 const PHASES: readonly unknown[] = ["not_sent", "refused", "sent_no_response", "response_received"];
-const PROGRAMMING = new Set(["TypeError", "ReferenceError", "SyntaxError", "RangeError"]);
 
+/** The members that are looked at; any of them may be missing or something else. */
 interface Thrown {
-  readonly [key: string]: unknown;
+  readonly name?: unknown;
+  readonly code?: unknown;
+  readonly cause?: Thrown | null;
+  readonly response?: Thrown | null;
+  readonly status?: unknown;
+  readonly statusCode?: unknown;
+  readonly httpStatus?: unknown;
+  readonly rpcCode?: unknown;
+  readonly networkCode?: unknown;
+  readonly phase?: unknown;
+  readonly retryAfterMs?: unknown;
+  readonly headers?: HeadersLike | null;
 }
 
 /**
@@ -27,81 +30,60 @@ interface Thrown {
  * are mistakes in the program and not retryable, an `AbortError` is `aborted`.
  */
 export function classifyError(error: unknown): CallError {
-  if (typeof error !== "object" || error === null) return exception("exception");
-  const thrown = error as Thrown;
   try {
-    return read(thrown);
+    return read(error as Thrown);
   } catch {
-    return exception("exception");
+    return callError("exception");
   }
 }
 
 function read(thrown: Thrown): CallError {
-  const name = thrown["name"];
-  if (name === "AbortError") return exception("aborted");
-  const response = (thrown["response"] ?? {}) as Thrown;
-  const httpStatus = integer(
-    thrown["httpStatus"] ??
-      thrown["statusCode"] ??
-      thrown["status"] ??
-      response["status"] ??
-      response["statusCode"],
-  );
-  const rpcCode = integer(thrown["rpcCode"] ?? thrown["code"]);
-  const networkCode = networkCodeOf(thrown) ?? networkCodeOf((thrown["cause"] ?? {}) as Thrown);
-  const timedOut = name === "TimeoutError" || (RetryError.is(thrown) && thrown.code === "attempt_timeout");
-  const code = stringCode(thrown, timedOut);
-  const says = httpStatus ?? rpcCode ?? networkCode;
-  if (says === undefined && code === "exception" && PROGRAMMING.has(String(name)))
-    return exception("program_error");
-  const retryAfterMs = askedWait(thrown, response);
+  const { name, code: said, phase, retryAfterMs } = thrown;
+  if (name === "AbortError") return callError("aborted");
+  const response = thrown.response ?? {};
+  const cause = thrown.cause ?? {};
+  const statuses = [
+    thrown.httpStatus,
+    thrown.statusCode,
+    thrown.status,
+    response.status,
+    response.statusCode,
+  ];
+  const httpStatus = statuses.find(isInteger);
+  const rpcCode = [thrown.rpcCode, said].find(isInteger);
+  const networkCode = [thrown.networkCode, said, cause.networkCode, cause.code].find(isNetworkCode);
+  const answered = httpStatus ?? rpcCode;
+  let code = name === "TimeoutError" ? "timeout" : "exception";
+  if (typeof said === "string" && /^[a-z][a-z_]*$/.test(said)) code = said;
+  else if ((answered ?? networkCode) === undefined && PROGRAMMING.test(String(name))) code = "program_error";
+  const headers = thrown.headers ?? response.headers;
+  const asked = typeof retryAfterMs === "number" && retryAfterMs >= 0;
+  // A member that is undefined reads as one that is missing.
   return {
     kind: "error",
     code,
-    phase: phaseOf(thrown["phase"], httpStatus ?? rpcCode, networkCode, code),
-    ...(httpStatus !== undefined && { httpStatus }),
-    ...(rpcCode !== undefined && { rpcCode }),
-    ...(networkCode !== undefined && { networkCode }),
-    ...(retryAfterMs !== undefined && { retryAfterMs }),
-  };
+    phase: PHASES.includes(phase) ? phase : phaseOf(answered, networkCode, code),
+    httpStatus,
+    rpcCode,
+    networkCode,
+    retryAfterMs: asked ? retryAfterMs : headers ? parseRetryAfter(headers) : undefined,
+  } as CallError;
 }
 
-function exception(code: string): CallError {
+function phaseOf(answered: number | undefined, networkCode: string | undefined, code: string): CallPhase {
+  if (answered !== undefined) return "response_received";
+  if (networkCode !== undefined) return NOT_SENT.test(networkCode) ? "not_sent" : "sent_no_response";
+  return code.endsWith("timeout") ? "sent_no_response" : "response_received";
+}
+
+function callError(code: string): CallError {
   return { kind: "error", code, phase: "response_received" };
 }
 
-function stringCode(thrown: Thrown, timedOut: boolean): string {
-  if (timedOut) return "timeout";
-  const code = thrown["code"];
-  return typeof code === "string" && /^[a-z][a-z_]*$/.test(code) ? code : "exception";
+function isInteger(value: unknown): value is number {
+  return Number.isInteger(value);
 }
 
-function networkCodeOf(thrown: Thrown): string | undefined {
-  const code = thrown["networkCode"] ?? thrown["code"];
-  return typeof code === "string" && /^(E[A-Z0-9_]+|UND_ERR_[A-Z_]+)$/.test(code) ? code : undefined;
-}
-
-function phaseOf(
-  said: unknown,
-  answered: number | undefined,
-  networkCode: string | undefined,
-  code: string,
-): CallPhase {
-  if (PHASES.includes(said)) return said as CallPhase;
-  if (answered !== undefined) return "response_received";
-  if (networkCode !== undefined) return NOT_SENT.has(networkCode) ? "not_sent" : "sent_no_response";
-  return code === "timeout" ? "sent_no_response" : "response_received";
-}
-
-function askedWait(thrown: Thrown, response: Thrown): number | undefined {
-  const said = thrown["retryAfterMs"];
-  if (typeof said === "number" && said >= 0) return said;
-  const headers = thrown["headers"] ?? response["headers"];
-  return typeof headers === "object" && headers !== null
-    ? parseRetryAfter(headers as HeadersLike)
-    : undefined;
-}
-
-function integer(value: unknown): number | undefined {
-  return Number.isInteger(value) ? (value as number) : undefined;
+function isNetworkCode(value: unknown): value is string {
+  return typeof value === "string" && /^(E|UND_ERR_)[A-Z0-9_]+$/.test(value);
 }

@@ -4,7 +4,7 @@ import { errorSignal } from "./error-signals.ts";
 import { drawDelay } from "./jitter.ts";
 import type { RetryPolicy } from "./policy.ts";
 import type { GiveUpReason, RetryReason } from "./reasons.ts";
-import { mayRepeat, phaseOf, type RepeatHints } from "./repeat-safety.ts";
+import { mayRepeat, type RepeatHints } from "./repeat-safety.ts";
 import { resultSignal } from "./result-signals.ts";
 
 /** Make another attempt after `delayMs`. */
@@ -52,13 +52,6 @@ export interface DecisionContext<B extends Budget = Budget> extends RepeatHints 
   readonly random?: (() => number) | undefined;
 }
 
-const giveUps = Object.fromEntries(
-  (["success", "not_retryable", "aborted"] as const).map((reason) => [
-    reason,
-    Object.freeze({ retry: false, reason }),
-  ]),
-) as Record<"success" | "not_retryable" | "aborted", GiveUpDecision>;
-
 /**
  * Decides whether a call is made again, and when. Pure but for the random draw and the budget.
  * With a budget that answers later, so does this.
@@ -73,40 +66,37 @@ export function decide(outcome: CallOutcome, context: DecisionContext): Decision
 }
 
 function settle(wanted: RetryDecision, budget: BudgetVerdict): Decision {
-  return budget.granted
-    ? { ...wanted, budget }
-    : { retry: false, reason: "budget_exhausted", failure: wanted.reason, budget };
+  return budget.granted ? { ...wanted, budget } : { ...giveUp("budget_exhausted", wanted.reason), budget };
 }
 
 function judge(outcome: CallOutcome, context: DecisionContext): Decision {
-  const { policy, attempt } = context;
+  const { policy, attempt, remainingMs = Number.POSITIVE_INFINITY, random = Math.random } = context;
   const failure =
     outcome.kind === "result" ? resultSignal(outcome.result, policy) : errorSignal(outcome, policy);
-  if (failure === undefined) return giveUps.success;
-  if (context.signal?.aborted) return giveUps.aborted;
-  if (failure === "not_retryable") return giveUps.not_retryable;
-  const phase = phaseOf(outcome);
-  if (!mayRepeat(phase, context, policy.repeatUnsafe)) {
-    return {
-      retry: false,
-      reason: "unsafe_to_repeat",
-      failure,
-      outcomeUnknown: phase === "sent_no_response",
-    };
+  if (failure === undefined) return giveUp("success");
+  if (context.signal?.aborted) return giveUp("aborted");
+  if (failure === "not_retryable") return giveUp(failure);
+  if (!mayRepeat(outcome, context, policy.repeatUnsafe)) {
+    const outcomeUnknown = outcome.kind === "error" && outcome.phase === "sent_no_response";
+    return { ...giveUp("unsafe_to_repeat", failure), outcomeUnknown };
   }
-  if (context.circuitOpen) return { retry: false, reason: "circuit_open", failure };
-  if (attempt > policy.maxRetries) return { retry: false, reason: "max_retries", failure };
+  if (context.circuitOpen) return giveUp("circuit_open", failure);
+  if (attempt > policy.maxRetries) return giveUp("max_retries", failure);
   const asked = policy.respectRetryAfter ? (outcome.retryAfterMs ?? 0) : 0;
-  if (asked > policy.maxRetryAfterMs) return { retry: false, reason: "retry_after_exceeds_cap", failure };
-  const drawn = drawDelay(attempt, policy, context.random ?? Math.random, context.previousDelayMs);
-  const delayMs = clip(Math.max(drawn, asked), asked, context.remainingMs, policy.minAttemptMs);
-  if (delayMs === undefined) return { retry: false, reason: "deadline", failure };
-  return { retry: true, delayMs, reason: failure, attempt: attempt + 1, budget: undefined };
+  if (asked > policy.maxRetryAfterMs) return giveUp("retry_after_exceeds_cap", failure);
+  const wished = Math.max(asked, drawDelay(attempt, policy, random, context.previousDelayMs));
+  const room = remainingMs - policy.minAttemptMs;
+  if (room < 1 || asked > room) return giveUp("deadline", failure);
+  return {
+    retry: true,
+    delayMs: Math.min(wished, room),
+    reason: failure,
+    attempt: attempt + 1,
+    budget: undefined,
+  };
 }
 
-/** The sleep that still leaves room for an attempt; undefined when there is none, or Retry-After forbids. */
-function clip(delayMs: number, asked: number, remainingMs: number | undefined, minAttemptMs: number) {
-  if (remainingMs === undefined) return delayMs;
-  const room = remainingMs - minAttemptMs;
-  return room < 1 || asked > room ? undefined : Math.min(delayMs, room);
+/** Makes the decision to stop. */
+export function giveUp(reason: GiveUpReason, failure?: RetryReason): GiveUpDecision {
+  return failure === undefined ? { retry: false, reason } : { retry: false, reason, failure };
 }

@@ -30,16 +30,16 @@ export class RetryError extends Error {
   constructor(
     code: RetryErrorCode,
     message: string,
-    options: { cause?: unknown; retryable?: boolean; details?: Record<string, unknown> } = {},
+    { cause, details = {} }: { cause?: unknown; details?: Record<string, unknown> } = {},
   ) {
-    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    super(message, cause === undefined ? undefined : { cause });
     this.code = code;
-    this.retryable = options.retryable ?? false;
-    this.details = options.details ?? {};
+    this.retryable = code === "attempt_timeout";
+    this.details = details;
   }
 
   /** True for a `RetryError` of any loaded copy of this package. */
   static is(value: unknown): value is RetryError {
-    return typeof value === "object" && value !== null && (value as { [brand]?: unknown })[brand] === true;
+    return (value as { [brand]?: unknown } | null | undefined)?.[brand] === true;
   }
 }

@@ -1,24 +1,44 @@
+const MAX_CACHED_NAMES = 1_000;
+
+/**
+ * Finds the value of the glob that fits a name best: an exact name beats a glob, a longer glob a shorter one.
+ * Answers are remembered, at most 1 000 of them.
+ */
+export function createGlobLookup<T>(
+  entries: ReadonlyArray<readonly [string, T]>,
+  otherwise: T,
+): (name: string) => T {
+  const weight = (glob: string) => (/[*?]/.test(glob) ? glob.length : Number.POSITIVE_INFINITY);
+  const heaviestFirst = entries.toSorted(([a], [b]) => (weight(a) < weight(b) ? 1 : -1));
+  const known = new Map<string, T>();
+  return (name) => {
+    if (entries.length === 0) return otherwise;
+    let found = known.get(name);
+    if (found === undefined) {
+      found = heaviestFirst.find(([glob]) => matchesGlob(glob, name))?.[1] ?? otherwise;
+      if (known.size >= MAX_CACHED_NAMES) known.clear();
+      known.set(name, found);
+    }
+    return found;
+  };
+}
+
 /**
  * Matches `text` against `pattern`, where `*` stands for any run of characters and `?` for one.
  * Greedy with one backtrack point, so the cost is at most pattern × text and never exponential.
  */
-export function matchesGlob(pattern: string, text: string): boolean {
+function matchesGlob(pattern: string, text: string): boolean {
   let p = 0;
-  let t = 0;
   let star = -1;
   let mark = 0;
-  while (t < text.length) {
+  for (let t = 0; t < text.length; t++, p++) {
     if (pattern[p] === "*") {
-      star = p++;
-      mark = t;
-    } else if (pattern[p] === "?" || pattern[p] === text[t]) {
-      p++;
-      t++;
-    } else if (star >= 0) {
-      p = star + 1;
-      t = ++mark;
-    } else {
-      return false;
+      star = p;
+      mark = t--;
+    } else if (pattern[p] !== "?" && pattern[p] !== text[t]) {
+      if (star < 0) return false;
+      p = star;
+      t = mark++;
     }
   }
   while (pattern[p] === "*") p++;

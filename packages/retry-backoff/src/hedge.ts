@@ -1,42 +1,42 @@
-import { type Attempt, type AttemptFunction, type AttemptLimits, runAttempt } from "./attempt.ts";
+import type { AttemptFunction } from "./attempt.ts";
 import type { Budget, BudgetScope } from "./budget.ts";
-import { RetryError } from "./errors.ts";
+import type { Clock } from "./clock.ts";
 import type { GiveUpReason } from "./reasons.ts";
 import type { RepeatHints } from "./repeat-safety.ts";
 
-/** Why a call must not be hedged, or undefined when it may: read-only, and room for a second call. */
-export function hedgeRefusal(
-  hints: RepeatHints,
-  call: { readonly concurrent?: boolean | (() => boolean) | undefined },
-): GiveUpReason | undefined {
-  if (hints.serverTrusted !== true || hints.annotations?.readOnlyHint !== true) return "hedge_not_read_only";
-  const room = typeof call.concurrent === "function" ? call.concurrent() : call.concurrent;
-  return room === true ? undefined : "hedge_needs_session";
-}
-
 /** How a race is run. */
-export interface Race {
+export interface Race<T> {
   readonly delayMs: number;
   readonly maxHedges: number;
+  readonly hints: RepeatHints;
+  /** Whether there is room for a second call. */
+  readonly concurrent: boolean | (() => boolean) | undefined;
+  readonly clock: Clock;
   readonly budget: Budget | undefined;
   readonly scope: BudgetScope;
+  /** Makes one attempt of the function under the limits of the call. */
+  run(fn: AttemptFunction<T>, hedge: boolean): Promise<T>;
   onHedge(): void;
+  onRefusal(reason: GiveUpReason): void;
+  /** What the losers are aborted with. */
+  lost(): unknown;
 }
 
 /**
  * Runs an attempt and, each time `delayMs` pass without an answer, one more, at most `maxHedges`, each paid
  * from the budget. The first success wins; when all fail, the last failure counts. Losers are aborted with
- * `hedge_lost`, by which breakers and counters know to leave them out. After "The Tail at Scale"
- * (Dean and Barroso, 2013).
+ * `hedge_lost`, by which breakers and counters know to leave them out. A call that is not read-only, or has
+ * no room for a second one, runs alone. After "The Tail at Scale" (Dean and Barroso, 2013).
+ *
+ * Loaded when a policy asks for it; so it imports no code of the root entry.
  */
-export function runHedged<T>(
-  fn: AttemptFunction<T>,
-  facts: Omit<Attempt, "signal">,
-  limits: AttemptLimits,
-  race: Race,
-): Promise<T> {
+export function runHedged<T>(fn: AttemptFunction<T>, race: Race<T>): Promise<T> {
+  const refused = refusal(race);
+  if (refused !== undefined) {
+    race.onRefusal(refused);
+    return race.run(fn, false);
+  }
   const over = new AbortController();
-  const { clock } = limits;
   const guarded: AttemptFunction<T> = (attempt) =>
     fn({ ...attempt, signal: attempt.signal ? AbortSignal.any([attempt.signal, over.signal]) : over.signal });
   return new Promise<T>((resolve, reject) => {
@@ -45,11 +45,11 @@ export function runHedged<T>(
     const end = (settle: () => void) => {
       cancel?.();
       settle();
-      over.abort(new RetryError("hedge_lost", "another attempt answered first"));
+      over.abort(race.lost());
     };
     const start = (hedge: boolean) => {
       running++;
-      runAttempt(guarded, { ...facts, hedge }, limits).then(
+      race.run(guarded, hedge).then(
         (value) => end(() => resolve(value)),
         (error: unknown) => {
           if (--running === 0) end(() => reject(error));
@@ -58,7 +58,7 @@ export function runHedged<T>(
     };
     const arm = (left: number) => {
       if (left === 0) return;
-      cancel = clock.setTimer(async () => {
+      cancel = race.clock.setTimer(async () => {
         const verdict = await race.budget?.withdraw(race.scope);
         if (over.signal.aborted || verdict?.granted === false) return;
         race.onHedge();
@@ -69,4 +69,14 @@ export function runHedged<T>(
     start(false);
     arm(race.maxHedges);
   });
+}
+
+/** Why a call must not be hedged, or undefined when it may: read-only, and room for a second call. */
+function refusal({
+  hints,
+  concurrent,
+}: Pick<Race<unknown>, "hints" | "concurrent">): GiveUpReason | undefined {
+  if (hints.serverTrusted !== true || hints.annotations?.readOnlyHint !== true) return "hedge_not_read_only";
+  const room = typeof concurrent === "function" ? concurrent() : concurrent;
+  return room === true ? undefined : "hedge_needs_session";
 }

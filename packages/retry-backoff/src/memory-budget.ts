@@ -21,6 +21,8 @@ export interface MemoryBudget extends SyncBudget {
   };
 }
 
+type Level = keyof BudgetScope | "global";
+
 const LEVELS = ["tool", "server", "tenant"] as const;
 
 /**
@@ -38,61 +40,55 @@ export function createBudget(
   const { clock = systemClock } = deps;
   const open = (): Account => ({ earned: 0, floor: floorPerSecond, filledAt: clock.now() });
   const whole = open();
-  const books = LEVELS.map(() => createBook(open, Math.ceil(maxKeys / 2)));
+  const books = LEVELS.map((level) => ({ level, ...createBook(open, Math.ceil(maxKeys / 2)) }));
   let granted = 0;
   let refused = 0;
 
+  const visit = (scope: BudgetScope, use: (account: Account, level: Level) => void) => {
+    use(whole, "global");
+    for (const { level, get } of books) {
+      const key = scope[level];
+      if (key !== undefined) use(get(key), level);
+    }
+  };
   const earn = (account: Account) => {
     account.earned = Math.min(burst, account.earned + ratio);
   };
   // Summing 0.2 five times must give one retry, whatever binary fractions make of it.
   const funds = (account: Account, now: number): number => {
-    account.floor = Math.min(
-      floorPerSecond,
-      account.floor + ((now - account.filledAt) / 1_000) * floorPerSecond,
-    );
+    const refill = ((now - account.filledAt) / 1_000) * floorPerSecond;
+    account.floor = Math.min(floorPerSecond, account.floor + refill);
     account.filledAt = now;
     return Math.floor(account.earned + 1e-9) + Math.floor(account.floor + 1e-9);
   };
   const pay = (account: Account) => {
-    if (account.earned + 1e-9 >= 1) account.earned -= 1;
-    else account.floor -= 1;
+    account[account.earned + 1e-9 >= 1 ? "earned" : "floor"]--;
   };
 
   return {
     deposit(scope?: BudgetScope) {
-      earn(whole);
-      if (scope === undefined) return;
-      for (let i = 0; i < LEVELS.length; i++) {
-        const key = scope[LEVELS[i] as keyof BudgetScope];
-        if (key !== undefined) earn((books[i] as Book).get(key));
-      }
+      if (scope === undefined) earn(whole);
+      else visit(scope, earn);
     },
     withdraw(scope: BudgetScope = {}): BudgetVerdict {
       const now = clock.now();
-      const accounts = [whole];
-      let remaining = funds(whole, now);
-      let refusedBy: BudgetVerdict["refusedBy"] = remaining < 1 ? "global" : undefined;
-      for (let i = 0; i < LEVELS.length; i++) {
-        const level = LEVELS[i] as keyof BudgetScope;
-        const key = scope[level];
-        if (key === undefined) continue;
-        const account = (books[i] as Book).get(key);
+      let remaining = Number.POSITIVE_INFINITY;
+      let refusedBy: BudgetVerdict["refusedBy"];
+      visit(scope, (account, level) => {
         const left = funds(account, now);
         if (left < 1) refusedBy ??= level;
         remaining = Math.min(remaining, left);
-        accounts.push(account);
-      }
+      });
       if (refusedBy !== undefined) {
         refused++;
         return { granted: false, remaining: 0, refusedBy };
       }
       granted++;
-      for (const account of accounts) pay(account);
+      visit(scope, pay);
       return { granted: true, remaining: remaining - 1 };
     },
     stats: () => ({
-      keys: 1 + books.reduce((sum, book) => sum + book.size(), 0),
+      keys: books.reduce((sum, book) => sum + book.size(), 1),
       remaining: funds(whole, clock.now()),
       granted,
       refused,

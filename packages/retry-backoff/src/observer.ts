@@ -17,11 +17,15 @@ export interface RetryObserver {
   onDone?(info: CallInfo & { readonly ok: boolean }): void;
 }
 
-/** Calls one method of the observer and swallows what it throws. */
-export function tell(call: () => void): void {
+/** Calls one method of a listener, if it has it, and swallows what it throws: watching must not change a call. */
+export function tell<Listener extends object, Event extends keyof Listener>(
+  listener: Listener | undefined,
+  event: Event,
+  ...facts: Parameters<Extract<Listener[Event], (...facts: never[]) => void>>
+): void {
   try {
-    call();
+    (listener?.[event] as ((...facts: unknown[]) => void) | undefined)?.(...facts);
   } catch {
-    // An observer must not change the call it watches.
+    // Nothing to do for it.
   }
 }

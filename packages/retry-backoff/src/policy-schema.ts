@@ -1,46 +1,46 @@
 import { z } from "zod";
 
-const ms = z.number().nonnegative().max(86_400_000);
-const statusRange = /^[1-5]xx$|^[1-5]\d\d-[1-5]\d\d$/;
-const status = z.union([z.int().min(100).max(599), z.string().regex(statusRange, "not a status or a range")]);
+const DAY_MS = 86_400_000;
+const number = (least: number, most = Number.POSITIVE_INFINITY) => z.number().min(least).max(most);
+const count = (least: number, most = Number.MAX_SAFE_INTEGER) => z.int().min(least).max(most);
 const positive = z.number().positive();
+const orOff = <T extends z.ZodType>(schema: T) => z.union([z.literal(false), schema]);
+const range = z.string().regex(/^[1-5](xx|\d\d-[1-5]\d\d)$/, "not a status or a range");
 
 /** Options of a memory budget with their defaults. */
 export const budgetSchema = z.strictObject({
-  ratio: z.number().min(0).max(1).default(0.2),
-  floorPerSecond: z.number().min(0).default(10),
-  burst: z.number().min(0).default(100),
-  maxKeys: z.int().positive().default(10_000),
+  ratio: number(0, 1).default(0.2),
+  floorPerSecond: number(0).default(10),
+  burst: number(0).default(100),
+  maxKeys: count(1).default(10_000),
 });
 
-const hedgeSchema = z.strictObject({ delayMs: positive, maxHedges: z.int().min(1).max(5).default(1) });
+/** How a slow call is hedged. */
+export const hedgeSchema = z.strictObject({ delayMs: positive, maxHedges: count(1, 5).default(1) });
 
 const fields = {
-  maxRetries: z.int().min(0).max(100),
-  baseMs: z.number().min(1).max(86_400_000),
-  maxMs: z.number().min(1).max(86_400_000),
+  maxRetries: count(0, 100),
+  baseMs: number(1, DAY_MS),
+  maxMs: number(1, DAY_MS),
   jitter: z.enum(["none", "full", "equal", "decorrelated"]),
-  retryOnStatus: z.array(status),
+  retryOnStatus: z.array(z.union([count(100, 599), range])),
   checkTextContent: z.boolean(),
   respectRetryAfter: z.boolean(),
-  maxRetryAfterMs: ms,
+  maxRetryAfterMs: number(0, DAY_MS),
   totalDeadlineMs: positive,
   attemptTimeoutMs: positive,
-  minAttemptMs: ms,
+  minAttemptMs: number(0, DAY_MS),
   repeatUnsafe: z.boolean(),
   retryEveryError: z.boolean(),
-  hedge: z.union([z.literal(false), hedgeSchema]),
+  hedge: orOff(hedgeSchema),
 };
 
 /** Settings that an override may change. */
 export const overrideSchema = z.strictObject(fields).partial();
 
 /** The whole policy as it is written in a configuration. */
-export const policySchema = z
-  .strictObject({
-    ...fields,
-    preset: z.enum(["default", "contextforge"]),
-    overrides: z.record(z.string().min(1).max(256), overrideSchema),
-    budget: z.union([z.literal(false), budgetSchema]),
-  })
-  .partial();
+export const policySchema = overrideSchema.extend({
+  preset: z.enum(["default", "contextforge"]).optional(),
+  overrides: z.record(z.string().min(1).max(256), overrideSchema).optional(),
+  budget: orOff(budgetSchema).optional(),
+});

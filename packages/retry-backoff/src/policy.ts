@@ -1,6 +1,6 @@
 import type { z } from "zod";
 import { RetryError } from "./errors.ts";
-import { matchesGlob } from "./glob.ts";
+import { createGlobLookup } from "./glob.ts";
 import type { Jitter } from "./jitter.ts";
 import { describeIssues } from "./policy-issues.ts";
 import { budgetSchema, type overrideSchema, policySchema } from "./policy-schema.ts";
@@ -85,8 +85,6 @@ const contextforge: Settings = {
   retryEveryError: true,
 };
 
-const MAX_CACHED_NAMES = 1_000;
-
 /**
  * Checks a policy and fills its defaults. A policy that is already checked comes back as it is.
  *
@@ -94,59 +92,41 @@ const MAX_CACHED_NAMES = 1_000;
  */
 export function parsePolicy(
   input: RetryPolicyInput | RetryPolicy = {},
-  ceilings: PolicyCeilings = {},
+  { maxToolRetries = Number.POSITIVE_INFINITY }: PolicyCeilings = {},
 ): RetryPolicy {
   if (isPolicy(input)) return input;
   const parsed = policySchema.safeParse(input);
   if (!parsed.success) refuse(describeIssues(parsed.error.issues));
-  const {
-    preset = "default",
-    overrides = {},
-    budget = preset === "default" ? {} : false,
-    ...own
-  } = parsed.data;
-  const base = merge(preset === "contextforge" ? contextforge : defaults, own);
+  const { preset = "default", overrides = {}, ...own } = parsed.data;
+  const { budget = preset === "default" && {}, ...changes } = own;
   const warnings: string[] = [];
-  const root = {
-    preset,
-    budget: budget && budgetSchema.parse(budget),
-    warnings,
-  };
-  const globs: Array<readonly [string, RetryPolicy]> = [];
-  const build = (path: string, settings: Settings): RetryPolicy => {
-    const { retryOnStatus, ...rest } = settings;
-    if (rest.maxMs < rest.baseMs) refuse([`${path}maxMs: ${rest.maxMs} is less than baseMs ${rest.baseMs}`]);
-    const ceiling = ceilings.maxToolRetries ?? Number.POSITIVE_INFINITY;
-    if (rest.maxRetries > ceiling) {
-      warnings.push(`${path}maxRetries: ${rest.maxRetries} exceeds the ceiling, clamped to ${ceiling}`);
-      rest.maxRetries = ceiling;
+  const build = (path: string, { retryOnStatus, ...settings }: Settings): RetryPolicy => {
+    const { baseMs, maxMs, maxRetries } = settings;
+    if (maxMs < baseMs) refuse([`${path}maxMs: ${maxMs} is less than baseMs ${baseMs}`]);
+    if (maxRetries > maxToolRetries) {
+      warnings.push(`${path}maxRetries: ${maxRetries} exceeds the ceiling, clamped to ${maxToolRetries}`);
     }
     return Object.freeze({
       totalDeadlineMs: undefined,
       attemptTimeoutMs: undefined,
-      ...rest,
-      ...root,
+      ...settings,
+      maxRetries: Math.min(maxRetries, maxToolRetries),
+      preset,
+      budget: budget && budgetSchema.parse(budget),
+      warnings,
       statuses: expandStatuses(retryOnStatus),
-      for: lookup,
+      for: (name: string | undefined) => (name === undefined ? policy : lookup(name)),
     });
   };
-  const known = new Map<string, RetryPolicy>();
-  const lookup = (name: string | undefined): RetryPolicy => {
-    if (name === undefined || globs.length === 0) return policy;
-    let found = known.get(name);
-    if (found === undefined) {
-      found = globs.find(([glob]) => matchesGlob(glob, name))?.[1] ?? policy;
-      if (known.size >= MAX_CACHED_NAMES) known.clear();
-      known.set(name, found);
-    }
-    return found;
-  };
+  const base = merge(preset === "default" ? defaults : contextforge, changes);
   const policy = build("", base);
-  for (const [glob, changed] of Object.entries(overrides)) {
-    globs.push([glob, build(`overrides.${glob}.`, merge(base, changed))]);
-  }
-  const weight = (glob: string) => (/[*?]/.test(glob) ? glob.length : Number.POSITIVE_INFINITY);
-  globs.sort(([a], [b]) => (weight(a) < weight(b) ? 1 : -1));
+  const lookup = createGlobLookup(
+    Object.entries(overrides).map(([glob, changed]) => [
+      glob,
+      build(`overrides.${glob}.`, merge(base, changed)),
+    ]),
+    policy,
+  );
   return policy;
 }
 

@@ -1,4 +1,4 @@
-import type { CallOutcome, CallPhase } from "./call-outcome.ts";
+import type { CallError, CallOutcome } from "./call-outcome.ts";
 
 /** What is known about repeating a call. */
 export interface RepeatHints {
@@ -16,19 +16,21 @@ export interface RepeatHints {
   readonly idempotencyKey?: string | undefined;
 }
 
-/** How far the call came; HTTP 429 and 503 count as refused, not executed. */
-export function phaseOf(outcome: CallOutcome): CallPhase {
-  if (outcome.kind === "result") return "response_received";
-  const { phase, httpStatus } = outcome;
-  return phase === "response_received" && (httpStatus === 429 || httpStatus === 503) ? "refused" : phase;
-}
-
-/** True when a second execution is harmless or impossible. */
-export function mayRepeat(phase: CallPhase, hints: RepeatHints, repeatUnsafe: boolean): boolean {
-  if (phase === "not_sent" || phase === "refused" || repeatUnsafe) return true;
-  if (hints.idempotencyKey !== undefined && hints.idempotencyKey !== "") return true;
-  if (hints.serverTrusted !== true) return false;
-  return hints.annotations?.readOnlyHint === true || hints.annotations?.idempotentHint === true;
+/** True when the call was not executed (HTTP 429 and 503 say so too), or when executing it twice is harmless. */
+export function mayRepeat(
+  outcome: CallOutcome,
+  { idempotencyKey, serverTrusted, annotations }: RepeatHints,
+  repeatUnsafe: boolean,
+): boolean {
+  const { phase, httpStatus } = outcome as Partial<CallError>;
+  return (
+    repeatUnsafe ||
+    phase === "not_sent" ||
+    phase === "refused" ||
+    (phase === "response_received" && (httpStatus === 429 || httpStatus === 503)) ||
+    Boolean(idempotencyKey) ||
+    (serverTrusted === true && (annotations?.readOnlyHint === true || annotations?.idempotentHint === true))
+  );
 }
 
 /**

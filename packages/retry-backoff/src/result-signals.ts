@@ -25,41 +25,32 @@ export function resultSignal(result: unknown, policy: RetryPolicy): Signal {
   }
 }
 
-function signalOf(result: ResultLike, policy: RetryPolicy): Signal {
+function signalOf(result: ResultLike, { statuses, checkTextContent }: RetryPolicy): Signal {
   if (result.resultType === "input_required") return undefined;
-  const structured = result.structuredContent;
+  const structured = result.structuredContent ?? undefined;
   if (result.isError === true) {
-    const status = statusOf(structured);
-    return status === undefined || policy.statuses.has(status) ? "is_error" : "not_retryable";
+    const status = isRecord(structured) && structured["status_code"];
+    return !Number.isInteger(status) || statuses.has(status as number) ? "is_error" : "not_retryable";
   }
-  if (structured === undefined || structured === null) {
-    return policy.checkTextContent ? textSignal(result.content, policy) : undefined;
+  if (structured !== undefined) return saysFailure(structured, statuses) ? "structured_error" : undefined;
+  if (!checkTextContent || !Array.isArray(result.content)) return undefined;
+  return result.content.some((item) => item?.type === "text" && saysFailure(parse(item.text), statuses))
+    ? "text_error"
+    : undefined;
+}
+
+function saysFailure(value: unknown, statuses: ReadonlySet<unknown>): boolean {
+  return isRecord(value) && (value["isError"] === true || statuses.has(value["status_code"]));
+}
+
+function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
   }
-  return saysFailure(structured, policy) ? "structured_error" : undefined;
-}
-
-function statusOf(value: unknown): number | undefined {
-  if (typeof value !== "object" || value === null || Array.isArray(value)) return undefined;
-  const status = (value as { status_code?: unknown }).status_code;
-  return Number.isInteger(status) ? (status as number) : undefined;
-}
-
-function saysFailure(value: unknown, policy: RetryPolicy): boolean {
-  if (typeof value !== "object" || value === null || Array.isArray(value)) return false;
-  if ((value as { isError?: unknown }).isError === true) return true;
-  const status = statusOf(value);
-  return status !== undefined && policy.statuses.has(status);
-}
-
-function textSignal(content: unknown, policy: RetryPolicy): Signal {
-  if (!Array.isArray(content)) return undefined;
-  const failed = content.some((item: { type?: unknown; text?: unknown } | null | undefined) => {
-    if (item?.type !== "text" || typeof item.text !== "string") return false;
-    try {
-      return saysFailure(JSON.parse(item.text), policy);
-    } catch {
-      return false;
-    }
-  });
-  return failed ? "text_error" : undefined;
 }

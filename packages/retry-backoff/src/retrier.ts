@@ -97,11 +97,6 @@ export function createRetrier(policy: RetryPolicyInput | RetryPolicy = {}, deps:
   let stopped = false;
   const shared = { clock, random, observer, budget, sleeper, counts, isStopped: () => stopped };
 
-  const done = <T>(value: T, name: string | undefined): T => {
-    if (observer?.onDone) tell(() => observer.onDone?.({ name, attempts: 1, ok: true }));
-    return value;
-  };
-
   const retry = async <T>(fn: AttemptFunction<T>, options: RetryOptions = noOptions): Promise<T> => {
     if (stopped) throw new RetryError("shutdown", "the retrier was stopped");
     counts.calls++;
@@ -111,14 +106,16 @@ export function createRetrier(policy: RetryPolicyInput | RetryPolicy = {}, deps:
       else budget.deposit({ tool: name, ...scope });
     }
     const own = parsed.for(name);
-    if (options !== noOptions && needsCare(options)) return runCall(fn, own, options, shared);
-    if (own.totalDeadlineMs !== undefined || own.attemptTimeoutMs !== undefined || own.hedge) {
+    if (own.totalDeadlineMs || own.attemptTimeoutMs || own.hedge || needsCare(options)) {
       return runCall(fn, own, options, shared);
     }
     let ended: Ended<T>;
     try {
       const value = await fn(firstAttempt);
-      if (resultSignal(value, own) === undefined) return done(value, name);
+      if (resultSignal(value, own) === undefined) {
+        if (observer) tell(observer, "onDone", { name, attempts: 1, ok: true });
+        return value;
+      }
       ended = { ok: true, value };
     } catch (error) {
       ended = { ok: false, error };
@@ -138,11 +135,6 @@ export function createRetrier(policy: RetryPolicyInput | RetryPolicy = {}, deps:
 }
 
 /** Calls that need a timer, a listener or a key before their first attempt. */
-function needsCare(options: RetryOptions): boolean {
-  return (
-    options.signal !== undefined ||
-    options.deadline !== undefined ||
-    options.idempotencyKey !== undefined ||
-    options.serverHonoursKeys === true
-  );
+function needsCare({ signal, deadline, idempotencyKey, serverHonoursKeys }: RetryOptions): boolean {
+  return (signal ?? deadline ?? idempotencyKey) !== undefined || serverHonoursKeys === true;
 }

@@ -3,7 +3,8 @@ export type HeadersLike =
   | { get(name: string): string | null }
   | Readonly<Record<string, string | readonly string[] | undefined>>;
 
-const EPOCH_SECONDS = 1_000_000_000;
+/** Larger numbers are points in time. */
+const EPOCH_MS = 1_000_000_000_000;
 
 /**
  * How long the other side asks to wait, in milliseconds, or undefined.
@@ -15,24 +16,27 @@ const EPOCH_SECONDS = 1_000_000_000;
  */
 export function parseRetryAfter(headers: HeadersLike, nowMs: number = Date.now()): number | undefined {
   const ms = decimal(read(headers, "retry-after-ms"));
-  if (ms !== undefined) return ms;
+  if (ms >= 0) return ms;
   const after = read(headers, "retry-after");
   const seconds = decimal(after);
-  if (seconds !== undefined) return seconds * 1_000;
-  const date = after !== undefined && /[a-z]/i.test(after) ? Date.parse(after) : Number.NaN;
+  if (seconds >= 0) return seconds * 1_000;
+  const date = /[a-z]/i.test(after) ? Date.parse(after) : Number.NaN;
   if (!Number.isNaN(date)) return Math.max(0, date - nowMs);
-  const reset = decimal(read(headers, "ratelimit-reset"));
-  if (reset === undefined) return undefined;
-  return reset < EPOCH_SECONDS ? reset * 1_000 : Math.max(0, reset * 1_000 - nowMs);
+  const reset = decimal(read(headers, "ratelimit-reset")) * 1_000;
+  if (Number.isNaN(reset)) return undefined;
+  return reset < EPOCH_MS ? reset : Math.max(0, reset - nowMs);
 }
 
-function decimal(text: string | undefined): number | undefined {
-  return text !== undefined && /^\d+(\.\d+)?$/.test(text) ? Number(text) : undefined;
+/** Not a number when it is anything but digits. */
+function decimal(text: string): number {
+  return /^\d+(\.\d+)?$/.test(text) ? Number(text) : Number.NaN;
 }
 
-function read(headers: HeadersLike, name: string): string | undefined {
-  if (typeof headers.get === "function") return headers.get(name)?.trim();
-  const record = headers as Readonly<Record<string, string | readonly string[] | undefined>>;
-  const value = record[name] ?? Object.entries(record).find(([key]) => key.toLowerCase() === name)?.[1];
-  return (typeof value === "string" ? value : value?.[0])?.trim();
+/** The header's first value, or nothing. */
+function read(headers: HeadersLike, name: string): string {
+  const value =
+    typeof headers.get === "function"
+      ? headers.get(name)
+      : Object.entries(headers).find(([key]) => key.toLowerCase() === name)?.[1];
+  return String((Array.isArray(value) ? value[0] : value) ?? "").trim();
 }

@@ -2,11 +2,9 @@
 export function expandStatuses(list: readonly (number | string)[]): ReadonlySet<number> {
   const statuses = new Set<number>();
   for (const entry of list) {
-    const text = String(entry);
-    const [from, to] = text.endsWith("xx")
-      ? [Number(text[0]) * 100, Number(text[0]) * 100 + 99]
-      : (text.split("-").map(Number) as [number, number?]);
-    for (let status = from; status <= (to ?? from); status++) statuses.add(status);
+    const [from, to = from] = String(entry).split("-") as [string, string?];
+    const last = Number(to.replace("xx", "99"));
+    for (let status = Number(from.replace("xx", "00")); status <= last; status++) statuses.add(status);
   }
   return statuses;
 }

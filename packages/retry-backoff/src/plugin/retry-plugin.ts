@@ -69,16 +69,16 @@ function createInstance(config: RetryPolicyInput, deps: RetryPluginDeps): Plugin
   const answer = (decision: Decision, payload: PostPayload, state: CallState): HookOutcome<PostPayload> => {
     const info = { name: payload.name, attempts: payload.attempt };
     const failed = decision.retry || decision.reason !== "success";
-    if (!decision.retry && observer?.onDone) tell(() => observer.onDone?.({ ...info, ok: !failed }));
+    if (!decision.retry && observer) tell(observer, "onDone", { ...info, ok: !failed });
     if (!failed) return undefined;
     if (decision.retry) {
       counts.retries++;
       state.previousDelayMs = decision.delayMs;
-      tell(() => observer?.onRetry?.(decision, info));
+      tell(observer, "onRetry", decision, info);
       return { retryDelayMs: decision.delayMs, metadata: { decision } };
     }
     counts.giveUps[decision.reason] = (counts.giveUps[decision.reason] ?? 0) + 1;
-    tell(() => observer?.onGiveUp?.(decision, info));
+    tell(observer, "onGiveUp", decision, info);
     return { metadata: { decision } };
   };
 
@@ -122,8 +122,8 @@ function createInstance(config: RetryPolicyInput, deps: RetryPluginDeps): Plugin
 
 /** A large result comes as its JSON bytes; only the members that matter are read from it. */
 function readable(outcome: CallOutcome): CallOutcome {
-  return outcome.kind === "result" && outcome.result instanceof Uint8Array
-    ? { ...outcome, result: scanResult(outcome.result) }
+  return outcome.kind === "result" && ArrayBuffer.isView(outcome.result)
+    ? { ...outcome, result: scanResult(outcome.result as Uint8Array) }
     : outcome;
 }
 
