@@ -25,6 +25,16 @@ export interface RetryLayerDeps {
   readonly chargeEachAttempt: boolean;
 }
 
+/** A policy as the plugin was given it. */
+export interface AdoptedPolicy {
+  readonly policy: RetryPolicy;
+  /** The same without hedges, for requests that plugins do not see. */
+  readonly plain: RetryPolicy;
+  /** Whether it, or an override, limits time or hedges. */
+  readonly limited: boolean;
+  readonly budget: MemoryBudget | undefined;
+}
+
 /** A request that plugins do not see: a list, a handshake, a completion. */
 export interface PlainRequest {
   readonly method: string;
@@ -68,6 +78,7 @@ export class RetryLayer {
   readonly chargeEachAttempt: boolean;
   readonly #deps: RetryLayerDeps;
   readonly #hedgers = new WeakMap<RetryPolicy, Retrier>();
+  #policy: RetryPolicy;
   #retrier: Retrier;
   /** Those of former policies that calls still wait in. */
   #former: Retrier[] = [];
@@ -77,21 +88,23 @@ export class RetryLayer {
   constructor(deps: RetryLayerDeps) {
     this.#deps = deps;
     this.chargeEachAttempt = deps.chargeEachAttempt;
-    this.#retrier = this.#retrierOf(parsePolicy({ budget: false }), undefined);
+    this.#policy = parsePolicy({ budget: false });
+    this.#retrier = this.#retrierOf(this.#policy, undefined);
   }
 
   /** Takes over the policy of the plugin, when it is made and when it is made anew. */
-  adopt(policy: RetryPolicy, limited: boolean, budget: MemoryBudget | undefined): void {
+  adopt({ policy, plain, limited, budget }: AdoptedPolicy): void {
     this.#former = [...this.#former, this.#retrier].filter((retrier) => retrier.stats().sleeping > 0);
     this.#limited = limited;
     this.#budget = budget;
-    this.#retrier = this.#retrierOf(policy, budget);
+    this.#policy = policy;
+    this.#retrier = this.#retrierOf(plain, budget);
   }
 
   /** The policy that holds for a call, when it limits time or hedges; most do neither. */
   limitsOf(name: string, tenant: string | undefined): RetryPolicy | undefined {
     if (!this.#limited || !this.#deps.enabled(tenant)) return undefined;
-    return this.#retrier.policy.for(name);
+    return this.#policy.for(name);
   }
 
   /** Runs a request that no plugin sees, and repeats it by the policy. JSON-RPC errors are thrown as {@link AnsweredError}. */
@@ -108,7 +121,6 @@ export class RetryLayer {
       idempotent: idempotent.has(method),
       annotations: { readOnlyHint: reads.has(method) },
       serverTrusted: true,
-      concurrent: upstream.definition.stateless,
       circuitOpen: () => this.#deps.circuitOpen(upstream.id),
       classify,
     });

@@ -38,8 +38,10 @@ export function wireRetry(
     create(given, host) {
       const options = budgetOptions(given, config.retry.budget);
       const budget = budgetFor(options);
-      const policy = parsePolicy({ ...given, budget: options }, { maxToolRetries });
-      layer.adopt(policy, limitsAnything(given), budget);
+      const parse = (input: RetryPolicyInput) =>
+        parsePolicy({ ...input, budget: options }, { maxToolRetries });
+      const plain = parse(withoutHedges(given));
+      layer.adopt({ policy: parse(given), plain, limited: limitsAnything(given), budget });
       const { circuitOpen, onWarning } = deps;
       const plugin = retryPlugin({ maxToolRetries, circuitOpen, onWarning, ...(budget && { budget }) });
       return plugin.create({ ...given, budget: options }, host);
@@ -65,6 +67,12 @@ function keepBudget(): (options: false | BudgetOptions) => MemoryBudget | undefi
     if (kept?.text !== text) kept = { text, budget: createBudget(options) };
     return kept.budget;
   };
+}
+
+function withoutHedges(policy: RetryPolicyInput): RetryPolicyInput {
+  const { overrides = {}, ...own } = policy;
+  const plain = Object.entries(overrides).map(([glob, changed]) => [glob, { ...changed, hedge: false }]);
+  return { ...own, hedge: false, overrides: Object.fromEntries(plain) };
 }
 
 /** Whether the loop has anything to do beside repeating. */

@@ -1,0 +1,324 @@
+import { eventually } from "@gatewright/testkit";
+import { afterEach, describe, expect, it } from "vitest";
+import { reset, type ScriptedServer, startScriptedServer } from "./support/scripted-server.ts";
+import { startTestGateway, type TestGateway } from "./support/test-gateway.ts";
+
+const open: AsyncDisposable[] = [];
+afterEach(async () => {
+  for (const each of open.splice(0).reverse()) await each[Symbol.asyncDispose]();
+});
+
+interface Site {
+  readonly gateway: TestGateway;
+  readonly server: ScriptedServer;
+  call(tool: string, args?: unknown, meta?: unknown): ReturnType<TestGateway["rpc"]>;
+  ask(method: string, params: unknown): ReturnType<TestGateway["rpc"]>;
+  giveUps(): Promise<Record<string, number>>;
+}
+
+async function site(options: {
+  readonly policy?: Record<string, unknown>;
+  readonly upstream?: Record<string, unknown>;
+  readonly config?: Record<string, unknown>;
+  readonly limiter?: Record<string, unknown>;
+}): Promise<Site> {
+  const server = await startScriptedServer();
+  open.push(server);
+  const { policy, upstream, config, limiter } = options;
+  const gateway = await startTestGateway({
+    mcpServers: { up: { url: server.url, trusted: true, ...upstream } },
+    plugins: [
+      { name: "retry", config: { baseMs: 1, maxMs: 5, ...policy } },
+      { name: "rate_limiter", config: limiter ?? {} },
+    ],
+    ...config,
+  });
+  open.push(gateway);
+  await gateway.core.refresher.ready();
+  const ask = (method: string, params: unknown) =>
+    gateway.rpc("/mcp/http", { jsonrpc: "2.0", id: 7, method, params });
+  return {
+    gateway,
+    server,
+    ask,
+    call: (tool, args = {}, meta) =>
+      ask("tools/call", { name: `up_${tool}`, arguments: args, ...(meta ? { _meta: meta } : {}) }),
+    giveUps: async () => (await gateway.rest("GET", "/admin/limits")).body.retry.giveUps,
+  };
+}
+
+const failed = (text: string) => ({ result: { isError: true, content: [{ type: "text", text }] } });
+const fine = { result: { content: [{ type: "text", text: "fine" }] } };
+
+describe("the loop", () => {
+  it("RB-4 two failures and a success are three attempts; after three failures the last comes back unchanged", async () => {
+    const { server, call } = await site({});
+    server.script("tools/call", failed("1"), failed("2"), fine);
+    const good = await call("read");
+    expect(good.body.result.content[0].text).toBe("fine");
+    expect(good.headers.get("x-gatewright-attempts")).toBe("3");
+    expect(server.seen("tools/call")).toHaveLength(3);
+    server.script("tools/call", failed("a"), failed("b"), failed("c"));
+    const bad = await call("read");
+    expect(bad.body.id).toBe(7);
+    expect(bad.body.result.content[0].text).toBe("c");
+    expect(bad.headers.get("x-gatewright-give-up")).toBe("max_retries");
+    expect(server.seen("tools/call")).toHaveLength(6);
+  });
+
+  it("an attempt has a new JSON-RPC id, the same params and idempotency key, and its number", async () => {
+    const { server, call } = await site({ upstream: { idempotency: true, trusted: false } });
+    server.script("tools/call", reset, { status: 500 }, fine);
+    expect((await call("write", { a: 1 })).body.result).toBeDefined();
+    const seen = server.seen("tools/call");
+    expect(new Set(seen.map(({ id }) => id)).size).toBe(3);
+    expect(new Set(seen.map(({ params }) => JSON.stringify(params))).size).toBe(1);
+    expect(seen[0]?.params._meta["io.gatewright/idempotencyKey"]).toMatch(/^[0-9a-f-]{36}$/);
+    expect(seen.map(({ headers }) => headers["x-gatewright-attempt"])).toEqual([undefined, "2", "3"]);
+    server.script("tools/call", fine);
+    await call("write", {}, { "io.gatewright/idempotencyKey": "mine" });
+    expect(server.seen("tools/call")[3]?.params._meta["io.gatewright/idempotencyKey"]).toBe("mine");
+  });
+
+  it("a server that does not honour keys never sees one, and the key does not make a repeat safe", async () => {
+    const { server, call } = await site({});
+    server.script("tools/call", reset);
+    const answer = await call("write", {}, { "io.gatewright/idempotencyKey": "mine" });
+    expect(answer.body.error.data).toMatchObject({ code: "outcome_unknown", reason: "unsafe_to_repeat" });
+    expect(server.seen("tools/call")).toHaveLength(1);
+    expect(server.seen("tools/call")[0]?.params._meta["io.gatewright/idempotencyKey"]).toBeUndefined();
+  });
+
+  it("the limiter charges a call once, or each attempt where that is set", async () => {
+    const limiter = { rules: { by_tool: { read: "2/h" } } };
+    const once = await site({ limiter });
+    once.server.script("tools/call", failed("1"), failed("2"), fine);
+    expect((await once.call("read")).status).toBe(200);
+    expect((await once.call("read")).status).toBe(200);
+    expect((await once.call("read")).status).toBe(429);
+    const each = await site({ limiter, config: { retry: { chargeEachAttempt: true } } });
+    each.server.script("tools/call", failed("1"), failed("2"), fine);
+    const refused = await each.call("read");
+    expect(refused.status).toBe(429);
+    expect(each.server.seen("tools/call")).toHaveLength(2);
+  });
+
+  it("RB-11 a resource read that meets 503 is read again, and so are prompts, lists and completions", async () => {
+    const { server, ask, gateway } = await site({});
+    const busy = { status: 503 };
+    server.script("resources/read", busy, { result: { contents: [{ uri: "res://a", text: "ok" }] } });
+    expect((await ask("resources/read", { uri: "res://a" })).body.result.contents[0].text).toBe("ok");
+    server.script("prompts/get", busy, { result: { messages: [] } });
+    expect((await ask("prompts/get", { name: "up_greet" })).body.result.messages).toEqual([]);
+    server.script("completion/complete", busy, { result: { completion: { values: ["y"] } } });
+    const ref = { type: "ref/prompt", name: "up_greet" };
+    const completed = await ask("completion/complete", { ref, argument: { name: "a", value: "b" } });
+    expect(completed.body.result.completion.values).toEqual(["y"]);
+    const path = `/servers/${await gateway.idOf("up")}/mcp`;
+    server.script("tools/list", { error: { code: -32603, message: "passing" } }, { result: { tools: [] } });
+    const meta = {
+      "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+      "io.modelcontextprotocol/clientInfo": { name: "t", version: "1" },
+      "io.modelcontextprotocol/clientCapabilities": {},
+    };
+    const body = { jsonrpc: "2.0", id: 1, method: "tools/list", params: { _meta: meta } };
+    const headers = { "mcp-protocol-version": "2026-07-28", "mcp-method": "tools/list" };
+    expect((await gateway.rpc(path, body, headers)).body.result.tools).toEqual([]);
+    server.script("tools/list", { error: { code: -32603, message: "lasting" } });
+    expect((await gateway.rpc(path, body, headers)).body).toMatchObject({
+      id: 1,
+      error: { message: "lasting" },
+    });
+  });
+
+  it("connecting and the gateway's own listing are repeated", async () => {
+    const busy = { status: 503 };
+    const server = await startScriptedServer();
+    open.push(server);
+    const discovered = { result: { supportedVersions: ["2026-07-28"], capabilities: { tools: {} } } };
+    server.script("server/discover", busy, busy, discovered);
+    server.script("tools/list", busy, { result: { tools: [{ name: "late", inputSchema: {} }] } });
+    const gateway = await startTestGateway({
+      mcpServers: { up: { url: server.url } },
+      plugins: [{ name: "retry", config: { baseMs: 1, maxMs: 5, maxRetries: 3 } }],
+    });
+    open.push(gateway);
+    await gateway.core.refresher.ready();
+    const tools = await gateway.rpc("/mcp/http", { jsonrpc: "2.0", id: 1, method: "tools/list" });
+    expect(tools.body.result.tools).toMatchObject([{ name: "up_late" }]);
+    expect(server.seen("tools/list")).toHaveLength(2);
+  });
+
+  it("with the plugin switched off nothing is repeated, lists neither", async () => {
+    const { server, call, ask, gateway } = await site({});
+    await gateway.rest("PUT", "/admin/plugins/retry/mode", { mode: "disabled", waitFor: "all" });
+    server.script("tools/call", { status: 503 });
+    expect((await call("read")).status).toBe(503);
+    expect(server.seen("tools/call")).toHaveLength(1);
+    server.script("completion/complete", { status: 503 });
+    await ask("completion/complete", {
+      ref: { type: "ref/prompt", name: "up_greet" },
+      argument: { name: "a", value: "b" },
+    });
+    expect(server.seen("completion/complete")).toHaveLength(1);
+  });
+});
+
+describe("waiting", () => {
+  it("RB-6 Retry-After is waited for in full; over the cap the call gives up and says why", async () => {
+    const { server, call } = await site({});
+    server.script("tools/call", { status: 429, headers: { "retry-after": "2" } }, fine);
+    expect((await call("write")).body.result).toBeDefined();
+    const [first, second] = server.seen("tools/call");
+    expect((second?.atMs ?? 0) - (first?.atMs ?? 0)).toBeGreaterThanOrEqual(1_990);
+    server.script("tools/call", { status: 503, headers: { "retry-after": "3600" } });
+    const answer = await call("write");
+    expect(answer.body.error.data).toMatchObject({
+      reason: "retry_after_exceeds_cap",
+      retryAfterMs: 3_600_000,
+    });
+    expect(server.seen("tools/call")).toHaveLength(3);
+  });
+
+  it("RB-9 the deadline spans attempts and waits, and is passed on", async () => {
+    const { server, call, giveUps } = await site({
+      policy: { totalDeadlineMs: 1_000, attemptTimeoutMs: 400, baseMs: 500, maxMs: 500, jitter: "none" },
+    });
+    server.script("tools/call", () => undefined);
+    const startedMs = performance.now();
+    const answer = await call("read");
+    expect(performance.now() - startedMs).toBeLessThan(1_000 + 250);
+    expect(answer.body.error.data).toMatchObject({ code: "upstream_timeout", reason: "deadline" });
+    const seen = server.seen("tools/call");
+    expect(seen.length).toBeLessThanOrEqual(2);
+    expect(seen[0]?.headers["x-gatewright-timeout-ms"]).toBe("400");
+    expect(Number(seen[1]?.headers["x-gatewright-timeout-ms"])).toBeLessThanOrEqual(100);
+    await eventually(() => seen.every(({ aborted }) => aborted));
+    expect((await giveUps())["deadline"]).toBe(1);
+  });
+
+  it("a caller's own limit of time ends the call, and is passed on", async () => {
+    const { server, gateway } = await site({});
+    server.script("tools/call", () => undefined);
+    const body = { jsonrpc: "2.0", id: 1, method: "tools/call", params: { name: "up_read", arguments: {} } };
+    const answer = await gateway.rpc("/mcp/http", body, { "x-gatewright-timeout-ms": "200" });
+    expect(answer.body.error.data).toMatchObject({ code: "upstream_timeout", reason: "deadline" });
+    expect(Number(server.seen("tools/call")[0]?.headers["x-gatewright-timeout-ms"])).toBeLessThanOrEqual(200);
+  });
+
+  it("RB-13 closing the gateway ends a wait: the call ends with its last failure", async () => {
+    const { server, call, gateway } = await site({
+      policy: { baseMs: 60_000, maxMs: 60_000, jitter: "none" },
+      config: { server: { shutdownDeadlineMs: 100, drainNoticeMs: 0 } },
+    });
+    server.script("tools/call", { status: 503 });
+    const pending = call("read");
+    await eventually(() => gateway.core.calls.retries.stats().waiting === 1);
+    const closing = gateway.close();
+    expect((await pending).body.error.data).toMatchObject({ reason: "shutdown" });
+    await closing;
+    expect(gateway.core.calls.retries.stats().waiting).toBe(0);
+  });
+});
+
+describe("safety", () => {
+  it("RB-10 what may have been executed is sent once; a refused connection and a trusted hint are repeated", async () => {
+    const { server, call, gateway } = await site({});
+    server.script("tools/call", reset);
+    const lost = await call("write");
+    expect(lost.body.error).toMatchObject({
+      code: -31004,
+      data: { code: "outcome_unknown", reason: "unsafe_to_repeat", outcomeUnknown: true, retryable: false },
+    });
+    expect(server.seen("tools/call")).toHaveLength(1);
+    server.script("tools/call", { status: 500 });
+    const broken = await call("write");
+    expect(broken.body.error).toMatchObject({ code: -31004, data: { code: "unsafe_to_repeat" } });
+    expect(server.seen("tools/call")).toHaveLength(2);
+    server.script("tools/call", reset, fine);
+    expect((await call("put")).body.result).toBeDefined();
+    server.script("tools/call", failed("no hint"));
+    const told = await call("write");
+    expect(told.headers.get("x-gatewright-give-up")).toBe("unsafe_to_repeat");
+    await server.close();
+    const refused = await call("write");
+    expect(refused.body.error.data).toMatchObject({ code: "upstream_unreachable", attempts: 3 });
+    const metrics = await (await fetch(`${gateway.url}/metrics`)).text();
+    expect(metrics).toContain('retry_give_ups_total{reason="unsafe_to_repeat"} 3');
+    expect(metrics).toContain('retry_retries_total{reason="network"}');
+    expect(metrics).toMatch(/retry_attempts_count \d+/);
+  });
+
+  it("RB-10 a read-only hint of an untrusted server is ignored", async () => {
+    const { server, call } = await site({ upstream: { trusted: false } });
+    server.script("tools/call", reset);
+    expect((await call("read")).body.error.data.code).toBe("outcome_unknown");
+    expect(server.seen("tools/call")).toHaveLength(1);
+  });
+
+  it("RB-12 a slow read is hedged on a server without sessions, its loser aborted; a write never is", async () => {
+    const { server, call, giveUps, gateway } = await site({
+      policy: { hedge: { delayMs: 50 } },
+      upstream: { stateless: true },
+    });
+    server.script("tools/call", () => undefined, fine);
+    expect((await call("read")).body.result.content[0].text).toBe("fine");
+    const [loser] = server.seen("tools/call");
+    await eventually(() => loser?.aborted === true);
+    expect(server.seen("tools/call")).toHaveLength(2);
+    server.script("tools/call", (_, send) => void setTimeout(send, 150, fine.result));
+    expect((await call("write")).body.result).toBeDefined();
+    expect(server.seen("tools/call")).toHaveLength(3);
+    expect(await giveUps()).toMatchObject({ hedge_not_read_only: 1 });
+    const { retry } = (await gateway.rest("GET", "/admin/limits")).body;
+    expect(retry.retries).toMatchObject({ hedge: 1 });
+    expect(gateway.core.pool.stats().leases).toBe(0);
+  });
+
+  it("RB-12 where a session would be needed, the hedge is skipped with its reason", async () => {
+    const { server, call, giveUps } = await site({ policy: { hedge: { delayMs: 10 } } });
+    server.script("tools/call", (_, send) => void setTimeout(send, 100, fine.result));
+    expect((await call("read")).body.result).toBeDefined();
+    expect(server.seen("tools/call")).toHaveLength(1);
+    expect(await giveUps()).toMatchObject({ hedge_needs_session: 1 });
+  });
+});
+
+describe("the budget", () => {
+  it("RB-7 caps the attempts of failing calls, tells the callers, and shows in /admin/limits", async () => {
+    const { server, call, gateway, giveUps } = await site({
+      policy: { maxRetries: 3 },
+      config: { retry: { budget: { ratio: 0.2, floorPerSecond: 0, burst: 5 } } },
+    });
+    server.script("tools/call", { status: 503 });
+    const answers = [];
+    for (let index = 0; index < 50; index++) answers.push(await call("read"));
+    expect(server.seen("tools/call").length).toBeLessThanOrEqual(60 + 5);
+    const reasons = answers.map(({ body }) => body.error.data.reason);
+    expect(reasons).toContain("budget_exhausted");
+    const { retry } = (await gateway.rest("GET", "/admin/limits")).body;
+    expect(retry).toMatchObject({
+      enabled: true,
+      maxToolRetries: 3,
+      budgetOptions: { ratio: 0.2 },
+      budget: { granted: 10 },
+    });
+    expect((await giveUps())["budget_exhausted"]).toBe(
+      reasons.filter((reason) => reason === "budget_exhausted").length,
+    );
+  });
+
+  it("is the policy's own where that has one, and off where it is false", async () => {
+    const own = await site({ policy: { budget: { ratio: 0, floorPerSecond: 0 } } });
+    own.server.script("tools/call", { status: 503 });
+    expect((await own.call("read")).body.error.data).toMatchObject({
+      reason: "budget_exhausted",
+      budget: "global",
+    });
+    const off = await site({ config: { retry: { budget: false } } });
+    expect((await off.gateway.rest("GET", "/admin/limits")).body.retry.budget).toBeNull();
+    const preset = await site({ policy: { preset: "contextforge" } });
+    preset.server.script("tools/call", failed("1"), fine);
+    expect((await preset.call("write")).body.result.content[0].text).toBe("fine");
+  });
+});
