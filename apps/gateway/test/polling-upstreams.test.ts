@@ -1,4 +1,4 @@
-import { startRawServer } from "@gatewright/mcp-fixtures";
+import { buildEchoServer, startRawServer, startSdkServer } from "@gatewright/mcp-fixtures";
 import { eventually } from "@gatewright/testkit";
 import { expect, it } from "vitest";
 import { closest, startCountedUpstream } from "./support/counted-upstream.ts";
@@ -99,6 +99,32 @@ it("SC-8 lists again soon after list_changed, once, and shows what is new", asyn
   const polls = upstream.times("tools/list").slice(Math.max(0, before - 1));
   expect(polls.length).toBeGreaterThan(1);
   expect(closest(polls)).toBeGreaterThanOrEqual(295);
+});
+
+it("SC-8 hears of list_changed while no client is there, of servers with sessions and without", async () => {
+  await using upstream = await startCountedUpstream();
+  await using modern = await startSdkServer(buildEchoServer, { era: "modern" });
+  await using gateway = await startTestGateway({
+    mcpServers: { one: { url: upstream.url }, modern: { url: modern.url } },
+    classifier: quick,
+  });
+  await gateway.core.refresher.ready();
+  const listed = () => upstream.times("tools/list").length;
+  const [before, modernBefore] = [listed(), modern.stats().requests["tools/list"] ?? 0];
+  await eventually(
+    () => {
+      for (const server of upstream.servers) server.sendToolListChanged();
+      return listed() > before;
+    },
+    { timeoutMs: 10_000, intervalMs: 50 },
+  );
+  await eventually(
+    () => {
+      modern.modern.notify.toolsChanged();
+      return (modern.stats().requests["tools/list"] ?? 0) > modernBefore;
+    },
+    { timeoutMs: 10_000, intervalMs: 50 },
+  );
 });
 
 it("SC-8 does not list again before an upstream's own ttlMs", async () => {

@@ -5,6 +5,7 @@ import { type Authenticator, createAuthenticator } from "../auth/authenticator.t
 import type { GatewayConfig } from "../config/gateway-config.ts";
 import { isLoopbackHost } from "../config/load-config.ts";
 import { DownstreamSessions } from "../downstream/downstream-sessions.ts";
+import { GatewayError } from "../errors.ts";
 import type { AggregateDeps } from "../mcp/aggregate-endpoint.ts";
 import { UpstreamAccesses } from "../mcp/upstream-access.ts";
 import { Metrics } from "../metrics/metrics.ts";
@@ -20,6 +21,7 @@ import { type ConnectionEra, LiveUpstreams } from "../upstreams/live-upstreams.t
 import { openOwnSession } from "../upstreams/own-session.ts";
 import type { Refresher } from "../upstreams/refresher.ts";
 import type { RegisterDeps } from "../upstreams/register-upstream.ts";
+import { gatewayContext } from "../upstreams/session-context.ts";
 import { connectUpstream } from "../wiring/mcp-bridge.ts";
 import { wirePipeline } from "../wiring/plugin-framework.ts";
 import { wireRateLimiter } from "../wiring/rate-limiter.ts";
@@ -153,6 +155,11 @@ export async function createGatewayCore(config: GatewayConfig, deps: CoreDeps): 
     pool,
     store: redis && wireClassifierStore(redis),
     withSession: (record, use) => openOwnSession({ live, pool, accesses, retries }, record, use),
+    open: async (id, listening) => {
+      const record = snapshot().upstreams.get(id);
+      if (record === undefined) throw new GatewayError("not_found", `there is no gateway "${id}"`);
+      return live.open(record, "auto", { ...gatewayContext, ...listening });
+    },
     metrics,
     logger,
   });

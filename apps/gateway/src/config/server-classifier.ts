@@ -60,6 +60,12 @@ export const classifierConfig = z
     maxPollsPerSecond: z.number().positive().default(20).describe("Polls this process starts per second."),
     claimMs: z.int().min(100).default(60_000).describe("A replica that dies while polling is replaced then."),
     debounceMs: z.int().min(0).default(1_000).describe("Notices of change within this time make one poll."),
+    maxChangeStreams: z
+      .int()
+      .min(0)
+      .max(10_000)
+      .default(500)
+      .describe("Upstreams that the leading replica listens to for changes of their lists."),
     maxTtlMs: z.int().min(1).default(86_400_000).describe("Longest `ttlMs` of an upstream that is honoured."),
     inUseMs: z.int().min(0).default(300_000).describe("Used within this time: health checks are not slowed."),
     cycleMs: z.int().min(50).default(60_000).describe("Time between two classifications."),

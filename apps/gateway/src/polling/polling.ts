@@ -1,3 +1,4 @@
+import type { OpenListener } from "@gatewright/mcp-bridge/bridge";
 import type { UpstreamMessage, UpstreamSession } from "@gatewright/mcp-bridge/upstream";
 import type { Classifier, ClassifierStore } from "@gatewright/server-classifier";
 import type { Logger } from "pino";
@@ -9,6 +10,7 @@ import type { Registry } from "../registry/registry.ts";
 import type { SnapshotHolder } from "../registry/snapshot.ts";
 import { Refresher } from "../upstreams/refresher.ts";
 import { type ClassifierWiring, wireClassifier } from "../wiring/server-classifier.ts";
+import { ChangeListener } from "./change-listener.ts";
 import { ChangeNotices } from "./change-notices.ts";
 import { Poller } from "./poller.ts";
 
@@ -25,6 +27,8 @@ export interface PollingDeps {
     record: UpstreamRecord,
     use: (session: UpstreamSession) => Promise<T>,
   ) => Promise<T>;
+  /** Opens a session that only listens. */
+  readonly open: OpenListener;
   readonly metrics: Metrics;
   readonly logger: Logger;
 }
@@ -44,12 +48,17 @@ export interface Polling {
 export function createPolling(deps: PollingDeps): Polling {
   const { config, registry, snapshots, pool, store, withSession, metrics, logger } = deps;
   const own = new ClassifierMetrics();
+  // Without classification nobody leads, so each replica listens for itself.
+  let leader = !config.classifier.enabled;
   const classifier = wireClassifier({
     config: config.classifier,
     pool,
     snapshot: () => snapshots.current,
     store,
-    observer: observerOf(own, logger),
+    observer: observerOf(own, logger, (now) => {
+      leader = now;
+      listen();
+    }),
   });
   for (const source of own.sources(classifier, () => snapshots.current?.upstreams.values() ?? [])) {
     metrics.add(source);
@@ -85,16 +94,32 @@ export function createPolling(deps: PollingDeps): Polling {
     const record = snapshots.current?.upstreams.get(id);
     if (record !== undefined) poller.listChanged(record).catch(onError);
   });
-  snapshots.onSnapshot(({ upstreams }) => notices.keepOnly(upstreams));
+  const hear = (upstreamId: string, message: UpstreamMessage) => notices.hear(upstreamId, message);
+  const listener = new ChangeListener({
+    open: deps.open,
+    maxUpstreams: config.classifier.maxChangeStreams,
+    hear,
+  });
+  let stopped = false;
+  const listen = () => {
+    if (!stopped) listener.follow(leader ? (snapshots.current?.upstreams.values() ?? []) : []);
+  };
+  snapshots.onSnapshot(({ upstreams }) => {
+    notices.keepOnly(upstreams);
+    listen();
+  });
   return {
     classifier,
     refresher,
-    hear: (upstreamId, message) => notices.hear(upstreamId, message),
+    hear,
     start() {
       classifier.start();
       poller.start();
+      listen();
     },
     async stop() {
+      stopped = true;
+      listener.close();
       await poller.stop();
       await classifier.stop();
       await store?.close();
@@ -103,7 +128,11 @@ export function createPolling(deps: PollingDeps): Polling {
 }
 
 /** Counts, and logs the first failure of a row as a warning: while Redis is away there are many. */
-function observerOf(own: ClassifierMetrics, logger: Logger): ClassifierWiring["observer"] {
+function observerOf(
+  own: ClassifierMetrics,
+  logger: Logger,
+  onLeader: (leader: boolean) => void,
+): ClassifierWiring["observer"] {
   let failing = false;
   return {
     ...own.observer,
@@ -114,6 +143,7 @@ function observerOf(own: ClassifierMetrics, logger: Logger): ClassifierWiring["o
     },
     onLeader(event) {
       own.observer.onLeader(event);
+      onLeader(event.leader);
       logger.info(event, event.leader ? "leads the classification" : "leads the classification no more");
     },
     onError(error) {

@@ -1,0 +1,75 @@
+import {
+  createNotificationHub,
+  type Listener,
+  type NotificationHub,
+  type OpenListener,
+  type SubscriptionFilter,
+} from "@gatewright/mcp-bridge/bridge";
+import type { UpstreamMessage } from "@gatewright/mcp-bridge/upstream";
+import type { UpstreamRecord } from "../registry/records.ts";
+
+/** What the listener works with. */
+export interface ChangeListenerOptions {
+  /** Opens a session that only listens. */
+  readonly open: OpenListener;
+  /** Most upstreams that are listened to. */
+  readonly maxUpstreams: number;
+  readonly hear: (upstreamId: string, message: UpstreamMessage) => void;
+}
+
+/**
+ * Listens for changes of the lists of all upstreams that announce them, with one stream each, so that a change is
+ * noticed while no client is there. One replica does this, the leader. Programs are not started for it.
+ */
+export class ChangeListener {
+  readonly #options: ChangeListenerOptions;
+  readonly #hub: NotificationHub;
+  readonly #listeners = new Map<string, Listener>();
+
+  constructor(options: ChangeListenerOptions) {
+    this.#options = options;
+    this.#hub = createNotificationHub({ open: options.open, lingerMs: 0 });
+  }
+
+  /** Listens to these upstreams, as far as they announce changes, and to no others. */
+  follow(upstreams: Iterable<UpstreamRecord>): void {
+    const wanted = new Map<string, SubscriptionFilter>();
+    for (const record of upstreams) {
+      const filter = announced(record);
+      if (filter !== undefined && wanted.size < this.#options.maxUpstreams) wanted.set(record.id, filter);
+    }
+    for (const [id, listener] of this.#listeners) {
+      if (wanted.has(id)) continue;
+      this.#listeners.delete(id);
+      listener.close();
+    }
+    for (const [id, filter] of wanted) {
+      if (this.#listeners.has(id)) continue;
+      const onNotification = this.#options.hear;
+      const listener = this.#hub.listen({ filters: new Map([[id, filter]]), onNotification });
+      if (listener === undefined) return;
+      listener.acknowledged.catch(() => undefined);
+      this.#listeners.set(id, listener);
+    }
+  }
+
+  /** Ends all streams. */
+  close(): void {
+    this.#listeners.clear();
+    this.#hub.close();
+  }
+}
+
+/** The changes that an upstream says it announces. Offline ones are not asked: their health checks find them. */
+function announced({ self, state, definition }: UpstreamRecord): SubscriptionFilter | undefined {
+  if (self === undefined || state !== "reachable" || definition.command !== undefined) return undefined;
+  const says = (name: string) => {
+    return (self.capabilities[name] as { readonly listChanged?: unknown } | undefined)?.listChanged === true;
+  };
+  const filter = {
+    ...(says("tools") && { toolsListChanged: true }),
+    ...(says("prompts") && { promptsListChanged: true }),
+    ...(says("resources") && { resourcesListChanged: true }),
+  };
+  return Object.keys(filter).length === 0 ? undefined : filter;
+}
