@@ -101,7 +101,8 @@ describe("three gateways over one Redis", () => {
         items: { plugin: string; replicas: { mode: string; layer: string; rev: number }[] }[];
       };
       const found = items.find((item) => item.plugin === "rate_limiter");
-      return found !== undefined && found.replicas.every((each) => each.rev === report.rev) && found;
+      if (found === undefined) return false;
+      return found.replicas.every((each) => each.rev === report.rev) && found;
     });
     const follows = { mode: "disabled", layer: "global_override", rev: report.rev };
     expect(plugin.replicas).toMatchObject([follows, follows, follows]);

@@ -53,7 +53,10 @@ export async function createPluginControl(
         journal.observer.modeChange?.(event);
         logger.info({ event }, "a plugin's mode changed");
       },
-      controlAlert: (alert) => logger.warn({ alert }, "control record"),
+      controlAlert: (alert) => {
+        const bad = alert.kind === "store_unreachable" || alert.kind === "record_lost";
+        logger[bad ? "warn" : "info"]({ alert }, "control record");
+      },
       lifecycleFailure: ({ plugin, step, error }) =>
         logger.error({ plugin, step, err: error }, "a plugin failed"),
     },
