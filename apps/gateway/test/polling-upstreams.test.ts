@@ -127,6 +127,33 @@ it("SC-8 hears of list_changed while no client is there, of servers with session
   );
 });
 
+it("SC-8 hears of list_changed during a call", async () => {
+  await using upstream = await startSdkServer(
+    () => {
+      const server = buildEchoServer();
+      server.registerTool("grow", { description: "Announces a change." }, async ({ mcpReq }) => {
+        await mcpReq.notify({ method: "notifications/tools/list_changed" });
+        return { content: [] };
+      });
+      return server;
+    },
+    { era: "legacy" },
+  );
+  await using gateway = await startTestGateway({
+    mcpServers: { one: { url: upstream.url } },
+    classifier: { ...quick, maxChangeStreams: 0 },
+  });
+  await gateway.core.refresher.ready();
+  const before = upstream.stats().requests["tools/list"] ?? 0;
+  await gateway.rpc("/mcp/http", {
+    ...{ jsonrpc: "2.0", id: 1, method: "tools/call" },
+    params: { name: "one_grow", arguments: {} },
+  });
+  await eventually(() => (upstream.stats().requests["tools/list"] ?? 0) === before + 1, {
+    timeoutMs: 10_000,
+  });
+});
+
 it("SC-8 does not list again before an upstream's own ttlMs", async () => {
   await using patient = await startRawServer({ era: "modern" });
   await using plain = await startRawServer({ era: "legacy" });

@@ -194,6 +194,7 @@ export async function createGatewayCore(config: GatewayConfig, deps: CoreDeps): 
       retries,
       accesses,
       snapshot,
+      hear: (upstreamId, message) => polling.hear(upstreamId, message),
       attemptTimeoutMs: config.bridge.requestTimeoutMs,
       callTimeoutMs: config.limits.callTimeoutMs,
       maxRetries: config.retry.maxToolRetries,

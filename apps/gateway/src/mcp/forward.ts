@@ -1,5 +1,5 @@
 import { encodeResultBody } from "@gatewright/mcp-bridge";
-import type { UpstreamAnswer } from "@gatewright/mcp-bridge/upstream";
+import type { UpstreamAnswer, UpstreamMessage } from "@gatewright/mcp-bridge/upstream";
 import type { PluginPipeline, RequestContext } from "@gatewright/plugin-framework";
 import { outcomeOfAnswer } from "../calls/answer-outcome.ts";
 import { AnsweredError } from "../calls/answered-error.ts";
@@ -19,6 +19,8 @@ export interface ForwardDeps extends CallLoopDeps {
   readonly pipeline: PluginPipeline;
   readonly accesses: UpstreamAccesses;
   readonly snapshot: () => Snapshot;
+  /** Takes what an upstream says during a call, beside the client. */
+  readonly hear: (upstreamId: string, message: UpstreamMessage) => void;
 }
 
 /** Sends a request to the upstream that a route names, and its answer back to the client. */
@@ -49,7 +51,7 @@ export async function forwardPlainly(
       extras: message.extras,
       headers: upstreamHeaders(exchange, route),
     },
-    onMessage: relayTo(exchange),
+    onMessage: relayTo(deps, exchange, upstream.id),
   };
   const request = { method: message.method, upstream, tenant: exchange.principal.tenant, signal };
   try {
@@ -121,7 +123,7 @@ async function forwardHooked(
         extras: message.extras,
         headers,
       },
-      onMessage: relayTo(exchange),
+      onMessage: relayTo(deps, exchange, upstream.id),
     });
     setHeaders(exchange, result.headers);
     if (result.changed === undefined) answer(exchange, result.answer);
@@ -140,8 +142,15 @@ function requestContext(exchange: Exchange, serverId: string): RequestContext {
   return { requestId, user, tenantId: tenant, serverId, clientIp, signal };
 }
 
-function relayTo(exchange: Exchange): NonNullable<Parameters<typeof attempt>[1]["onMessage"]> {
-  return (message, upstream) => relayMessage(exchange, message, upstream);
+function relayTo(
+  deps: ForwardDeps,
+  exchange: Exchange,
+  upstreamId: string,
+): NonNullable<Parameters<typeof attempt>[1]["onMessage"]> {
+  return (message, upstream) => {
+    deps.hear(upstreamId, message);
+    relayMessage(exchange, message, upstream);
+  };
 }
 
 /** Relays an answer: the upstream's bytes under the client's id. */
