@@ -94,6 +94,25 @@ describe("three gateways over one Redis", () => {
     expect((await callTool(at(1).url, 1)).status).toBe(429);
   });
 
+  it("PF-I3 frames that are forged, old or no frames at all change no mode and no revision", async () => {
+    const before = await modeAt(at(1).url);
+    const client = redis.client();
+    for (const frame of [
+      { scope: "rate_limiter", rev: 1 },
+      { scope: "rate_limiter", rev: 9_999 },
+      { scope: "x" },
+    ]) {
+      expect(await client.publish("gw:bus", JSON.stringify(frame))).toBe(3);
+    }
+    await client.publish("gw:bus", "not JSON");
+    client.disconnect();
+    // A real switch behind them has been followed by all: the frames before it have been looked at.
+    const { body } = await putMode(at(0).url, { mode: before.mode });
+    expect(body).toMatchObject({ converged: true, rev: before.rev + 1 });
+    for (const { url } of fleet)
+      expect(await modeAt(url)).toMatchObject({ mode: before.mode, rev: body.rev });
+  });
+
   it("GET /admin/plugins shows mode, layer and revision of every replica", async () => {
     const { body: report } = await putMode(at(0).url, { mode: "disabled" });
     const plugin = await eventually(async () => {

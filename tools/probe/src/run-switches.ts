@@ -19,7 +19,7 @@ export interface Switch {
   /** The report of the request that converged, else the last one. */
   readonly report: ConvergenceReport;
   /** What was done to the fleet around this switch. */
-  readonly fault: "none" | "process frozen" | "Redis restarted after";
+  readonly fault: "none" | "process frozen" | "Redis restarted" | "process frozen, Redis restarted";
   /** When the next switch was sent, or the traffic ended. */
   readonly until: number;
 }
@@ -50,7 +50,8 @@ export async function runSwitches(options: ProbeOptions, deps: RunDeps): Promise
       const frozen = freeze ? freezeFor(fleet, FROZEN_MS) : undefined;
       const made = await switchUntilConverged(switcher, to, options.maxConvergenceMs);
       await frozen;
-      const fault = freeze ? "process frozen" : restart ? "Redis restarted after" : "none";
+      const frozenOnly = freeze ? "process frozen" : "none";
+      const fault = !restart ? frozenOnly : freeze ? "process frozen, Redis restarted" : "Redis restarted";
       await pause(options.holdMs);
       if (restart) {
         await restartRedis(fleet);
