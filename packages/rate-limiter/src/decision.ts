@@ -109,6 +109,18 @@ export function allowUncharged(mode: Mode, rev: number, tenantRev: number): Deci
   return new DecisionRecord(true, "allowed", 0, NO_VERDICTS, mode, rev, tenantRev, false, undefined);
 }
 
+/** {@link decide} for one rule that allows under `enforce` in a store without control records. */
+export function allowSole(verdict: Verdict, receipt: Receipt): Decision {
+  return new DecisionRecord(true, "allowed", 0, [verdict], "enforce", 0, 0, false, receipt);
+}
+
+/** {@link decide} for one rule that refuses, likewise. */
+export function refuseSole(verdict: Verdict): Decision {
+  const wait = verdict.retryAfterMs;
+  const code = wait === null ? "cost_exceeds_limit" : "rate_limited";
+  return new DecisionRecord(false, code, wait, [verdict], "enforce", 0, 0, false, undefined);
+}
+
 /**
  * A class only so that making one is fast: object literals with computed keys are not, nor are class fields, which
  * is why they are only declared.

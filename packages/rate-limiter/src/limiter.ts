@@ -5,11 +5,12 @@ import { RateLimiterError } from "./errors.ts";
 import { Fallback } from "./guard/fallback.ts";
 import { Guard } from "./guard/guard.ts";
 import { type LeaseBackend, LeaseBook, type LeaseOptions } from "./lease/lease-book.ts";
-import { createMemoryStore } from "./memory/memory-store.ts";
+import { createMemoryStore, MemoryStore } from "./memory/memory-store.ts";
 import type { Mode } from "./mode.ts";
 import { type LimiterObserver, notify } from "./observer.ts";
 import { limiterOptionsSchema, type RateLimiterOptions, type ResolvedOptions } from "./options.ts";
 import { MAX_COUNT } from "./rate.ts";
+import type { Rule } from "./rule.ts";
 import { RuleSet } from "./rule-set.ts";
 import type { LimiterStore, StoreStats } from "./store.ts";
 import type { Subject } from "./subject.ts";
@@ -110,6 +111,8 @@ function leasesFor(store: LimiterStore, guard: Guard, options: LeaseOptions): Le
 class Limiter implements RateLimiter {
   readonly #rules: RuleSet;
   readonly #store: LimiterStore;
+  /** A memory store and the one simple rule there is. */
+  readonly #sole: { readonly store: MemoryStore; readonly rule: Rule } | undefined;
   readonly #ownsStore: boolean;
   readonly #guard: Guard | undefined;
   readonly #leases: LeaseBook | undefined;
@@ -129,6 +132,8 @@ class Limiter implements RateLimiter {
   ) {
     this.#rules = rules;
     this.#store = store;
+    const rule = rules.only;
+    this.#sole = store instanceof MemoryStore && rule !== undefined ? { store, rule } : undefined;
     this.#ownsStore = ownsStore;
     this.#guard = guard;
     this.#leases = leases;
@@ -136,8 +141,15 @@ class Limiter implements RateLimiter {
   }
 
   check(subject: Subject, options?: CheckOptions): Decision | Promise<Decision> {
-    const decision = this.#ask(subject, options, false);
-    return isPromise(decision) ? decision.then((settled) => this.#count(settled)) : this.#count(decision);
+    const sole = this.#sole;
+    if (sole === undefined || options !== undefined) return this.#checkAny(subject, options);
+    const id = this.#rules.idForOnly(subject);
+    if (id === undefined) return this.#checkAny(subject, options);
+    const decision = sole.store.checkSole(tenantOf(subject), sole.rule, id);
+    if (decision.allowed) this.#allowed++;
+    else this.#refused++;
+    if (this.#observer !== undefined) tell(this.#observer, decision);
+    return decision;
   }
 
   peek(subject: Subject, options?: CheckOptions): Decision | Promise<Decision> {
@@ -181,6 +193,11 @@ class Limiter implements RateLimiter {
     if (this.#ownsStore) return this.#store.close();
   }
 
+  #checkAny(subject: Subject, options: CheckOptions | undefined): Decision | Promise<Decision> {
+    const decision = this.#ask(subject, options, false);
+    return isPromise(decision) ? decision.then((settled) => this.#count(settled)) : this.#count(decision);
+  }
+
   #ask(subject: Subject, options: CheckOptions | undefined, peek: boolean): Decision | Promise<Decision> {
     const charges = this.#rules.resolve(subject);
     const mode = options?.mode ?? "enforce";
@@ -207,10 +224,13 @@ class Limiter implements RateLimiter {
     else this.#allowed++;
     if (decision.shadow) this.#shadowRefused++;
     if (decision.degraded !== undefined) this.#degraded++;
-    const observer = this.#observer;
-    if (observer?.onDecision) notify(() => observer.onDecision?.(decision));
+    if (this.#observer !== undefined) tell(this.#observer, decision);
     return decision;
   }
+}
+
+function tell(observer: LimiterObserver, decision: Decision): void {
+  if (observer.onDecision) notify(() => observer.onDecision?.(decision));
 }
 
 function invalidCost(cost: number): RateLimiterError {

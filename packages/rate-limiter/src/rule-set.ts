@@ -19,9 +19,22 @@ const NO_CHARGES: readonly Charge[] = [];
 /** The rules of a limiter; finds the counters that a check of a subject charges, in the order of the config. */
 export class RuleSet {
   readonly #entries: readonly Entry[];
+  readonly #only: Extract<Entry, { kind: "simple" }> | undefined;
 
   constructor(rules: LimiterRules, algorithm: AlgorithmName) {
     this.#entries = entriesOf(rules, algorithm);
+    const [first, second] = this.#entries;
+    this.#only = second === undefined && first?.kind === "simple" ? first : undefined;
+  }
+
+  /** The rule of a set that is one simple rule; undefined for any other set. */
+  get only(): Rule | undefined {
+    return this.#only?.rule;
+  }
+
+  /** Whose counter {@link only} charges; undefined when it does not apply. */
+  idForOnly(subject: Subject): string | undefined {
+    return this.#only === undefined ? undefined : dimensionOf(subject, this.#only.dimension);
   }
 
   resolve(subject: Subject): readonly Charge[] {

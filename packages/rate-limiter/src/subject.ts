@@ -24,29 +24,36 @@ const NEEDS_ESCAPE = /[^A-Za-z0-9.@_-]/;
 /** The value of one dimension of a subject, or undefined when rules by it do not apply. */
 export function dimensionOf(subject: Subject, dimension: Dimension): string | undefined {
   const value = fieldOf(subject, dimension);
-  if (value !== undefined && value !== "" && !isBlank(value)) return boundId(value);
+  return isPlain(value) ? value : idOf(value, dimension);
+}
+
+/** Is it an id as it stands, by its length and first character? Others may be ids too. */
+function isPlain(value: string | undefined): value is string {
+  if (value === undefined || value.length > LONGEST_ID) return false;
+  const code = value.charCodeAt(0);
+  return code > HASH_SIGN && code < 128;
+}
+
+function idOf(value: string | undefined, dimension: Dimension): string | undefined {
+  if (value !== undefined && value.trim() !== "") return boundId(value);
   return dimension === "user" ? ANONYMOUS : undefined;
 }
 
 /** The raw value of one dimension. */
 export function fieldOf(subject: Subject, dimension: Dimension): string | undefined {
-  switch (dimension) {
-    case "user":
-      return subject.user;
-    case "tenant":
-      return subject.tenant;
-    case "tool":
-      return subject.tool;
-    case "prompt":
-      return subject.prompt;
-    case "resource":
-      return subject.resource;
-    case "server":
-      return subject.server;
-    case "ip":
-      return subject.ip;
-  }
+  return FIELDS[dimension](subject);
 }
+
+/** Functions rather than the name as a key: reading a field whose name varies is many times slower. */
+const FIELDS: Readonly<Record<Dimension, (subject: Subject) => string | undefined>> = {
+  user: (subject) => subject.user,
+  tenant: (subject) => subject.tenant,
+  tool: (subject) => subject.tool,
+  prompt: (subject) => subject.prompt,
+  resource: (subject) => subject.resource,
+  server: (subject) => subject.server,
+  ip: (subject) => subject.ip,
+};
 
 /**
  * An id of at most 64 characters: a longer one becomes `#` and its SHA-256, so memory per key is bounded. So does
@@ -74,9 +81,4 @@ export function joinIds(ids: readonly string[]): string {
 
 function percent(character: string): string {
   return `%${character.charCodeAt(0).toString(16).toUpperCase()}`;
-}
-
-function isBlank(value: string): boolean {
-  const code = value.charCodeAt(0);
-  return (code <= 32 || code > 127) && value.trim() === "";
 }

@@ -38,6 +38,8 @@ export class KeyTable {
   readonly #states: Float64Array[] = [];
   readonly #ids: string[][] = [];
   readonly #tenants: (string | undefined)[][] = [];
+  // Begins with fractions, so that its fields are floats from the start and need no new object for each value.
+  readonly #loaded = { time: 0.5, used: 0.5, before: 0.5, log: FRESH.log };
   readonly #logs = new Map<number, readonly number[]>();
   readonly #seed: number;
   #size = 0;
@@ -73,18 +75,10 @@ export class KeyTable {
     const bucket = this.#bucketOf(hash);
     let slot = (this.#heads[bucket >>> SHARD_BITS] as Int32Array)[bucket & SHARD_MASK] as number;
     while (slot >= 0) {
-      const shard = slot >>> SHARD_BITS;
-      const i = slot & SHARD_MASK;
-      const links = this.#links[shard] as Int32Array;
-      if (
-        links[i * LINKS] === hash &&
-        links[i * LINKS + RULE] === rule &&
-        (this.#ids[shard] as string[])[i] === id &&
-        (this.#tenants[shard] as (string | undefined)[])[i] === tenant
-      ) {
-        return slot;
-      }
-      slot = links[i * LINKS + NEXT] as number;
+      const links = this.#links[slot >>> SHARD_BITS] as Int32Array;
+      const at = (slot & SHARD_MASK) * LINKS;
+      if (links[at] === hash && this.#holds(slot, rule, tenant, id)) return slot;
+      slot = links[at + NEXT] as number;
     }
     return -1;
   }
@@ -116,7 +110,7 @@ export class KeyTable {
     (this.#tenants[shard] as (string | undefined)[])[i] = undefined;
     this.#free = slot;
     this.#size--;
-    this.#logs.delete(slot);
+    if (this.#logs.delete(slot) && this.#logs.size === 0) this.#loaded.log = FRESH.log;
   }
 
   /** The key in a slot, or undefined when the slot is free. */
@@ -130,18 +124,21 @@ export class KeyTable {
     return { rule: links[i * LINKS + RULE] as number, tenant: this.#tenants[shard]?.[i], id };
   }
 
-  /** The state in a slot; a fresh one when it was last written before wipe number `wipe`. */
+  /**
+   * The state in a slot; a fresh one when it was last written before wipe number `wipe`. It is one object that the
+   * next call fills again: read it before that.
+   */
   load(slot: number, wipe: number): KeyState {
     const shard = slot >>> SHARD_BITS;
     const i = slot & SHARD_MASK;
     if (((this.#links[shard] as Int32Array)[i * LINKS + WIPE] as number) < wipe) return FRESH;
     const numbers = this.#states[shard] as Float64Array;
-    return {
-      time: numbers[i * NUMBERS + TIME] as number,
-      used: numbers[i * NUMBERS + USED] as number,
-      before: numbers[i * NUMBERS + BEFORE] as number,
-      log: this.#logs.size === 0 ? FRESH.log : (this.#logs.get(slot) ?? FRESH.log),
-    };
+    const state = this.#loaded;
+    state.time = numbers[i * NUMBERS + TIME] as number;
+    state.used = numbers[i * NUMBERS + USED] as number;
+    state.before = numbers[i * NUMBERS + BEFORE] as number;
+    if (this.#logs.size > 0) state.log = this.#logs.get(slot) ?? FRESH.log;
+    return state;
   }
 
   save(slot: number, state: KeyState, wipe: number): void {
@@ -155,9 +152,20 @@ export class KeyTable {
     if (state.log.length > 0 || this.#logs.size > 0) this.#saveLog(slot, state.log);
   }
 
+  #holds(slot: number, rule: number, tenant: string | undefined, id: string): boolean {
+    const shard = slot >>> SHARD_BITS;
+    const i = slot & SHARD_MASK;
+    return (
+      (this.#ids[shard] as string[])[i] === id &&
+      (this.#tenants[shard] as (string | undefined)[])[i] === tenant &&
+      (this.#links[shard] as Int32Array)[i * LINKS + RULE] === rule
+    );
+  }
+
   #saveLog(slot: number, log: readonly number[]): void {
     if (log.length > 0) this.#logs.set(slot, log);
     else this.#logs.delete(slot);
+    if (this.#logs.size === 0) this.#loaded.log = FRESH.log;
   }
 
   #addShard(): void {

@@ -8,7 +8,15 @@ export class RuleNumbers {
   #lastNumber = 0;
 
   of(rule: Rule): number {
-    if (rule === this.#lastRule) return this.#lastNumber;
+    return rule === this.#lastRule ? this.#lastNumber : this.#numberOf(rule);
+  }
+
+  /** The rule that last used a number. */
+  rule(number: number): Rule | undefined {
+    return this.#rules[number];
+  }
+
+  #numberOf(rule: Rule): number {
     let number = this.#numbers.get(rule.identity);
     if (number === undefined) {
       number = this.#rules.length;
@@ -18,10 +26,5 @@ export class RuleNumbers {
     this.#lastRule = rule;
     this.#lastNumber = number;
     return number;
-  }
-
-  /** The rule that last used a number. */
-  rule(number: number): Rule | undefined {
-    return this.#rules[number];
   }
 }

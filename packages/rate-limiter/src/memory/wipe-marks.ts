@@ -19,8 +19,7 @@ export class WipeMarks {
 
   /** States of this tenant below this number are empty. */
   oldest(tenant: string | undefined): number {
-    if (tenant === undefined || this.#tenants.size === 0) return this.#all;
-    return Math.max(this.#all, this.#tenants.get(tenant) ?? 0);
+    return this.#tenants.size === 0 ? this.#all : this.#oldestOf(tenant);
   }
 
   wipeAll(): void {
@@ -35,5 +34,10 @@ export class WipeMarks {
   /** To be called once no state is left that a tenant's mark empties. */
   forgetTenants(): void {
     this.#tenants.clear();
+  }
+
+  #oldestOf(tenant: string | undefined): number {
+    if (tenant === undefined) return this.#all;
+    return Math.max(this.#all, this.#tenants.get(tenant) ?? 0);
   }
 }

@@ -5,10 +5,10 @@ export interface Corkable {
 }
 
 /** Commands in one write. More would save little, and the server should begin while the rest is being written. */
-const MOST_COMMANDS = 8;
+const MOST_COMMANDS = 16;
 
 /**
- * Makes one write of up to eight commands that one turn of the event loop issues: a batch of answers wakes a batch
+ * Makes one write of up to sixteen commands that one turn of the event loop issues: a batch of answers wakes a batch
  * of callers, and a system call for each of them costs a third of a check. Nothing waits longer than the turn in
  * which it was issued.
  */
