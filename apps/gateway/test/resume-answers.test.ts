@@ -27,7 +27,7 @@ afterAll(async () => {
   await server.close();
 });
 
-const short = { baseMs: 500, maxMs: 500 };
+const short = { baseMs: 1_500, maxMs: 1_500 };
 const busy = { status: 503 };
 const text = (value: string) => ({ content: [{ type: "text", text: value }] });
 const waiting = () => gateway.core.calls.retries.stats().waiting;
@@ -196,6 +196,29 @@ describe("resumption", () => {
       id: 3,
       error: { code: -31004, data: { code: "outcome_unknown" } },
     });
+  });
+
+  it("messages before the answer have ids too: a client that comes back sees what it missed, once", async () => {
+    let go: (() => void) | undefined;
+    server.script("tools/call", (response) => {
+      const event = (message: object) => `data: ${JSON.stringify({ jsonrpc: "2.0", ...message })}\n\n`;
+      const note = (data: string) =>
+        event({ method: "notifications/message", params: { level: "info", data } });
+      const { id } = server.seen("tools/call").at(-1) ?? { id: 0 };
+      response.writeHead(200, { "content-type": "text/event-stream" });
+      response.write(note("one"));
+      go = () => response.end(note("two") + event({ id, result: text("all") }));
+    });
+    const headers = await session();
+    const asked = await openRaw(gateway, "/mcp", { body: call("put", 8), headers });
+    const seen = await eventually(() => asked.events[1] ?? false);
+    expect(seen.data.params.data).toBe("one");
+    asked.cut();
+    await eventually(() => gateway.core.sessions.size > 0 && go !== undefined);
+    const resumed = await resume(headers, seen.id ?? "");
+    go?.();
+    await eventually(() => resumed.ended);
+    expect(resumed.events.map(({ data }) => data.params?.data ?? data.id)).toEqual(["two", 8]);
   });
 
   it("of another user's session is refused", async () => {

@@ -100,16 +100,17 @@ export async function createGatewayCore(config: GatewayConfig, deps: CoreDeps): 
     observer: metrics.pool.observer,
   });
   for (const gauge of metrics.pool.gauges(() => pool.stats())) metrics.add(gauge);
+  const { url } = config.redis;
+  const redis = url === undefined ? undefined : await openRedis({ ...config.redis, url }, logger);
+  const control = await createPluginControl(redis, registry.plugins, logger);
   const { definition: retry, layer: retries } = wireRetry(config, {
+    redis,
     metrics: metrics.retry,
     circuitOpen: (serverId) => metrics.pool.isOpen(serverId),
     enabled: (tenantId) =>
       pipeline.explainMode("retry", tenantId === undefined ? {} : { tenantId }).mode !== "disabled",
     onWarning: (warning) => logger.warn({ warning }, "a retry policy was clamped"),
   });
-  const { url } = config.redis;
-  const redis = url === undefined ? undefined : await openRedis({ ...config.redis, url }, logger);
-  const control = await createPluginControl(redis, registry.plugins, logger);
   const pipeline: PluginPipeline = await wirePipeline(
     config,
     {
@@ -208,6 +209,7 @@ export async function createGatewayCore(config: GatewayConfig, deps: CoreDeps): 
       await pool.close({ deadlineMs });
       await Promise.all([live.close(), pipeline.close({ deadlineMs })]);
       await control.stop();
+      await retries.close();
       redis?.close();
       await registry.close();
     },

@@ -94,7 +94,7 @@ export async function runCallLoop(
       const delayMs = delayOf(result.retryDelayMs, outcome, endsMs - performance.now());
       if (count > deps.maxRetries) giveUp = { reason: "max_retries", outcomeUnknown: false };
       else if (delayMs === undefined) giveUp = { reason: "deadline", outcomeUnknown: false };
-      else if (await waited(retries, call, delayMs)) {
+      else if (await retries.wait(delayMs, call.signal)) {
         metrics.retried(retryReasonOf(decision));
         await call.charge?.();
         continue;
@@ -139,14 +139,6 @@ function delayOf(delayMs: number, outcome: CallOutcome, leftMs: number): number 
   const roomMs = leftMs - minAttemptMs;
   const askedMs = outcome.kind === "error" ? (outcome.retryAfterMs ?? 0) : 0;
   return roomMs < 1 || askedMs > roomMs ? undefined : Math.min(delayMs, roomMs);
-}
-
-/** Whether the wait came to its end; else the call was cancelled or the gateway stops. */
-function waited(retries: RetryLayer, call: HookedCall, delayMs: number): Promise<boolean> {
-  return retries.sleeper.sleep(delayMs, { signal: call.signal }).then(
-    () => true,
-    () => false,
-  );
 }
 
 function aborted(metrics: RetryMetrics, attempts: number, reason: unknown): unknown {

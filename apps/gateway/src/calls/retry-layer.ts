@@ -1,9 +1,9 @@
 import type { UpstreamAnswer } from "@gatewright/mcp-bridge/upstream";
 import type { CallOutcome, ToolAnnotations } from "@gatewright/plugin-framework";
 import {
+  type Budget,
   createRetrier,
   createSleeper,
-  type MemoryBudget,
   parsePolicy,
   type Retrier,
   RetryError,
@@ -32,7 +32,14 @@ export interface AdoptedPolicy {
   readonly plain: RetryPolicy;
   /** Whether it, or an override, limits time or hedges. */
   readonly limited: boolean;
-  readonly budget: MemoryBudget | undefined;
+  readonly budget: KeptBudget | undefined;
+}
+
+/** A budget that tells what it holds. */
+export interface KeptBudget extends Budget {
+  stats(): object;
+  /** Sends what a shared one has gathered. */
+  close?(): Promise<void>;
 }
 
 /** A request that plugins do not see: a list, a handshake, a completion. */
@@ -74,7 +81,7 @@ const idempotent: ReadonlySet<string> = new Set([
  * no plugin sees. Calls that plugins see are repeated by {@link runCallLoop}, so every request has one layer.
  */
 export class RetryLayer {
-  readonly sleeper: Sleeper = createSleeper();
+  readonly #sleeper: Sleeper = createSleeper();
   readonly chargeEachAttempt: boolean;
   readonly #deps: RetryLayerDeps;
   readonly #hedgers = new WeakMap<RetryPolicy, Retrier>();
@@ -82,8 +89,9 @@ export class RetryLayer {
   #retrier: Retrier;
   /** Those of former policies that calls still wait in. */
   #former: Retrier[] = [];
-  #budget: MemoryBudget | undefined;
+  #budget: KeptBudget | undefined;
   #limited = false;
+  #stopped = false;
 
   constructor(deps: RetryLayerDeps) {
     this.#deps = deps;
@@ -127,6 +135,15 @@ export class RetryLayer {
     return running.catch(rethrowPlainly);
   }
 
+  /** Waits before an attempt. Whether the wait came to its end: else the signal fired or the gateway stops. */
+  wait(delayMs: number, signal: AbortSignal): Promise<boolean> {
+    if (this.#stopped) return Promise.resolve(false);
+    return this.#sleeper.sleep(delayMs, { signal }).then(
+      () => true,
+      () => false,
+    );
+  }
+
   /** Makes one attempt, and a second one while the first is slow, where the policy and the server allow it. */
   hedged(
     policy: RetryPolicy,
@@ -154,8 +171,15 @@ export class RetryLayer {
 
   /** Ends every wait; calls that wait end with what they have. Idempotent. */
   stop(): void {
+    this.#stopped = true;
     for (const retrier of [this.#retrier, ...this.#former]) retrier.stop();
-    this.sleeper.wakeAll(new RetryError("shutdown", "the gateway is stopping"));
+    this.#sleeper.wakeAll(new RetryError("shutdown", "the gateway is stopping"));
+  }
+
+  /** Stops, and sends what a shared budget has gathered. */
+  async close(): Promise<void> {
+    this.stop();
+    await this.#budget?.close?.();
   }
 
   /** What `GET /admin/limits` shows. */
@@ -164,13 +188,13 @@ export class RetryLayer {
     return {
       enabled: this.#deps.enabled(undefined),
       budget: this.#budget?.stats() ?? null,
-      waiting: this.sleeper.size + this.#retrier.stats().sleeping,
+      waiting: this.#sleeper.size + this.#retrier.stats().sleeping,
       retries: metrics.retriesByReason(),
       giveUps: metrics.giveUpsByReason(),
     };
   }
 
-  #retrierOf(policy: RetryPolicy, budget: MemoryBudget | undefined): Retrier {
+  #retrierOf(policy: RetryPolicy, budget: KeptBudget | undefined): Retrier {
     const { metrics } = this.#deps;
     return createRetrier(policy, {
       ...(budget === undefined ? {} : { budget }),

@@ -2,15 +2,16 @@ import type { PluginDefinition } from "@gatewright/plugin-framework";
 import {
   type BudgetOptions,
   createBudget,
-  type MemoryBudget,
   parsePolicy,
   type RetryPolicyInput,
 } from "@gatewright/retry-backoff";
 import { retryPlugin } from "@gatewright/retry-backoff/plugin";
-import { RetryLayer, type RetryLayerDeps } from "../calls/retry-layer.ts";
+import { createRedisBudget } from "@gatewright/retry-backoff/redis";
+import { type KeptBudget, RetryLayer, type RetryLayerDeps } from "../calls/retry-layer.ts";
 import { ConfigError } from "../config/config-error.ts";
 import type { GatewayConfig } from "../config/gateway-config.ts";
 import { retryPolicyProblems } from "../config/retry-backoff.ts";
+import type { RedisConnections } from "../redis/redis-connections.ts";
 
 /** The built-in plugin `retry`, which asks for attempts, and the layer that makes them. */
 export interface RetryWiring {
@@ -18,20 +19,24 @@ export interface RetryWiring {
   readonly layer: RetryLayer;
 }
 
+/** What the wiring needs beside what the layer does. */
+export interface RetryWiringDeps extends Omit<RetryLayerDeps, "chargeEachAttempt"> {
+  /** Where it is there, all replicas spend from one budget. */
+  readonly redis?: RedisConnections | undefined;
+  readonly onWarning: (warning: string) => void;
+}
+
 /**
  * Wires the plugin to the gateway: one budget for all calls, which outlives reloads of the plugin.
  *
  * @throws {ConfigError} naming every mistake of a policy with its path
  */
-export function wireRetry(
-  config: GatewayConfig,
-  deps: Omit<RetryLayerDeps, "chargeEachAttempt"> & { readonly onWarning: (warning: string) => void },
-): RetryWiring {
+export function wireRetry(config: GatewayConfig, deps: RetryWiringDeps): RetryWiring {
   const problems = retryPolicyProblems(config.plugins);
   if (problems.length > 0) throw new ConfigError(problems);
   const { maxToolRetries, chargeEachAttempt } = config.retry;
   const layer = new RetryLayer({ ...deps, chargeEachAttempt });
-  const budgetFor = keepBudget();
+  const budgetFor = keepBudget(deps.redis);
   const plain = retryPlugin();
   const definition: PluginDefinition<RetryPolicyInput> = {
     ...plain,
@@ -59,12 +64,20 @@ function budgetOptions(
 }
 
 /** Makes a budget, and the same one again for the same options. */
-function keepBudget(): (options: false | BudgetOptions) => MemoryBudget | undefined {
-  let kept: { readonly text: string; readonly budget: MemoryBudget } | undefined;
+function keepBudget(
+  redis: RedisConnections | undefined,
+): (options: false | BudgetOptions) => KeptBudget | undefined {
+  let kept: { readonly text: string; readonly budget: KeptBudget } | undefined;
+  const make = (options: BudgetOptions): KeptBudget =>
+    redis === undefined
+      ? createBudget(options)
+      : createRedisBudget({ ...options, client: redis.commands, prefix: redis.prefix });
   return (options) => {
     if (options === false) return undefined;
     const text = JSON.stringify(options);
-    if (kept?.text !== text) kept = { text, budget: createBudget(options) };
+    if (kept?.text === text) return kept.budget;
+    void kept?.budget.close?.();
+    kept = { text, budget: make(options) };
     return kept.budget;
   };
 }
