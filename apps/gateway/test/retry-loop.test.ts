@@ -204,7 +204,9 @@ describe("waiting", () => {
     const seen = server.seen("tools/call");
     expect(seen.length).toBeLessThanOrEqual(2);
     expect(seen[0]?.headers["x-gatewright-timeout-ms"]).toBe("400");
-    expect(Number(seen[1]?.headers["x-gatewright-timeout-ms"])).toBeLessThanOrEqual(100);
+    for (const { headers } of seen.slice(1)) {
+      expect(Number(headers["x-gatewright-timeout-ms"])).toBeLessThanOrEqual(100);
+    }
     await eventually(() => seen.every(({ aborted }) => aborted));
     expect((await giveUps())["deadline"]).toBe(1);
   });
