@@ -73,7 +73,8 @@ function candidateOf(
   const past = before.get(id);
   const reported = usage.get(id) ?? unused(id);
   // A store that lost its times does not make a server unused.
-  const used = { ...reported, lastUsedAt: Math.max(reported.lastUsedAt, past?.lastUsedAt ?? 0) };
+  const lastUsedAt = past?.lastUsedAt ?? 0;
+  const used = reported.lastUsedAt >= lastUsedAt ? reported : { ...reported, lastUsedAt };
   // A total below the last one is a store that lost its counts: everything in it is new.
   const fresh =
     past === undefined || used.totalUses < past.uses ? used.totalUses : used.totalUses - past.uses;

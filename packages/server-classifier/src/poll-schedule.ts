@@ -97,6 +97,7 @@ export function createPollSchedule(options: ScheduleOptions, deps: ScheduleDeps)
   const cap = createRateCap(settings.maxPollsPerSecond, clock);
   const states = new Map<string, PollState>();
   const pending = new Set<string>();
+  const scopes = new WeakMap<PolledServer, Partial<Record<PollType, string>>>();
   const replica = crypto.randomUUID();
   const counts = { polls: 0, failures: 0, saved: 0, degraded: 0, capped: 0 };
   let serial = 0;
@@ -116,6 +117,17 @@ export function createPollSchedule(options: ScheduleOptions, deps: ScheduleDeps)
     time.note(now);
     return after;
   });
+
+  // Callers ask for the same servers several times a second; a hash costs more than all the rest.
+  const scopeOf = (server: PolledServer, pollType: PollType) => {
+    let known = scopes.get(server);
+    if (known === undefined) {
+      known = {};
+      scopes.set(server, known);
+    }
+    known[pollType] ??= scopeKey(server, pollType);
+    return known[pollType];
+  };
 
   const remember = (scope: string, state: PollState) => {
     states.delete(scope);
@@ -147,7 +159,7 @@ export function createPollSchedule(options: ScheduleOptions, deps: ScheduleDeps)
   };
 
   const end = async (claim: PollClaim, ending: PollEnding) => {
-    const scope = scopeKey(claim.server, claim.pollType);
+    const scope = scopeOf(claim.server, claim.pollType);
     const state = { ...recall(scope) };
     endPoll(state, ending, time.now());
     remember(scope, state);
@@ -168,11 +180,11 @@ export function createPollSchedule(options: ScheduleOptions, deps: ScheduleDeps)
 
   return {
     shouldPoll(server, pollType) {
-      const scope = scopeKey(server, pollType);
+      const scope = scopeOf(server, pollType);
       return !pending.has(scope) && due(server, pollType, scope).due;
     },
     async claim(server, pollType) {
-      const scope = scopeKey(server, pollType);
+      const scope = scopeOf(server, pollType);
       const { due: isDue, state, intervalMs } = due(server, pollType, scope);
       if (!isDue || pending.has(scope)) return undefined;
       const token = `${replica}:${++serial}`;
@@ -197,7 +209,7 @@ export function createPollSchedule(options: ScheduleOptions, deps: ScheduleDeps)
       }
     },
     async complete(claim, { ttlMs = 0 } = {}) {
-      const { last } = recall(scopeKey(claim.server, claim.pollType));
+      const { last } = recall(scopeOf(claim.server, claim.pollType));
       const now = time.now();
       const base = claim.server.intervalMs ?? settings.refreshIntervalMs;
       if (believedLast(last, now) > 0) counts.saved += Math.max(0, (now - last) / base - 1);
@@ -216,7 +228,7 @@ export function createPollSchedule(options: ScheduleOptions, deps: ScheduleDeps)
       await end({ server, pollType, token: "", degraded: false }, ending);
     },
     explain(server, pollType) {
-      const facts = due(server, pollType, scopeKey(server, pollType));
+      const facts = due(server, pollType, scopeOf(server, pollType));
       return {
         pollType,
         due: facts.due,
