@@ -38,7 +38,11 @@ export async function runCall<T>(
   const { clock, observer, counts, budget } = shared;
   const { name, signal, within, classify = classifyError } = options;
   const { totalDeadlineMs = never, attemptTimeoutMs = never } = policy;
-  const deadline = Math.min(options.deadline ?? never, clock.now() + totalDeadlineMs);
+  const { deadline: callersDeadline = never } = options;
+  // Reading the clock is a good part of what a failure costs, so it is read only where there is a deadline.
+  const timed = totalDeadlineMs < never || callersDeadline < never;
+  const deadline = timed ? Math.min(callersDeadline, clock.now() + totalDeadlineMs) : never;
+  const timeLeft = () => (timed ? deadline - clock.now() : never);
   const idempotencyKey = idempotencyKeyFor({ clientKey: options.idempotencyKey, ...options });
   const hints = options.idempotent ? { annotations: { idempotentHint: true }, serverTrusted: true } : options;
   const scope = { tool: name, ...options.scope };
@@ -50,7 +54,7 @@ export async function runCall<T>(
   };
 
   const attempt = async (number: number, last?: unknown): Promise<Ended<T>> => {
-    const leftMs = deadline - clock.now();
+    const leftMs = timeLeft();
     const limitMs = Math.max(0, Math.min(leftMs, attemptTimeoutMs));
     const onLimit = () =>
       leftMs <= attemptTimeoutMs
@@ -95,7 +99,7 @@ export async function runCall<T>(
             attempt: number,
             idempotencyKey,
             previousDelayMs,
-            remainingMs: deadline - clock.now(),
+            remainingMs: timeLeft(),
             circuitOpen: options.circuitOpen?.(),
             signal,
             budget: within || shared.isStopped() ? undefined : budget,
