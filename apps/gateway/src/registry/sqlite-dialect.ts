@@ -1,7 +1,6 @@
-import { mkdirSync } from "node:fs";
-import { dirname } from "node:path";
 import { DatabaseSync, type SQLInputValue, type StatementSync } from "node:sqlite";
 import { type SqliteDatabase, SqliteDialect, type SqliteStatement } from "kysely";
+import { fileTrouble, privateFile } from "../secret/private-file.ts";
 
 /** Where the SQLite file is and how long to wait for another writer. */
 export interface SqliteOptions {
@@ -20,15 +19,28 @@ export function createSqliteDialect(options: SqliteOptions): {
   /** A number that changes when another connection commits to the file. */
   dataVersion(): number;
 } {
-  if (options.path !== ":memory:") mkdirSync(dirname(options.path), { recursive: true, mode: 0o700 });
-  const database = new DatabaseSync(options.path);
-  database.exec(`PRAGMA busy_timeout = ${options.busyTimeoutMs}`);
-  database.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON");
+  const database = open(options);
   const version = database.prepare("PRAGMA data_version");
   return {
     dialect: new SqliteDialect({ database: adapt(database) }),
     dataVersion: () => Number(version.get()?.["data_version"] ?? 0),
   };
+}
+
+/** Opens the file, which only its owner may read: SQLite gives its log and its index the mode of the file. */
+function open({ path, busyTimeoutMs }: SqliteOptions): DatabaseSync {
+  if (path !== ":memory:")
+    for (const part of ["", "-wal", "-shm"]) privateFile(`${path}${part}`, part === "");
+  let database: DatabaseSync | undefined;
+  try {
+    database = new DatabaseSync(path);
+    database.exec(`PRAGMA busy_timeout = ${busyTimeoutMs}`);
+    database.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON");
+    return database;
+  } catch (cause) {
+    database?.close();
+    throw fileTrouble(path, "registry", cause);
+  }
 }
 
 function adapt(database: DatabaseSync): SqliteDatabase {

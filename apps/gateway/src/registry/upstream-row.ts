@@ -1,19 +1,34 @@
 import type { Selectable } from "kysely";
 import type { GatewaySecret } from "../secret/gateway-secret.ts";
 import { openText, sealText } from "../secret/sealed-text.ts";
-import type { UpstreamCredentials, UpstreamRecord, UpstreamState } from "./records.ts";
+import type { UpstreamCredentials, UpstreamDefinition, UpstreamRecord, UpstreamState } from "./records.ts";
 import type { Tables } from "./tables.ts";
 
-const none: UpstreamCredentials = { headers: {}, env: {} };
+/** What is sealed: the credentials, and the parts of a definition in which tokens are found too. */
+interface Sealed extends UpstreamCredentials {
+  /** Query of the URL, with its `?`. */
+  readonly search?: string;
+  readonly args?: readonly string[];
+}
+
+const none: Sealed = { headers: {}, env: {} };
 
 /** The record that a row of `upstreams` stands for, its credentials opened. */
 export function toUpstream(row: Selectable<Tables["upstreams"]>, secret: GatewaySecret): UpstreamRecord {
+  const { search, args, ...credentials } = opened(row, secret);
+  const { url, command, args: plainArgs, ...rest } = JSON.parse(row.definition) as UpstreamDefinition;
+  const list = args ?? plainArgs;
   return {
     id: row.id,
     name: row.name,
     slug: row.slug,
-    definition: JSON.parse(row.definition),
-    credentials: row.credentials === null ? none : JSON.parse(openText(secret, row.credentials, row.id)),
+    definition: {
+      ...(url === undefined ? {} : { url: `${url}${search ?? ""}` }),
+      ...(command === undefined ? {} : { command }),
+      ...(list === undefined ? {} : { args: list }),
+      ...rest,
+    },
+    credentials,
     source: row.source === "config" ? "config" : "api",
     state: row.state as UpstreamState,
     revision: row.revision,
@@ -25,12 +40,43 @@ export function toUpstream(row: Selectable<Tables["upstreams"]>, secret: Gateway
   };
 }
 
-/** The stored form of credentials: sealed for this upstream, or null when there are none. */
-export function sealCredentials(
-  credentials: UpstreamCredentials,
+/**
+ * The stored form of a definition and its credentials. Credentials, the query of a URL and the arguments of a command are
+ * sealed for this upstream; the column is null when there are none.
+ */
+export function toColumns(
+  definition: UpstreamDefinition,
+  { headers, env }: UpstreamCredentials,
   id: string,
   secret: GatewaySecret,
-): string | null {
-  const empty = Object.keys(credentials.headers).length + Object.keys(credentials.env).length === 0;
-  return empty ? null : sealText(secret, JSON.stringify(credentials), id);
+): { readonly definition: string; readonly credentials: string | null } {
+  const { args, url, ...open } = definition;
+  const at = url?.indexOf("?") ?? -1;
+  const sealed: Sealed = {
+    headers,
+    env,
+    ...(url === undefined || at < 0 ? {} : { search: url.slice(at) }),
+    ...(args === undefined || args.length === 0 ? {} : { args }),
+  };
+  const empty = Object.keys(headers).length + Object.keys(env).length === 0;
+  const bare = empty && sealed.search === undefined && sealed.args === undefined;
+  const place = {
+    ...(url === undefined ? {} : { url: at < 0 ? url : url.slice(0, at) }),
+    ...(args === undefined || sealed.args !== undefined ? {} : { args }),
+  };
+  return {
+    definition: JSON.stringify({ ...place, ...open }),
+    credentials: bare ? null : sealText(secret, JSON.stringify(sealed), id),
+  };
+}
+
+function opened(row: Selectable<Tables["upstreams"]>, secret: GatewaySecret): Sealed {
+  if (row.credentials === null) return none;
+  try {
+    return JSON.parse(openText(secret, row.credentials, row.id));
+  } catch (error) {
+    // The configuration says them anew at every start.
+    if (row.source === "config") return none;
+    throw error;
+  }
 }

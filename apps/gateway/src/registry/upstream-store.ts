@@ -7,7 +7,7 @@ import { fromServer } from "./server-row.ts";
 import { slugOf } from "./slug.ts";
 import type { Tables } from "./tables.ts";
 import { ulid } from "./ulid.ts";
-import { sealCredentials, toUpstream } from "./upstream-row.ts";
+import { toColumns, toUpstream } from "./upstream-row.ts";
 
 /** Most characters of a failure that are kept. */
 const maxReason = 500;
@@ -41,8 +41,7 @@ export async function insertUpstream(
       name: input.name,
       name_lower: input.name.toLowerCase(),
       slug: slugOf(input.name, (slug) => slugs.has(slug)),
-      definition: JSON.stringify(input.definition),
-      credentials: sealCredentials(input.credentials, id, secret),
+      ...toColumns(input.definition, input.credentials, id, secret),
       source: input.source,
       state: "unknown",
       state_reason: null,
@@ -77,8 +76,12 @@ export async function changeUpstream(
   await trx
     .updateTable("upstreams")
     .set({
-      definition: JSON.stringify(input.definition ?? before.definition),
-      credentials: sealCredentials(input.credentials ?? before.credentials, id, secret),
+      ...toColumns(
+        input.definition ?? before.definition,
+        input.credentials ?? before.credentials,
+        id,
+        secret,
+      ),
       source: input.source ?? before.source,
       revision: before.revision + 1,
       updated_at: nowMs,

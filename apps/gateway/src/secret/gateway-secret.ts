@@ -1,8 +1,9 @@
 import { randomBytes } from "node:crypto";
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { ConfigError } from "../config/config-error.ts";
 import { deriveKey, type KeyLabel } from "./derive-key.ts";
+import { fileTrouble, privateFile, privateFolder } from "./private-file.ts";
 
 const minBytes = 32;
 
@@ -20,6 +21,7 @@ export interface GatewaySecret {
  * have the same one; then it has to come from outside.
  *
  * @throws {ConfigError} when a given secret is shorter than 32 bytes, or a shared one is not given.
+ * @throws {GatewayError} `db_unavailable` when the file or its folder cannot be used.
  */
 export function loadSecret(
   dataDir: string,
@@ -60,18 +62,27 @@ function fromEnvironment(
 }
 
 function fromFile(dataDir: string): Buffer {
-  mkdirSync(dataDir, { recursive: true, mode: 0o700 });
+  privateFolder(dataDir);
   const path = join(dataDir, "secret");
   try {
     writeFileSync(path, `${randomBytes(48).toString("base64url")}\n`, { mode: 0o600, flag: "wx" });
   } catch (cause) {
-    if ((cause as NodeJS.ErrnoException).code !== "EEXIST") throw cause;
+    if ((cause as NodeJS.ErrnoException).code !== "EEXIST") throw fileTrouble(path, "secret", cause);
+    privateFile(path, false);
   }
-  const bytes = Buffer.from(readFileSync(path, "utf8").trim(), "utf8");
+  const bytes = Buffer.from(readText(path).trim(), "utf8");
   if (bytes.length < minBytes) {
     throw new ConfigError([
       { path: "secret", message: `the file ${path} holds fewer than ${minBytes} bytes` },
     ]);
   }
   return bytes;
+}
+
+function readText(path: string): string {
+  try {
+    return readFileSync(path, "utf8");
+  } catch (cause) {
+    throw fileTrouble(path, "secret", cause);
+  }
 }

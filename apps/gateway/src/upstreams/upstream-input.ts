@@ -30,8 +30,9 @@ export function splitEntry(entry: McpServerEntry): {
   readonly credentials: UpstreamCredentials;
 } {
   const { url, command, args, cwd, maxConcurrencyPerSession, refreshIntervalSeconds, tier } = entry;
+  const place = splitUrl(url);
   const definition: UpstreamDefinition = {
-    ...(url === undefined ? {} : { url }),
+    ...(place.url === undefined ? {} : { url: place.url }),
     ...(command === undefined ? {} : { command }),
     ...(args === undefined ? {} : { args }),
     ...(cwd === undefined ? {} : { cwd }),
@@ -47,8 +48,40 @@ export function splitEntry(entry: McpServerEntry): {
   };
   return {
     definition,
-    credentials: { headers: { ...entry.headers, ...authHeaders(entry.auth) }, env: entry.env ?? {} },
+    credentials: { headers: credentialHeaders(place, entry), env: entry.env ?? {} },
   };
+}
+
+/** A URL without a name and password in it, and the header that these stand for: a URL is not kept as a secret. */
+function splitUrl(url: string | undefined): {
+  readonly url?: string;
+  readonly headers: Readonly<Record<string, string>>;
+} {
+  if (url === undefined) return { headers: {} };
+  const parsed = new URL(url);
+  const { username, password } = parsed;
+  if (username === "" && password === "") return { url, headers: {} };
+  parsed.username = "";
+  parsed.password = "";
+  const plain = { username: decodePart(username), password: decodePart(password) };
+  return { url: parsed.href, headers: authHeaders({ type: "basic", ...plain }) };
+}
+
+function decodePart(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}
+
+/** What proves the gateway to an upstream: `auth` wins over `headers`, and those over a name in the URL. */
+function credentialHeaders(
+  place: { readonly headers: Readonly<Record<string, string>> },
+  { headers = {}, auth }: Pick<Partial<McpServerEntry>, "headers" | "auth">,
+): Record<string, string> {
+  const given = Object.keys(headers).some((name) => name.toLowerCase() === "authorization");
+  return { ...(given ? {} : place.headers), ...headers, ...authHeaders(auth) };
 }
 
 /** The request headers that a form of authorization stands for. */
@@ -77,18 +110,20 @@ export function changedInput(
   const changes = Object.fromEntries(
     Object.entries(settings).filter(([key, value]) => known.has(key) && value !== undefined),
   );
-  const moved = url !== undefined ? { url } : command !== undefined ? { command } : undefined;
+  const split = splitUrl(url);
+  const moved =
+    split.url !== undefined ? { url: split.url } : command !== undefined ? { command } : undefined;
   const { url: oldUrl, command: oldCommand, ...kept } = before.definition;
   const place = moved ?? {
     ...(oldUrl === undefined ? {} : { url: oldUrl }),
     ...(oldCommand === undefined ? {} : { command: oldCommand }),
   };
-  const replaced = headers !== undefined || auth !== undefined;
+  const replaced = headers !== undefined || auth !== undefined || Object.keys(split.headers).length > 0;
   return {
     ...(name === undefined ? {} : { name }),
     definition: { ...kept, ...place, ...changes },
     credentials: {
-      headers: replaced ? { ...headers, ...authHeaders(auth) } : before.credentials.headers,
+      headers: replaced ? credentialHeaders(split, { headers, auth }) : before.credentials.headers,
       env: env ?? before.credentials.env,
     },
   };

@@ -16,11 +16,11 @@ export function apiRoutes(core: GatewayCore): RestRoute[] {
       access: "admin",
       body: upstreamBody,
       status: 201,
-      handle: async ({ body }) => {
+      handle: async ({ body, principal }) => {
         const record = await registerUpstream(core.registering, body, unreachable);
         refresher.listed(record);
         await snapshots.refresh();
-        return { ...upstreamView(record), endpoint: `/servers/${record.id}/mcp` };
+        return { ...upstreamView(record, principal), endpoint: `/servers/${record.id}/mcp` };
       },
     });
   return [
@@ -35,7 +35,10 @@ export function apiRoutes(core: GatewayCore): RestRoute[] {
         const upstreams = core.calls.snapshot().upstreams;
         return withTotal(request, page).map((server) => {
           const record = upstreams.get(server.id);
-          return { ...(record === undefined ? {} : upstreamView(record)), ...serverView(server) };
+          return {
+            ...(record === undefined ? {} : upstreamView(record, request.principal)),
+            ...serverView(server),
+          };
         });
       },
     }),
@@ -46,7 +49,9 @@ export function apiRoutes(core: GatewayCore): RestRoute[] {
       access: "any",
       query: pageQuery,
       handle: async (request) =>
-        withTotal(request, await registry.upstreams(registryQuery(request.query))).map(upstreamView),
+        withTotal(request, await registry.upstreams(registryQuery(request.query))).map((record) =>
+          upstreamView(record, request.principal),
+        ),
     }),
     defineRoute({
       method: "GET",

@@ -20,7 +20,10 @@ export function gatewayRoutes(core: GatewayCore): RestRoute[] {
       query: pageQuery,
       handle: async (request) => {
         const page = await registry.upstreams(registryQuery(request.query));
-        return { items: withTotal(request, page).map(upstreamView), total: page.total };
+        return {
+          items: withTotal(request, page).map((record) => upstreamView(record, request.principal)),
+          total: page.total,
+        };
       },
     }),
     defineRoute({
@@ -30,11 +33,11 @@ export function gatewayRoutes(core: GatewayCore): RestRoute[] {
       access: "admin",
       body: upstreamBody,
       status: 201,
-      handle: async ({ body }) => {
+      handle: async ({ body, principal }) => {
         const record = await registerUpstream(core.registering, body, "refuse");
         refresher.listed(record);
         await snapshots.refresh();
-        return upstreamView(record);
+        return upstreamView(record, principal);
       },
     }),
     defineRoute({
@@ -42,7 +45,8 @@ export function gatewayRoutes(core: GatewayCore): RestRoute[] {
       path: "/gateways/{id}",
       summary: "Show an upstream",
       access: "any",
-      handle: async ({ params }) => upstreamView(await registry.upstream(params["id"] ?? "")),
+      handle: async ({ params, principal }) =>
+        upstreamView(await registry.upstream(params["id"] ?? ""), principal),
     }),
     defineRoute({
       method: "PATCH",
@@ -50,7 +54,7 @@ export function gatewayRoutes(core: GatewayCore): RestRoute[] {
       summary: "Change an upstream; when that changes how it is reached, it is listed again",
       access: "admin",
       body: upstreamPatch,
-      handle: async ({ params, body }) => {
+      handle: async ({ params, body, principal }) => {
         const before = await registry.upstream(params["id"] ?? "");
         const input: Partial<UpstreamInput> = changedInput(before, body);
         const url = input.definition?.url;
@@ -58,7 +62,7 @@ export function gatewayRoutes(core: GatewayCore): RestRoute[] {
         const record = await registry.updateUpstream(before.id, input);
         await snapshots.refresh();
         await refresher.refresh(record);
-        return upstreamView(await registry.upstream(record.id));
+        return upstreamView(await registry.upstream(record.id), principal);
       },
     }),
     defineRoute({
@@ -77,11 +81,11 @@ export function gatewayRoutes(core: GatewayCore): RestRoute[] {
       path: "/gateways/{id}/refresh",
       summary: "List an upstream again, now",
       access: "admin",
-      handle: async ({ params }) => {
+      handle: async ({ params, principal }) => {
         await refresher.refresh(await registry.upstream(params["id"] ?? ""));
         await snapshots.refresh();
         const record = await registry.upstream(params["id"] ?? "");
-        if (record.state !== "unreachable") return upstreamView(record);
+        if (record.state !== "unreachable") return upstreamView(record, principal);
         throw new GatewayError(
           "upstream_unreachable",
           `"${record.name}": ${record.stateReason ?? "unknown"}`,
