@@ -120,6 +120,29 @@ describe("Redis store", () => {
     },
   );
 
+  it.each([1, 16, 17, 40])(
+    "%i rules are charged and refused in one call, with and without a tenant",
+    async (count) => {
+      const composite = Object.fromEntries(
+        Array.from({ length: count }, (_, i) => [`rule${i}`, { by: ["user" as const], rate: `${i + 2}/m` }]),
+      );
+      for (const algorithm of ["sliding_window", "sliding_log", "gcra"] as const) {
+        const limiter = limiterOf({ algorithm, rules: { composite } });
+        for (const tenant of [undefined, "t"]) {
+          const subject = { user: `ann ${algorithm}`, tenant };
+          for (let i = 0; i < 2; i++) expect((await limiter.check(subject)).allowed).toBe(true);
+          const refused = await limiter.check(subject);
+          expect(refused.verdicts.map((verdict) => verdict.allowed)).toEqual(
+            Array.from({ length: count }, (_, i) => i > 0),
+          );
+          expect((await limiter.peek(subject)).verdicts.map((verdict) => verdict.remaining)).toEqual(
+            Array.from({ length: count }, (_, i) => i),
+          );
+        }
+      }
+    },
+  );
+
   it("makes no more scripts than it may, and rules beyond them are decided all the same", async () => {
     const store = new RedisStore({ client }, { source: "redis" }, 2);
     await client.script("FLUSH");
