@@ -84,10 +84,14 @@ it("SC-8 lists again soon after list_changed, once, and shows what is new", asyn
   });
   await gateway.core.refresher.ready();
   const before = upstream.times("tools/list").length;
+  const grown = new Set<object>();
   const announce = () => {
-    for (const server of upstream.servers) server.sendToolListChanged();
+    for (const server of upstream.servers) {
+      if (grown.has(server)) server.sendToolListChanged();
+      else server.registerTool("late", { description: "New." }, () => ({ content: [] }));
+      grown.add(server);
+    }
   };
-  upstream.servers.at(-1)?.registerTool("late", { description: "New." }, () => ({ content: [] }));
   const tools = async () => (await gateway.rest("GET", "/tools?name=late")).body.total;
   await eventually(
     async () => {

@@ -1,5 +1,5 @@
 import type { UpstreamSession } from "@gatewright/mcp-bridge/upstream";
-import type { PollClaim, PollSchedule, PollType } from "@gatewright/server-classifier";
+import type { PollClaim, PolledServer, PollSchedule, PollType } from "@gatewright/server-classifier";
 import { reasonOf } from "../calls/call-failure.ts";
 import type { UpstreamRecord } from "../registry/records.ts";
 import type { Registry } from "../registry/registry.ts";
@@ -7,6 +7,9 @@ import type { SnapshotHolder } from "../registry/snapshot.ts";
 import type { ListingOutcome, Refresher } from "../upstreams/refresher.ts";
 import { polledServer } from "../wiring/server-classifier.ts";
 import { checkHealth } from "./check-health.ts";
+
+/** Polls that one look asks for; those of one look share a round trip, which should stay a short one. */
+const maxAsked = 256;
 
 /** What the poller works with. Times in milliseconds. */
 export interface PollerOptions {
@@ -38,6 +41,8 @@ export interface PollerOptions {
 export class Poller {
   readonly #options: PollerOptions;
   readonly #open = new Set<PollClaim>();
+  /** One object per record, which the schedule knows again. */
+  readonly #polled = new WeakMap<UpstreamRecord, PolledServer>();
   #timer: NodeJS.Timeout | undefined;
   #stopped = false;
 
@@ -58,23 +63,28 @@ export class Poller {
   tick(): void {
     if (this.#stopped) return;
     const { schedule, snapshots, refresher, onError } = this.#options;
+    let asked = 0;
     for (const record of snapshots.current?.upstreams.values() ?? []) {
+      if (asked >= maxAsked) return;
       if (refresher.isRefreshing(record.id)) continue;
-      for (const pollType of dueTypes(schedule, record)) this.#poll(record, pollType).catch(onError);
+      for (const pollType of dueTypes(schedule, record, this.#serverOf(record))) {
+        asked++;
+        this.#poll(record, pollType).catch(onError);
+      }
     }
   }
 
   /** The upstream said that its lists have changed. */
   async listChanged(record: UpstreamRecord): Promise<void> {
-    await this.#options.schedule.listChanged(polledServer(record));
+    await this.#options.schedule.listChanged(this.#serverOf(record));
   }
 
   /** Books a listing that was made outside the schedule, on somebody's demand. */
   async listed(record: UpstreamRecord, outcome: ListingOutcome): Promise<void> {
     const { schedule } = this.#options;
-    const server = polledServer(record);
+    const server = this.#serverOf(record);
     if (outcome.failure !== undefined) return schedule.listChanged(server, "health");
-    await schedule.complete(outside(record, "tool_discovery"), { ttlMs: outcome.ttlMs });
+    await schedule.complete(outside(this.#serverOf(record), "tool_discovery"), { ttlMs: outcome.ttlMs });
     await this.#firstHealth(record);
   }
 
@@ -87,9 +97,18 @@ export class Poller {
     await Promise.all(open.map((claim) => this.#options.schedule.abandon(claim)));
   }
 
+  #serverOf(record: UpstreamRecord): PolledServer {
+    let server = this.#polled.get(record);
+    if (server === undefined) {
+      server = polledServer(record);
+      this.#polled.set(record, server);
+    }
+    return server;
+  }
+
   async #poll(record: UpstreamRecord, pollType: PollType): Promise<void> {
     const { schedule, onPoll } = this.#options;
-    const claim = await schedule.claim(polledServer(record), pollType);
+    const claim = await schedule.claim(this.#serverOf(record), pollType);
     if (claim === undefined) return;
     this.#open.add(claim);
     if (this.#stopped) return this.#settle(claim, () => schedule.abandon(claim));
@@ -118,8 +137,8 @@ export class Poller {
   /** The first listing is the first health check too: a child process is not started twice. */
   async #firstHealth(record: UpstreamRecord): Promise<void> {
     const { schedule } = this.#options;
-    if (schedule.explain(polledServer(record), "health").lastPolledAt > 0) return;
-    await schedule.complete(outside(record, "health"));
+    if (schedule.explain(this.#serverOf(record), "health").lastPolledAt > 0) return;
+    await schedule.complete(outside(this.#serverOf(record), "health"));
   }
 
   async #health(record: UpstreamRecord): Promise<undefined> {
@@ -129,7 +148,7 @@ export class Poller {
       return;
     }
     const { ttlMs } = await refresher.list(record);
-    await schedule.complete(outside(record, "tool_discovery"), { ttlMs });
+    await schedule.complete(outside(this.#serverOf(record), "tool_discovery"), { ttlMs });
   }
 
   async #failed(claim: PollClaim, record: UpstreamRecord, failure: string): Promise<void> {
@@ -146,8 +165,7 @@ export class Poller {
 }
 
 /** What is due of an upstream. Offline ones are only looked for; a first listing says as much as a health check. */
-function dueTypes(schedule: PollSchedule, record: UpstreamRecord): PollType[] {
-  const server = polledServer(record);
+function dueTypes(schedule: PollSchedule, record: UpstreamRecord, server: PolledServer): PollType[] {
   const due: PollType[] = [];
   if (record.state !== "unreachable" && schedule.shouldPoll(server, "tool_discovery"))
     due.push("tool_discovery");
@@ -158,6 +176,6 @@ function dueTypes(schedule: PollSchedule, record: UpstreamRecord): PollType[] {
 }
 
 /** A claim for what was polled without asking the schedule. */
-function outside(record: UpstreamRecord, pollType: PollType): PollClaim {
-  return { server: polledServer(record), pollType, token: "", degraded: false };
+function outside(server: PolledServer, pollType: PollType): PollClaim {
+  return { server, pollType, token: "", degraded: false };
 }
