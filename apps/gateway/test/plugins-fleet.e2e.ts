@@ -94,6 +94,19 @@ describe("three gateways over one Redis", () => {
     expect((await callTool(at(1).url, 1)).status).toBe(429);
   });
 
+  it("RL-9 with wipe never a re-enabled limiter refuses at once, and counters outlive a replica's restart", async () => {
+    expect((await putMode(at(0).url, { mode: "disabled", wipe: "never" })).body.wipe).toBe(false);
+    expect((await callTool(at(2).url, 1)).status).toBe(200);
+    await putMode(at(0).url, { mode: "enforce", wipe: "never" });
+    const refused = await callTool(at(2).url, 1);
+    expect(refused.status).toBe(429);
+    expect(Number(refused.headers.get("retry-after"))).toBeGreaterThanOrEqual(1);
+    await at(1).restart();
+    expect((await callTool(at(1).url, 1)).status).toBe(429);
+    // The one that was restarted and stopped in good order is a member once.
+    expect((await putMode(at(0).url, { mode: "enforce" })).body.acked).toHaveLength(3);
+  }, 60_000);
+
   it("PF-I3 frames that are forged, old or no frames at all change no mode and no revision", async () => {
     const before = await modeAt(at(1).url);
     const client = redis.client();
