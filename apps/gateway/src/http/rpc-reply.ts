@@ -2,7 +2,6 @@ import type { OutgoingHttpHeaders, ServerResponse } from "node:http";
 import {
   encodeErrorBody,
   encodeSse,
-  encodeWireError,
   mcpHttpStatus,
   type Span,
   splice,
@@ -148,17 +147,10 @@ export class RpcReply {
   /** Sends a failure as a JSON-RPC error that carries the request's id. */
   fail(error: unknown, idText: string, requestId: string): void {
     if (WireError.is(error)) {
+      const { code, retryable, rpcCode, message, details, httpStatus } = error;
       const known = error.idText === "null" ? idText : error.idText;
-      const body =
-        known === error.idText
-          ? encodeWireError(error)
-          : encodeErrorBody({
-              idText: known,
-              code: error.rpcCode,
-              message: error.message,
-              data: error.details,
-            });
-      this.answer(body, error.httpStatus);
+      const data = { ...details, code, retryable, requestId };
+      this.answer(encodeErrorBody({ idText: known, code: rpcCode, message, data }), httpStatus);
       return;
     }
     const failure = GatewayError.is(error) ? error : internal(error);

@@ -31,7 +31,12 @@ export function refuseModern(exchange: Exchange): void {
     idText: exchange.idText,
     code: RPC.unsupportedProtocolVersion,
     message: "Unsupported protocol version",
-    data: { supported: LEGACY_REVISIONS, requestId: exchange.requestId },
+    data: {
+      supported: LEGACY_REVISIONS,
+      code: "unsupported_version",
+      retryable: false,
+      requestId: exchange.requestId,
+    },
   });
   exchange.reply.answer(body, 400);
 }
