@@ -54,3 +54,17 @@ export function requireScope(principal: Principal, scope: Scope): void {
     throw new GatewayError("forbidden", `the token lacks the scope "${scope}"`, { details: { scope } });
   }
 }
+
+/**
+ * Refuses a principal that may not administer the gateway: one without the scope, or limited to some servers.
+ *
+ * @throws {GatewayError} `forbidden`
+ */
+export function requireAdmin(principal: Principal): void {
+  requireScope(principal, "admin");
+  if (principal.servers === undefined) return;
+  throw new GatewayError(
+    "forbidden",
+    "a token that is limited to some servers cannot administer the gateway",
+  );
+}

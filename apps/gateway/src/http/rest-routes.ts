@@ -1,7 +1,7 @@
 import type { IncomingMessage } from "node:http";
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import type { GatewayCore } from "../app/gateway-core.ts";
-import { requireScope } from "../auth/authenticator.ts";
+import { requireAdmin } from "../auth/authenticator.ts";
 import { GatewayError } from "../errors.ts";
 import { baseUrlOf, challengeOf, metadataPath } from "./challenge.ts";
 import { adminRoutes } from "./rest/admin-routes.ts";
@@ -61,7 +61,7 @@ export function registerRestRoutes(
       const { access = "admin" } = request.routeOptions.config;
       if (access === "open") return;
       const principal = await core.authenticator.authenticate(request.headers.authorization);
-      if (access === "admin") requireScope(principal, "admin");
+      if (access === "admin") requireAdmin(principal);
       request.principal = principal;
     });
     rest.addHook("onResponse", async (request, reply) => {

@@ -19,6 +19,8 @@ export interface Page<T> {
 export interface PageQuery {
   /** Exact name. */
   readonly name?: string;
+  /** Only these; for items, only those of these upstreams. */
+  readonly ids?: readonly string[];
   readonly limit: number;
   readonly offset: number;
 }

@@ -110,6 +110,7 @@ async function pageOf<T extends "upstreams" | "servers">(db: Kysely<Tables>, tab
   // One union of two tables: Kysely's types want one of them, and both have the columns that are used.
   let found = db.selectFrom(table as "upstreams");
   if (query.name !== undefined) found = found.where("name", "=", query.name);
+  if (query.ids !== undefined) found = found.where("id", "in", query.ids);
   const { total } = await found
     .select((eb) => eb.fn.countAll<number>().as("total"))
     .executeTakeFirstOrThrow();
@@ -120,6 +121,7 @@ async function pageOf<T extends "upstreams" | "servers">(db: Kysely<Tables>, tab
 async function itemsOf(db: Kysely<Tables>, kind: ItemKind, query: PageQuery): Promise<Page<CatalogueItem>> {
   let found = db.selectFrom("catalogue_items").where("kind", "=", kind);
   if (query.name !== undefined) found = found.where("name", "=", query.name);
+  if (query.ids !== undefined) found = found.where("upstream_id", "in", query.ids);
   const { total } = await found
     .select((eb) => eb.fn.countAll<number>().as("total"))
     .executeTakeFirstOrThrow();

@@ -4,6 +4,7 @@ import { upstreamBody } from "../../upstreams/upstream-input.ts";
 import { pageQuery, registryQuery, withTotal } from "./paging.ts";
 import { defineRoute, type RestRoute } from "./route.ts";
 import { itemView, serverView, upstreamView } from "./upstream-view.ts";
+import { visibleServers, visibleUpstreams } from "./visible.ts";
 
 /** `/api/*`: the same things under other paths; lists are bare arrays. */
 export function apiRoutes(core: GatewayCore): RestRoute[] {
@@ -31,7 +32,10 @@ export function apiRoutes(core: GatewayCore): RestRoute[] {
       access: "any",
       query: pageQuery,
       handle: async (request) => {
-        const page = await registry.servers(registryQuery(request.query));
+        const page = await registry.servers({
+          ...registryQuery(request.query),
+          ...visibleServers(request.principal),
+        });
         const upstreams = core.calls.snapshot().upstreams;
         return withTotal(request, page).map((server) => {
           const record = upstreams.get(server.id);
@@ -49,9 +53,13 @@ export function apiRoutes(core: GatewayCore): RestRoute[] {
       access: "any",
       query: pageQuery,
       handle: async (request) =>
-        withTotal(request, await registry.upstreams(registryQuery(request.query))).map((record) =>
-          upstreamView(record, request.principal),
-        ),
+        withTotal(
+          request,
+          await registry.upstreams({
+            ...registryQuery(request.query),
+            ...(await visibleUpstreams(registry, request.principal)),
+          }),
+        ).map((record) => upstreamView(record, request.principal)),
     }),
     defineRoute({
       method: "GET",
@@ -60,7 +68,13 @@ export function apiRoutes(core: GatewayCore): RestRoute[] {
       access: "any",
       query: pageQuery,
       handle: async (request) =>
-        withTotal(request, await registry.items("tool", registryQuery(request.query))).map(itemView),
+        withTotal(
+          request,
+          await registry.items("tool", {
+            ...registryQuery(request.query),
+            ...(await visibleUpstreams(registry, request.principal)),
+          }),
+        ).map(itemView),
     }),
     register("/api/servers", "keep"),
     register("/api/gateways", "refuse"),

@@ -3,6 +3,7 @@ import type { ItemKind } from "../../registry/records.ts";
 import { pageQuery, registryQuery, withTotal } from "./paging.ts";
 import { defineRoute, type RestRoute } from "./route.ts";
 import { itemView } from "./upstream-view.ts";
+import { visibleUpstreams } from "./visible.ts";
 
 const lists: readonly { readonly path: string; readonly kind: ItemKind; readonly what: string }[] = [
   { path: "/tools", kind: "tool", what: "tools" },
@@ -21,7 +22,10 @@ export function catalogueRoutes({ registry }: GatewayCore): RestRoute[] {
       access: "any",
       query: pageQuery,
       handle: async (request) => {
-        const page = await registry.items(kind, registryQuery(request.query));
+        const page = await registry.items(kind, {
+          ...registryQuery(request.query),
+          ...(await visibleUpstreams(registry, request.principal)),
+        });
         return { items: withTotal(request, page).map(itemView), total: page.total };
       },
     }),

@@ -7,6 +7,7 @@ import { changedInput, upstreamBody, upstreamPatch } from "../../upstreams/upstr
 import { pageQuery, registryQuery, withTotal } from "./paging.ts";
 import { defineRoute, type RestRoute } from "./route.ts";
 import { upstreamView } from "./upstream-view.ts";
+import { requireUpstream, visibleUpstreams } from "./visible.ts";
 
 /** `/gateways`: the upstreams. */
 export function gatewayRoutes(core: GatewayCore): RestRoute[] {
@@ -19,7 +20,10 @@ export function gatewayRoutes(core: GatewayCore): RestRoute[] {
       access: "any",
       query: pageQuery,
       handle: async (request) => {
-        const page = await registry.upstreams(registryQuery(request.query));
+        const page = await registry.upstreams({
+          ...registryQuery(request.query),
+          ...(await visibleUpstreams(registry, request.principal)),
+        });
         return {
           items: withTotal(request, page).map((record) => upstreamView(record, request.principal)),
           total: page.total,
@@ -45,8 +49,11 @@ export function gatewayRoutes(core: GatewayCore): RestRoute[] {
       path: "/gateways/{id}",
       summary: "Show an upstream",
       access: "any",
-      handle: async ({ params, principal }) =>
-        upstreamView(await registry.upstream(params["id"] ?? ""), principal),
+      handle: async ({ params, principal }) => {
+        const id = params["id"] ?? "";
+        await requireUpstream(registry, principal, id);
+        return upstreamView(await registry.upstream(id), principal);
+      },
     }),
     defineRoute({
       method: "PATCH",
@@ -97,7 +104,8 @@ export function gatewayRoutes(core: GatewayCore): RestRoute[] {
       path: "/gateways/{id}/state",
       summary: "Whether an upstream can be reached, and its sessions",
       access: "any",
-      handle: async ({ params }) => {
+      handle: async ({ params, principal }) => {
+        await requireUpstream(registry, principal, params["id"] ?? "");
         const { id, state, stateReason, refreshedAt } = await registry.upstream(params["id"] ?? "");
         const gauges = pool.stats().perServer.find((server) => server.serverId === id);
         return {

@@ -5,6 +5,7 @@ import type { ServerInput } from "../../registry/registry.ts";
 import { pageQuery, registryQuery, withTotal } from "./paging.ts";
 import { defineRoute, type RestRoute } from "./route.ts";
 import { serverView } from "./upstream-view.ts";
+import { requireServer, visibleServers } from "./visible.ts";
 
 const fields = {
   name: z.string().trim().min(1).max(64),
@@ -31,7 +32,10 @@ export function serverRoutes(core: GatewayCore): RestRoute[] {
       access: "any",
       query: pageQuery,
       handle: async (request) => {
-        const page = await registry.servers(registryQuery(request.query));
+        const page = await registry.servers({
+          ...registryQuery(request.query),
+          ...visibleServers(request.principal),
+        });
         return { items: withTotal(request, page).map(serverView), total: page.total };
       },
     }),
@@ -56,7 +60,11 @@ export function serverRoutes(core: GatewayCore): RestRoute[] {
       path: "/servers/{id}",
       summary: "Show a virtual server",
       access: "any",
-      handle: async ({ params }) => serverView(await registry.server(params["id"] ?? "")),
+      handle: async ({ params, principal }) => {
+        const id = params["id"] ?? "";
+        requireServer(principal, id);
+        return serverView(await registry.server(id));
+      },
     }),
     defineRoute({
       method: "PATCH",
