@@ -82,7 +82,7 @@ async function join(nodes: readonly RedisServer[]): Promise<void> {
       const complete =
         info.includes("cluster_state:ok") && info.includes(`cluster_known_nodes:${nodes.length}`);
       // A message published before all links are up does not reach every node.
-      return complete && !(await client.cluster("NODES")).includes(" disconnected");
+      return complete && !String(await client.cluster("NODES")).includes(" disconnected");
     });
     client.disconnect();
   }
