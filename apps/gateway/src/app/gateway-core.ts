@@ -17,6 +17,7 @@ import type { Registry } from "../registry/registry.ts";
 import { Snapshot, SnapshotHolder } from "../registry/snapshot.ts";
 import { openSqliteRegistry } from "../registry/sqlite-registry.ts";
 import type { GatewaySecret } from "../secret/gateway-secret.ts";
+import { hopIdOf } from "../upstreams/hop.ts";
 import { type ConnectionEra, LiveUpstreams } from "../upstreams/live-upstreams.ts";
 import { openOwnSession } from "../upstreams/own-session.ts";
 import type { Refresher } from "../upstreams/refresher.ts";
@@ -83,9 +84,16 @@ export async function createGatewayCore(config: GatewayConfig, deps: CoreDeps): 
   const snapshot = () => snapshots.current ?? empty;
   const allowPrivate = config.server.ssrf.allowPrivate ?? isLoopbackHost(config.server.host);
 
+  const hopId = hopIdOf(secret);
+  const listing = {
+    listTimeoutMs: config.bridge.listTimeoutMs,
+    maxItems: config.limits.itemsPerUpstream,
+    hopId,
+  };
   const connect = (record: UpstreamRecord, era: ConnectionEra = "auto") =>
     connectUpstream(record, era, {
       bridge: config.bridge,
+      hopId,
       allowPrivate,
       onStderr: (upstream, line) => logger.debug({ upstream: upstream.name, line }, "stderr of an upstream"),
     });
@@ -154,6 +162,7 @@ export async function createGatewayCore(config: GatewayConfig, deps: CoreDeps): 
     registry,
     snapshots,
     pool,
+    listing,
     store: redis && wireClassifierStore(redis),
     withSession: (record, use) => openOwnSession({ live, pool, accesses, retries }, record, use),
     open: async (id, listening) => {
@@ -186,7 +195,7 @@ export async function createGatewayCore(config: GatewayConfig, deps: CoreDeps): 
     polling,
     metrics,
     allowPrivate,
-    registering: { registry, allowPrivate, connect, listTimeoutMs: config.bridge.listTimeoutMs },
+    registering: { registry, allowPrivate, connect, listing },
     lifecycle: { draining: false },
     calls: {
       pipeline,
@@ -194,6 +203,7 @@ export async function createGatewayCore(config: GatewayConfig, deps: CoreDeps): 
       metrics: metrics.retry,
       retries,
       accesses,
+      hopId,
       snapshot,
       hear: (upstreamId, message) => polling.hear(upstreamId, message),
       attemptTimeoutMs: config.bridge.requestTimeoutMs,

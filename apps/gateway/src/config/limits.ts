@@ -24,6 +24,13 @@ export const limitsConfig = z
       .min(10)
       .default(120_000)
       .describe("Longest time of one call over all its attempts, in milliseconds."),
+    itemsPerUpstream: z
+      .int()
+      .min(1)
+      .default(10_000)
+      .describe(
+        "Tools, prompts, resources and templates of one upstream; one that offers more is not listed.",
+      ),
     downstreamSessions: z.int().min(1).default(10_000).describe("Client sessions held at once."),
     downstreamIdleMs: z
       .int()

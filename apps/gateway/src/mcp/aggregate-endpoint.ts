@@ -9,6 +9,7 @@ import {
 } from "../calls/target.ts";
 import { GatewayError } from "../errors.ts";
 import type { ItemKind } from "../registry/records.ts";
+import { hopHeader, withVia } from "../upstreams/hop.ts";
 import type { Exchange } from "./exchange.ts";
 import { type ForwardDeps, forward, forwardPlainly } from "./forward.ts";
 import { refuseModern } from "./plain-endpoint.ts";
@@ -17,6 +18,8 @@ import { matchesTemplate } from "./uri-template.ts";
 /** What the aggregated endpoint works with beside forwarding. */
 export interface AggregateDeps extends ForwardDeps {
   readonly names: NameRules;
+  /** The gateway's own name among deployments. */
+  readonly hopId: string;
   /** Waits until upstreams that were never listed have been, or could not be reached; bounded. */
   readonly catalogueReady: () => Promise<void>;
 }
@@ -40,7 +43,12 @@ export async function serveAggregate(deps: AggregateDeps, exchange: Exchange): P
   if (list !== undefined) {
     await deps.catalogueReady();
     const { items } = nameTable(deps.snapshot(), target, list.kind, deps.names);
-    const shown = items.map((item) => ({ ...item.body, [list.key]: item.exposed }));
+    // Another gateway is told whence the items come; others see what the upstream said.
+    const asked = exchange.headers[hopHeader] !== undefined;
+    const shown = items.map((item) => ({
+      ...(asked ? withVia(item.body, deps.hopId) : item.body),
+      [list.key]: item.exposed,
+    }));
     return reply.answer(encodeResultBody(idText, JSON.stringify({ [list.field]: shown })));
   }
   switch (method) {

@@ -11,6 +11,7 @@ import type { Route } from "../calls/target.ts";
 import { attempt } from "../calls/upstream-call.ts";
 import { idempotencyOf, type ParamsChange, upstreamParams } from "../calls/upstream-params.ts";
 import type { Snapshot } from "../registry/snapshot.ts";
+import { hopHeader } from "../upstreams/hop.ts";
 import type { Exchange } from "./exchange.ts";
 import { relayMessage, type UpstreamAccesses } from "./upstream-access.ts";
 
@@ -165,8 +166,9 @@ const noHeaders: Readonly<Record<string, string>> = {};
 function upstreamHeaders(exchange: Exchange, { upstream }: Route): Readonly<Record<string, string>> {
   const { headers, era } = exchange;
   const wanted = upstream.definition.passthroughHeaders;
-  if (era !== "modern" && wanted.length === 0) return noHeaders;
-  const picked: Record<string, string> = {};
+  const hops = headers[hopHeader];
+  if (era !== "modern" && wanted.length === 0 && hops === undefined) return noHeaders;
+  const picked: Record<string, string> = typeof hops === "string" ? { [hopHeader]: hops } : {};
   for (const name of wanted) {
     const value = headers[name];
     if (typeof value === "string") picked[name] = value;

@@ -19,6 +19,7 @@ import type { DownstreamSessions } from "../downstream/downstream-sessions.ts";
 import { GatewayError } from "../errors.ts";
 import { readBody } from "../http/read-body.ts";
 import { RpcReply } from "../http/rpc-reply.ts";
+import { hopHeader, loopRpcCode } from "../upstreams/hop.ts";
 import { type AggregateDeps, serveAggregate } from "./aggregate-endpoint.ts";
 import type { Exchange } from "./exchange.ts";
 import { helloOf, initialize, ownHandshake } from "./initialize.ts";
@@ -73,6 +74,16 @@ export class McpEndpoint {
     let idText = "null";
     try {
       this.#deps.guard(request);
+      if (!isServed(request.method, transport)) {
+        throw new WireError("method_not_allowed", `${request.method} is not served here.`);
+      }
+      // A circle of gateways is told apart before the token: its first registration has none.
+      const looped = headers[hopHeader]?.includes(this.#deps.hopId) === true;
+      if (looped && request.method === "POST") {
+        const message = parseMessage(await readBody(request, this.#limits.maxBytes), this.#limits);
+        if (message.kind === "request") idText = textOf(message.bytes, message.idSpan);
+      }
+      if (looped) throw loopRefusal();
       const known = this.#deps.authenticator.authenticate(headers.authorization);
       const principal = "then" in known ? await known : known;
       requireScope(principal, "mcp");
@@ -202,8 +213,7 @@ export class McpEndpoint {
   }
 
   #withoutBody(incoming: McpRequest, reply: RpcReply, principal: Principal, target: Target): void {
-    const { request, response, transport } = incoming;
-    if (transport === "plain") throw new WireError("method_not_allowed", "This endpoint takes POST only.");
+    const { request, response } = incoming;
     const verdict = classifyEra(request.headers);
     if (verdict.era === "refused") throw verdict.error;
     const session = this.#sessionOf(request, principal, target);
@@ -238,9 +248,28 @@ export class McpEndpoint {
     if (GatewayError.is(error)) {
       if (error.code === "unauthorized")
         reply.setHeader("www-authenticate", this.#deps.challenge(incoming.request));
-    } else if (!WireError.is(error)) this.#deps.onFailure(error, incoming.requestId);
+    } else if (WireError.is(error)) {
+      if (error.code === "method_not_allowed") reply.setHeader("allow", allowedAt(incoming));
+    } else this.#deps.onFailure(error, incoming.requestId);
     reply.fail(error, idText, incoming.requestId);
   }
+}
+
+function isServed(method: string | undefined, transport: McpRequest["transport"]): boolean {
+  return method === "POST" || (transport === "streamable" && (method === "GET" || method === "DELETE"));
+}
+
+/** The methods to name where another was refused; modern revisions have POST only. */
+function allowedAt({ request, transport }: McpRequest): string {
+  return isServed(request.method, transport) || transport === "plain" ? "POST" : "GET, POST, DELETE";
+}
+
+function loopRefusal(): GatewayError {
+  return new GatewayError(
+    "validation_failed",
+    "The request has come through this gateway before: an upstream leads back to it.",
+    { rpcCode: loopRpcCode, publicCode: "loop_detected" },
+  );
 }
 
 /** Hands a client's answer to the upstream that asked. */

@@ -8,6 +8,7 @@ import type { Metrics } from "../metrics/metrics.ts";
 import type { UpstreamRecord } from "../registry/records.ts";
 import type { Registry } from "../registry/registry.ts";
 import type { SnapshotHolder } from "../registry/snapshot.ts";
+import type { ListingRules } from "../upstreams/discover.ts";
 import { Refresher } from "../upstreams/refresher.ts";
 import { type ClassifierWiring, wireClassifier } from "../wiring/server-classifier.ts";
 import { ChangeListener } from "./change-listener.ts";
@@ -27,6 +28,7 @@ export interface PollingDeps {
     record: UpstreamRecord,
     use: (session: UpstreamSession) => Promise<T>,
   ) => Promise<T>;
+  readonly listing: ListingRules;
   /** Opens a session that only listens. */
   readonly open: OpenListener;
   readonly metrics: Metrics;
@@ -68,7 +70,7 @@ export function createPolling(deps: PollingDeps): Polling {
     registry,
     snapshots,
     withSession,
-    listTimeoutMs: config.bridge.listTimeoutMs,
+    listing: deps.listing,
     readyTimeoutMs: config.bridge.connectTimeoutMs,
     onListed: (record, outcome) => {
       tellOutcome(logger, record, outcome.failure);

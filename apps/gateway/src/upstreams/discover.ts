@@ -1,6 +1,7 @@
 import type { JsonObject } from "@gatewright/mcp-bridge";
 import { UpstreamError, type UpstreamSession } from "@gatewright/mcp-bridge/upstream";
 import type { Discovery, ItemKind } from "../registry/records.ts";
+import { viaOf } from "./hop.ts";
 
 /** Most pages of one list that are read. */
 const maxPages = 200;
@@ -18,6 +19,16 @@ const lists = [
   },
 ] as const;
 
+/** How an upstream is listed. */
+export interface ListingRules {
+  /** Milliseconds for one request. */
+  readonly listTimeoutMs: number;
+  /** Most items of all kinds that an upstream may offer. */
+  readonly maxItems: number;
+  /** The gateway's own name among deployments; items that came from it are left out. */
+  readonly hopId: string;
+}
+
 /** What listing found, and for how long the upstream says that it holds. */
 export interface Listing extends Discovery {
   /** Milliseconds, the shortest of all lists; undefined when no list says so. */
@@ -29,12 +40,17 @@ interface Part {
   readonly ttlMs: number;
 }
 
-/** Lists everything an upstream offers, over a session of the gateway's own. */
-export async function discover(session: UpstreamSession, timeoutMs: number): Promise<Listing> {
+/**
+ * Lists everything an upstream offers, over a session of the gateway's own.
+ *
+ * @throws {UpstreamError} `upstream_protocol` when a list fails, or when it offers too much
+ */
+export async function discover(session: UpstreamSession, rules: ListingRules): Promise<Listing> {
+  const left = { items: rules.maxItems };
   const parts = await Promise.all(
     lists
       .filter((list) => session.capabilities[list.capability] !== undefined)
-      .map((list) => readList(session, list, timeoutMs)),
+      .map((list) => readList(session, list, rules, left)),
   );
   return {
     self: {
@@ -52,7 +68,8 @@ export async function discover(session: UpstreamSession, timeoutMs: number): Pro
 async function readList(
   session: UpstreamSession,
   list: { readonly method: string; readonly field: string; readonly kind: ItemKind; readonly key: string },
-  timeoutMs: number,
+  { listTimeoutMs: timeoutMs, maxItems, hopId }: ListingRules,
+  left: { items: number },
 ): Promise<Part> {
   let ttlMs = Number.POSITIVE_INFINITY;
   const items: { kind: ItemKind; name: string; body: JsonObject }[] = [];
@@ -73,7 +90,15 @@ async function readList(
     }
     for (const item of asArray(value[list.field])) {
       const name = item[list.key];
-      if (typeof name === "string") items.push({ kind: list.kind, name, body: item });
+      if (--left.items < 0) {
+        throw new UpstreamError(
+          "upstream_protocol",
+          `The upstream offers more than the ${maxItems} items of limits.itemsPerUpstream.`,
+          { phase: "response_received" },
+        );
+      }
+      if (typeof name === "string" && !viaOf(item).includes(hopId))
+        items.push({ kind: list.kind, name, body: item });
     }
     const stated = value["ttlMs"];
     if (typeof stated === "number" && stated >= 0) ttlMs = Math.min(ttlMs, stated);

@@ -3,7 +3,7 @@ import { reasonOf } from "../calls/call-failure.ts";
 import type { UpstreamRecord } from "../registry/records.ts";
 import type { Registry } from "../registry/registry.ts";
 import type { Snapshot, SnapshotHolder } from "../registry/snapshot.ts";
-import { discover, type Listing } from "./discover.ts";
+import { discover, type Listing, type ListingRules } from "./discover.ts";
 import { sameCatalogue } from "./same-catalogue.ts";
 
 /** What the refresher works with. Times in milliseconds. */
@@ -15,7 +15,7 @@ export interface RefresherOptions {
     record: UpstreamRecord,
     use: (session: UpstreamSession) => Promise<T>,
   ) => Promise<T>;
-  readonly listTimeoutMs: number;
+  readonly listing: ListingRules;
   /** Longest wait of {@link Refresher.ready} for an upstream, counted from when it was first seen. */
   readonly readyTimeoutMs: number;
   /** Told of what was listed outside the poll schedule; `failure` says why it could not be. */
@@ -109,8 +109,8 @@ export class Refresher {
   }
 
   #discover(record: UpstreamRecord): Promise<Listing> {
-    const { withSession, listTimeoutMs } = this.#options;
-    return withSession(record, (session) => discover(session, listTimeoutMs));
+    const { withSession, listing } = this.#options;
+    return withSession(record, (session) => discover(session, listing));
   }
 
   async #refresh(record: UpstreamRecord): Promise<void> {

@@ -1,10 +1,11 @@
-import type { Upstream } from "@gatewright/mcp-bridge/upstream";
+import { type Upstream, UpstreamError } from "@gatewright/mcp-bridge/upstream";
 import { reasonOf } from "../calls/call-failure.ts";
 import { GatewayError } from "../errors.ts";
 import type { Discovery, UpstreamRecord } from "../registry/records.ts";
 import type { Registry, UpstreamInput } from "../registry/registry.ts";
 import { checkUpstreamUrl } from "./address-guard.ts";
-import { discover } from "./discover.ts";
+import { discover, type ListingRules } from "./discover.ts";
+import { loopRpcCode } from "./hop.ts";
 import { gatewayContext } from "./session-context.ts";
 import { splitEntry, type UpstreamBody } from "./upstream-input.ts";
 
@@ -12,7 +13,7 @@ import { splitEntry, type UpstreamBody } from "./upstream-input.ts";
 export interface RegisterDeps {
   readonly registry: Registry;
   readonly allowPrivate: boolean;
-  readonly listTimeoutMs: number;
+  readonly listing: ListingRules;
   /** Makes a connection that is used once. */
   readonly connect: (record: UpstreamRecord) => Upstream;
 }
@@ -51,6 +52,12 @@ export async function registerUpstream(
         return await registry.createUpstream(candidate, await discoverOnce(deps, candidate));
       } catch (error) {
         if (GatewayError.is(error)) throw error;
+        if (UpstreamError.is(error) && error.rpcCode === loopRpcCode) {
+          throw new GatewayError("validation_failed", "the address leads back to this gateway", {
+            cause: error,
+            details: { path: "body.url" },
+          });
+        }
         failure ??= error;
       }
     }
@@ -86,7 +93,7 @@ async function discoverOnce(deps: RegisterDeps, input: UpstreamInput): Promise<D
   });
   try {
     const session = await upstream.open(gatewayContext);
-    const found = await discover(session, deps.listTimeoutMs);
+    const found = await discover(session, deps.listing);
     await session.close();
     return found;
   } finally {

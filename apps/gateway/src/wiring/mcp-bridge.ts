@@ -3,11 +3,14 @@ import { createHttpUpstream, createStdioUpstream, type Upstream } from "@gatewri
 import type { GatewayConfig } from "../config/gateway-config.ts";
 import type { UpstreamRecord } from "../registry/records.ts";
 import { guardedLookup } from "../upstreams/address-guard.ts";
+import { hopHeader } from "../upstreams/hop.ts";
 import type { ConnectionEra } from "../upstreams/live-upstreams.ts";
 
 /** What an upstream connection needs beside its record. */
 export interface UpstreamWiring {
   readonly bridge: GatewayConfig["bridge"];
+  /** The gateway's own name among deployments. */
+  readonly hopId: string;
   /** Whether private addresses may be reached. */
   readonly allowPrivate: boolean;
   /** Takes the lines that a child writes to stderr. */
@@ -41,7 +44,7 @@ export function connectUpstream(
   return createHttpUpstream({
     url: url.href,
     era,
-    headers: credentials.headers,
+    headers: { ...credentials.headers, [hopHeader]: wiring.hopId },
     connectTimeoutMs: bridge.connectTimeoutMs,
     handshakeTimeoutMs: bridge.connectTimeoutMs,
     requestTimeoutMs: bridge.requestTimeoutMs,
