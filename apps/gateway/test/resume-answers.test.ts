@@ -221,6 +221,33 @@ describe("resumption", () => {
     expect(resumed.events.map(({ data }) => data.params?.data ?? data.id)).toEqual(["two", 8]);
   });
 
+  it("is not for modern clients: their stream has no ids", async () => {
+    server.script("tools/call", (response) => {
+      const { id } = server.seen("tools/call").at(-1) ?? { id: 0 };
+      const note = {
+        jsonrpc: "2.0",
+        method: "notifications/message",
+        params: { level: "info", data: "one" },
+      };
+      response.writeHead(200, { "content-type": "text/event-stream" });
+      response.write(`data: ${JSON.stringify(note)}\n\n`);
+      const result = { ...text("all"), resultType: "complete" };
+      response.end(`data: ${JSON.stringify({ jsonrpc: "2.0", id, result })}\n\n`);
+    });
+    const _meta = {
+      "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+      "io.modelcontextprotocol/clientInfo": { name: "t", version: "1" },
+      "io.modelcontextprotocol/clientCapabilities": {},
+    };
+    const asked = await openRaw(gateway, `/servers/${await gateway.idOf("up")}/mcp`, {
+      body: { jsonrpc: "2.0", id: 6, method: "tools/call", params: { name: "put", arguments: {}, _meta } },
+      headers: { "mcp-protocol-version": "2026-07-28", "mcp-method": "tools/call", "mcp-name": "put" },
+    });
+    await eventually(() => asked.ended);
+    expect(asked.events.map(({ id }) => id)).toEqual([undefined, undefined]);
+    expect(asked.events[1]?.data).toMatchObject({ id: 6, result: text("all") });
+  });
+
   it("of another user's session is refused", async () => {
     const headers = await session();
     const foreign = await gateway.mint({ user: "mallory" });

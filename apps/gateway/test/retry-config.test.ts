@@ -1,7 +1,9 @@
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { RetryError } from "@gatewright/retry-backoff";
 import { afterEach, describe, expect, it } from "vitest";
+import { failureOf } from "../src/calls/call-failure.ts";
 import { ConfigError } from "../src/config/config-error.ts";
 import { gatewayConfig } from "../src/config/gateway-config.ts";
 import { loadConfig } from "../src/config/load-config.ts";
@@ -39,6 +41,13 @@ describe("retry policies of the configuration", () => {
     expect(String(refused)).toContain("jitter");
     const crossed = load({ plugins: [{ name: "retry", config: { baseMs: 10, maxMs: 5 } }] });
     await expect(crossed).rejects.toThrow(/plugins\.0\.config\.maxMs: 5 is less than baseMs 10/);
+  });
+
+  it("limits of the layer itself are told in the gateway's own words", () => {
+    expect(failureOf(new RetryError("shutdown", ""), "up").code).toBe("overloaded");
+    for (const code of ["deadline", "attempt_timeout"] as const) {
+      expect(failureOf(new RetryError(code, ""), "up").code).toBe("upstream_timeout");
+    }
   });
 
   it("a misspelt key of `retry` names the nearest one", async () => {

@@ -176,6 +176,17 @@ describe("a policy for migration", () => {
   });
 });
 
+describe("a list without plugins", () => {
+  it("keeps to the policy's limits of time", async () => {
+    const { server, ask } = await site({ policy: { attemptTimeoutMs: 100, maxRetries: 1 } });
+    server.script("completion/complete", () => undefined);
+    const ref = { type: "ref/prompt", name: "up_greet" };
+    const answer = await ask("completion/complete", { ref, argument: { name: "a", value: "b" } });
+    expect(answer.body.error.data.code).toBe("upstream_timeout");
+    expect(server.seen("completion/complete")).toHaveLength(2);
+  });
+});
+
 describe("waiting", () => {
   it("RB-6 Retry-After is waited for in full; over the cap the call gives up and says why", async () => {
     const { server, call } = await site({});

@@ -51,7 +51,6 @@ export interface CallResult {
   readonly headers: Readonly<Record<string, string>>;
 }
 
-const noHeaders = {};
 const minAttemptMs = 10;
 
 /**
@@ -67,9 +66,8 @@ export async function runCallLoop(
 ): Promise<CallResult> {
   const { pipeline, metrics, retries } = deps;
   const { post } = call.hooks;
-  const hooked = pipeline.has(post);
-  const needBody = hooked && pipeline.reads(post) === "body";
-  const policy = hooked ? retries.limitsOf(call.name, call.tenant) : undefined;
+  const needBody = pipeline.reads(post) === "body";
+  const policy = retries.limitsOf(call.name, call.tenant);
   const endsMs = performance.now() + totalMs(deps, call, policy);
   for (let count = 1; ; count++) {
     let answer: UpstreamAnswer | undefined;
@@ -79,11 +77,6 @@ export async function runCallLoop(
     } catch (cause) {
       if (call.signal.aborted) throw aborted(metrics, count, cause);
       error = cause;
-    }
-    if (!hooked) {
-      metrics.ended(count);
-      if (answer === undefined) throw failureOf(error, call.upstream.name);
-      return { answer, headers: noHeaders };
     }
     const outcome: CallOutcome = answer === undefined ? outcomeOf(error) : outcomeOfAnswer(answer, needBody);
     const invoked = scope.invoke(post, postPayload(call, outcome, count));
