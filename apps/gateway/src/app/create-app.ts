@@ -1,4 +1,5 @@
-import Fastify, { type FastifyInstance } from "fastify";
+import Fastify, { type FastifyInstance, type FastifyReply } from "fastify";
+import { answerClientError, brokenRequestBody } from "../http/broken-request.ts";
 import { challengeOf } from "../http/challenge.ts";
 import { createClientAddress } from "../http/client-address.ts";
 import { createHostGuard } from "../http/host-guard.ts";
@@ -20,7 +21,20 @@ export async function createApp(core: GatewayCore): Promise<FastifyInstance> {
     genReqId: nextRequestId,
     forceCloseConnections: false,
     routerOptions: { ignoreTrailingSlash: false },
-    http: { maxHeaderSize: limits.headerBytes, headersTimeout: limits.headersTimeoutMs },
+    frameworkErrors: (_error, request, reply) => {
+      const path = request.raw.url ?? "";
+      const message = "this path is not a valid one";
+      const broken = { code: "validation_failed", message, retryable: false, requestId: request.id } as const;
+      const answer = reply as FastifyReply;
+      answer.code(400).header("content-type", "application/json");
+      answer.send(brokenRequestBody({ ...broken, path, status: 400 }));
+    },
+    clientErrorHandler: (error, socket) => answerClientError(error, socket, nextRequestId()),
+    http: {
+      maxHeaderSize: limits.headerBytes,
+      headersTimeout: limits.headersTimeoutMs,
+      connectionsCheckingInterval: Math.min(limits.headersTimeoutMs, 5_000),
+    },
   });
   const guard = createHostGuard(config.server);
   const endpoint = new McpEndpoint({

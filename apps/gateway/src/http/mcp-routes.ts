@@ -57,7 +57,8 @@ export function registerMcpRoutes(app: FastifyInstance, deps: McpRoutesDeps): vo
       return targetOf(deps.snapshot(), id);
     };
   };
-  const method = ["POST", "GET", "DELETE"];
+  // Methods that are not served are answered by the endpoint too: by JSON-RPC, and with `Allow`.
+  const method = ["POST", "GET", "DELETE", "PUT", "PATCH", "OPTIONS", "HEAD"];
   const handler = () => undefined;
   for (const url of ["/mcp", "/mcp/"]) {
     app.route({ method, url, handler, onRequest: serve("streamable", all) });
@@ -65,7 +66,19 @@ export function registerMcpRoutes(app: FastifyInstance, deps: McpRoutesDeps): vo
   for (const url of ["/servers/:id/mcp", "/servers/:id/mcp/"]) {
     app.route({ method, url, handler, onRequest: serve("streamable", one) });
   }
-  app.route({ method, url: "/mcp/http", handler, onRequest: serve("plain", all) });
+  for (const url of ["/mcp/http", "/mcp/http/"]) {
+    app.route({ method, url, handler, onRequest: serve("plain", all) });
+  }
+  for (const url of ["/mcp/*", "/servers/:id/mcp/*"]) {
+    app.route({ method, url, handler, onRequest: serve("streamable", nothing) });
+  }
+}
+
+/** A path below an MCP route that leads nowhere. */
+function nothing({ url }: FastifyRequest): McpTarget {
+  return () => {
+    throw new GatewayError("not_found", `nothing is served at ${url.split("?")[0]}`);
+  };
 }
 
 type McpTarget = (principal: Principal) => Target;
