@@ -9,18 +9,20 @@ const maxConflicts = 5;
 
 /**
  * Makes the registry's configured upstreams those of `mcpServers`: new ones are added, changed ones changed,
- * and those that the configuration no longer names are removed. Upstreams registered by the API are left alone,
+ * and those that neither it nor the configuration of another gateway that runs on the same registry names are removed. Upstreams registered by the API are left alone,
  * unless the configuration names them: then it has its way. Replicas that start at once on one registry agree.
  *
+ * @param onKept told of those that stay for another gateway's sake
  * @throws {GatewayError} `conflict` when others keep changing the same upstreams
  */
 export async function syncConfiguredUpstreams(
   registry: Registry,
   entries: GatewayConfig["mcpServers"],
+  onKept: (name: string) => void = () => undefined,
 ): Promise<void> {
   for (let conflicts = 0; ; conflicts++) {
     try {
-      return await sync(registry, entries);
+      return await sync(registry, entries, onKept);
     } catch (error) {
       const raced = GatewayError.is(error) && (error.code === "conflict" || error.code === "not_found");
       if (!raced || conflicts === maxConflicts) throw error;
@@ -28,7 +30,12 @@ export async function syncConfiguredUpstreams(
   }
 }
 
-async function sync(registry: Registry, entries: GatewayConfig["mcpServers"]): Promise<void> {
+async function sync(
+  registry: Registry,
+  entries: GatewayConfig["mcpServers"],
+  onKept: (name: string) => void,
+): Promise<void> {
+  const running = await registry.running.configured();
   const { upstreams } = await registry.contents();
   const wanted = new Map<string, UpstreamInput>();
   for (const [name, entry] of Object.entries(entries)) {
@@ -39,7 +46,9 @@ async function sync(registry: Registry, entries: GatewayConfig["mcpServers"]): P
     const input = wanted.get(record.name.toLowerCase());
     wanted.delete(record.name.toLowerCase());
     if (input === undefined) {
-      if (record.source === "config") await registry.deleteUpstream(record.id);
+      if (record.source !== "config") continue;
+      if (running.has(record.name.toLowerCase())) onKept(record.name);
+      else await registry.deleteUpstream(record.id);
     } else if (differs(record, input)) await registry.updateUpstream(record.id, input);
   }
   for (const input of wanted.values()) await registry.createUpstream(input);

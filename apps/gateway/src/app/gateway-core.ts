@@ -174,7 +174,11 @@ export async function createGatewayCore(config: GatewayConfig, deps: CoreDeps): 
     logger,
   });
   const { refresher } = polling;
-  await syncConfiguredUpstreams(registry, config.mcpServers);
+  const configured = Object.entries(config.mcpServers).filter(([, entry]) => entry.disabled !== true);
+  const leave = await registry.running.announce(configured.map(([name]) => name));
+  await syncConfiguredUpstreams(registry, config.mcpServers, (upstream) =>
+    logger.warn({ upstream }, "not in this configuration, but in that of another gateway on this registry"),
+  );
   await snapshots.refresh();
   snapshots.onSnapshot((current) => live.follow(current));
 
@@ -221,6 +225,7 @@ export async function createGatewayCore(config: GatewayConfig, deps: CoreDeps): 
       await control.stop();
       await retries.close();
       redis?.close();
+      await leave().catch((error) => logger.warn({ err: error }, "the end could not be written down"));
       await registry.close();
     },
   };

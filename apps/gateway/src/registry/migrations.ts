@@ -1,5 +1,6 @@
 import { type Kysely, sql, type Transaction } from "kysely";
 import { pluginTables } from "./plugin-tables.ts";
+import { runningTable } from "./running-store.ts";
 import type { Tables } from "./tables.ts";
 
 interface Migration {
@@ -57,6 +58,7 @@ const migrations: readonly Migration[] = [
     },
   },
   { id: "0002-plugins", up: pluginTables },
+  { id: "0003-running-gateways", up: runningTable },
 ];
 
 /**

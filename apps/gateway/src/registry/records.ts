@@ -1,6 +1,8 @@
 /** How an upstream is reached, and how it is treated. */
 export interface UpstreamDefinition {
   readonly url?: string;
+  /** Speaks the transport of 2024-11-05 (HTTP+SSE); by default it is found out. */
+  readonly transport?: "sse";
   readonly command?: string;
   readonly args?: readonly string[];
   readonly cwd?: string;

@@ -8,6 +8,7 @@ import type {
   UpstreamDefinition,
   UpstreamRecord,
 } from "./records.ts";
+import type { RunningStore } from "./running-store.ts";
 
 /** A part of a list and the length of the whole. */
 export interface Page<T> {
@@ -70,6 +71,8 @@ export interface Registry {
   contents(): Promise<RegistryContents>;
   /** Overrides of plugin modes and the last changes; not a part of what {@link Registry.onChange} tells. */
   readonly plugins: PluginStore;
+  /** The gateways that run on this registry. */
+  readonly running: RunningStore;
   /** Answers when the store can be read. */
   ping(): Promise<void>;
   /** Calls `listener` after every change, of this process or another; returns how to stop that. */

@@ -5,6 +5,7 @@ import { migrate } from "./migrations.ts";
 import { createPluginStore } from "./plugin-store.ts";
 import type { CatalogueItem, ItemKind } from "./records.ts";
 import type { Page, PageQuery, Registry } from "./registry.ts";
+import { createRunningStore } from "./running-store.ts";
 import { toServer } from "./server-row.ts";
 import { changeServer, insertServer, readServer, removeServer } from "./server-store.ts";
 import { createSqliteDialect, type SqliteOptions } from "./sqlite-dialect.ts";
@@ -92,6 +93,7 @@ export async function openSqliteRegistry(options: SqliteRegistryOptions): Promis
         ).map(toItem),
       })),
     plugins: createPluginStore(db, now),
+    running: createRunningStore(db, now),
     ping: async () => {
       await db.selectFrom("schema_migrations").select("id").limit(1).execute();
     },

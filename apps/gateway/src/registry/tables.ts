@@ -36,6 +36,8 @@ export interface Tables {
     created_at: number;
     updated_at: number;
   };
+  /** Gateways that run on this registry; `names` are their configured upstreams as JSON. */
+  running_gateways: { id: string; pid: number; started_at: number; names: string };
   /** What admins have set, by scope; outlives a restart of everything. */
   plugin_overrides: {
     scope: string;
