@@ -9,6 +9,7 @@ export function loadCommandConfig(values: Parsed["values"], io: CommandIo): Prom
   return loadConfig({
     flags: settingsOf(values),
     env: io.env,
+    onWarning: (text) => io.err(`gatewright: ${text}`),
     ...(typeof file === "string" ? { file } : {}),
   });
 }

@@ -1,5 +1,6 @@
 import { isIP } from "node:net";
 import type { z } from "zod";
+import { acceptClientFile } from "./client-file.ts";
 import { ConfigError, type ConfigProblem } from "./config-error.ts";
 import { readConfigFile } from "./config-file.ts";
 import { readEnvironment, type Setting } from "./environment.ts";
@@ -16,6 +17,8 @@ export interface ConfigSources {
   readonly env?: Readonly<Record<string, string | undefined>>;
   /** Path of a YAML or JSON file. */
   readonly file?: string;
+  /** Told in a sentence of each key of a client's `mcpServers` file that is left out. */
+  readonly onWarning?: (text: string) => void;
 }
 
 /**
@@ -25,7 +28,7 @@ export interface ConfigSources {
  */
 export async function loadConfig(sources: ConfigSources): Promise<GatewayConfig> {
   const schema = configJsonSchema() as SchemaNode;
-  const raw = sources.file === undefined ? {} : await readConfigFile(sources.file);
+  const raw = sources.file === undefined ? {} : await readFileOf(sources, sources.file);
   const { settings, problems } = readEnvironment(sources.env ?? {}, schema);
   const origins = new Map<string, string>();
   for (const setting of [...settings, ...(sources.flags ?? [])]) {
@@ -38,6 +41,12 @@ export async function loadConfig(sources: ConfigSources): Promise<GatewayConfig>
   if (parsed.success && problems.length === 0) problems.push(...crossCheck(parsed.data, origins));
   if (problems.length > 0 || !parsed.success) throw new ConfigError(problems);
   return parsed.data;
+}
+
+async function readFileOf({ onWarning }: ConfigSources, file: string): Promise<Record<string, unknown>> {
+  return acceptClientFile(await readConfigFile(file), (path) =>
+    onWarning?.(`${path}: not known here, left out (file ${file})`),
+  );
 }
 
 /** Whether `host` only reaches this machine. */

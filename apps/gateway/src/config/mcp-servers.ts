@@ -39,7 +39,7 @@ export const upstreamSettings = {
   tags: z.array(z.string()).default([]),
 } as const;
 
-const transports = z.enum(["stdio", "http", "streamable-http", "streamableHttp", "streamable_http"]);
+const transports = z.enum(["stdio", "http", "streamable-http", "streamableHttp", "streamable_http", "sse"]);
 
 /** One entry of `mcpServers{}`, as clients write it; keys that only concern a client are accepted. */
 export const mcpServerEntry = z.strictObject({

@@ -39,6 +39,7 @@ export function splitEntry(entry: McpServerEntry): {
     ...(maxConcurrencyPerSession === undefined ? {} : { maxConcurrencyPerSession }),
     ...(refreshIntervalSeconds === undefined ? {} : { refreshIntervalSeconds }),
     ...(tier === undefined ? {} : { tier }),
+    ...((entry.type ?? entry.transport) === "sse" ? { transport: "sse" as const } : {}),
     stateless: entry.stateless,
     trusted: entry.trusted,
     idempotency: entry.idempotency,

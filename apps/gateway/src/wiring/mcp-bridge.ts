@@ -43,6 +43,7 @@ export function connectUpstream(
   const host = url.hostname.replace(/^\[|\]$/g, "");
   return createHttpUpstream({
     url: url.href,
+    ...(definition.transport === undefined ? {} : { transport: definition.transport }),
     era,
     headers: { ...credentials.headers, [hopHeader]: wiring.hopId },
     connectTimeoutMs: bridge.connectTimeoutMs,

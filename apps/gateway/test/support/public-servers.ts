@@ -20,19 +20,19 @@ export function stdioServer(server: Parameters<typeof scriptOf>[0], args: string
   return { command: process.execPath, args: [scriptOf(server), ...args] };
 }
 
-/** Starts server-everything over streamable HTTP. */
-export async function startEverythingHttp(): Promise<{
+/** Starts server-everything over streamable HTTP, or over the transport of 2024-11-05. */
+export async function startEverythingHttp(transport: "streamableHttp" | "sse" = "streamableHttp"): Promise<{
   url: string;
   [Symbol.asyncDispose](): Promise<void>;
 }> {
   const port = await freePort();
-  const child = spawn(process.execPath, [scriptOf("everything"), "streamableHttp"], {
+  const child = spawn(process.execPath, [scriptOf("everything"), transport], {
     env: { PATH: process.env["PATH"] ?? "", PORT: String(port) },
     stdio: "ignore",
   });
-  const url = `http://127.0.0.1:${port}/mcp`;
+  const url = `http://127.0.0.1:${port}${transport === "sse" ? "/sse" : "/mcp"}`;
   await eventually(async () => {
-    await fetch(url);
+    await (await fetch(url)).body?.cancel();
   });
   return {
     url,
