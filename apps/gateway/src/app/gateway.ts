@@ -52,8 +52,9 @@ async function stop(core: GatewayCore, app: FastifyInstance): Promise<void> {
   const startedMs = performance.now();
   core.lifecycle.draining = true;
   core.sessions.endStreams();
-  if (drainNoticeMs > 0) await new Promise((resolve) => setTimeout(resolve, drainNoticeMs));
-  await drainConnections(app, shutdownDeadlineMs, () => {
+  const noticeMs = Math.min(drainNoticeMs, shutdownDeadlineMs);
+  if (noticeMs > 0) await new Promise((resolve) => setTimeout(resolve, noticeMs));
+  await drainConnections(app, shutdownDeadlineMs - noticeMs, () => {
     core.calls.retries.stop();
     core.sessions.close();
   });

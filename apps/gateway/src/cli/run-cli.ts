@@ -1,5 +1,6 @@
 import { ConfigError } from "../config/config-error.ts";
 import { nearestKey } from "../config/nearest-key.ts";
+import { GatewayError } from "../errors.ts";
 import { type CommandIo, exitCodes } from "./command-io.ts";
 import { configCommand } from "./config-command.ts";
 import { UsageError } from "./flags.ts";
@@ -43,6 +44,10 @@ export async function runCli(args: readonly string[], io: CommandIo): Promise<nu
     if (error instanceof UsageError) {
       io.err(`gatewright ${name}: ${error.message}`);
       return exitCodes.usage;
+    }
+    if (GatewayError.is(error)) {
+      io.err(`gatewright ${name}: ${error.message}`);
+      return exitCodes.failure;
     }
     io.err(`gatewright ${name}: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
     return exitCodes.failure;

@@ -31,6 +31,7 @@ export async function serve(args: readonly string[], io: CommandIo): Promise<num
     gateway = await startGateway(config, { secret, logger });
   } catch (error) {
     if (!GatewayError.is(error)) throw error;
+    if (error.code !== "conflict") throw error;
     io.err(`gatewright: ${error.message}`);
     return exitCodes.listen;
   }

@@ -2,6 +2,13 @@ import { readFile } from "node:fs/promises";
 import { parse as parseYaml } from "yaml";
 import { ConfigError } from "./config-error.ts";
 
+const reasons: Readonly<Record<string, string>> = {
+  ENOENT: "there is no such file",
+  EISDIR: "it is a folder, not a file",
+  EACCES: "permission denied",
+  ENOTDIR: "a part of the path is a file, not a folder",
+};
+
 /**
  * Reads a configuration file: JSON when the name ends in `.json`, else YAML (of which JSON is a part). A file
  * whose only keys are a client's (`mcpServers`) is a configuration like any other.
@@ -14,8 +21,8 @@ export async function readConfigFile(path: string): Promise<Record<string, unkno
   try {
     text = await readFile(path, "utf8");
   } catch (cause) {
-    const reason =
-      (cause as NodeJS.ErrnoException).code === "ENOENT" ? "there is no such file" : String(cause);
+    const code = (cause as NodeJS.ErrnoException).code ?? "unknown";
+    const reason = reasons[code] ?? `the system says ${code}`;
     throw new ConfigError([{ path: "", message: `cannot be read: ${reason}`, source }]);
   }
   let value: unknown;

@@ -38,7 +38,7 @@ export const serverConfig = z
       .int()
       .min(0)
       .max(10_000)
-      .default(0)
-      .describe("How long /ready says 503 before the port is closed, in milliseconds."),
+      .default(1_000)
+      .describe("How long /ready says 503 before the port is closed, in milliseconds; part of the deadline."),
   })
   .prefault({});

@@ -1,6 +1,7 @@
 import { HandleEmptyInListsPlugin, Kysely, replaceWithNoncontingentExpression } from "kysely";
 import { GatewayError } from "../errors.ts";
 import type { GatewaySecret } from "../secret/gateway-secret.ts";
+import { fileTrouble } from "../secret/private-file.ts";
 import { migrate } from "./migrations.ts";
 import { createPluginStore } from "./plugin-store.ts";
 import type { CatalogueItem, ItemKind } from "./records.ts";
@@ -32,7 +33,12 @@ export async function openSqliteRegistry(options: SqliteRegistryOptions): Promis
     dialect,
     plugins: [new HandleEmptyInListsPlugin({ strategy: replaceWithNoncontingentExpression })],
   });
-  await migrate(db, now());
+  try {
+    await migrate(db, now());
+  } catch (cause) {
+    await db.destroy();
+    throw fileTrouble(options.path, "registry", cause);
+  }
 
   const listeners = new Set<() => void>();
   const changed = () => {

@@ -1,4 +1,5 @@
 import { createCipheriv, createDecipheriv, randomBytes } from "node:crypto";
+import { GatewayError } from "../errors.ts";
 import type { GatewaySecret } from "./gateway-secret.ts";
 
 const version = "v1";
@@ -15,7 +16,7 @@ export function sealText(secret: GatewaySecret, text: string, context: string): 
 /**
  * Opens what {@link sealText} made, under the current or the previous secret.
  *
- * @throws {Error} when it was tampered with, sealed for another context or under an unknown secret.
+ * @throws {GatewayError} `db_unavailable` when it was tampered with, sealed for another context or under an unknown secret.
  */
 export function openText(secret: GatewaySecret, sealed: string, context: string): string {
   const bytes = Buffer.from(sealed.slice(version.length + 1), "base64url");
@@ -29,5 +30,8 @@ export function openText(secret: GatewaySecret, sealed: string, context: string)
       // Sealed under another key: the next one is tried.
     }
   }
-  throw new Error(`a stored credential (${context}) cannot be opened with this secret`);
+  throw new GatewayError(
+    "db_unavailable",
+    `a stored credential (${context}) cannot be opened with this secret; give the former one as GATEWRIGHT_SECRET_PREVIOUS`,
+  );
 }

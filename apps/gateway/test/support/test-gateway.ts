@@ -39,7 +39,8 @@ export async function startTestGateway(
   options: { readonly dataDir?: string } = {},
 ): Promise<TestGateway> {
   const dataDir = options.dataDir ?? (await mkdtemp(join(tmpdir(), "gatewright-test-")));
-  const server = { ...(config["server"] as object | undefined), port: 0, dataDir };
+  // Nothing balances the load of a test, so nothing has to notice that its gateway stops.
+  const server = { drainNoticeMs: 0, ...(config["server"] as object | undefined), port: 0, dataDir };
   const parsed = gatewayConfig.parse({
     observability: { processMetrics: false },
     ...config,
