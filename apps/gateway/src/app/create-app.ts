@@ -54,6 +54,17 @@ export async function createApp(core: GatewayCore): Promise<FastifyInstance> {
     nextRequestId,
     onFailure: (error) => logger.error({ err: error }, "a request could not be answered"),
   });
+  acceptJsonOnly(app);
   registerRestRoutes(app, core, guard);
   return app;
+}
+
+/** REST takes JSON alone; where nothing was sent, there is no body, whatever its type was said to be. */
+function acceptJsonOnly(app: FastifyInstance): void {
+  const parse = app.getDefaultJsonParser("error", "error");
+  app.removeAllContentTypeParsers();
+  app.addContentTypeParser("application/json", { parseAs: "string" }, (request, text, done) => {
+    if (text.length === 0) done(null, undefined);
+    else parse(request, text.toString(), done);
+  });
 }

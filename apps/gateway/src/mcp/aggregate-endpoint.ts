@@ -33,6 +33,8 @@ const lists: Readonly<
   "resources/templates/list": { kind: "resource_template", field: "resourceTemplates", key: "uriTemplate" },
 };
 
+const logLevels = new Set(["debug", "info", "notice", "warning", "error", "critical", "alert", "emergency"]);
+
 /** Serves several upstreams as one: lists are merged, names prefixed, calls sent where the name leads. */
 export async function serveAggregate(deps: AggregateDeps, exchange: Exchange): Promise<void> {
   const { message, era, reply, idText, target } = exchange;
@@ -41,6 +43,8 @@ export async function serveAggregate(deps: AggregateDeps, exchange: Exchange): P
   if (method === "ping") return reply.answer(encodeResultBody(idText, "{}"));
   const list = Object.hasOwn(lists, method) ? lists[method] : undefined;
   if (list !== undefined) {
+    // Lists come in one page, so no cursor is ever given out.
+    if (message.params?.["cursor"] !== undefined) throw invalidParams(exchange, "params.cursor is unknown");
     await deps.catalogueReady();
     const { items } = nameTable(deps.snapshot(), target, list.kind, deps.names);
     // Another gateway is told whence the items come; others see what the upstream said.
@@ -138,6 +142,10 @@ async function complete(deps: AggregateDeps, exchange: Exchange): Promise<void> 
 /** Sets the level at every upstream that the client has a session with and that logs. */
 async function setLevel(deps: AggregateDeps, exchange: Exchange): Promise<void> {
   const { message, session, reply, idText } = exchange;
+  const level = stringParam(exchange, "level");
+  if (!logLevels.has(level)) {
+    throw invalidParams(exchange, `params.level has to be one of ${[...logLevels].join(", ")}`);
+  }
   const { paramsSpan, bytes } = message;
   const params = paramsSpan === undefined ? undefined : bytes.subarray(paramsSpan.start, paramsSpan.end);
   const logging = [...(session?.opened ?? [])].filter((upstream) => "logging" in upstream.capabilities);

@@ -3,6 +3,8 @@ import {
   type JsonObject,
   negotiateLegacy,
   type RequestMessage,
+  textOf,
+  WireError,
 } from "@gatewright/mcp-bridge";
 import type { UpstreamSession } from "@gatewright/mcp-bridge/upstream";
 import type { Principal } from "../auth/principal.ts";
@@ -62,9 +64,20 @@ export async function ownHandshake(
   };
 }
 
-/** What a client says of itself, with gaps filled in. */
+/**
+ * What a client says of itself, with gaps filled in.
+ *
+ * @throws {WireError} `invalid_params` when it names no revision, or something is not of its type
+ */
 export function helloOf(message: RequestMessage): ClientHello {
   const { protocolVersion, clientInfo, capabilities } = message.params ?? {};
+  const refuse = (text: string) => {
+    throw new WireError("invalid_params", text, { idText: textOf(message.bytes, message.idSpan) });
+  };
+  if (typeof protocolVersion !== "string") refuse("params.protocolVersion has to be a string");
+  for (const [key, value] of Object.entries({ clientInfo, capabilities })) {
+    if (value !== undefined && !isObject(value)) refuse(`params.${key} has to be an object`);
+  }
   const info = isObject(clientInfo) ? clientInfo : {};
   return {
     protocolVersion: negotiateLegacy(protocolVersion),

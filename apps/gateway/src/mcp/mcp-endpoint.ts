@@ -3,10 +3,12 @@ import {
   checkHeaders,
   classifyEra,
   encodeResultBody,
+  LEGACY_REVISIONS,
   type NotificationMessage,
   parseMessage,
   type RequestMessage,
   type ResponseMessage,
+  SUPPORTED_REVISIONS,
   textOf,
   WireError,
 } from "@gatewright/mcp-bridge";
@@ -17,6 +19,7 @@ import type { Target } from "../calls/target.ts";
 import type { DownstreamSession } from "../downstream/downstream-session.ts";
 import type { DownstreamSessions } from "../downstream/downstream-sessions.ts";
 import { GatewayError } from "../errors.ts";
+import { checkMediaType } from "../http/check-media-type.ts";
 import { readBody } from "../http/read-body.ts";
 import { RpcReply } from "../http/rpc-reply.ts";
 import { hopHeader, loopRpcCode } from "../upstreams/hop.ts";
@@ -90,9 +93,7 @@ export class McpEndpoint {
       if (request.method !== "POST") {
         return this.#withoutBody(incoming, reply, principal, incoming.target(principal));
       }
-      if (headers["content-type"]?.includes("application/json") !== true) {
-        throw new WireError("invalid_request", "Content-Type has to be application/json.");
-      }
+      checkMediaType(headers);
       const message = parseMessage(await readBody(request, this.#limits.maxBytes), this.#limits);
       if (message.kind === "request") idText = textOf(message.bytes, message.idSpan);
       const target = incoming.target(principal);
@@ -117,7 +118,7 @@ export class McpEndpoint {
   ): Promise<void> {
     const { headers } = incoming.request;
     const verdict = classifyEra(headers, message);
-    if (verdict.era === "refused") throw verdict.error;
+    if (verdict.era === "refused") throw this.#eraRefusal(headers, target, message) ?? verdict.error;
     const call = { principal, target, era: verdict.era, session: undefined, idText };
     if (verdict.era === "modern") {
       if (message.kind !== "request") return Promise.resolve(reply.accepted());
@@ -131,6 +132,19 @@ export class McpEndpoint {
     const session = this.#sessionOf(incoming.request, principal, target);
     if (message.kind === "request") return this.#exchange(incoming, reply, { ...call, session, message });
     return this.#takeOneWay(reply, session, message);
+  }
+
+  /** The refusal of a revision, which names those that the target serves. */
+  #eraRefusal(
+    headers: IncomingMessage["headers"],
+    target: Target,
+    message?: Parameters<typeof classifyEra>[1],
+  ): WireError | undefined {
+    const upstream =
+      target.kind === "plain" ? this.#deps.snapshot().upstreams.get(target.upstreamId) : undefined;
+    const legacyOnly = target.kind === "aggregate" || upstream?.self?.era === "legacy";
+    const verdict = classifyEra(headers, message, legacyOnly ? LEGACY_REVISIONS : SUPPORTED_REVISIONS);
+    return verdict.era === "refused" ? verdict.error : undefined;
   }
 
   async #initialize(reply: RpcReply, request: Parameters<typeof initialize>[1]): Promise<void> {
@@ -181,6 +195,9 @@ export class McpEndpoint {
     const control = new AbortController();
     const { session, idText } = what;
     if (session !== undefined) {
+      if (session.calls.has(idText)) {
+        throw new WireError("invalid_request", "A request with this id is in flight already.", { idText });
+      }
       session.calls.set(idText, control);
       reply.resumable((opened) => session.openAnswer(opened, idText), this.#deps.limits.streamAfterMs);
     } else {
@@ -215,7 +232,7 @@ export class McpEndpoint {
   #withoutBody(incoming: McpRequest, reply: RpcReply, principal: Principal, target: Target): void {
     const { request, response } = incoming;
     const verdict = classifyEra(request.headers);
-    if (verdict.era === "refused") throw verdict.error;
+    if (verdict.era === "refused") throw this.#eraRefusal(request.headers, target) ?? verdict.error;
     const session = this.#sessionOf(request, principal, target);
     if (request.method === "DELETE") {
       this.#deps.sessions.end(session);
