@@ -107,6 +107,7 @@ export async function createGatewayCore(config: GatewayConfig, deps: CoreDeps): 
     hear: (upstreamId, message) => polling.hear(upstreamId, message),
     observer: metrics.pool.observer,
   });
+  metrics.pool.isKnown = (id) => snapshots.current?.upstreams.has(id) !== false;
   for (const gauge of metrics.pool.gauges(() => pool.stats())) metrics.add(gauge);
   const { url } = config.redis;
   const redis = url === undefined ? undefined : await openRedis({ ...config.redis, url }, logger);

@@ -104,11 +104,24 @@ function fromUpstream(error: UpstreamError, name: string): GatewayError {
   return new GatewayError("upstream_unreachable", `${name}: ${reasonOf(error)}`, facts);
 }
 
-/** A failure of an upstream in a few words that are safe to show. */
+const networkReasons: Readonly<Record<string, string>> = {
+  ECONNREFUSED: "connection refused",
+  ECONNRESET: "the connection was reset",
+  ENOTFOUND: "its host name does not resolve",
+  EAI_AGAIN: "its host name does not resolve now",
+  EHOSTUNREACH: "no route to its host",
+  ENETUNREACH: "no route to its network",
+  ETIMEDOUT: "the connection timed out",
+};
+
+/** A failure of an upstream in a few words that are safe to show, and that do not say twice that it cannot be reached. */
 export function reasonOf(error: unknown): string {
   if (UpstreamError.is(error)) {
-    const network = error.networkCode === undefined ? "" : ` (${error.networkCode})`;
-    return `${error.message}${network}`;
+    const { networkCode, message } = error;
+    if (networkCode === undefined) return message;
+    const known = error.phase === "not_sent" ? networkReasons[networkCode] : undefined;
+    if (known !== undefined) return `${known} (${networkCode})`;
+    return message.includes(networkCode) ? message : `${message} (${networkCode})`;
   }
   return error instanceof Error ? error.message : String(error);
 }

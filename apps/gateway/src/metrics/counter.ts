@@ -33,10 +33,13 @@ export class Counter implements MetricSource {
   readonly help: string;
   readonly type = "counter";
   readonly #series = new Map<string, CounterSeries>();
+  readonly #keep: ((labels: Labels) => boolean) | undefined;
 
-  constructor(name: string, help: string) {
+  /** @param keep says of each series, when the counter is read, whether it still stands for something */
+  constructor(name: string, help: string, keep?: (labels: Labels) => boolean) {
     this.name = name;
     this.help = help;
+    this.#keep = keep;
   }
 
   /** The series with these label values. */
@@ -51,6 +54,9 @@ export class Counter implements MetricSource {
   }
 
   samples(): Sample[] {
+    for (const [key, { labels }] of this.#series) {
+      if (this.#keep?.(labels) === false) this.#series.delete(key);
+    }
     return [...this.#series.values()].map(({ value, labels }) => ({ value, labels }));
   }
 }

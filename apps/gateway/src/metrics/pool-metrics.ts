@@ -1,14 +1,26 @@
 import type { SessionPoolObserver, SessionPoolStats } from "@gatewright/session-pool";
-import { Counter, type MetricSource, type Sample } from "./counter.ts";
+import { Counter, type Labels, type MetricSource, type Sample } from "./counter.ts";
 
 /** What happens to upstream sessions. Labels name servers, never callers. */
 export class PoolMetrics {
-  readonly opened = new Counter("gatewright_sessions_opened_total", "Upstream sessions opened.");
-  readonly closed = new Counter("gatewright_sessions_closed_total", "Upstream sessions closed, by reason.");
-  readonly connectFailures = new Counter("gatewright_session_connect_failures_total", "Failed connects.");
+  /** Whether a server is still there: series of those that are gone are dropped. All are, until this is set. */
+  isKnown: (serverId: string) => boolean = () => true;
+  readonly #keep = (labels: Labels) => this.isKnown(labels["server"] ?? "");
+  readonly opened = new Counter("gatewright_sessions_opened_total", "Upstream sessions opened.", this.#keep);
+  readonly closed = new Counter(
+    "gatewright_sessions_closed_total",
+    "Upstream sessions closed, by reason.",
+    this.#keep,
+  );
+  readonly connectFailures = new Counter(
+    "gatewright_session_connect_failures_total",
+    "Failed connects.",
+    this.#keep,
+  );
   readonly breakerChanges = new Counter(
     "gatewright_breaker_changes_total",
     "Changes of breakers, by new state.",
+    this.#keep,
   );
 
   readonly #open = new Set<string>();
@@ -41,10 +53,9 @@ export class PoolMetrics {
     });
     return [
       gauge("gatewright_sessions_active", "Upstream sessions open, by server.", () =>
-        stats().perServer.map(({ serverId, sessions }) => ({
-          value: sessions,
-          labels: { server: serverId },
-        })),
+        stats()
+          .perServer.filter(({ serverId, sessions }) => sessions > 0 || this.isKnown(serverId))
+          .map(({ serverId, sessions }) => ({ value: sessions, labels: { server: serverId } })),
       ),
       gauge("gatewright_session_leases", "Calls that hold an upstream session.", () => [
         { value: stats().leases, labels: {} },

@@ -13,6 +13,7 @@ import { Refresher } from "../upstreams/refresher.ts";
 import { type ClassifierWiring, wireClassifier } from "../wiring/server-classifier.ts";
 import { ChangeListener } from "./change-listener.ts";
 import { ChangeNotices } from "./change-notices.ts";
+import { OutcomeLog } from "./outcome-log.ts";
 import { Poller } from "./poller.ts";
 
 /** What polling works with. */
@@ -65,6 +66,7 @@ export function createPolling(deps: PollingDeps): Polling {
   for (const source of own.sources(classifier, () => snapshots.current?.upstreams.values() ?? [])) {
     metrics.add(source);
   }
+  const outcomes = new OutcomeLog(logger);
   const onError = (error: unknown) => logger.warn({ err: error }, "a poll could not be booked");
   const refresher: Refresher = new Refresher({
     registry,
@@ -73,7 +75,7 @@ export function createPolling(deps: PollingDeps): Polling {
     listing: deps.listing,
     readyTimeoutMs: config.bridge.connectTimeoutMs,
     onListed: (record, outcome) => {
-      tellOutcome(logger, record, outcome.failure);
+      outcomes.tell(record, outcome.failure);
       poller.listed(record, outcome).catch(onError);
     },
   });
@@ -87,7 +89,7 @@ export function createPolling(deps: PollingDeps): Polling {
     offlineAfterFailures: config.classifier.offlineAfterFailures,
     onPoll: (record, pollType, failure) => {
       own.polled(pollType, failure);
-      tellOutcome(logger, record, failure, pollType);
+      outcomes.tell(record, failure, pollType);
     },
     onError,
   });
@@ -108,6 +110,7 @@ export function createPolling(deps: PollingDeps): Polling {
   };
   snapshots.onSnapshot(({ upstreams }) => {
     notices.keepOnly(upstreams);
+    outcomes.keepOnly(upstreams);
     listen();
   });
   return {
@@ -154,10 +157,4 @@ function observerOf(
       failing = true;
     },
   };
-}
-
-function tellOutcome(logger: Logger, record: UpstreamRecord, failure: string | undefined, pollType?: string) {
-  const facts = { upstream: record.name, ...(pollType === undefined ? {} : { pollType }) };
-  if (failure === undefined) logger.debug(facts, "upstream polled");
-  else logger.warn({ ...facts, reason: failure }, "upstream unreachable");
 }
