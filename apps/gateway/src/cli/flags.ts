@@ -36,7 +36,7 @@ export interface Parsed {
 export function parseFlags(args: readonly string[], options: ParseArgsConfig["options"] = {}): Parsed {
   try {
     const { values, positionals } = parseArgs({
-      args: [...args],
+      args: joinNumbers(args),
       options: { ...commonOptions, ...options },
       allowPositionals: true,
     });
@@ -46,6 +46,18 @@ export function parseFlags(args: readonly string[], options: ParseArgsConfig["op
       cause,
     });
   }
+}
+
+/** A number below zero is a value, and the command says what it thinks of it; alone it would look like a flag. */
+function joinNumbers(args: readonly string[]): string[] {
+  const joined: string[] = [];
+  for (const arg of args) {
+    const before = joined.at(-1);
+    if (/^-\d/.test(arg) && before?.startsWith("--") && !before.includes("=")) {
+      joined[joined.length - 1] = `${before}=${arg}`;
+    } else joined.push(arg);
+  }
+  return joined;
 }
 
 /** The configuration that flags stand for. */

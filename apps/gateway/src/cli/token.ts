@@ -18,7 +18,7 @@ export async function token(args: readonly string[], io: CommandIo): Promise<num
   const config = await loadCommandConfig(values, io);
   const seconds = Number(values["expires-in"]);
   if (!Number.isInteger(seconds) || seconds < 1)
-    throw new UsageError("--expires-in has to be a number of seconds");
+    throw new UsageError("--expires-in has to be a whole number of seconds, 1 or more");
   const { tenant, server } = values;
   const { audience, issuer } = config.auth;
   io.out(

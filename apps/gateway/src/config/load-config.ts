@@ -5,6 +5,7 @@ import { ConfigError, type ConfigProblem } from "./config-error.ts";
 import { readConfigFile } from "./config-file.ts";
 import { readEnvironment, type Setting } from "./environment.ts";
 import { configJsonSchema, type GatewayConfig, gatewayConfig } from "./gateway-config.ts";
+import { issueText } from "./issue-text.ts";
 import { nearestKey } from "./nearest-key.ts";
 import { retryPolicyProblems } from "./retry-backoff.ts";
 import { keysOf, type SchemaNode, schemaAt } from "./schema-node.ts";
@@ -81,7 +82,7 @@ function describeIssues(
     const place = issue.path.map(String).join(".");
     const source = origins.get(place) ?? fallback;
     const from = source === undefined ? {} : { source };
-    if (issue.code !== "unrecognized_keys") return [{ path: place, message: issue.message, ...from }];
+    if (issue.code !== "unrecognized_keys") return [{ path: place, message: issueText(issue), ...from }];
     const known = keysOf(schemaAt(schema, issue.path));
     return issue.keys.map((key) => {
       const near = nearestKey(key, known);

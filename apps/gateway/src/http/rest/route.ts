@@ -1,6 +1,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import type { z } from "zod";
 import type { Principal } from "../../auth/principal.ts";
+import { issueText } from "../../config/issue-text.ts";
 import { GatewayError } from "../../errors.ts";
 
 /** Who may use a route: nobody has to prove anything, any valid token will do, or the scope `admin` is needed. */
@@ -61,7 +62,7 @@ function check<T>(schema: z.ZodType<T>, value: unknown, place: string): T {
   if (parsed.success) return parsed.data;
   const issues = parsed.error.issues.map((issue) => ({
     path: [place, ...issue.path.map(String)].join("."),
-    message: issue.message,
+    message: issueText(issue),
   }));
   const [first] = issues;
   throw new GatewayError("validation_failed", `${first?.path}: ${first?.message}`, { details: { issues } });
