@@ -12,6 +12,8 @@ const nouns: Readonly<Record<string, string>> = {
 
 /** What is wrong with a value, in words for whoever wrote it. */
 export function issueText(issue: z.core.$ZodIssue): string {
+  // A schema's own words are better than those made of its rule; the library's begin in one of these ways.
+  if (!/^(Invalid|Too|Unrecognized) /.test(issue.message)) return issue.message;
   switch (issue.code) {
     case "invalid_type":
       return `has to be ${nouns[issue.expected] ?? issue.expected}`;
