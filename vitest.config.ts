@@ -26,8 +26,8 @@ export default defineConfig({
       provider: "v8",
       reporter: ["text-summary", "json-summary"],
       reportOnFailure: true,
-      // Matched against each project's root.
-      include: ["src/**/*.ts"],
+      // Matched against paths below each project and below the root.
+      include: ["**/src/**/*.ts"],
       thresholds: Object.fromEntries(
         folders
           .filter(({ folder }) => !folder.startsWith("tools"))
