@@ -1,14 +1,8 @@
 import type { OutgoingHttpHeaders, ServerResponse } from "node:http";
-import {
-  encodeErrorBody,
-  encodeSse,
-  mcpHttpStatus,
-  type Span,
-  splice,
-  WireError,
-} from "@gatewright/mcp-bridge";
+import { encodeSse, type Span, splice } from "@gatewright/mcp-bridge";
 import type { EventStream } from "../downstream/event-stream.ts";
-import { GatewayError } from "../errors.ts";
+import type { Reply } from "../mcp/reply.ts";
+import { failureAnswer } from "./failure-answer.ts";
 
 /** Longest answer that is written as text. */
 const maxTextBytes = 12_288;
@@ -25,7 +19,7 @@ export interface ReplyOptions {
  * The answer to one posted request: JSON when the answer comes first, an event stream from the first message
  * that precedes it on.
  */
-export class RpcReply {
+export class RpcReply implements Reply {
   readonly #response: ServerResponse;
   readonly #options: ReplyOptions;
   readonly #headers: OutgoingHttpHeaders = {};
@@ -146,32 +140,12 @@ export class RpcReply {
 
   /** Sends a failure as a JSON-RPC error that carries the request's id. */
   fail(error: unknown, idText: string, requestId: string): void {
-    if (WireError.is(error)) {
-      const { code, retryable, rpcCode, message, details, httpStatus } = error;
-      const known = error.idText === "null" ? idText : error.idText;
-      const data = { ...details, code, retryable, requestId };
-      this.answer(encodeErrorBody({ idText: known, code: rpcCode, message, data }), httpStatus);
-      return;
+    const { body, status, headers, retryAfter } = failureAnswer(error, idText, requestId);
+    for (const [name, value] of Object.entries(headers)) this.setHeader(name, value);
+    if (retryAfter !== undefined && this.#headers["retry-after"] === undefined) {
+      this.setHeader("retry-after", retryAfter);
     }
-    const failure = GatewayError.is(error) ? error : internal(error);
-    const { httpStatus, rpcCode, retryable } = failure.surface;
-    const { details, retryAfterMs, headers, publicCode } = failure.facts;
-    for (const [name, value] of Object.entries(headers ?? {})) this.setHeader(name, value);
-    if (httpStatus === 413) this.setHeader("connection", "close");
-    if (retryAfterMs !== undefined && this.#headers["retry-after"] === undefined) {
-      this.setHeader("retry-after", String(Math.max(1, Math.ceil(retryAfterMs / 1_000))));
-    }
-    const data = {
-      ...details,
-      code: publicCode ?? failure.code,
-      retryable,
-      ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
-      requestId,
-    };
-    this.answer(
-      encodeErrorBody({ idText, code: rpcCode, message: failure.message, data }),
-      mcpHttpStatus(httpStatus),
-    );
+    this.answer(body, status);
   }
 
   /** Begins an event stream, unless one has begun. */
@@ -186,10 +160,6 @@ export class RpcReply {
     clearTimeout(this.#timer);
     if (!this.#response.destroyed) this.#events = this.#openEvents?.();
   }
-}
-
-function internal(cause: unknown): GatewayError {
-  return new GatewayError("plugin_error", "the gateway failed", { cause, publicCode: "internal_error" });
 }
 
 function isAscii(text: string): boolean {

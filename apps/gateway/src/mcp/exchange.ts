@@ -3,7 +3,7 @@ import type { RequestMessage } from "@gatewright/mcp-bridge";
 import type { Principal } from "../auth/principal.ts";
 import type { Target } from "../calls/target.ts";
 import type { DownstreamSession } from "../downstream/downstream-session.ts";
-import type { RpcReply } from "../http/rpc-reply.ts";
+import type { Reply } from "./reply.ts";
 
 /** One posted request and everything that its answer depends on. */
 export interface Exchange {
@@ -15,7 +15,7 @@ export interface Exchange {
   readonly message: RequestMessage;
   /** The request's id as the client wrote it. */
   readonly idText: string;
-  readonly reply: RpcReply;
+  readonly reply: Reply;
   readonly headers: IncomingHttpHeaders;
   readonly clientIp: string;
   /** Names this request in logs and errors. */

@@ -23,10 +23,11 @@ import { checkMediaType } from "../http/check-media-type.ts";
 import { readBody } from "../http/read-body.ts";
 import { RpcReply } from "../http/rpc-reply.ts";
 import { hopHeader, loopRpcCode } from "../upstreams/hop.ts";
-import { type AggregateDeps, serveAggregate } from "./aggregate-endpoint.ts";
+import type { AggregateDeps } from "./aggregate-endpoint.ts";
 import type { Exchange } from "./exchange.ts";
 import { helloOf, initialize, ownHandshake } from "./initialize.ts";
-import { servePlain } from "./plain-endpoint.ts";
+import { runExchange } from "./run-exchange.ts";
+import { takeOneWay } from "./take-one-way.ts";
 
 /** What the endpoint works with. */
 export interface McpEndpointDeps extends AggregateDeps {
@@ -131,7 +132,7 @@ export class McpEndpoint {
     }
     const session = this.#sessionOf(incoming.request, principal, target);
     if (message.kind === "request") return this.#exchange(incoming, reply, { ...call, session, message });
-    return this.#takeOneWay(reply, session, message);
+    return takeOneWay(session, message).then(() => reply.accepted());
   }
 
   /** The refusal of a revision, which names those that the target serves. */
@@ -151,16 +152,6 @@ export class McpEndpoint {
     const { body, sessionId } = await initialize(this.#deps, request);
     reply.setHeader("mcp-session-id", sessionId);
     reply.answer(body);
-  }
-
-  async #takeOneWay(
-    reply: RpcReply,
-    session: DownstreamSession,
-    message: NotificationMessage | ResponseMessage,
-  ): Promise<void> {
-    if (message.kind === "response") await answerQuestion(session, message);
-    else await takeNotification(session, message);
-    reply.accepted();
   }
 
   async #plain(
@@ -195,17 +186,13 @@ export class McpEndpoint {
     const control = new AbortController();
     const { session, idText } = what;
     if (session !== undefined) {
-      if (session.calls.has(idText)) {
-        throw new WireError("invalid_request", "A request with this id is in flight already.", { idText });
-      }
-      session.calls.set(idText, control);
       reply.resumable((opened) => session.openAnswer(opened, idText), this.#deps.limits.streamAfterMs);
     } else {
       response.once("close", () => {
         if (!response.writableFinished) control.abort();
       });
     }
-    const exchange: Exchange = {
+    await runExchange(this.#deps, control, {
       target: what.target,
       principal: what.principal,
       era: what.era,
@@ -217,16 +204,7 @@ export class McpEndpoint {
       clientIp: this.#deps.clientAddress(request),
       requestId,
       signal: control.signal,
-    };
-    try {
-      if (exchange.target.kind === "plain") await servePlain(this.#deps, exchange, exchange.target);
-      else await serveAggregate(this.#deps, exchange);
-    } catch (error) {
-      if (!control.signal.aborted) throw error;
-      reply.abandon();
-    } finally {
-      if (session?.calls.get(idText) === control) session.calls.delete(idText);
-    }
+    });
   }
 
   #withoutBody(incoming: McpRequest, reply: RpcReply, principal: Principal, target: Target): void {
@@ -286,33 +264,5 @@ function loopRefusal(): GatewayError {
     "validation_failed",
     "The request has come through this gateway before: an upstream leads back to it.",
     { rpcCode: loopRpcCode, publicCode: "loop_detected" },
-  );
-}
-
-/** Hands a client's answer to the upstream that asked. */
-async function answerQuestion(session: DownstreamSession, message: ResponseMessage): Promise<void> {
-  const question = session.takeQuestion(message.id);
-  if (question === undefined) return;
-  const value = textOf(message.bytes, message.valueSpan);
-  const { idText } = question;
-  await question.session.respond(
-    message.outcome === "result" ? { idText, result: value } : { idText, error: value },
-  );
-}
-
-/** A client's notification: a cancellation ends its call here; the rest goes to the upstreams it talks to. */
-async function takeNotification(session: DownstreamSession, message: NotificationMessage): Promise<void> {
-  if (message.method === "notifications/initialized") return;
-  if (message.method === "notifications/cancelled") {
-    const { requestId } = message.spans;
-    if (requestId !== undefined) session.calls.get(textOf(message.bytes, requestId))?.abort();
-    return;
-  }
-  const { paramsSpan, bytes } = message;
-  const params = paramsSpan === undefined ? undefined : bytes.subarray(paramsSpan.start, paramsSpan.end);
-  await Promise.allSettled(
-    [...session.opened].map((upstream) =>
-      upstream.notify({ method: message.method, params: params?.toString() }),
-    ),
   );
 }

@@ -1,0 +1,34 @@
+import { WireError } from "@gatewright/mcp-bridge";
+import { type AggregateDeps, serveAggregate } from "./aggregate-endpoint.ts";
+import type { Exchange } from "./exchange.ts";
+import { servePlain } from "./plain-endpoint.ts";
+
+/**
+ * Serves one request, whichever transport it came by: finds its upstream, runs plugins and limits, answers. `control`
+ * is the controller of the exchange's signal; once it has fired the request gets no answer.
+ *
+ * @throws {WireError} `invalid_request` when the session has a request with this id already; GatewayError where the
+ *   request is refused or fails
+ */
+export async function runExchange(
+  deps: AggregateDeps,
+  control: AbortController,
+  exchange: Exchange,
+): Promise<void> {
+  const { session, idText, target } = exchange;
+  if (session !== undefined) {
+    if (session.calls.has(idText)) {
+      throw new WireError("invalid_request", "A request with this id is in flight already.", { idText });
+    }
+    session.calls.set(idText, control);
+  }
+  try {
+    if (target.kind === "plain") await servePlain(deps, exchange, target);
+    else await serveAggregate(deps, exchange);
+  } catch (error) {
+    if (!control.signal.aborted) throw error;
+    exchange.reply.abandon();
+  } finally {
+    if (session?.calls.get(idText) === control) session.calls.delete(idText);
+  }
+}
