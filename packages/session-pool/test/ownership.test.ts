@@ -257,7 +257,7 @@ describe("eviction on every replica", () => {
     const begin = performance.now();
     expect(await b.ownership.end(session, "ann")).toBe("ended");
     await eventually(() => a.evicted.length === 1);
-    expect(performance.now() - begin).toBeLessThan(1000);
+    expect(performance.now() - begin).toBeLessThan(5000);
     expect(a.evicted).toEqual([{ kind: "session", sessionId: session }]);
     expect(b.evicted).toEqual([]);
     expect(await a.ownership.locate(session, "ann")).toEqual({ kind: "unknown" });
@@ -270,7 +270,7 @@ describe("eviction on every replica", () => {
     const begin = performance.now();
     await replicas[0]!.ownership.serverChanged("s1");
     await eventually(() => replicas.every(({ evicted }) => evicted.length === 1));
-    expect(performance.now() - begin).toBeLessThan(1000);
+    expect(performance.now() - begin).toBeLessThan(5000);
     await replicas[0]!.ownership.serverChanged("s2");
     await eventually(() => replicas.every(({ evicted }) => evicted.length === 2));
     for (const { evicted } of replicas) {
@@ -282,11 +282,25 @@ describe("eviction on every replica", () => {
     await Promise.all(replicas.map(({ ownership }) => ownership.close()));
   });
 
+  it("SP-12 a beat that is quicker than the notice ends the session as the notice would, and does not hand it over", async () => {
+    const a = await startReplica(redis, { pollMs: 60_000 }, { subscribe: false });
+    const b = await startReplica(redis);
+    const session = randomUUID();
+    await a.ownership.claim(session, "ann");
+    expect(await b.ownership.end(session, "ann")).toBe("ended");
+    await eventually(() => a.evicted.length === 1);
+    expect(a.evicted).toEqual([{ kind: "session", sessionId: session }]);
+    expect(a.lost).toEqual([]);
+    expect(a.ownership.stats()).toMatchObject({ owned: 0, ownershipsLost: 0 });
+    expect(await b.ownership.locate(session, "ann")).toEqual({ kind: "unknown" });
+    await Promise.all([a.ownership.close(), b.ownership.close()]);
+  });
+
   it("reaches a replica that cannot hear messages by its next poll", async () => {
     const a = await startReplica(redis);
     const deaf = await startReplica(redis, {}, { subscribe: false });
     await a.ownership.serverChanged("s1");
-    await eventually(() => deaf.evicted.length === 1, { timeoutMs: 1000 });
+    await eventually(() => deaf.evicted.length === 1);
     await Promise.all([a.ownership.close(), deaf.ownership.close()]);
   });
 
@@ -391,17 +405,6 @@ describe("without Redis", () => {
     await a.ownership.serverChanged("s1");
     await a.ownership.close();
     await own.close();
-  });
-
-  it("does not bring an ended session back to life", async () => {
-    const a = await startReplica(redis, { pollMs: 2_000_000_000 }, { subscribe: false });
-    const b = await startReplica(redis);
-    const session = randomUUID();
-    await a.ownership.claim(session, "ann");
-    await b.ownership.end(session, "ann");
-    await eventually(() => a.lost.length === 1);
-    expect(await b.ownership.locate(session, "ann")).toEqual({ kind: "unknown" });
-    await Promise.all([a.ownership.close(), b.ownership.close()]);
   });
 });
 

@@ -69,7 +69,7 @@ describe("stateful sessions across replicas", () => {
     const begin = performance.now();
     expect(await b.ownership.end(session, "ann")).toBe("ended");
     await eventually(() => server.stats().sessionsClosed === 1);
-    expect(performance.now() - begin).toBeLessThan(1000);
+    expect(performance.now() - begin).toBeLessThan(5000);
   });
 
   it("SP-12 changed credentials evict the server's sessions on A, B and C, and no other server's", async () => {
@@ -82,7 +82,7 @@ describe("stateful sessions across replicas", () => {
     const begin = performance.now();
     await replicas[0]!.ownership.serverChanged("s1");
     await eventually(() => server.stats().sessionsClosed === 3);
-    expect(performance.now() - begin).toBeLessThan(1000);
+    expect(performance.now() - begin).toBeLessThan(5000);
     for (const { pool } of replicas) {
       expect(await pool.run(downstreamKey("d1", "s2"), read)).toMatchObject({ value: 1 });
     }

@@ -29,6 +29,12 @@ export type ReclaimReply =
   | readonly ["alive", leftMs: number]
   | readonly ["lost" | "foreign" | "unknown"];
 
+/** Reply of a beat. */
+export type BeatReply = "lost" | "alive" | "restored" | "ended";
+
+/** In the order of the script's numbers. */
+const beatReplies: readonly BeatReply[] = ["lost", "alive", "restored", "ended"];
+
 /** The owner records in Redis, as one replica reads and writes them. Rejects with `backend_unavailable`. */
 export class OwnerRecords {
   readonly #redis: OwnershipRedis;
@@ -57,17 +63,15 @@ export class OwnerRecords {
     return { owner, url, principal, epoch, ageMs };
   }
 
-  /** `restored` when Redis had lost the record: it has no sealed ids then. */
-  async beat(
-    session: string,
-    epoch: number,
-    principal: string,
-    sealed: string,
-  ): Promise<"alive" | "lost" | "restored"> {
+  /**
+   * `restored` when Redis had lost the record: it has no sealed ids then. `ended` when somebody ended the session,
+   * `lost` when another replica owns it.
+   */
+  async beat(session: string, epoch: number, principal: string, sealed: string): Promise<BeatReply> {
     const { advertiseUrl, sessionTtlMs } = this.#options;
     const args = [this.#instanceId, epoch, sessionTtlMs, sealed, advertiseUrl, principal];
     const reply = await this.#run(beatScript, session, args);
-    return reply === 1 ? "alive" : reply === 2 ? "restored" : "lost";
+    return beatReplies[Number(reply)] ?? "lost";
   }
 
   async reclaim(

@@ -37,7 +37,7 @@ return { r[1], r[2], r[3], tonumber(r[4]), now - tonumber(r[5]) }`);
  * Sign of life of an owner, and its upstream ids when they changed. A record that Redis has lost is made anew; one
  * that was ended leaves a trace, so that it is not.
  * KEYS[1] record. ARGV: owner, epoch, ttlMs, sealed or "" for no change, url, principal.
- * Returns 1, 2 when the record was made anew, 0 when it was ended or belongs to another owner or epoch.
+ * Returns 1, 2 when the record was made anew, 3 when the session was ended, 0 when it belongs to another owner or epoch.
  */
 export const beatScript = defineScript(`${NOW}
 local r = redis.call('HMGET', KEYS[1], 'owner', 'epoch')
@@ -46,7 +46,7 @@ if not r[1] and redis.call('EXISTS', KEYS[1]) == 0 then
   redis.call('HSET', KEYS[1], 'owner', ARGV[1], 'url', ARGV[5], 'principal', ARGV[6], 'epoch', ARGV[2], 'sealed', '')
   code = 2
 elseif r[1] ~= ARGV[1] or r[2] ~= ARGV[2] then
-  return 0
+  return redis.call('HEXISTS', KEYS[1], 'ended') == 1 and 3 or 0
 end
 redis.call('HSET', KEYS[1], 'beatAt', now)
 if ARGV[4] ~= '' then redis.call('HSET', KEYS[1], 'sealed', ARGV[4]) end

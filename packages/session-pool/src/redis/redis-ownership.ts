@@ -258,6 +258,8 @@ class Ownership implements RedisOwnership {
       if (answer === "restored" && saved)
         answer = await this.#records.beat(session, epoch, principal, sealed);
       this.#counts.beats++;
+      // Ended by another replica whose notice is still on its way: to be ended upstream too, unlike what was taken over.
+      if (answer === "ended") return this.#ended(session);
       if (answer !== "lost") {
         if (owned.sealed === sealed) owned.saved = true;
         owned.certainUntilMs = sentMs + this.#options.deadAfterMs;
