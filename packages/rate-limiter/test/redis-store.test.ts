@@ -311,18 +311,77 @@ describe("wipe", () => {
     expect((await limiter.peek(users[0]!)).verdicts[0]?.remaining).toBe(5);
     expect((await limiter.peek(users[1]!)).verdicts[0]?.remaining).toBe(4);
     await eventually(async () => (await states()) === 150, { timeoutMs: 10_000 });
-    await limiter.check(users[0]!);
-    await eventually(async () => (await client.exists("gw:{l_}:sweep:rate_limiter")) === 0, {
-      timeoutMs: 10_000,
-    });
 
+    // The sweep before may still be at its last batch: this one is carried out all the same.
     await limiter.wipe({ scope: "all" });
     expect((await limiter.peek(users[1]!)).verdicts[0]?.remaining).toBe(5);
-    await limiter.check(users[3]!);
+    await limiter.check({ user: "late", tenant: "a" });
     await eventually(async () => (await states()) === 1, { timeoutMs: 10_000 });
-    expect((await limiter.peek(users[3]!)).verdicts[0]?.remaining).toBe(4);
+    expect((await limiter.peek({ user: "late", tenant: "a" })).verdicts[0]?.remaining).toBe(4);
     expect(await client.mget(...foreign)).toEqual(["kept", "kept", "kept", "kept"]);
     await eventually(() => limiter.stats().store["swept"] === 300, { timeoutMs: 10_000 });
+  });
+
+  it("a sweep leaves what was written since the wipe, an overwritten state too", async () => {
+    const store = createRedisStore({ client });
+    const limiter = createRateLimiter({ rules: { by_user: "5/h" }, timeoutMs: 10_000 }, { store });
+    for (const user of ["ann", "bob", "eve"]) await limiter.check({ user });
+    await writeRecord(client, { mode: "enforce", rev: 1, wipeSeq: 1 });
+    await limiter.check({ user: "bob" });
+    expect(await store.sweep()).toBe(2);
+    expect((await limiter.peek({ user: "bob" })).verdicts[0]?.remaining).toBe(4);
+  });
+
+  it("every sweep asked for while one runs is carried out, by the replica whose turn it is", async () => {
+    const [holder, other] = [createRedisStore({ client }), createRedisStore({ client: redis.client() })];
+    const limiter = createRateLimiter({ rules: { by_user: "5/h" }, timeoutMs: 10_000 }, { store: other });
+    for (const tenant of ["a", "b", "c"]) await limiter.check({ user: "ann", tenant });
+    await client.set("gw:{l_}:sweep:rate_limiter", "some replica", "PX", 60_000);
+    for (const tenant of ["a", "b"]) {
+      await writeRecord(client, { mode: "enforce", rev: 1, wipeSeq: 1, tenant });
+      expect(await other.sweep(tenant)).toBe(0);
+    }
+    expect(await client.keys("gw:{l*}:rl:*")).toHaveLength(3);
+    expect(await client.pttl("gw:{l_}:sweeps:rate_limiter")).toBeGreaterThan(0);
+    await client.unlink("gw:{l_}:sweep:rate_limiter");
+    expect(await holder.sweep("c")).toBe(2);
+    expect(await client.keys("gw:{l*}:rl:*")).toHaveLength(1);
+    expect(await client.exists("gw:{l_}:sweep:rate_limiter", "gw:{l_}:sweeps:rate_limiter")).toBe(0);
+  });
+
+  it("no sweep is lost when many replicas wipe one after the other and at once", async () => {
+    const stores = Array.from({ length: 4 }, () => createRedisStore({ client: redis.client() }));
+    const limiters = stores.map((store) =>
+      createRateLimiter({ rules: { by_user: "5/h" }, timeoutMs: 10_000 }, { store }),
+    );
+    for (let round = 0; round < 10; round++) {
+      const wipes = limiters.map(async (limiter, i) => {
+        const tenant = `t${i % 3}`;
+        for (const user of ["ann", "bob"]) await limiter.check({ user: `${user}${i}`, tenant });
+        await limiter.wipe(i === 3 ? { scope: "all" } : { scope: "tenant", tenant });
+      });
+      await Promise.all(wipes);
+    }
+    await limiters[0]!.wipe({ scope: "all" });
+    await eventually(async () => (await client.keys("gw:{l*}:rl:*")).length === 0, { timeoutMs: 10_000 });
+    await eventually(async () => (await client.exists("gw:{l_}:sweep:rate_limiter")) === 0);
+    expect(await client.exists("gw:{l_}:sweeps:rate_limiter")).toBe(0);
+  });
+
+  it("a replica that lost its turn stops, and the one that has it does the rest", async () => {
+    const [stopped, next] = [createRedisStore({ client }), createRedisStore({ client: redis.client() })];
+    const pipeline = client.pipeline();
+    const dead = Buffer.concat([Buffer.from([9, 0, 0, 0]), Buffer.alloc(24)]);
+    for (let i = 0; i < 10_000; i++) pipeline.set(`gw:{l_}:rl:_:by_user:${i}`, dead, "PX", 600_000);
+    await pipeline.exec();
+    const first = stopped.sweep();
+    await eventually(async () => (await client.exists("gw:{l_}:sweep:rate_limiter")) === 1);
+    // As if this replica had been paused for longer than its lock lives.
+    await client.unlink("gw:{l_}:sweep:rate_limiter");
+    const removed = await Promise.all([first, next.sweep()]);
+    expect(removed[0] + removed[1]).toBe(10_000);
+    expect(removed[1]).toBeGreaterThan(removed[0]);
+    expect(await client.exists("gw:{l_}:sweep:rate_limiter", "gw:{l_}:sweeps:rate_limiter")).toBe(0);
   });
 
   it("is swept by one replica, at no more than 5 000 keys a second, and stops on close", async () => {

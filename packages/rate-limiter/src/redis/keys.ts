@@ -59,6 +59,11 @@ export class Keys {
     return `${this.#prefix}:{l_}:sweep:${this.#plugin}`;
   }
 
+  /** Scopes that wait for the replica that sweeps. */
+  sweepsAsked(): string {
+    return `${this.#prefix}:{l_}:sweeps:${this.#plugin}`;
+  }
+
   /** Written to see whether the server takes writes. */
   probe(): string {
     return `${this.#prefix}:{l_}:probe:${this.#plugin}`;

@@ -11,7 +11,7 @@ import { allLanes } from "./lane.ts";
 import type { RedisClient } from "./redis-client.ts";
 import { runScript } from "./run-script.ts";
 import { type ClockSource, checkScript, refundScript, type Script, wipeScript } from "./script.ts";
-import { sweep } from "./sweep.ts";
+import { sweepInTurn } from "./sweep.ts";
 import { WriteBatch } from "./write-batch.ts";
 
 /** Options of {@link createRedisStore}. */
@@ -28,9 +28,6 @@ export interface RedisStoreOptions {
 export function createRedisStore(options: RedisStoreOptions): RedisStore {
   return new RedisStore(options);
 }
-
-/** A sweep that takes longer may be joined by another replica's; both are harmless. */
-const SWEEP_LOCK_MS = 60_000;
 
 /** Scripts with the numbers of their rules in them, a few KB each in Redis; more rules than that share one script. */
 const MOST_BAKED_SCRIPTS = 256;
@@ -126,20 +123,19 @@ export class RedisStore implements LimiterStore {
   }
 
   /**
-   * Removes the dead keys of a scope, at most 5 000 a second, if no other replica is at it. Resolves with the
-   * number removed. Keys left over by a sweep that was cut short end by their lifetime.
+   * Removes the dead keys of a scope, at most 5 000 a second over all replicas: one sweeps at a time, and what others
+   * ask for meanwhile falls to it. Resolves with the number that this call removed. Keys left over by a sweep that was
+   * cut short end by their lifetime.
    */
   async sweep(tenant?: string): Promise<number> {
-    if (this.#closing.signal.aborted) return 0;
-    const lock = this.#keys.sweepLock();
-    if ((await this.#client.set(lock, "1", "PX", SWEEP_LOCK_MS, "NX")) === null) return 0;
-    try {
-      const removed = await sweep(this.#client, this.#keys, tenant, this.#closing.signal);
-      this.#swept += removed;
-      return removed;
-    } finally {
-      await this.#client.unlink(lock).catch(() => {});
+    const { signal } = this.#closing;
+    if (signal.aborted) return 0;
+    let removed = 0;
+    for await (const count of sweepInTurn(this.#client, this.#keys, tenant, signal)) {
+      removed += count;
+      this.#swept += count;
     }
+    return removed;
   }
 
   /** Resolves when the server takes writes. */

@@ -4,6 +4,7 @@ import { type BakedRule, bakedCheckText } from "./lua/baked-check.ts";
 import { checkText } from "./lua/check.ts";
 import { LUA_ALGORITHMS } from "./lua/lua-algorithms.ts";
 import { refundText } from "./lua/refund.ts";
+import { SWEEP_KEEP, SWEEP_TURN } from "./lua/sweep-turn.ts";
 import { SWEEP, WIPE } from "./lua/wipe.ts";
 
 /** A Lua script and the name Redis knows it by. */
@@ -46,6 +47,12 @@ export const wipeScript: Script = script(WIPE);
 
 /** Removes dead states. */
 export const sweepScript: Script = script(SWEEP);
+
+/** Asks for a sweep, or goes on with one. */
+export const sweepTurnScript: Script = script(SWEEP_TURN);
+
+/** Keeps or ends the turn to sweep. */
+export const sweepKeepScript: Script = script(SWEEP_KEEP);
 
 function script(text: string): Script {
   return { text, sha: createHash("sha1").update(text).digest("hex") };
