@@ -5,9 +5,10 @@ import { createClientAddress } from "../http/client-address.ts";
 import { createHostGuard } from "../http/host-guard.ts";
 import { registerMcpRoutes } from "../http/mcp-routes.ts";
 import { registerRestRoutes } from "../http/rest-routes.ts";
-import { McpEndpoint } from "../mcp/mcp-endpoint.ts";
+import { McpEndpoint, type McpEndpointDeps } from "../mcp/mcp-endpoint.ts";
 import type { GatewayCore } from "./gateway-core.ts";
 import { createRequestIds } from "./request-ids.ts";
+import { type ChannelDeps, serveChannels, shouldUpgrade } from "./serve-channels.ts";
 
 /** The HTTP surface over a core: REST and MCP on one Fastify. Nothing listens yet. */
 export async function createApp(core: GatewayCore): Promise<FastifyInstance> {
@@ -31,22 +32,26 @@ export async function createApp(core: GatewayCore): Promise<FastifyInstance> {
     },
     clientErrorHandler: (error, socket) => answerClientError(error, socket, nextRequestId()),
     http: {
+      shouldUpgradeCallback: shouldUpgrade,
       maxHeaderSize: limits.headerBytes,
       headersTimeout: limits.headersTimeoutMs,
       connectionsCheckingInterval: Math.min(limits.headersTimeoutMs, 5_000),
     },
   });
   const guard = createHostGuard(config.server);
-  const endpoint = new McpEndpoint({
+  const surface: McpEndpointDeps & ChannelDeps = {
     ...core.calls,
     sessions: core.sessions,
+    channels: core.channels,
     authenticator: core.authenticator,
     guard,
     clientAddress: createClientAddress(config.server.trustedProxies),
     limits,
     challenge: (request) => challengeOf(config.server, request),
+    nextRequestId,
     onFailure: (error, requestId) => logger.error({ err: error, requestId }, "a request failed"),
-  });
+  };
+  const endpoint = new McpEndpoint(surface);
   registerMcpRoutes(app, {
     endpoint,
     snapshot: core.calls.snapshot,
@@ -54,6 +59,7 @@ export async function createApp(core: GatewayCore): Promise<FastifyInstance> {
     nextRequestId,
     onFailure: (error) => logger.error({ err: error }, "a request could not be answered"),
   });
+  serveChannels(app, surface);
   acceptJsonOnly(app);
   registerRestRoutes(app, core, guard);
   return app;

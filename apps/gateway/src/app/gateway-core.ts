@@ -2,6 +2,7 @@ import { join } from "node:path";
 import type { PluginPipeline } from "@gatewright/plugin-framework";
 import type { Logger } from "pino";
 import { type Authenticator, createAuthenticator } from "../auth/authenticator.ts";
+import { OpenChannels } from "../channels/open-channels.ts";
 import type { GatewayConfig } from "../config/gateway-config.ts";
 import { isLoopbackHost } from "../config/load-config.ts";
 import { DownstreamSessions } from "../downstream/downstream-sessions.ts";
@@ -47,6 +48,8 @@ export interface GatewayCore {
   readonly pool: UpstreamPool;
   readonly live: LiveUpstreams;
   readonly sessions: DownstreamSessions;
+  /** Streams and sockets that are open. */
+  readonly channels: OpenChannels;
   readonly refresher: Refresher;
   readonly polling: Polling;
   readonly metrics: Metrics;
@@ -158,6 +161,16 @@ export async function createGatewayCore(config: GatewayConfig, deps: CoreDeps): 
     type: "gauge",
     samples: () => [{ value: sessions.size, labels: {} }],
   });
+  const channels = new OpenChannels({
+    max: config.limits.streams,
+    maxPerPrincipal: config.limits.streamsPerUser,
+  });
+  metrics.add({
+    name: "gatewright_client_streams",
+    help: "Streams and sockets that are open for clients.",
+    type: "gauge",
+    samples: () => [...channels.counts()].map(([kind, value]) => ({ value, labels: { kind } })),
+  });
   const polling: Polling = createPolling({
     config,
     registry,
@@ -196,6 +209,7 @@ export async function createGatewayCore(config: GatewayConfig, deps: CoreDeps): 
     pool,
     live,
     sessions,
+    channels,
     refresher,
     polling,
     metrics,

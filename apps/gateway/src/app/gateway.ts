@@ -52,10 +52,12 @@ async function stop(core: GatewayCore, app: FastifyInstance): Promise<void> {
   const startedMs = performance.now();
   core.lifecycle.draining = true;
   core.sessions.endStreams();
+  core.channels.drain();
   const noticeMs = Math.min(drainNoticeMs, shutdownDeadlineMs);
   if (noticeMs > 0) await new Promise((resolve) => setTimeout(resolve, noticeMs));
   await drainConnections(app, shutdownDeadlineMs - noticeMs, () => {
     core.calls.retries.stop();
+    core.channels.close();
     core.sessions.close();
   });
   const leftMs = Math.max(0, shutdownDeadlineMs - (performance.now() - startedMs));

@@ -54,5 +54,23 @@ export const limitsConfig = z
       .min(1_024)
       .default(1_048_576)
       .describe("Unsent bytes of one event stream; a reader slower than that is disconnected."),
+    streams: z
+      .int()
+      .min(1)
+      .default(10_000)
+      .describe("Event streams and WebSockets open at once; more are refused with 503."),
+    streamsPerUser: z.int().min(1).default(2_000).describe("The same, of one user."),
+    callsPerChannel: z
+      .int()
+      .min(1)
+      .default(256)
+      .describe("Requests in flight on one WebSocket, or one connection of the transport of 2024-11-05."),
+    channelPingMs: z
+      .int()
+      .min(100)
+      .default(25_000)
+      .describe(
+        "How often open streams get a sign of life; a WebSocket that does not answer it until the next is ended.",
+      ),
   })
   .prefault({});

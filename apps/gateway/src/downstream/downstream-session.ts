@@ -4,6 +4,7 @@ import { encodeErrorBody, type JsonObject, splice, textOf } from "@gatewright/mc
 import type { UpstreamMessage, UpstreamSession } from "@gatewright/mcp-bridge/upstream";
 import type { Principal } from "../auth/principal.ts";
 import type { Target } from "../calls/target.ts";
+import type { Channel } from "../channels/channel.ts";
 import { GatewayError } from "../errors.ts";
 import { EventLog, type EventLogLimits, type EventLogTotal } from "./event-log.ts";
 import { EventStream } from "./event-stream.ts";
@@ -40,7 +41,8 @@ export class DownstreamSession {
   readonly id = randomBytes(24).toString("base64url");
   readonly principal: Principal;
   readonly target: Target;
-  readonly hello: ClientHello;
+  /** Changes once, where a session is opened before its handshake. */
+  hello: ClientHello;
   /** Calls in flight by the raw text of their id. */
   readonly calls = new Map<string, AbortController>();
   /** The upstream sessions that were opened for this client. */
@@ -53,6 +55,8 @@ export class DownstreamSession {
   /** The client's stream for messages that belong to no call is number 0; answers count from 1. */
   readonly #own: EventStream;
   readonly #answers = new Map<number, EventStream>();
+  /** The one connection of a session that lives on it. */
+  #channel: Channel | undefined;
   #nextStream = 1;
   #nextQuestion = 1;
 
@@ -68,7 +72,7 @@ export class DownstreamSession {
 
   /** Whether the client's stream is open. */
   get streaming(): boolean {
-    if (this.#own.attached) return true;
+    if (this.#own.attached || this.#channel !== undefined) return true;
     for (const stream of this.#answers.values()) if (stream.attached) return true;
     return false;
   }
@@ -81,9 +85,15 @@ export class DownstreamSession {
     this.#own.resume(response);
   }
 
+  /** Binds the session to the one connection that it lives on: messages go there at once, and none is kept. */
+  bind(channel: Channel): void {
+    this.#channel = channel;
+  }
+
   /** Sends a message that belongs to no call, or keeps it until a stream is open; the oldest are dropped. */
   deliver(message: Uint8Array): void {
-    this.#own.send(message);
+    if (this.#channel === undefined) this.#own.send(message);
+    else this.#channel.send(message);
   }
 
   /** Begins the event stream of an answer on the connection of its request. `idText` is the request's id. */
@@ -137,6 +147,7 @@ export class DownstreamSession {
 
   /** Ends the streams and every call. */
   end(): void {
+    this.#channel?.end("ended");
     this.endStream();
     for (const call of this.calls.values()) call.abort();
     this.calls.clear();

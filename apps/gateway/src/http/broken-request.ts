@@ -15,7 +15,7 @@ export interface BrokenRequest {
 
 /** Whether a path belongs to MCP, whatever is wrong with the rest of it. */
 export function isMcpPath(path: string): boolean {
-  return /^\/(mcp|servers\/[^/?]*\/mcp)(?=[/?]|$)/.test(path);
+  return /^(\/servers\/[^/?]*)?\/(mcp|ws|sse|messages)(?=[/?]|$)/.test(path);
 }
 
 /** The body that says so: JSON-RPC where the path is one of MCP or unknown, else the form of REST. */

@@ -1,10 +1,9 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
-import type { Principal } from "../auth/principal.ts";
-import { everything, type Target, targetOf } from "../calls/target.ts";
 import { GatewayError } from "../errors.ts";
 import type { McpEndpoint } from "../mcp/mcp-endpoint.ts";
 import type { HttpMetrics } from "../metrics/http-metrics.ts";
 import type { Snapshot } from "../registry/snapshot.ts";
+import { allTargets, type McpTarget, serverTarget } from "./mcp-targets.ts";
 
 /** What the MCP routes work with. */
 export interface McpRoutesDeps {
@@ -48,15 +47,8 @@ export function registerMcpRoutes(app: FastifyInstance, deps: McpRoutesDeps): vo
       });
     };
   const all = () => allTargets;
-  const one = (request: FastifyRequest): McpTarget => {
-    const { id } = request.params as { readonly id: string };
-    return (principal) => {
-      if (principal.servers?.has(id) === false) {
-        throw new GatewayError("forbidden", "the token is not for this server");
-      }
-      return targetOf(deps.snapshot(), id);
-    };
-  };
+  const one = (request: FastifyRequest): McpTarget =>
+    serverTarget(deps.snapshot, (request.params as { readonly id: string }).id);
   // Methods that are not served are answered by the endpoint too: by JSON-RPC, and with `Allow`.
   const method = ["POST", "GET", "DELETE", "PUT", "PATCH", "OPTIONS", "HEAD"];
   const handler = () => undefined;
@@ -79,13 +71,4 @@ function nothing({ url }: FastifyRequest): McpTarget {
   return () => {
     throw new GatewayError("not_found", `nothing is served at ${url.split("?")[0]}`);
   };
-}
-
-type McpTarget = (principal: Principal) => Target;
-
-/** Everything, or what a limited token may see of it. */
-function allTargets({ servers }: Principal): Target {
-  if (servers === undefined) return everything;
-  const upstreamIds = [...servers].sort();
-  return { kind: "aggregate", id: `only:${upstreamIds.join(",")}`, upstreamIds };
 }

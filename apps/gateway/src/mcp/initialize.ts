@@ -10,7 +10,7 @@ import type { UpstreamSession } from "@gatewright/mcp-bridge/upstream";
 import type { Principal } from "../auth/principal.ts";
 import { failureOf } from "../calls/call-failure.ts";
 import type { Target } from "../calls/target.ts";
-import type { ClientHello } from "../downstream/downstream-session.ts";
+import type { ClientHello, DownstreamSession } from "../downstream/downstream-session.ts";
 import type { DownstreamSessions } from "../downstream/downstream-sessions.ts";
 import { gatewayIdentity } from "../upstreams/gateway-identity.ts";
 import { type AggregateDeps, mergedCapabilities } from "./aggregate-endpoint.ts";
@@ -20,7 +20,7 @@ import { isShared } from "./upstream-access.ts";
 /** The answer to `initialize`, and the session that it opened. */
 export interface Initialized {
   readonly body: string;
-  readonly sessionId: string;
+  readonly session: DownstreamSession;
 }
 
 /**
@@ -34,18 +34,22 @@ export async function initialize(
     readonly target: Target;
     readonly message: RequestMessage;
     readonly idText: string;
+    /** A session that was opened before its client said anything; it outlives a handshake that fails. */
+    readonly session?: DownstreamSession;
   },
 ): Promise<Initialized> {
   const { principal, target, message, idText } = request;
-  const session = deps.sessions.open(principal, target, helloOf(message));
+  const hello = helloOf(message);
+  const session = request.session ?? deps.sessions.open(principal, target, hello);
+  session.hello = hello;
   try {
     const result =
       target.kind === "plain"
         ? await upstreamHandshake(deps, { principal, session, upstreamId: target.upstreamId })
         : await ownHandshake(deps, target, session.hello);
-    return { body: encodeResultBody(idText, JSON.stringify(result)), sessionId: session.id };
+    return { body: encodeResultBody(idText, JSON.stringify(result)), session };
   } catch (error) {
-    deps.sessions.end(session);
+    if (request.session === undefined) deps.sessions.end(session);
     throw error;
   }
 }

@@ -149,8 +149,8 @@ export class McpEndpoint {
   }
 
   async #initialize(reply: RpcReply, request: Parameters<typeof initialize>[1]): Promise<void> {
-    const { body, sessionId } = await initialize(this.#deps, request);
-    reply.setHeader("mcp-session-id", sessionId);
+    const { body, session } = await initialize(this.#deps, request);
+    reply.setHeader("mcp-session-id", session.id);
     reply.answer(body);
   }
 

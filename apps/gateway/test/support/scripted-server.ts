@@ -12,6 +12,8 @@ export interface SeenRequest {
   /** When it came, and whether its connection was closed before the answer was out. */
   readonly atMs: number;
   aborted: boolean;
+  /** Whether the whole answer has been handed to the connection. */
+  answered: boolean;
 }
 
 /** What a test wants done with a request: a result, an HTTP status, or something by hand. */
@@ -62,8 +64,12 @@ export async function startScriptedServer(port = 0): Promise<ScriptedServer> {
     let body = "";
     for await (const chunk of request) body += chunk;
     const { id, method, params } = JSON.parse(body || "{}");
-    const seen = { id, method, params, headers: request.headers, atMs: performance.now(), aborted: false };
+    const { headers } = request;
+    const seen = { id, method, params, headers, atMs: performance.now(), aborted: false, answered: false };
     requests.push(seen);
+    response.once("finish", () => {
+      seen.answered = true;
+    });
     response.once("close", () => {
       seen.aborted = !response.writableFinished;
     });

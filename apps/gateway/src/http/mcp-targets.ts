@@ -1,0 +1,40 @@
+import type { Principal } from "../auth/principal.ts";
+import { everything, type Target, targetOf } from "../calls/target.ts";
+import { GatewayError } from "../errors.ts";
+import type { Snapshot } from "../registry/snapshot.ts";
+
+/** Finds what a path leads to, for a principal that may use it. */
+export type McpTarget = (principal: Principal) => Target;
+
+/** Everything, or what a limited token may see of it. */
+export function allTargets({ servers }: Principal): Target {
+  if (servers === undefined) return everything;
+  const upstreamIds = [...servers].sort();
+  return { kind: "aggregate", id: `only:${upstreamIds.join(",")}`, upstreamIds };
+}
+
+/** One virtual server. */
+export function serverTarget(snapshot: () => Snapshot, id: string): McpTarget {
+  return (principal) => {
+    if (principal.servers?.has(id) === false) {
+      throw new GatewayError("forbidden", "the token is not for this server");
+    }
+    return targetOf(snapshot(), id);
+  };
+}
+
+/** The target of `/{last}` or `/servers/{id}/{last}`, with or without a slash at the end. */
+export function targetAt(path: string, last: string, snapshot: () => Snapshot): McpTarget | undefined {
+  const [, server, id, found] = /^(\/servers\/([^/]+))?\/([^/]+)\/?$/.exec(path) ?? [];
+  if (found !== last) return undefined;
+  if (server === undefined) return allTargets;
+  return serverTarget(snapshot, decoded(id ?? ""));
+}
+
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}
