@@ -9,7 +9,7 @@ import { createPoolClock } from "./support/pool-clock.ts";
 import { signKey, startReplica } from "./support/replica.ts";
 
 const request = { method: "POST", path: "/mcp", body: '{"jsonrpc":"2.0","id":1,"method":"ping"}' };
-const claims = { to: "owner", session: "s", epoch: 1, principal: "ann", remainingMs: 1500 };
+const claims = { to: "owner", session: "s", epoch: 1, payload: "ann", remainingMs: 1500 };
 
 function codecs(options: { keys?: readonly Uint8Array[]; maxNonces?: number } = {}) {
   const { clock, time } = createPoolClock();
@@ -133,10 +133,10 @@ describe("forwarding between replicas", () => {
     const session = randomUUID();
     await a.ownership.claim(session, "ann");
     const to = (await b.ownership.locate(session, "ann")) as Extract<SessionLocation, { kind: "remote" }>;
-    const sign = () => b.ownership.sign(to, session, { ...request, principal: "ann", remainingMs: 900 });
+    const sign = () => b.ownership.sign(to, session, { ...request, payload: "ann", remainingMs: 900 });
     expect(a.ownership.open(sign(), session, request)).toMatchObject({
       kind: "accepted",
-      claims: { principal: "ann", remainingMs: 900, from: b.ownership.instanceId },
+      claims: { payload: "ann", remainingMs: 900, from: b.ownership.instanceId },
     });
     expect(a.ownership.open(sign(), randomUUID(), request)).toEqual({ kind: "misdirected" });
     expect(a.ownership.open(undefined, session, request)).toEqual({ kind: "refused", reason: "unsigned" });

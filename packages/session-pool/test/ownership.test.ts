@@ -8,6 +8,7 @@ import {
 } from "@gatewright/session-pool/redis";
 import { eventually, type RedisServer, startRedis, startRedisCluster } from "@gatewright/testkit";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { sessionHash } from "../src/redis/owner-records.ts";
 import { quick, sealKey, signKey, startReplica } from "./support/replica.ts";
 import { spawnReplica } from "./support/spawn-replica.ts";
 
@@ -115,6 +116,7 @@ describe("the owner of a session", () => {
       kind: "won",
       epoch: 2,
       upstream: [http("s1")],
+      state: {},
     });
     await b.ownership.close();
   });
@@ -164,11 +166,88 @@ describe("the owner of a session", () => {
     await b.ownership.close();
   });
 
+  it("leaves what it kept with the claim to whoever takes over, sealed, also after upstream sessions were added", async () => {
+    const [a, b] = [await startReplica(redis), await startReplica(redis)];
+    const session = randomUUID();
+    const state = { hello: "planted state" };
+    await a.ownership.claim(session, "ann", { state });
+    const [key = ""] = await redis.client().keys(`gw:{s:${sessionHash(session)}}:owner`);
+    expect(JSON.stringify(await redis.client().hgetall(key))).not.toContain("planted");
+    await a.ownership.save(session, [http("s1")]);
+    await a.ownership.close();
+    expect(await b.ownership.reclaim(session, "ann")).toMatchObject({ upstream: [http("s1")], state });
+    await b.ownership.close();
+  });
+
+  it("may own a new session with Redis away; the record is there after the next beat that gets through", async () => {
+    const own = await startRedis();
+    const [a, b] = [await startReplica(own), await startReplica(own)];
+    await own.kill();
+    const session = randomUUID();
+    const state = { hello: "kept" };
+    await expect(a.ownership.claim(session, "ann")).rejects.toMatchObject({ code: "backend_unavailable" });
+    expect(await a.ownership.claim(session, "ann", { state, ownWhenAway: true })).toEqual({ epoch: 1 });
+    expect(await a.ownership.locate(session, "ann")).toMatchObject({ kind: "mine", certain: true });
+    await own.restart();
+    await eventually(async () => (await b.ownership.locate(session, "ann")).kind === "remote");
+    await a.ownership.close();
+    expect(await b.ownership.reclaim(session, "ann")).toMatchObject({ kind: "won", state });
+    await b.ownership.close();
+    await own.close();
+  });
+
+  it("knows without asking what it holds, and makes sure by asking when it is not certain", async () => {
+    const slow = { heartbeatMs: 400, deadAfterMs: 500 };
+    const a = await startReplica(redis, slow, { listen: false });
+    const b = await startReplica(redis, slow, { listen: false });
+    const session = randomUUID();
+    expect(a.ownership.hold(session)).toBeUndefined();
+    await a.ownership.claim(session, "ann");
+    expect(a.ownership.hold(session)).toEqual({ epoch: 1, certain: true });
+    await eventually(() => a.ownership.hold(session)?.certain === false);
+    await a.ownership.locate(session, "ann", { fresh: true });
+    expect(a.ownership.hold(session)).toEqual({ epoch: 1, certain: true });
+    await eventually(async () => (await b.ownership.reclaim(session, "ann")).kind === "won");
+    expect(await a.ownership.locate(session, "ann", { fresh: true })).toMatchObject({
+      kind: "remote",
+      owner: b.ownership.instanceId,
+    });
+    expect(a.lost).toEqual([session]);
+    expect(a.ownership.hold(session)).toBeUndefined();
+    await Promise.all([a.ownership.close(), b.ownership.close()]);
+  });
+
   it("refuses to own more sessions than it may", async () => {
     const a = await startReplica(redis, { maxOwned: 1 });
     await a.ownership.claim(randomUUID(), "ann");
     await expect(a.ownership.claim(randomUUID(), "ann")).rejects.toMatchObject({ code: "pool_capacity" });
     await a.ownership.close();
+  });
+});
+
+describe("an instance", () => {
+  it("is found by its id as long as it beats, and not once it has left", async () => {
+    const a = await startReplica(redis, { advertiseUrl: "http://a" });
+    const b = await startReplica(redis, { advertiseUrl: "http://b" });
+    expect(await b.ownership.whereIs(a.ownership.instanceId)).toBe("http://a");
+    const beats = redis.client();
+    await beats.del(`gw:{i:${a.ownership.instanceId}}:url`);
+    await eventually(async () => (await b.ownership.whereIs(a.ownership.instanceId)) === "http://a");
+    expect(await beats.pttl(`gw:{i:${a.ownership.instanceId}}:url`)).toBeLessThanOrEqual(quick.deadAfterMs);
+    await a.ownership.close();
+    expect(await b.ownership.whereIs(a.ownership.instanceId)).toBeUndefined();
+    await b.ownership.close();
+  });
+
+  it("takes requests that are signed for it and for no session", async () => {
+    const [a, b] = [await startReplica(redis), await startReplica(redis)];
+    const request = { method: "POST", path: "/mcp", body: "{}" };
+    const sign = () =>
+      b.ownership.sign({ owner: a.ownership.instanceId }, undefined, { ...request, payload: "ann" });
+    expect(a.ownership.open(sign(), undefined, request)).toMatchObject({ kind: "accepted" });
+    expect(a.ownership.open(sign(), randomUUID(), request)).toEqual({ kind: "misdirected" });
+    expect(b.ownership.open(sign(), undefined, request)).toMatchObject({ reason: "misaddressed" });
+    await Promise.all([a.ownership.close(), b.ownership.close()]);
   });
 });
 
@@ -197,7 +276,7 @@ describe("reclaiming", () => {
     ).flat();
     expect(results).toHaveLength(20);
     const won = results.filter(({ kind }) => kind === "won");
-    expect(won).toEqual([{ kind: "won", epoch: 2, upstream: [http("s1"), http("s2")] }]);
+    expect(won).toEqual([{ kind: "won", epoch: 2, upstream: [http("s1"), http("s2")], state: {} }]);
     for (const { kind } of results) expect(["won", "lost", "alive"]).toContain(kind);
     await Promise.all(others.map((other) => other.kill()));
   });
@@ -373,6 +452,7 @@ describe("without Redis", () => {
       kind: "won",
       epoch: 2,
       upstream: [http("s1")],
+      state: {},
     });
     a.evicted.length = 0;
     await b.ownership.close();

@@ -25,12 +25,12 @@ export interface EnvelopeClaims {
   readonly from: string;
   /** Instance it is for. */
   readonly to: string;
-  /** Downstream session, hashed. */
+  /** Downstream session, hashed; empty when the request is for the instance itself. */
   readonly session: string;
-  /** Epoch of the owner as the edge saw it. */
+  /** Epoch of the owner as the edge saw it; 0 without a session. */
   readonly epoch: number;
-  /** The authenticated principal in whatever form the application wants it back; travels signed, not encrypted. */
-  readonly principal: string;
+  /** What the edge vouches for, in the application's own form: the principal, headers. Travels signed, not encrypted. */
+  readonly payload: string;
   /** Time left when it was signed; `undefined` for streams, which have none. */
   readonly remainingMs: number | undefined;
 }
@@ -116,8 +116,8 @@ export class EnvelopeCodec {
     if (Math.abs(this.#clock.wallNow() - wire.at) > this.#options.maxAgeMs) return refuse("expired");
     const nonce = this.#nonces.check(wire.nonce, this.#clock.now());
     if (nonce !== "fresh") return refuse(nonce === "seen" ? "replayed" : "overloaded");
-    const { from, to, session, epoch, principal, remainingMs } = wire;
-    return { kind: "accepted", claims: { from, to, session, epoch, principal, remainingMs } };
+    const { from, to, session, epoch, payload, remainingMs } = wire;
+    return { kind: "accepted", claims: { from, to, session, epoch, payload, remainingMs } };
   }
 }
 

@@ -1,3 +1,5 @@
+import type { SessionState } from "./session-location.ts";
+
 /** A downstream session that this replica owns. */
 export interface OwnedSession {
   readonly sessionId: string;
@@ -6,7 +8,9 @@ export interface OwnedSession {
   readonly principal: string;
   /** Monotonic time until which no other replica can have taken it over. */
   certainUntilMs: number;
-  /** Sealed upstream ids; empty before the first. */
+  /** What the application kept when it claimed the session. */
+  readonly state: SessionState;
+  /** State and upstream ids, sealed; empty when there are none. */
   sealed: string;
   /** Whether Redis has them. */
   saved: boolean;

@@ -3,12 +3,15 @@ import { SessionPoolError } from "../errors.ts";
 import type { ResolvedOwnershipOptions } from "./ownership-options.ts";
 import type { OwnershipRedis } from "./ownership-redis.ts";
 import {
+  announceScript,
   beatScript,
   claimScript,
   endScript,
+  leaveScript,
   readScript,
   reclaimScript,
   releaseScript,
+  whereScript,
 } from "./ownership-scripts.ts";
 import { runScript, type Script } from "./script.ts";
 
@@ -48,14 +51,14 @@ export class OwnerRecords {
   }
 
   /** The epoch, or 0 when the session has a record already. */
-  async claim(session: string, principal: string): Promise<number> {
+  async claim(session: string, principal: string, sealed: string): Promise<number> {
     const { advertiseUrl, sessionTtlMs } = this.#options;
-    const args = [this.#instanceId, advertiseUrl, principal, sessionTtlMs];
-    return Number(await this.#run(claimScript, session, args));
+    const args = [this.#instanceId, advertiseUrl, principal, sessionTtlMs, sealed];
+    return Number(await this.#ofSession(claimScript, session, args));
   }
 
   async read(session: string): Promise<OwnerRecord | undefined> {
-    const reply = (await this.#run(readScript, session, [])) as
+    const reply = (await this.#ofSession(readScript, session, [])) as
       | [string, string, string, number, number]
       | null;
     if (reply === null) return undefined;
@@ -70,7 +73,7 @@ export class OwnerRecords {
   async beat(session: string, epoch: number, principal: string, sealed: string): Promise<BeatReply> {
     const { advertiseUrl, sessionTtlMs } = this.#options;
     const args = [this.#instanceId, epoch, sessionTtlMs, sealed, advertiseUrl, principal];
-    const reply = await this.#run(beatScript, session, args);
+    const reply = await this.#ofSession(beatScript, session, args);
     return beatReplies[Number(reply)] ?? "lost";
   }
 
@@ -89,21 +92,44 @@ export class OwnerRecords {
       deadAfterMs,
       sessionTtlMs,
     ];
-    return (await this.#run(reclaimScript, session, args)) as ReclaimReply;
+    return (await this.#ofSession(reclaimScript, session, args)) as ReclaimReply;
   }
 
   async release(session: string, epoch: number): Promise<void> {
-    await this.#run(releaseScript, session, [this.#instanceId, epoch]);
+    await this.#ofSession(releaseScript, session, [this.#instanceId, epoch]);
   }
 
   async end(session: string, principal: string): Promise<"ended" | "foreign" | "unknown"> {
-    const reply = await this.#run(endScript, session, [principal, this.#options.sessionTtlMs]);
+    const reply = await this.#ofSession(endScript, session, [principal, this.#options.sessionTtlMs]);
     return reply as "ended" | "foreign" | "unknown";
   }
 
-  async #run(script: Script, session: string, args: readonly (string | number)[]): Promise<unknown> {
+  /** Says where this instance can be reached. */
+  async announce(): Promise<void> {
+    const { advertiseUrl, deadAfterMs } = this.#options;
+    await this.#ofInstance(announceScript, this.#instanceId, [advertiseUrl, deadAfterMs]);
+  }
+
+  /** Where an instance can be reached; `undefined` when it is dead or has left. */
+  async where(instanceId: string): Promise<string | undefined> {
+    return ((await this.#ofInstance(whereScript, instanceId, [])) as string | null) ?? undefined;
+  }
+
+  async leave(): Promise<void> {
+    await this.#ofInstance(leaveScript, this.#instanceId, []);
+  }
+
+  #ofSession(script: Script, session: string, args: readonly (string | number)[]): Promise<unknown> {
+    return this.#run(script, `${this.#options.prefix}:{s:${session}}:owner`, args);
+  }
+
+  #ofInstance(script: Script, instanceId: string, args: readonly (string | number)[]): Promise<unknown> {
+    return this.#run(script, `${this.#options.prefix}:{i:${instanceId}}:url`, args);
+  }
+
+  async #run(script: Script, key: string, args: readonly (string | number)[]): Promise<unknown> {
     try {
-      return await runScript(this.#redis, script, [`${this.#options.prefix}:{s:${session}}:owner`], args);
+      return await runScript(this.#redis, script, [key], args);
     } catch (cause) {
       throw new SessionPoolError("backend_unavailable", "Redis does not answer", { cause });
     }

@@ -10,7 +10,7 @@ const NOW = `local t = redis.call('TIME') local now = t[1] * 1000 + math.floor(t
 
 /**
  * Makes the record of a new session. Asking again after a lost reply finds the record made and is answered alike.
- * KEYS[1] record. ARGV: owner, url, principal, ttlMs.
+ * KEYS[1] record. ARGV: owner, url, principal, ttlMs, sealed.
  * Returns the epoch, or 0 when the session ended or is another's.
  */
 export const claimScript = defineScript(`${NOW}
@@ -19,7 +19,7 @@ if redis.call('EXISTS', KEYS[1]) == 1 then
   if r[1] == ARGV[1] and r[2] == ARGV[3] then return tonumber(r[3]) end
   return 0
 end
-redis.call('HSET', KEYS[1], 'owner', ARGV[1], 'url', ARGV[2], 'principal', ARGV[3], 'epoch', 1, 'beatAt', now, 'sealed', '')
+redis.call('HSET', KEYS[1], 'owner', ARGV[1], 'url', ARGV[2], 'principal', ARGV[3], 'epoch', 1, 'beatAt', now, 'sealed', ARGV[5])
 redis.call('PEXPIRE', KEYS[1], ARGV[4])
 return 1`);
 
@@ -125,3 +125,22 @@ local seen = tonumber(ARGV[1])
 if seen < 0 or rev == seen then return { rev, {} } end
 if rev < seen then seen = 0 end
 return { rev, redis.call('ZRANGEBYSCORE', KEYS[2], '(' .. string.format('%.0f', seen), '+inf') }`);
+
+/**
+ * Says where an instance can be reached, for as long as it may be silent.
+ * KEYS[1] instance. ARGV: url, ttlMs.
+ */
+export const announceScript = defineScript(`return redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])`);
+
+/**
+ * Reads where an instance can be reached.
+ * KEYS[1] instance.
+ * Returns the url, or nil when it has been silent for too long.
+ */
+export const whereScript = defineScript(`return redis.call('GET', KEYS[1])`);
+
+/**
+ * Takes the place of an instance away.
+ * KEYS[1] instance.
+ */
+export const leaveScript = defineScript(`return redis.call('DEL', KEYS[1])`);

@@ -3,8 +3,10 @@ import type { EnvelopeRefusal, EnvelopeRequest, OpenedEnvelope } from "./envelop
 import type { OwnershipRedis, OwnershipSubscriber } from "./ownership-redis.ts";
 import type {
   EvictionNotice,
+  OwnershipHold,
   ReclaimResult,
   SessionLocation,
+  SessionState,
   UpstreamSessionId,
 } from "./session-location.ts";
 
@@ -35,16 +37,43 @@ export interface OwnershipStats {
   readonly noticesReceived: number;
 }
 
+/** How to claim a session. */
+export interface ClaimOptions {
+  /** Kept, sealed, for the replica that takes the session over one day. */
+  readonly state?: SessionState;
+  /**
+   * With Redis out of reach own the session all the same; its record is written by the first beat that gets through.
+   * Safe, since nobody else knows a new session's id.
+   */
+  readonly ownWhenAway?: boolean;
+}
+
+/** The addressee of a forwarded request: the owner of a session, or an instance. */
+export interface ForwardTarget {
+  /** Its instance UUID. */
+  readonly owner: string;
+  /** Of the session; left out where the request is for the instance itself. */
+  readonly epoch?: number;
+}
+
 /** Ownership of downstream sessions across replicas. Session ids must be secrets of at least 128 random bits. */
 export interface RedisOwnership {
   readonly instanceId: string;
   /** Listens for notices and begins to beat. Rejects when Redis is out of reach; both are retried in the background. */
   start(): Promise<void>;
-  /** Becomes the owner of a new session. Throws `validation_failed` when it has one, `pool_capacity` past `maxOwned`. */
-  claim(sessionId: string, principal: string): Promise<{ readonly epoch: number }>;
-  /** Keeps, sealed, what another replica would need to go on with an owned session. */
+  /**
+   * Becomes the owner of a new session. Throws `validation_failed` when it has one, `pool_capacity` past `maxOwned`,
+   * `backend_unavailable` unless `ownWhenAway`.
+   */
+  claim(sessionId: string, principal: string, options?: ClaimOptions): Promise<{ readonly epoch: number }>;
+  /** The hold of this replica on a session, without asking Redis; `undefined` when it has none. */
+  hold(sessionId: string): OwnershipHold | undefined;
+  /** Keeps, sealed, the upstream sessions that another replica would need to go on with an owned session. */
   save(sessionId: string, upstream: readonly UpstreamSessionId[]): Promise<void>;
-  /** Where a session is; `fresh` asks Redis even when the place is remembered (after a 421). */
+  /**
+   * Where a session is; `fresh` asks Redis even when the place is remembered (after a 421), and lets an owner make sure
+   * that it still is (when it is not `certain`).
+   */
   locate(
     sessionId: string,
     principal: string,
@@ -56,11 +85,13 @@ export interface RedisOwnership {
   end(sessionId: string, principal: string): Promise<"ended" | "foreign" | "unknown">;
   /** Tells every replica that a server's URL, credentials or TLS changed. Not for a mere rename. */
   serverChanged(serverId: string): Promise<void>;
-  /** Signs a request for the owner of a session. */
+  /** Where an instance can be reached; `undefined` when it has left or is dead. */
+  whereIs(instanceId: string): Promise<string | undefined>;
+  /** Signs a request for the owner of a session, or without a session for an instance. */
   sign(
-    to: Extract<SessionLocation, { kind: "remote" }>,
-    sessionId: string,
-    request: EnvelopeRequest & { readonly principal: string; readonly remainingMs?: number },
+    to: ForwardTarget,
+    sessionId: string | undefined,
+    request: EnvelopeRequest & { readonly payload: string; readonly remainingMs?: number },
   ): string;
   /**
    * Opens a forwarded request. `misdirected` means that this replica does not own the session (421); the caller
@@ -68,7 +99,7 @@ export interface RedisOwnership {
    */
   open(
     envelope: string | undefined,
-    sessionId: string,
+    sessionId: string | undefined,
     request: EnvelopeRequest,
   ): OpenedEnvelope | { readonly kind: "misdirected" };
   stats(): OwnershipStats;

@@ -1,19 +1,31 @@
 import { randomUUID } from "node:crypto";
 import { type Clock, type ClockTimer, systemClock } from "../clock.ts";
-import { SessionPoolError } from "../errors.ts";
+import { isSessionPoolError, SessionPoolError } from "../errors.ts";
 import { EnvelopeCodec, type EnvelopeRequest, type OpenedEnvelope } from "./envelope.ts";
 import { LocationCache } from "./location-cache.ts";
 import { type Notice, NoticeBus } from "./notice-bus.ts";
 import type { OwnedSession } from "./owned-session.ts";
 import { OwnerRecords, principalHash, sessionHash } from "./owner-records.ts";
-import type { OwnershipStats, RedisOwnership, RedisOwnershipDeps } from "./ownership.ts";
+import type {
+  ClaimOptions,
+  ForwardTarget,
+  OwnershipStats,
+  RedisOwnership,
+  RedisOwnershipDeps,
+} from "./ownership.ts";
 import {
   type RedisOwnershipOptions,
   type ResolvedOwnershipOptions,
   resolveOwnershipOptions,
 } from "./ownership-options.ts";
 import { seal, unseal } from "./seal.ts";
-import type { ReclaimResult, SessionLocation, UpstreamSessionId } from "./session-location.ts";
+import type {
+  OwnershipHold,
+  ReclaimResult,
+  SessionLocation,
+  SessionState,
+  UpstreamSessionId,
+} from "./session-location.ts";
 
 /** Creates the ownership of this replica. Call `start` before use. Throws `validation_failed` for wrong options. */
 export function createRedisOwnership(
@@ -24,6 +36,12 @@ export function createRedisOwnership(
 }
 
 const BEATS_AT_ONCE = 200;
+
+/** What a record keeps sealed. */
+interface Kept {
+  readonly state: SessionState;
+  readonly upstream: readonly UpstreamSessionId[];
+}
 
 class Ownership implements RedisOwnership {
   readonly instanceId: string;
@@ -74,26 +92,46 @@ class Ownership implements RedisOwnership {
   async start(): Promise<void> {
     this.#scheduleBeat();
     await this.#bus.start();
+    await this.#records.announce();
   }
 
-  async claim(sessionId: string, principal: string): Promise<{ readonly epoch: number }> {
+  async claim(
+    sessionId: string,
+    principal: string,
+    options: ClaimOptions = {},
+  ): Promise<{ readonly epoch: number }> {
     if (this.#owned.size >= this.#options.maxOwned) {
       throw new SessionPoolError("pool_capacity", "this replica owns as many sessions as it may");
     }
     const sentMs = this.#clock.now();
     const who = principalHash(sessionId, principal);
-    const epoch = await this.#records.claim(sessionHash(sessionId), who);
+    const session = sessionHash(sessionId);
+    const { state = {} } = options;
+    const sealed = Object.keys(state).length === 0 ? "" : this.#seal(session, { state, upstream: [] });
+    let epoch = 1;
+    let saved = true;
+    try {
+      epoch = await this.#records.claim(session, who, sealed);
+    } catch (error) {
+      if (options.ownWhenAway !== true || !isSessionPoolError(error)) throw error;
+      saved = false;
+    }
     if (epoch === 0) throw new SessionPoolError("validation_failed", "the session has an owner already");
-    this.#own(sessionId, epoch, who, sentMs, "");
+    this.#own({ sessionId, epoch, principal: who, sealed, saved, state }, sentMs);
     return { epoch };
+  }
+
+  hold(sessionId: string): OwnershipHold | undefined {
+    const owned = this.#owned.get(sessionHash(sessionId));
+    if (owned === undefined) return undefined;
+    return { epoch: owned.epoch, certain: this.#clock.now() < owned.certainUntilMs };
   }
 
   async save(sessionId: string, upstream: readonly UpstreamSessionId[]): Promise<void> {
     const session = sessionHash(sessionId);
     const owned = this.#owned.get(session);
-    const [sealKey] = this.#options.sealKeys;
-    if (owned === undefined || sealKey === undefined) return;
-    owned.sealed = seal(JSON.stringify(upstream), sealKey, session);
+    if (owned === undefined) return;
+    owned.sealed = this.#seal(session, { state: owned.state, upstream });
     owned.saved = false;
     await this.#beat(session, owned);
   }
@@ -109,7 +147,10 @@ class Ownership implements RedisOwnership {
     const owned = this.#owned.get(session);
     if (owned !== undefined) {
       if (owned.principal !== who) return { kind: "foreign" };
-      return { kind: "mine", epoch: owned.epoch, certain: nowMs < owned.certainUntilMs };
+      if (options.fresh === true) await this.#beat(session, owned);
+      if (this.#owned.get(session) === owned) {
+        return { kind: "mine", epoch: owned.epoch, certain: nowMs < owned.certainUntilMs };
+      }
     }
     const place = options.fresh === true ? undefined : this.#places.get(session, nowMs);
     if (place !== undefined) return place.principal === who ? place.location : { kind: "foreign" };
@@ -148,27 +189,31 @@ class Ownership implements RedisOwnership {
     await this.#bus.publish({ kind: "server", serverId, from: this.instanceId });
   }
 
+  whereIs(instanceId: string): Promise<string | undefined> {
+    return this.#records.where(instanceId);
+  }
+
   sign(
-    to: Extract<SessionLocation, { kind: "remote" }>,
-    sessionId: string,
-    request: EnvelopeRequest & { readonly principal: string; readonly remainingMs?: number },
+    to: ForwardTarget,
+    sessionId: string | undefined,
+    request: EnvelopeRequest & { readonly payload: string; readonly remainingMs?: number },
   ): string {
-    const { principal, remainingMs } = request;
-    const claims = { to: to.owner, session: sessionHash(sessionId), epoch: to.epoch, principal, remainingMs };
-    return this.#codec.sign(claims, request);
+    const { payload, remainingMs } = request;
+    const session = sessionId === undefined ? "" : sessionHash(sessionId);
+    return this.#codec.sign({ to: to.owner, session, epoch: to.epoch ?? 0, payload, remainingMs }, request);
   }
 
   open(
     envelope: string | undefined,
-    sessionId: string,
+    sessionId: string | undefined,
     request: EnvelopeRequest,
   ): OpenedEnvelope | { readonly kind: "misdirected" } {
     const opened = this.#codec.open(envelope, request);
     if (opened.kind === "refused") return opened;
     const { claims } = opened;
-    const session = sessionHash(sessionId);
-    const here = claims.session === session && this.#owned.get(session)?.epoch === claims.epoch;
-    return here ? opened : { kind: "misdirected" };
+    const session = sessionId === undefined ? "" : sessionHash(sessionId);
+    const here = session === "" || this.#owned.get(session)?.epoch === claims.epoch;
+    return here && claims.session === session ? opened : { kind: "misdirected" };
   }
 
   stats(): OwnershipStats {
@@ -197,6 +242,7 @@ class Ownership implements RedisOwnership {
       // With Redis out of reach the record speaks for itself once its last beat is old enough.
       this.#records.release(session, epoch).catch(() => {}),
     );
+    await this.#records.leave().catch(() => {});
     await this.#bus.close();
   }
 
@@ -212,27 +258,32 @@ class Ownership implements RedisOwnership {
     if (reply[0] === "alive") return { kind: "alive", deadInMs: reply[1] };
     if (reply[0] !== "won") return { kind: reply[0] };
     const [, epoch, sealed] = reply;
-    const upstream = this.#openUpstream(session, sealed);
-    if (upstream?.every(({ resumable }) => resumable)) {
-      this.#own(sessionId, epoch, who, sentMs, sealed);
-      return { kind: "won", epoch, upstream };
+    const kept = this.#unseal(session, sealed);
+    if (kept?.upstream.every(({ resumable }) => resumable)) {
+      const { state, upstream } = kept;
+      this.#own({ sessionId, epoch, principal: who, sealed, saved: true, state }, sentMs);
+      return { kind: "won", epoch, upstream, state };
     }
     await this.#records.end(session, who);
     return { kind: "unresumable" };
   }
 
-  /** `undefined` when what is sealed cannot be opened: as lost as a session that cannot be resumed. */
-  #openUpstream(session: string, sealed: string): readonly UpstreamSessionId[] | undefined {
-    if (sealed === "") return [];
-    const text = unseal(sealed, this.#options.sealKeys, session);
-    return text === undefined ? undefined : (JSON.parse(text) as readonly UpstreamSessionId[]);
+  #seal(session: string, kept: Kept): string {
+    const [sealKey = new Uint8Array()] = this.#options.sealKeys;
+    return seal(JSON.stringify(kept), sealKey, session);
   }
 
-  #own(sessionId: string, epoch: number, principal: string, sentMs: number, sealed: string): void {
-    const session = sessionHash(sessionId);
+  /** `undefined` when what is sealed cannot be opened: as lost as a session that cannot be resumed. */
+  #unseal(session: string, sealed: string): Kept | undefined {
+    if (sealed === "") return { state: {}, upstream: [] };
+    const text = unseal(sealed, this.#options.sealKeys, session);
+    return text === undefined ? undefined : (JSON.parse(text) as Kept);
+  }
+
+  #own(owned: Omit<OwnedSession, "certainUntilMs">, sentMs: number): void {
+    const session = sessionHash(owned.sessionId);
     this.#places.forget(session);
-    const certainUntilMs = sentMs + this.#options.deadAfterMs;
-    this.#owned.set(session, { sessionId, epoch, principal, certainUntilMs, sealed, saved: true });
+    this.#owned.set(session, { ...owned, certainUntilMs: sentMs + this.#options.deadAfterMs });
   }
 
   #scheduleBeat(): void {
@@ -241,7 +292,8 @@ class Ownership implements RedisOwnership {
         const beats = inBatches([...this.#owned], ([session, owned]) =>
           this.#beat(session, owned).catch(() => {}),
         );
-        void beats.finally(() => {
+        const announced = this.#records.announce().catch(() => {});
+        void Promise.all([beats, announced]).finally(() => {
           if (this.#closing === undefined) this.#scheduleBeat();
         });
       },

@@ -9,6 +9,16 @@ export interface UpstreamSessionId {
   readonly extra?: Readonly<Record<string, string>>;
 }
 
+/** What the application needs to make a downstream session anew on another replica, as text by name. */
+export type SessionState = Readonly<Record<string, string>>;
+
+/** A session that this replica owns, as it is now. */
+export interface OwnershipHold {
+  readonly epoch: number;
+  /** False when no beat got through for so long that others may think this owner dead. */
+  readonly certain: boolean;
+}
+
 /** Where a downstream session is. */
 export type SessionLocation =
   /** Here. `certain` is false when no beat got through for so long that others may think this owner dead. */
@@ -31,7 +41,13 @@ export type SessionLocation =
 /** What came of a reclaim. */
 export type ReclaimResult =
   /** This replica owns it now and may resume these upstream sessions. */
-  | { readonly kind: "won"; readonly epoch: number; readonly upstream: readonly UpstreamSessionId[] }
+  | {
+      readonly kind: "won";
+      readonly epoch: number;
+      readonly upstream: readonly UpstreamSessionId[];
+      /** What was kept with the claim. */
+      readonly state: SessionState;
+    }
   /** This replica won, but something cannot be resumed: the session was ended, the client must begin anew (404). */
   | { readonly kind: "unresumable" }
   /** Another replica was quicker: ask again where it is. */
