@@ -203,16 +203,18 @@ describe("the owner of a session", () => {
     const session = randomUUID();
     expect(a.ownership.hold(session)).toBeUndefined();
     await a.ownership.claim(session, "ann");
-    expect(a.ownership.hold(session)).toEqual({ epoch: 1, certain: true });
-    await eventually(() => a.ownership.hold(session)?.certain === false);
+    const hold = a.ownership.hold(session);
+    expect(hold).toMatchObject({ epoch: 1, certain: true });
+    await eventually(() => hold?.certain === false);
     await a.ownership.locate(session, "ann", { fresh: true });
-    expect(a.ownership.hold(session)).toEqual({ epoch: 1, certain: true });
+    expect(hold).toMatchObject({ epoch: 1, certain: true });
     await eventually(async () => (await b.ownership.reclaim(session, "ann")).kind === "won");
     expect(await a.ownership.locate(session, "ann", { fresh: true })).toMatchObject({
       kind: "remote",
       owner: b.ownership.instanceId,
     });
     expect(a.lost).toEqual([session]);
+    expect(hold).toMatchObject({ certain: false });
     expect(a.ownership.hold(session)).toBeUndefined();
     await Promise.all([a.ownership.close(), b.ownership.close()]);
   });

@@ -2,6 +2,7 @@ import Fastify, { type FastifyInstance, type FastifyReply } from "fastify";
 import { answerClientError, brokenRequestBody } from "../http/broken-request.ts";
 import { challengeOf } from "../http/challenge.ts";
 import { createClientAddress } from "../http/client-address.ts";
+import { registerForwardRoute } from "../http/forward-route.ts";
 import { createHostGuard } from "../http/host-guard.ts";
 import { registerMcpRoutes } from "../http/mcp-routes.ts";
 import { registerRestRoutes } from "../http/rest-routes.ts";
@@ -43,6 +44,7 @@ export async function createApp(core: GatewayCore): Promise<FastifyInstance> {
     ...core.calls,
     sessions: core.sessions,
     channels: core.channels,
+    replicas: core.replicas,
     authenticator: core.authenticator,
     guard,
     clientAddress: createClientAddress(config.server.trustedProxies),
@@ -60,6 +62,7 @@ export async function createApp(core: GatewayCore): Promise<FastifyInstance> {
     onFailure: (error) => logger.error({ err: error }, "a request could not be answered"),
   });
   serveChannels(app, surface);
+  registerForwardRoute(app, { endpoint, core });
   acceptJsonOnly(app);
   registerRestRoutes(app, core, guard);
   return app;

@@ -17,6 +17,7 @@ import type { UpstreamRecord } from "../registry/records.ts";
 import type { Registry } from "../registry/registry.ts";
 import { Snapshot, SnapshotHolder } from "../registry/snapshot.ts";
 import { openSqliteRegistry } from "../registry/sqlite-registry.ts";
+import type { Replicas } from "../replicas/replicas.ts";
 import type { GatewaySecret } from "../secret/gateway-secret.ts";
 import { hopIdOf } from "../upstreams/hop.ts";
 import { type ConnectionEra, LiveUpstreams } from "../upstreams/live-upstreams.ts";
@@ -27,6 +28,7 @@ import { gatewayContext } from "../upstreams/session-context.ts";
 import { connectUpstream } from "../wiring/mcp-bridge.ts";
 import { wirePipeline } from "../wiring/plugin-framework.ts";
 import { wireRateLimiter } from "../wiring/rate-limiter.ts";
+import { wireReplicas } from "../wiring/replicas.ts";
 import { wireRetry } from "../wiring/retry-backoff.ts";
 import { wireClassifierStore } from "../wiring/server-classifier.ts";
 import { type UpstreamPool, wireSessionKeys, wireSessionPool } from "../wiring/session-pool.ts";
@@ -50,6 +52,8 @@ export interface GatewayCore {
   readonly sessions: DownstreamSessions;
   /** Streams and sockets that are open. */
   readonly channels: OpenChannels;
+  /** Where the sessions of clients live. */
+  readonly replicas: Replicas;
   readonly refresher: Refresher;
   readonly polling: Polling;
   readonly metrics: Metrics;
@@ -147,13 +151,25 @@ export async function createGatewayCore(config: GatewayConfig, deps: CoreDeps): 
     maxBufferedBytes: config.limits.streamBufferBytes,
     log: { maxEvents: config.limits.eventLogEvents, maxBytes: config.limits.eventLogBytes },
     maxLogBytes: config.limits.eventLogTotalBytes,
-    onEnd: (session) => {
+    onEnd: (session, how) => {
+      if (how === "ended") replicas.ended(session);
       for (const { downstream } of accesses.keysOf(session)) {
         if (downstream !== undefined) {
-          pool.endDownstream(downstream).catch((error) => logger.warn({ err: error }, "sessions not ended"));
+          const handOver = how === "let_go";
+          pool
+            .endDownstream(downstream, handOver ? { handOver, deadlineMs: config.limits.callTimeoutMs } : {})
+            .catch((error) => logger.warn({ err: error }, "sessions not ended"));
         }
       }
     },
+  });
+  const replicas: Replicas = wireReplicas(config, {
+    secret,
+    redis,
+    sessions,
+    metrics: metrics.replicas,
+    logger,
+    onUpstreamChanged: () => undefined,
   });
   metrics.add({
     name: "gatewright_client_sessions",
@@ -210,6 +226,7 @@ export async function createGatewayCore(config: GatewayConfig, deps: CoreDeps): 
     live,
     sessions,
     channels,
+    replicas,
     refresher,
     polling,
     metrics,
@@ -236,6 +253,7 @@ export async function createGatewayCore(config: GatewayConfig, deps: CoreDeps): 
       retries.stop();
       sessions.close();
       await pool.close({ deadlineMs });
+      await replicas.close();
       await Promise.all([live.close(), pipeline.close({ deadlineMs })]);
       await control.stop();
       await retries.close();

@@ -2,6 +2,7 @@ import type { AddressInfo } from "node:net";
 import type { FastifyInstance } from "fastify";
 import type { GatewayConfig } from "../config/gateway-config.ts";
 import { GatewayError } from "../errors.ts";
+import { replicaUrlOf } from "../wiring/replicas.ts";
 import { createApp } from "./create-app.ts";
 import { drainConnections } from "./drain-connections.ts";
 import { type CoreDeps, createGatewayCore, type GatewayCore } from "./gateway-core.ts";
@@ -31,6 +32,7 @@ export async function startGateway(config: GatewayConfig, deps: CoreDeps): Promi
   try {
     app = await createApp(core);
     await app.listen({ host: config.server.host, port: config.server.port });
+    await core.replicas.start(replicaUrlOf(config.server, (app.server.address() as AddressInfo).port));
   } catch (cause) {
     await core.close(0);
     throw describeListenFailure(cause, config.server);

@@ -18,6 +18,7 @@ import type { AggregateDeps } from "../mcp/aggregate-endpoint.ts";
 import { initialize } from "../mcp/initialize.ts";
 import { runExchange } from "../mcp/run-exchange.ts";
 import { takeOneWay } from "../mcp/take-one-way.ts";
+import type { Replicas } from "../replicas/replicas.ts";
 import type { Channel } from "./channel.ts";
 import { ChannelReply } from "./channel-reply.ts";
 import type { OpenChannel } from "./open-channels.ts";
@@ -25,6 +26,7 @@ import type { OpenChannel } from "./open-channels.ts";
 /** What conversations work with. */
 export interface ConversationDeps extends AggregateDeps {
   readonly sessions: DownstreamSessions;
+  readonly replicas: Replicas;
   readonly limits: {
     readonly bodyBytes: number;
     readonly jsonDepth: number;

@@ -42,6 +42,11 @@ export const limitsConfig = z
       .min(1)
       .default(1_000)
       .describe("Time after which an answer in a session becomes a stream that its client can resume."),
+    streamKeepAliveMs: z
+      .int()
+      .min(100)
+      .default(15_000)
+      .describe("Time between two comments on an open event stream, which keep its connections alive."),
     eventLogEvents: z
       .int()
       .min(1)

@@ -8,6 +8,12 @@ export const serverConfig = z
     workers: z.int().min(1).max(256).default(1).describe("Processes; more than one needs PostgreSQL."),
     dataDir: z.string().min(1).default("./.gatewright").describe("Folder of the registry and the secret."),
     advertiseUrl: z.url().optional().describe("URL under which clients reach the gateway."),
+    replicaUrl: z
+      .url({ protocol: /^https?$/ })
+      .optional()
+      .describe(
+        "URL under which other replicas reach this one; `advertiseUrl`, else host and port, by default.",
+      ),
     trustedProxies: z
       .array(z.string())
       .default([])

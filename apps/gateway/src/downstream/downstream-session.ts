@@ -49,6 +49,8 @@ export class DownstreamSession {
   readonly opened = new Set<UpstreamSession>();
   /** Monotonic time of the last use, in milliseconds. */
   usedAtMs: number;
+  /** Whether this replica owns the session for certain; undefined where no others share its state. */
+  hold: { readonly certain: boolean } | undefined = undefined;
   readonly #questions = new Map<string, Question>();
   readonly #options: DownstreamSessionOptions;
   readonly #log: EventLog;

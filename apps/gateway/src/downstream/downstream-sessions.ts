@@ -4,6 +4,12 @@ import { GatewayError } from "../errors.ts";
 import { type ClientHello, DownstreamSession } from "./downstream-session.ts";
 import type { EventLogLimits, EventLogTotal } from "./event-log.ts";
 
+/**
+ * How a session ended: `ended` here, by its client, by silence or with this process; `evicted`, ended at another replica;
+ * `let_go`, another replica goes on with it.
+ */
+export type SessionEnd = "ended" | "evicted" | "let_go";
+
 /** Bounds of {@link DownstreamSessions}. */
 export interface DownstreamSessionsOptions {
   readonly maxSessions: number;
@@ -13,8 +19,8 @@ export interface DownstreamSessionsOptions {
   readonly log?: EventLogLimits;
   /** Bytes of such events in all sessions; 64 MiB by default. */
   readonly maxLogBytes?: number;
-  /** Called once with every session that ended, for whatever reason. */
-  readonly onEnd: (session: DownstreamSession) => void;
+  /** Called once with every session that ended, and how. */
+  readonly onEnd: (session: DownstreamSession, how: SessionEnd) => void;
   /** Monotonic milliseconds; `performance.now` by default. */
   readonly now?: () => number;
 }
@@ -78,11 +84,29 @@ export class DownstreamSessions {
     return session;
   }
 
+  /** The session of an id, whosever it is. */
+  peek(id: string): DownstreamSession | undefined {
+    return this.#sessions.get(id);
+  }
+
   /** Ends one session. */
-  end(session: DownstreamSession): void {
+  end(session: DownstreamSession, how: SessionEnd = "ended"): void {
     if (!this.#sessions.delete(session.id)) return;
-    session.end();
-    this.#options.onEnd(session);
+    if (how === "let_go") session.endStream();
+    else session.end();
+    this.#options.onEnd(session, how);
+  }
+
+  /** Ends the session of an id that was ended at another replica. */
+  evict(id: string): void {
+    const session = this.#sessions.get(id);
+    if (session !== undefined) this.end(session, "evicted");
+  }
+
+  /** Leaves the session of an id to another replica; calls in flight end in peace. */
+  letGo(id: string): void {
+    const session = this.#sessions.get(id);
+    if (session !== undefined) this.end(session, "let_go");
   }
 
   /** Ends the sessions that nobody used for too long; an open stream or call counts as use. */

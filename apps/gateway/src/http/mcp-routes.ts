@@ -1,9 +1,8 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
-import { GatewayError } from "../errors.ts";
 import type { McpEndpoint } from "../mcp/mcp-endpoint.ts";
 import type { HttpMetrics } from "../metrics/http-metrics.ts";
 import type { Snapshot } from "../registry/snapshot.ts";
-import { allTargets, type McpTarget, serverTarget } from "./mcp-targets.ts";
+import { allTargets, type McpTarget, nothing, serverTarget } from "./mcp-targets.ts";
 
 /** What the MCP routes work with. */
 export interface McpRoutesDeps {
@@ -62,13 +61,6 @@ export function registerMcpRoutes(app: FastifyInstance, deps: McpRoutesDeps): vo
     app.route({ method, url, handler, onRequest: serve("plain", all) });
   }
   for (const url of ["/mcp/*", "/servers/:id/mcp/*"]) {
-    app.route({ method, url, handler, onRequest: serve("streamable", nothing) });
+    app.route({ method, url, handler, onRequest: serve("streamable", (request) => nothing(request.url)) });
   }
-}
-
-/** A path below an MCP route that leads nowhere. */
-function nothing({ url }: FastifyRequest): McpTarget {
-  return () => {
-    throw new GatewayError("not_found", `nothing is served at ${url.split("?")[0]}`);
-  };
 }

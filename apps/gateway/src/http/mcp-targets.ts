@@ -31,6 +31,13 @@ export function targetAt(path: string, last: string, snapshot: () => Snapshot): 
   return serverTarget(snapshot, decoded(id ?? ""));
 }
 
+/** A path below an MCP route that leads nowhere. */
+export function nothing(url: string): McpTarget {
+  return () => {
+    throw new GatewayError("not_found", `nothing is served at ${url.split("?")[0]}`);
+  };
+}
+
 function decoded(text: string): string {
   try {
     return decodeURIComponent(text);

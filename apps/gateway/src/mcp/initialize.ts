@@ -12,6 +12,7 @@ import { failureOf } from "../calls/call-failure.ts";
 import type { Target } from "../calls/target.ts";
 import type { ClientHello, DownstreamSession } from "../downstream/downstream-session.ts";
 import type { DownstreamSessions } from "../downstream/downstream-sessions.ts";
+import type { Replicas } from "../replicas/replicas.ts";
 import { gatewayIdentity } from "../upstreams/gateway-identity.ts";
 import { type AggregateDeps, mergedCapabilities } from "./aggregate-endpoint.ts";
 import { upstreamOf } from "./plain-endpoint.ts";
@@ -28,7 +29,7 @@ export interface Initialized {
  * client's own revision and capabilities, and its answer goes back unchanged.
  */
 export async function initialize(
-  deps: AggregateDeps & { readonly sessions: DownstreamSessions },
+  deps: AggregateDeps & { readonly sessions: DownstreamSessions; readonly replicas: Replicas },
   request: {
     readonly principal: Principal;
     readonly target: Target;
@@ -43,6 +44,7 @@ export async function initialize(
   const session = request.session ?? deps.sessions.open(principal, target, hello);
   session.hello = hello;
   try {
+    if (request.session === undefined) await deps.replicas.claim(session);
     const result =
       target.kind === "plain"
         ? await upstreamHandshake(deps, { principal, session, upstreamId: target.upstreamId })

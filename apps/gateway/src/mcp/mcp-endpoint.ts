@@ -16,12 +16,12 @@ import type { Authenticator } from "../auth/authenticator.ts";
 import { requireScope } from "../auth/authenticator.ts";
 import type { Principal } from "../auth/principal.ts";
 import type { Target } from "../calls/target.ts";
-import type { DownstreamSession } from "../downstream/downstream-session.ts";
 import type { DownstreamSessions } from "../downstream/downstream-sessions.ts";
 import { GatewayError } from "../errors.ts";
 import { checkMediaType } from "../http/check-media-type.ts";
 import { readBody } from "../http/read-body.ts";
 import { RpcReply } from "../http/rpc-reply.ts";
+import type { ForwardedRequest, Replicas } from "../replicas/replicas.ts";
 import { hopHeader, loopRpcCode } from "../upstreams/hop.ts";
 import type { AggregateDeps } from "./aggregate-endpoint.ts";
 import type { Exchange } from "./exchange.ts";
@@ -32,6 +32,7 @@ import { takeOneWay } from "./take-one-way.ts";
 /** What the endpoint works with. */
 export interface McpEndpointDeps extends AggregateDeps {
   readonly sessions: DownstreamSessions;
+  readonly replicas: Replicas;
   readonly authenticator: Authenticator;
   readonly guard: (request: IncomingMessage) => void;
   readonly clientAddress: (request: IncomingMessage) => string;
@@ -55,6 +56,8 @@ export interface McpRequest {
   readonly target: (principal: Principal) => Target;
   /** `plain`: one JSON-RPC request, one JSON answer, no sessions. */
   readonly transport: "streamable" | "plain";
+  /** What another replica vouches for, when it forwarded the request. */
+  readonly forwarded?: ForwardedRequest;
 }
 
 /** Serves MCP over HTTP. Every answer is valid JSON-RPC with an id. */
@@ -69,7 +72,7 @@ export class McpEndpoint {
 
   /** Serves one request; resolves when its answer has been written. */
   async serve(incoming: McpRequest): Promise<void> {
-    const { request, response, transport } = incoming;
+    const { request, response, transport, forwarded } = incoming;
     const { headers } = request;
     const reply = new RpcReply(response, {
       streamable: transport === "streamable" && (headers.accept?.includes("text/event-stream") ?? false),
@@ -77,25 +80,26 @@ export class McpEndpoint {
     });
     let idText = "null";
     try {
-      this.#deps.guard(request);
+      if (forwarded === undefined) this.#deps.guard(request);
       if (!isServed(request.method, transport)) {
         throw new WireError("method_not_allowed", `${request.method} is not served here.`);
       }
       // A circle of gateways is told apart before the token: its first registration has none.
-      const looped = headers[hopHeader]?.includes(this.#deps.hopId) === true;
+      const looped = forwarded === undefined && headers[hopHeader]?.includes(this.#deps.hopId) === true;
       if (looped && request.method === "POST") {
         const message = parseMessage(await readBody(request, this.#limits.maxBytes), this.#limits);
         if (message.kind === "request") idText = textOf(message.bytes, message.idSpan);
       }
       if (looped) throw loopRefusal();
-      const known = this.#deps.authenticator.authenticate(headers.authorization);
+      const known = forwarded?.principal ?? this.#deps.authenticator.authenticate(headers.authorization);
       const principal = "then" in known ? await known : known;
       requireScope(principal, "mcp");
       if (request.method !== "POST") {
-        return this.#withoutBody(incoming, reply, principal, incoming.target(principal));
+        return await this.#withoutBody(incoming, reply, principal, incoming.target(principal));
       }
       checkMediaType(headers);
-      const message = parseMessage(await readBody(request, this.#limits.maxBytes), this.#limits);
+      const body = forwarded?.body ?? (await readBody(request, this.#limits.maxBytes));
+      const message = parseMessage(body, this.#limits);
       if (message.kind === "request") idText = textOf(message.bytes, message.idSpan);
       const target = incoming.target(principal);
       if (message.kind === "batch") {
@@ -109,7 +113,7 @@ export class McpEndpoint {
     }
   }
 
-  #streamable(
+  async #streamable(
     incoming: McpRequest,
     reply: RpcReply,
     principal: Principal,
@@ -122,7 +126,7 @@ export class McpEndpoint {
     if (verdict.era === "refused") throw this.#eraRefusal(headers, target, message) ?? verdict.error;
     const call = { principal, target, era: verdict.era, session: undefined, idText };
     if (verdict.era === "modern") {
-      if (message.kind !== "request") return Promise.resolve(reply.accepted());
+      if (message.kind !== "request") return reply.accepted();
       const refusal = checkHeaders(headers, message);
       if (refusal !== undefined) throw refusal;
       return this.#exchange(incoming, reply, { ...call, message });
@@ -130,7 +134,10 @@ export class McpEndpoint {
     if (message.kind === "request" && message.method === "initialize") {
       return this.#initialize(reply, { principal, target, message, idText });
     }
-    const session = this.#sessionOf(incoming.request, principal, target);
+    const id = sessionIdOf(incoming.request);
+    const away = this.#elsewhere(id, incoming, principal, message);
+    if (away !== undefined && (await away) === "answered") return;
+    const session = this.#deps.sessions.get(id, principal, target);
     if (message.kind === "request") return this.#exchange(incoming, reply, { ...call, session, message });
     return takeOneWay(session, message).then(() => reply.accepted());
   }
@@ -201,17 +208,25 @@ export class McpEndpoint {
       idText,
       reply,
       headers: request.headers,
-      clientIp: this.#deps.clientAddress(request),
+      clientIp: incoming.forwarded?.clientIp ?? this.#deps.clientAddress(request),
       requestId,
       signal: control.signal,
     });
   }
 
-  #withoutBody(incoming: McpRequest, reply: RpcReply, principal: Principal, target: Target): void {
+  async #withoutBody(
+    incoming: McpRequest,
+    reply: RpcReply,
+    principal: Principal,
+    target: Target,
+  ): Promise<void> {
     const { request, response } = incoming;
     const verdict = classifyEra(request.headers);
     if (verdict.era === "refused") throw this.#eraRefusal(request.headers, target) ?? verdict.error;
-    const session = this.#sessionOf(request, principal, target);
+    const id = sessionIdOf(request);
+    const away = this.#elsewhere(id, incoming, principal);
+    if (away !== undefined && (await away) === "answered") return;
+    const session = this.#deps.sessions.get(id, principal, target);
     if (request.method === "DELETE") {
       this.#deps.sessions.end(session);
       reply.done(204);
@@ -232,11 +247,25 @@ export class McpEndpoint {
     session.attach(response);
   }
 
-  #sessionOf(request: IncomingMessage, principal: Principal, target: Target): DownstreamSession {
-    const id = request.headers["mcp-session-id"];
-    if (typeof id !== "string")
-      throw new WireError("invalid_request", "The header Mcp-Session-Id is missing.");
-    return this.#deps.sessions.get(id, principal, target);
+  /** Has a request answered by the replica that holds its session; undefined when that is this one for certain. */
+  #elsewhere(
+    sessionId: string,
+    incoming: McpRequest,
+    principal: Principal,
+    message?: RequestMessage | NotificationMessage | ResponseMessage,
+  ): Promise<"here" | "answered"> | undefined {
+    const { request, response, requestId, forwarded } = incoming;
+    const { replicas, clientAddress } = this.#deps;
+    if (forwarded !== undefined || replicas.isHere(sessionId)) return undefined;
+    return replicas.route(sessionId, {
+      request,
+      response,
+      body: message?.bytes ?? Buffer.alloc(0),
+      principal,
+      clientIp: clientAddress(request),
+      requestId,
+      idText: message?.kind === "request" ? textOf(message.bytes, message.idSpan) : undefined,
+    });
   }
 
   #fail(incoming: McpRequest, reply: RpcReply, error: unknown, idText: string): void {
@@ -248,6 +277,12 @@ export class McpEndpoint {
     } else this.#deps.onFailure(error, incoming.requestId);
     reply.fail(error, idText, incoming.requestId);
   }
+}
+
+function sessionIdOf({ headers }: IncomingMessage): string {
+  const id = headers["mcp-session-id"];
+  if (typeof id === "string") return id;
+  throw new WireError("invalid_request", "The header Mcp-Session-Id is missing.");
 }
 
 function isServed(method: string | undefined, transport: McpRequest["transport"]): boolean {

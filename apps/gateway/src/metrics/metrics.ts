@@ -4,6 +4,7 @@ import { HttpMetrics } from "./http-metrics.ts";
 import { LimiterMetrics } from "./limiter-metrics.ts";
 import { PluginMetrics } from "./plugin-metrics.ts";
 import { PoolMetrics } from "./pool-metrics.ts";
+import { ReplicaMetrics } from "./replica-metrics.ts";
 import { RetryMetrics } from "./retry-metrics.ts";
 
 /** Everything that is measured, and its text for Prometheus. The only place that knows Prometheus. */
@@ -13,11 +14,12 @@ export class Metrics {
   readonly pool = new PoolMetrics();
   readonly plugins = new PluginMetrics();
   readonly limiter = new LimiterMetrics();
+  readonly replicas = new ReplicaMetrics();
   readonly #registry = new Registry();
 
   constructor(options: { readonly processMetrics: boolean }) {
     if (options.processMetrics) collectDefaultMetrics({ register: this.#registry });
-    const { http, retry, pool, plugins, limiter } = this;
+    const { http, retry, pool, plugins, limiter, replicas } = this;
     for (const source of [
       http.duration,
       retry.attempts,
@@ -33,6 +35,7 @@ export class Metrics {
       limiter.checks,
       limiter.degraded,
       limiter.storeErrors,
+      ...replicas.sources(),
     ]) {
       this.add(source);
     }

@@ -37,7 +37,8 @@ export function wireSessionKeys(secret: Uint8Array): SessionKeys {
 
 /** The session pool over the connections of mcp-bridge. */
 export function wireSessionPool(wiring: PoolWiring): UpstreamPool {
-  const { sessions, bridge, limits } = wiring.config;
+  const { bridge, limits } = wiring.config;
+  const { owners: _, ...sessions } = wiring.config.sessions;
   const factory: SessionFactory<UpstreamSession, SessionContext> = {
     async connect(key, { signal, context: given }) {
       const context: SessionContext = given ?? gatewayContext;

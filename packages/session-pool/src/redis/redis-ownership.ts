@@ -122,9 +122,16 @@ class Ownership implements RedisOwnership {
   }
 
   hold(sessionId: string): OwnershipHold | undefined {
-    const owned = this.#owned.get(sessionHash(sessionId));
+    const session = sessionHash(sessionId);
+    const owned = this.#owned.get(session);
     if (owned === undefined) return undefined;
-    return { epoch: owned.epoch, certain: this.#clock.now() < owned.certainUntilMs };
+    const certain = () => this.#owned.get(session) === owned && this.#clock.now() < owned.certainUntilMs;
+    return {
+      epoch: owned.epoch,
+      get certain() {
+        return certain();
+      },
+    };
   }
 
   async save(sessionId: string, upstream: readonly UpstreamSessionId[]): Promise<void> {

@@ -12,10 +12,10 @@ export interface UpstreamSessionId {
 /** What the application needs to make a downstream session anew on another replica, as text by name. */
 export type SessionState = Readonly<Record<string, string>>;
 
-/** A session that this replica owns, as it is now. */
+/** The hold of this replica on a session; its fields are always those of now. */
 export interface OwnershipHold {
   readonly epoch: number;
-  /** False when no beat got through for so long that others may think this owner dead. */
+  /** False when the hold is lost, and when no beat got through for so long that others may think this owner dead. */
   readonly certain: boolean;
 }
 

@@ -1,0 +1,72 @@
+import { networkInterfaces } from "node:os";
+import { createRedisOwnership } from "@gatewright/session-pool/redis";
+import type { Logger } from "pino";
+import type { GatewayConfig } from "../config/gateway-config.ts";
+import type { DownstreamSessions } from "../downstream/downstream-sessions.ts";
+import type { ReplicaMetrics } from "../metrics/replica-metrics.ts";
+import type { RedisConnections } from "../redis/redis-connections.ts";
+import { RedisReplicas } from "../replicas/redis-replicas.ts";
+import type { Replicas } from "../replicas/replicas.ts";
+import { createSoleReplica } from "../replicas/sole-replica.ts";
+import type { GatewaySecret } from "../secret/gateway-secret.ts";
+
+/** What ownership of sessions is wired with. */
+export interface ReplicasWiring {
+  readonly secret: GatewaySecret;
+  readonly redis: RedisConnections | undefined;
+  readonly sessions: DownstreamSessions;
+  readonly metrics: ReplicaMetrics;
+  readonly logger: Logger;
+  /** Told that an upstream may be reached in another way now; without an id, that any may. */
+  readonly onUpstreamChanged: (upstreamId: string | undefined) => void;
+}
+
+/** Ownership of sessions across replicas that share a Redis, or the one replica that there is without. */
+export function wireReplicas(config: GatewayConfig, wiring: ReplicasWiring): Replicas {
+  const { redis, secret, sessions, metrics, logger } = wiring;
+  if (redis === undefined) return createSoleReplica();
+  const { heartbeatMs, deadAfterMs, connectTimeoutMs, silenceMs } = config.sessions.owners;
+  return new RedisReplicas({
+    own: ({ instanceId, advertiseUrl }, told) => {
+      const ownership = createRedisOwnership(
+        {
+          advertiseUrl,
+          sealKeys: secret.accepted("credential"),
+          signKeys: secret.accepted("forward"),
+          prefix: redis.prefix,
+          heartbeatMs,
+          deadAfterMs,
+          sessionTtlMs: Math.max(config.limits.downstreamIdleMs, deadAfterMs),
+          maxOwned: config.limits.downstreamSessions,
+        },
+        { redis: redis.commands, subscriber: redis.subscriber, instanceId, ...told },
+      );
+      metrics.watch(() => ownership.stats());
+      return ownership;
+    },
+    sessions,
+    onUpstreamChanged: wiring.onUpstreamChanged,
+    connectTimeoutMs,
+    silenceMs,
+    streamSilenceMs: 3 * config.limits.streamKeepAliveMs,
+    callTimeoutMs: config.limits.callTimeoutMs,
+    bodyBytes: config.limits.bodyBytes,
+    maxBufferedBytes: config.limits.streamBufferBytes,
+    onForward: (outcome) => metrics.forwarded(outcome),
+    onError: (error, what) => logger.warn({ err: error }, what),
+  });
+}
+
+/** The URL under which other replicas reach this one: as configured, else the address that it listens on. */
+export function replicaUrlOf(server: GatewayConfig["server"], port: number): string {
+  const given = server.replicaUrl ?? server.advertiseUrl;
+  if (given !== undefined) return given;
+  const everywhere = server.host === "0.0.0.0" || server.host === "::";
+  const host = everywhere ? (ownAddress() ?? "127.0.0.1") : server.host;
+  return `http://${host.includes(":") && !host.startsWith("[") ? `[${host}]` : host}:${port}`;
+}
+
+function ownAddress(): string | undefined {
+  const all = Object.values(networkInterfaces()).flatMap((addresses) => addresses ?? []);
+  return all.find(({ internal, family }) => !internal && family === "IPv4")?.address;
+}
