@@ -7,6 +7,7 @@ import type { ControlTiming } from "./control/control-timing.ts";
 import type { ConvergenceReport, SetModeOptions } from "./control/convergence-report.ts";
 import { switchMode } from "./control/switch-mode.ts";
 import { Deadlines } from "./deadlines.ts";
+import type { Slot } from "./dispatch/chain.ts";
 import type { Engine } from "./dispatch/engine.ts";
 import { RequestScope } from "./dispatch/request-scope.ts";
 import { PluginConfigError, PluginError } from "./errors.ts";
@@ -106,10 +107,9 @@ export class LivePipeline implements PluginPipeline, ControlListener {
   reads(hook: string): Reads {
     const chain = this.#snapshot.chains[hook];
     if (chain === undefined) return "none";
-    const ranks = [...chain.serial, ...chain.concurrent, ...chain.background]
-      .filter(({ plugin }) => plugin.mayRun)
-      .map(({ reads }) => READS.indexOf(reads));
-    return READS[Math.max(0, ...ranks)] ?? "none";
+    const { serial, concurrent, background } = chain;
+    const rank = Math.max(rankOf(serial), rankOf(concurrent), rankOf(background));
+    return READS[rank] ?? "none";
   }
 
   async setMode(plugin: string, mode: Mode, options: SetModeOptions = {}): Promise<ConvergenceReport> {
@@ -292,4 +292,13 @@ export class LivePipeline implements PluginPipeline, ControlListener {
   alert(kind: ControlAlert["kind"], detail: string, scope?: string): void {
     this.#news.alert(kind, detail, scope);
   }
+}
+
+/** The most that a slot which may run reads, as an index of {@link READS}. Asked for on every call. */
+function rankOf(slots: readonly Slot[]): number {
+  let most = 0;
+  for (const { plugin, reads } of slots) {
+    if (plugin.mayRun) most = Math.max(most, READS.indexOf(reads));
+  }
+  return most;
 }

@@ -28,7 +28,7 @@ export class Result<P> implements PipelineResult<P> {
   }
 
   addHeaders(headers: Readonly<Record<string, string>>): void {
-    this.headers = { ...this.headers, ...headers };
+    this.headers = this.headers === NO_FIELDS ? { ...headers } : { ...this.headers, ...headers };
   }
 
   addMetadata(plugin: string, metadata: Readonly<Record<string, unknown>>): void {

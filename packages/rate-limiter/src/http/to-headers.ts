@@ -23,8 +23,8 @@ export function toHeaders(decision: Decision, options: HeaderOptions = {}): Reco
     "X-RateLimit-Limit": String(shown.limit),
     "X-RateLimit-Remaining": String(shown.remaining),
     "X-RateLimit-Reset": String(Math.ceil(((options.now ?? Date.now()) + resetMs) / 1_000)),
-    RateLimit: decision.verdicts.map(available).join(", "),
-    "RateLimit-Policy": decision.verdicts.map(policy).join(", "),
+    RateLimit: listed(decision.verdicts, available),
+    "RateLimit-Policy": listed(decision.verdicts, policy),
   };
   const wait = decision.allowed ? undefined : retryAfter(decision.retryAfterMs);
   if (wait !== undefined) headers["Retry-After"] = wait;
@@ -48,6 +48,12 @@ function outranks(a: Verdict, b: Verdict): boolean {
 
 function retryAfter(ms: number | null): string | undefined {
   return ms === null ? undefined : String(Math.max(1, Math.ceil(ms / 1_000)));
+}
+
+function listed(verdicts: readonly Verdict[], write: (verdict: Verdict) => string): string {
+  let text = "";
+  for (const verdict of verdicts) text = text === "" ? write(verdict) : `${text}, ${write(verdict)}`;
+  return text;
 }
 
 function available(verdict: Verdict): string {

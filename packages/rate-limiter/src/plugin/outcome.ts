@@ -11,7 +11,8 @@ export function toOutcome(decision: Decision, fenced: boolean): LimiterOutcome |
   const extras: OutcomeExtras = authority === undefined ? {} : { authority };
   if (decision.allowed && !decision.shadow) {
     if (decision.verdicts.length === 0) return authority === undefined ? undefined : extras;
-    return { ...extras, headers: toHeaders(decision) };
+    const headers = toHeaders(decision);
+    return authority === undefined ? { headers } : { authority, headers };
   }
   return { ...extras, block: violation(decision) };
 }

@@ -6,7 +6,7 @@ import type {
 } from "@gatewright/plugin-framework";
 import type { ZodType } from "zod";
 import type { Decision } from "../decision.ts";
-import { createRateLimiter, type RateLimiterDeps } from "../limiter.ts";
+import { type CheckOptions, createRateLimiter, type RateLimiterDeps } from "../limiter.ts";
 import { createMemoryStore } from "../memory/memory-store.ts";
 import { limiterOptionsSchema, type RateLimiterOptions } from "../options.ts";
 import type { Subject } from "../subject.ts";
@@ -40,21 +40,15 @@ export function rateLimiterPlugin(deps: RateLimiterDeps = {}): PluginDefinition<
     configSchema: limiterOptionsSchema as unknown as ZodType<RateLimiterOptions>,
     create(config): PluginInstance {
       const limiter = createRateLimiter(config, { ...deps, store });
-      const check = (subject: Subject, context: PluginContext) => {
-        const mode = fenced ? context.configuredMode : context.mode;
-        const decision = limiter.check(subject, {
-          mode,
-          knownMode: context.mode,
-          wipeSeq: context.wipeSeq,
-          signal: context.signal,
-        });
-        return answer(decision, fenced);
-      };
+      const check = (subject: Subject, context: PluginContext) =>
+        answer(limiter.check(subject, fenced ? remotely(context) : locally(context)), fenced);
       return {
         hooks: {
-          tool_pre_invoke: ({ name }, context) => check({ ...who(context), tool: name }, context),
-          prompt_pre_fetch: ({ promptId }, context) => check({ ...who(context), prompt: promptId }, context),
-          resource_pre_fetch: ({ uri }, context) => check({ ...who(context), resource: uri }, context),
+          tool_pre_invoke: ({ name }, context) => check(subjectOf(context, name), context),
+          prompt_pre_fetch: ({ promptId }, context) =>
+            check(subjectOf(context, undefined, promptId), context),
+          resource_pre_fetch: ({ uri }, context) =>
+            check(subjectOf(context, undefined, undefined, uri), context),
         },
         onModeChange: wipeFor,
         shutdown: () => limiter.close(),
@@ -89,11 +83,29 @@ function answer(
     : toOutcome(decision, fenced);
 }
 
-function who(context: PluginContext): Subject {
+/** What a check of a store with a control record has to know beside its subject. */
+function remotely(context: PluginContext): CheckOptions {
+  return {
+    mode: context.configuredMode,
+    knownMode: context.mode,
+    wipeSeq: context.wipeSeq,
+    signal: context.signal,
+  };
+}
+
+/** A store in memory answers at once: it needs the mode alone, and under `enforce` not even that. */
+function locally({ mode }: PluginContext): CheckOptions | undefined {
+  return mode === "enforce" ? undefined : { mode };
+}
+
+function subjectOf(context: PluginContext, tool?: string, prompt?: string, resource?: string): Subject {
   return {
     user: identityOf(context.user),
     tenant: context.tenantId,
     server: context.serverId,
     ip: context.clientIp,
+    tool,
+    prompt,
+    resource,
   };
 }

@@ -14,6 +14,7 @@ import { type RetryObserver, tell } from "../observer.ts";
 import { parsePolicy, type RetryPolicy, type RetryPolicyInput } from "../policy.ts";
 import { policySchema } from "../policy-schema.ts";
 import type { GiveUpReason } from "../reasons.ts";
+import { resultSignal } from "../result-signals.ts";
 import { scanResult } from "./scan-result.ts";
 
 /** What the host lends to the plugin; everything has a default. */
@@ -68,15 +69,13 @@ function createInstance(config: RetryPolicyInput, deps: RetryPluginDeps): Plugin
 
   const answer = (decision: Decision, payload: PostPayload, state: CallState): HookOutcome<PostPayload> => {
     const info = { name: payload.name, attempts: payload.attempt };
-    const failed = decision.retry || decision.reason !== "success";
-    if (!decision.retry && observer) tell(observer, "onDone", { ...info, ok: !failed });
-    if (!failed) return undefined;
     if (decision.retry) {
       counts.retries++;
       state.previousDelayMs = decision.delayMs;
       tell(observer, "onRetry", decision, info);
       return { retryDelayMs: decision.delayMs, metadata: { decision } };
     }
+    if (observer) tell(observer, "onDone", { ...info, ok: false });
     counts.giveUps[decision.reason] = (counts.giveUps[decision.reason] ?? 0) + 1;
     tell(observer, "onGiveUp", decision, info);
     return { metadata: { decision } };
@@ -88,8 +87,14 @@ function createInstance(config: RetryPolicyInput, deps: RetryPluginDeps): Plugin
     const scope = { tool: name, server: serverId, tenant: tenantId };
     if (attempt === 1) budget?.deposit(scope);
     const own: RetryPolicy = policy.for(name);
+    const seen = readable(outcome);
+    // Most calls succeed: they get by without a state and a signal of their own.
+    if (seen.kind === "result" && resultSignal(seen.result, own) === undefined) {
+      if (observer) tell(observer, "onDone", { name, attempts: attempt, ok: true });
+      return undefined;
+    }
     const state = stateOf(context, clock);
-    const decision = decide(readable(outcome), {
+    const decision = decide(seen, {
       policy: own,
       attempt,
       annotations: payload.annotations,
