@@ -44,13 +44,13 @@ function classify(headers: IncomingHeaders, message: Message | undefined): EraVe
   const namesModern = header !== undefined && isModernRevision(header);
   if (message === undefined) {
     if (namesModern) return refused("method_not_allowed", `Revision ${header} is served by POST only.`);
-    return legacy(header, "null");
+    return legacy(header);
   }
   switch (message.kind) {
     case "batch":
       return classifyBatch(header, message.messages);
     case "response":
-      if (!namesModern) return legacy(header, "null");
+      if (!namesModern) return legacy(header);
       return refused("invalid_request", `Revision ${header} knows no posted responses.`);
     default:
       return classifySingle(header, namesModern, message);
@@ -62,25 +62,24 @@ function classifySingle(
   namesModern: boolean,
   message: RequestMessage | NotificationMessage,
 ): EraVerdict {
-  const idText = message.kind === "request" ? textOf(message.bytes, message.idSpan) : "null";
   const meta = metaOf(message.params);
   const claim = meta?.[META.protocolVersion];
   if (message.method === "initialize" && !isValidModernClaim(meta)) {
     if (namesModern) {
       const text = "Header mismatch: initialize belongs to legacy revisions, the header names a modern one";
-      return refused("header_mismatch", text, idText, { header: "MCP-Protocol-Version" });
+      return refused("header_mismatch", text, idTextOf(message), { header: "MCP-Protocol-Version" });
     }
     const requested = message.params?.["protocolVersion"];
     return { era: "legacy", protocolVersion: typeof requested === "string" ? requested : DEFAULT_LEGACY };
   }
-  if (claim !== undefined) return classifyClaim(header, message, meta ?? {}, claim, idText);
-  if (!namesModern) return legacy(header, idText);
+  if (claim !== undefined) return classifyClaim(header, message, meta ?? {}, claim);
+  if (!namesModern) return legacy(header, message);
   if (message.kind === "notification") return { era: "modern", protocolVersion: header as string };
   const missing = [META.protocolVersion, META.clientCapabilities].filter((key) => meta?.[key] === undefined);
   return refused(
     "invalid_params",
     `Revision ${header} requires ${missing.join(" and ")} in params._meta.`,
-    idText,
+    idTextOf(message),
     { missing },
   );
 }
@@ -90,21 +89,20 @@ function classifyClaim(
   message: RequestMessage | NotificationMessage,
   meta: JsonObject,
   claim: unknown,
-  idText: string,
 ): EraVerdict {
   const problem = envelopeProblem(meta, claim, message.kind === "request");
   if (problem !== undefined) {
-    return refused("invalid_params", `Invalid params: ${problem.key} ${problem.text}.`, idText, {
+    return refused("invalid_params", `Invalid params: ${problem.key} ${problem.text}.`, idTextOf(message), {
       key: problem.key,
     });
   }
   const version = claim as string;
   if (header !== undefined && header !== version) {
     const text = `Header mismatch: MCP-Protocol-Version '${header}' does not match the body's '${version}'`;
-    return refused("header_mismatch", text, idText, { header: "MCP-Protocol-Version" });
+    return refused("header_mismatch", text, idTextOf(message), { header: "MCP-Protocol-Version" });
   }
   if (isModernRevision(version)) return { era: "modern", protocolVersion: version };
-  return refused("unsupported_version", "Unsupported protocol version", idText, {
+  return refused("unsupported_version", "Unsupported protocol version", idTextOf(message), {
     supported: SUPPORTED_REVISIONS,
     requested: version,
   });
@@ -146,11 +144,18 @@ function classifyBatch(
   return refused("invalid_request", `Batches belong to revision ${DEFAULT_LEGACY} alone.`);
 }
 
-function legacy(header: string | undefined, idText: string): EraVerdict {
+function legacy(header: string | undefined, message?: RequestMessage | NotificationMessage): EraVerdict {
   const version = header ?? DEFAULT_LEGACY;
   if (isLegacyRevision(version)) return { era: "legacy", protocolVersion: version };
   const text = `MCP-Protocol-Version '${version}' is not supported.`;
-  return refused("invalid_request", text, idText, { supported: SUPPORTED_REVISIONS, requested: version });
+  return refused("invalid_request", text, message && idTextOf(message), {
+    supported: SUPPORTED_REVISIONS,
+    requested: version,
+  });
+}
+
+function idTextOf(message: RequestMessage | NotificationMessage): string {
+  return message.kind === "request" ? textOf(message.bytes, message.idSpan) : "null";
 }
 
 function refused(

@@ -29,16 +29,19 @@ export function parseMessage(bytes: Buffer, limits: ParseLimits = {}): Message {
   const { maxDepth = 256, maxBytes = 4 * 1024 * 1024, maxBatch = 100 } = limits;
   if (bytes.length > maxBytes) throw new WireError("too_large", `The body is longer than ${maxBytes} bytes.`);
   const cursor = new JsonCursor(bytes, 0, maxDepth);
-  const first = scan(cursor, () => cursor.peek());
-  if (first === 0x5b) return parseBatch(bytes, cursor, maxBatch);
+  if (cursor.peek() === 0x5b) return parseBatch(bytes, cursor, maxBatch);
   const envelope: Envelope = {};
-  scan(cursor, () => scanEnvelope(cursor, envelope), envelope);
+  try {
+    scanEnvelope(cursor, envelope);
+  } catch (error) {
+    throw scanFailure(error, cursor, envelope);
+  }
   return build(bytes, envelope, parseJson(bytes, envelope));
 }
 
 function parseBatch(bytes: Buffer, cursor: JsonCursor, maxBatch: number): Message {
   const envelopes: Envelope[] = [];
-  scan(cursor, () => {
+  try {
     cursor.enter("[");
     while (cursor.nextElement()) {
       if (envelopes.length >= maxBatch)
@@ -47,23 +50,21 @@ function parseBatch(bytes: Buffer, cursor: JsonCursor, maxBatch: number): Messag
       scanEnvelope(cursor, envelope);
       envelopes.push(envelope);
     }
-  });
+  } catch (error) {
+    throw scanFailure(error, cursor, {});
+  }
   const values = parseJson(bytes, {}) as readonly unknown[];
   if (values.length === 0) throw new WireError("invalid_request", "A batch must hold at least one message.");
   const messages = envelopes.map((envelope, index) => build(bytes, envelope, values[index]));
   return { kind: "batch", bytes, messages };
 }
 
-function scan<T>(cursor: JsonCursor, run: () => T, envelope: Envelope = {}): T {
-  try {
-    return run();
-  } catch (error) {
-    if (!(error instanceof ScanError)) throw error;
-    if (error.reason === "malformed") throw new WireError("parse_error", "The body is not valid JSON.");
-    throw new WireError("too_deep", `The body nests deeper than ${cursor.maxDepth} levels.`, {
-      idText: idTextOf(cursor.bytes, envelope),
-    });
-  }
+function scanFailure(error: unknown, { bytes, maxDepth }: JsonCursor, envelope: Envelope): unknown {
+  if (!(error instanceof ScanError)) return error;
+  if (error.reason === "malformed") return new WireError("parse_error", "The body is not valid JSON.");
+  return new WireError("too_deep", `The body nests deeper than ${maxDepth} levels.`, {
+    idText: idTextOf(bytes, envelope),
+  });
 }
 
 function parseJson(bytes: Buffer, envelope: Envelope): unknown {
@@ -107,18 +108,30 @@ function build(bytes: Buffer, envelope: Envelope, value: unknown): SingleMessage
   if (typeof body["method"] !== "string") throw refuse("The member method must be a string.");
   const paramsValue = body["params"];
   if (params !== undefined && !isObject(paramsValue)) throw refuse("The member params must be an object.");
-  const common = {
-    bytes,
-    method: body["method"],
-    methodSpan: method,
-    ...(params && { params: paramsValue as JsonObject, paramsSpan: params }),
-    spans: envelope.spans ?? NO_SPANS,
-    ...(envelope.extras !== undefined && { extras: envelope.extras }),
-  };
-  if (id === undefined) return { kind: "notification", ...common };
+  const name = body["method"];
+  const spans = envelope.spans ?? NO_SPANS;
+  if (id === undefined) {
+    const head = { kind: "notification", bytes, method: name, methodSpan: method, spans } as const;
+    return withRest(head, paramsValue as JsonObject, envelope);
+  }
   const idValue = body["id"];
   if (!isId(idValue)) throw refuse("The member id must be a string or an integer.");
-  return { kind: "request", id: idValue, idSpan: id, ...common };
+  const head = {
+    kind: "request",
+    id: idValue,
+    idSpan: id,
+    bytes,
+    method: name,
+    methodSpan: method,
+    spans,
+  } as const;
+  return withRest(head, paramsValue as JsonObject, envelope);
+}
+
+/** Adds what a message may lack. By cases: spreads of conditions cost as much as all the rest of a message. */
+function withRest<T extends object>(head: T, params: JsonObject, { params: paramsSpan, extras }: Envelope) {
+  if (paramsSpan === undefined) return extras === undefined ? head : { ...head, extras };
+  return extras === undefined ? { ...head, params, paramsSpan } : { ...head, params, paramsSpan, extras };
 }
 
 const NO_SPANS = {};

@@ -22,7 +22,7 @@ export interface HttpCallOptions {
   /** Legacy: the request carries a session id, so that 404 means the session is gone. */
   readonly inSession: boolean;
   /** Legacy: a stream that ends before its answer is resumed by GET with these headers. */
-  readonly resumeHeaders: readonly string[] | undefined;
+  readonly resumeHeaders: (() => readonly string[]) | undefined;
   /** Raw text of the caller's progress token. */
   readonly progressToken: string | undefined;
   readonly onMessage: ((message: UpstreamMessage) => void) | undefined;
@@ -131,7 +131,7 @@ export class HttpCall {
       if (resumeHeaders === undefined || id === undefined) break;
       await pause(Math.min(this.#retryMs, this.#deadline - performance.now()), signal, "sent_no_response");
       const before = this.#events;
-      const headers = [...resumeHeaders, "last-event-id", id];
+      const headers = [...resumeHeaders(), "last-event-id", id];
       const answer = await this.#exchangeOnce({ method: "GET", headers, longLived: true });
       if (this.#streamed) return this.#streamed;
       if (!isOk(answer.status)) break;

@@ -1,5 +1,6 @@
 import type { LookupFunction } from "node:net";
 import { type Dispatcher, Pool } from "undici";
+import { Deadlines } from "./deadlines.ts";
 import { type ExchangeOptions, HttpExchange } from "./http-exchange.ts";
 
 /** Headers that every request of an upstream carries, or how to get them. */
@@ -33,7 +34,9 @@ export interface HttpSend {
 export class HttpConnection {
   readonly url: URL;
   readonly #options: ConnectionOptions;
+  readonly #origin: string;
   readonly #path: string;
+  readonly #deadlines = new Deadlines();
   readonly #calls: Dispatcher;
   #streams: Dispatcher | undefined;
   readonly #staticHeaders: readonly string[] | undefined;
@@ -41,6 +44,7 @@ export class HttpConnection {
   constructor(options: ConnectionOptions) {
     this.url = options.url;
     this.#options = options;
+    this.#origin = options.url.origin;
     this.#path = options.url.pathname + options.url.search;
     this.#calls = options.dispatcher ?? this.#createPool(options.connections);
     this.#staticHeaders = typeof options.headers === "function" ? undefined : flatten(options.headers);
@@ -48,7 +52,7 @@ export class HttpConnection {
 
   /** Starts a request; the exchange settles by itself. */
   send(request: HttpSend, options: ExchangeOptions): HttpExchange {
-    const exchange = new HttpExchange(options);
+    const exchange = new HttpExchange(options, this.#deadlines);
     if (this.#staticHeaders) this.#dispatch(request, this.#staticHeaders, exchange);
     else void this.#resolveHeaders(request, exchange);
     return exchange;
@@ -72,13 +76,14 @@ export class HttpConnection {
 
   #dispatch(request: HttpSend, base: readonly string[], exchange: HttpExchange): void {
     const options: Dispatcher.DispatchOptions = {
-      origin: this.url.origin,
+      origin: this.#origin,
       path: request.path ?? this.#path,
       method: request.method,
-      headers: [...base, ...request.headers],
+      // Undici only reads the list.
+      headers: (base.length === 0 ? request.headers : [...base, ...request.headers]) as string[],
       headersTimeout: 0,
       bodyTimeout: 0,
-      ...(request.body !== undefined && { body: request.body }),
+      body: request.body ?? null,
     };
     try {
       this.#dispatcherFor(request).dispatch(options, exchange);

@@ -1,6 +1,7 @@
 import type { Dispatcher } from "undici";
 import { SseLimitError } from "../sse-decoder.ts";
 import { abortError } from "./abort.ts";
+import type { Deadlines, Expiring } from "./deadlines.ts";
 import { UpstreamError } from "./upstream-error.ts";
 
 type ResponseHeaders = { readonly [name: string]: string | string[] | undefined };
@@ -32,11 +33,15 @@ export interface ExchangeOptions {
 const NO_ERROR = new Error("The exchange was ended by its owner.");
 
 /** One HTTP request on an undici dispatcher, with the phase it has reached. Settles exactly once. */
-export class HttpExchange implements Dispatcher.DispatchHandler {
+export class HttpExchange implements Dispatcher.DispatchHandler, Expiring {
   readonly answer: Promise<HttpAnswer>;
   #resolve!: (answer: HttpAnswer) => void;
   #reject!: (error: unknown) => void;
+  deadlineAt = 0;
+  previous: Expiring | undefined = undefined;
+  next: Expiring | undefined = undefined;
   readonly #options: ExchangeOptions;
+  readonly #deadlines: Deadlines;
   #controller: Dispatcher.DispatchController | undefined;
   #settled = false;
   #started = false;
@@ -45,17 +50,23 @@ export class HttpExchange implements Dispatcher.DispatchHandler {
   #reader: StreamReader | undefined;
   #chunks: Buffer[] = [];
   #bytes = 0;
-  #timer: NodeJS.Timeout | undefined;
+  /** Ends what goes on in the background after {@link finish}. */
+  #grace: NodeJS.Timeout | undefined;
   readonly #onAbort: (() => void) | undefined;
 
-  constructor(options: ExchangeOptions) {
+  constructor(options: ExchangeOptions, deadlines: Deadlines) {
     this.#options = options;
+    this.#deadlines = deadlines;
     this.answer = new Promise((resolve, reject) => {
       this.#resolve = resolve;
       this.#reject = reject;
     });
     const { signal, timeoutMs } = options;
-    if (timeoutMs > 0) this.#timer = setTimeout(() => this.#timeout(), timeoutMs);
+    if (timeoutMs > 0) {
+      const now = performance.now();
+      this.deadlineAt = now + timeoutMs;
+      deadlines.add(this, now);
+    }
     if (signal) {
       // Not assigned in one step: V8 would allocate the function, and with it the call, in its old generation.
       const onAbort = () => this.stop(abortError(signal, this.phase));
@@ -80,8 +91,8 @@ export class HttpExchange implements Dispatcher.DispatchHandler {
   finish(graceMs: number): void {
     if (this.#settled) return;
     this.#succeed();
-    this.#timer = setTimeout(() => this.#controller?.abort(NO_ERROR), graceMs);
-    this.#timer.unref();
+    this.#grace = setTimeout(() => this.#controller?.abort(NO_ERROR), graceMs);
+    this.#grace.unref();
   }
 
   onRequestStart(controller: Dispatcher.DispatchController): void {
@@ -116,12 +127,12 @@ export class HttpExchange implements Dispatcher.DispatchHandler {
   }
 
   onResponseEnd(): void {
-    if (this.#settled) clearTimeout(this.#timer);
+    if (this.#settled) clearTimeout(this.#grace);
     else this.#succeed();
   }
 
   onResponseError(_: Dispatcher.DispatchController | undefined, error: Error): void {
-    if (this.#settled) clearTimeout(this.#timer);
+    if (this.#settled) clearTimeout(this.#grace);
     else this.#fail(networkError(error, this.phase));
   }
 
@@ -143,11 +154,11 @@ export class HttpExchange implements Dispatcher.DispatchHandler {
 
   #settle(): void {
     this.#settled = true;
-    clearTimeout(this.#timer);
+    if (this.deadlineAt > 0) this.#deadlines.remove(this);
     if (this.#onAbort) this.#options.signal?.removeEventListener("abort", this.#onAbort);
   }
 
-  #timeout(): void {
+  expire(): void {
     const text = `The upstream did not answer within ${this.#options.timeoutMs} ms.`;
     this.stop(new UpstreamError("upstream_timeout", text, { phase: this.phase }));
   }

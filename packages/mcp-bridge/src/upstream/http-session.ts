@@ -62,6 +62,9 @@ export class HttpSession implements UpstreamSession {
   readonly closed: Promise<CloseReason>;
   readonly #parts: HttpSessionParts;
   readonly #headers: readonly string[];
+  /** Those of every request of the session's own revision that brings none. */
+  readonly #ownHeaders: readonly string[];
+  readonly #resumeHeaders: (() => readonly string[]) | undefined;
   readonly #tokens = new Map<string, string>();
   readonly #calls = new Set<HttpCall>();
   readonly #lifetime = new AbortController();
@@ -84,6 +87,8 @@ export class HttpSession implements UpstreamSession {
       this.#end = resolve;
     });
     this.#headers = sessionId === undefined ? CONTENT : [...CONTENT, "mcp-session-id", sessionId];
+    this.#ownHeaders = this.#versioned(this.protocolVersion);
+    this.#resumeHeaders = this.era === "legacy" ? () => this.#streamHeaders() : undefined;
     parts.counters.sessionsOpen++;
     parts.counters.sessionsOpened++;
   }
@@ -95,7 +100,6 @@ export class HttpSession implements UpstreamSession {
     const idText = String(id);
     const encoded = encodeRequest(request, id, profile);
     const headers = this.#requestHeaders(request, encoded.name, encoded.protocolVersion);
-    const legacy = this.era === "legacy";
     if (encoded.progressToken !== undefined) this.#tokens.set(idText, encoded.progressToken);
     counters.requestsActive++;
     counters.requestsTotal++;
@@ -108,7 +112,7 @@ export class HttpSession implements UpstreamSession {
       maxAnswerBytes: limits.maxAnswerBytes,
       longLived: request.method === "subscriptions/listen",
       inSession: this.sessionId !== undefined,
-      resumeHeaders: legacy ? this.#streamHeaders() : undefined,
+      resumeHeaders: this.#resumeHeaders,
       progressToken: encoded.progressToken,
       onMessage: options.onMessage,
     });
@@ -215,13 +219,14 @@ export class HttpSession implements UpstreamSession {
   }
 
   #requestHeaders(request: UpstreamRequest, name: string | undefined, version: string): readonly string[] {
-    const headers = this.#versioned(version);
+    const own = version === this.protocolVersion ? this.#ownHeaders : this.#versioned(version);
+    const added: string[] = [];
     if (this.era === "modern") {
-      headers.push("mcp-method", request.method);
-      if (name !== undefined) headers.push("mcp-name", encodeHeaderValue(name));
+      added.push("mcp-method", request.method);
+      if (name !== undefined) added.push("mcp-name", encodeHeaderValue(name));
     }
-    if (request.headers) for (const [key, value] of Object.entries(request.headers)) headers.push(key, value);
-    return headers;
+    for (const key in request.headers) added.push(key, request.headers[key] as string);
+    return added.length === 0 ? own : [...own, ...added];
   }
 
   #assertOpen(): void {

@@ -51,7 +51,7 @@ export function encodeRequest(
       ? `${opening}}`
       : typeof params === "string"
         ? `${opening},"params":${params}}`
-        : Buffer.concat([Buffer.from(`${opening},"params":`), params, CLOSING]);
+        : withParams(`${opening},"params":`, params);
   return {
     body,
     progressToken: prepared.progressToken,
@@ -60,7 +60,19 @@ export function encodeRequest(
   };
 }
 
-const CLOSING = Buffer.from("}");
+/** The message in one piece: its opening, the params as they are, and the closing brace. */
+function withParams(opening: string, params: Buffer): Buffer {
+  const at = Buffer.byteLength(opening);
+  const body = Buffer.allocUnsafe(at + params.length + 1);
+  body.write(opening);
+  params.copy(body, at);
+  body[body.length - 1] = CLOSING_BRACE;
+  return body;
+}
+
+const CLOSING_BRACE = 0x7d;
+const TOKEN_KEY = Buffer.from('"progressToken"');
+const RESERVED_KEY = Buffer.from(RESERVED_META_PREFIX);
 
 interface Prepared {
   readonly params: string | Buffer | undefined;
@@ -75,9 +87,9 @@ function prepareParams(request: UpstreamRequest, id: number | undefined, profile
   if (params === undefined || params.length === 0) {
     return modern ? { params: `{"_meta":{${envelopeOf(profile)}}}` } : { params: undefined };
   }
-  const hasToken = id !== undefined && params.includes('"progressToken"');
-  if (!modern && !hasToken && !params.includes(RESERVED_META_PREFIX)) return { params };
   const bytes = typeof params === "string" ? Buffer.from(params) : params;
+  const hasToken = id !== undefined && bytes.includes(TOKEN_KEY);
+  if (!modern && !hasToken && !bytes.includes(RESERVED_KEY)) return { params };
   const { spans, start } = scan(bytes);
   const edits: Edit[] = [];
   let progressToken: string | undefined;
