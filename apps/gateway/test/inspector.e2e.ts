@@ -42,7 +42,10 @@ async function inspect(path: string, ...args: string[]): Promise<any> {
 }
 
 // Slow because each is a program of its own.
-describe.each([["streamable HTTP", "/mcp", "http"]])("the inspector over %s", (_name, path, transport) => {
+describe.each([
+  ["streamable HTTP", "/mcp", "http"],
+  ["HTTP+SSE", "/sse", "sse"],
+])("the inspector over %s", (_name, path, transport) => {
   it("lists the tools", async () => {
     const { tools } = await inspect(path, "--transport", transport, "--method", "tools/list");
     expect(tools.map((tool: { name: string }) => tool.name)).toEqual(["demo_echo", "demo_fail"]);

@@ -1,6 +1,7 @@
 import Fastify, { type FastifyInstance, type FastifyReply } from "fastify";
+import { Heartbeat } from "../channels/heartbeat.ts";
 import { answerClientError, brokenRequestBody } from "../http/broken-request.ts";
-import { challengeOf } from "../http/challenge.ts";
+import { basePathOf, challengeOf } from "../http/challenge.ts";
 import { createClientAddress } from "../http/client-address.ts";
 import { registerForwardRoute } from "../http/forward-route.ts";
 import { createHostGuard } from "../http/host-guard.ts";
@@ -50,6 +51,9 @@ export async function createApp(core: GatewayCore): Promise<FastifyInstance> {
     clientAddress: createClientAddress(config.server.trustedProxies),
     limits,
     challenge: (request) => challengeOf(config.server, request),
+    heartbeat: new Heartbeat(limits.channelPingMs),
+    basePath: basePathOf(config.server),
+    httpMetrics: metrics.http,
     nextRequestId,
     onFailure: (error, requestId) => logger.error({ err: error, requestId }, "a request failed"),
   };

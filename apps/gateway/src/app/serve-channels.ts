@@ -2,20 +2,63 @@ import type { IncomingMessage } from "node:http";
 import { WireError } from "@gatewright/mcp-bridge";
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { SocketEndpoint, type SocketEndpointDeps } from "../channels/socket-endpoint.ts";
+import { SseEndpoint, type SseRequest } from "../channels/sse-endpoint.ts";
 import { failureAnswer } from "../http/failure-answer.ts";
-import { targetAt } from "../http/mcp-targets.ts";
+import { allTargets, type McpTarget, serverTarget, targetAt } from "../http/mcp-targets.ts";
+import type { HttpMetrics } from "../metrics/http-metrics.ts";
 
 /** What the transports that live on one connection work with. */
-export type ChannelDeps = Omit<SocketEndpointDeps, "targetOf">;
+export interface ChannelDeps extends Omit<SocketEndpointDeps, "targetOf"> {
+  readonly httpMetrics: HttpMetrics;
+  /** Path under which clients see the gateway; empty at the root. */
+  readonly basePath: string;
+}
 
-/** Serves WebSockets at `/ws` and `/servers/{id}/ws`. */
+const anyMethod = ["POST", "GET", "DELETE", "PUT", "PATCH", "OPTIONS", "HEAD"];
+
+/**
+ * Serves WebSockets at `/ws`, and the transport of 2024-11-05 at `/sse` and `/messages`; the same below
+ * `/servers/{id}`.
+ */
 export function serveChannels(app: FastifyInstance, deps: ChannelDeps): void {
-  const endpoint = new SocketEndpoint({ ...deps, targetOf: (path) => targetAt(path, "ws", deps.snapshot) });
-  app.server.on("upgrade", (request, socket, head) => void endpoint.upgrade(request, socket, head));
-  app.addHook("onClose", async () => endpoint.close());
-  for (const url of ["/ws", "/ws/", "/servers/:id/ws", "/servers/:id/ws/"]) {
-    app.all(url, { onRequest: refuse }, () => undefined);
+  const sockets = new SocketEndpoint({ ...deps, targetOf: (path) => targetAt(path, "ws", deps.snapshot) });
+  app.server.on("upgrade", (request, socket, head) => void sockets.upgrade(request, socket, head));
+  app.addHook("onClose", async () => deps.heartbeat.close());
+  const events = new SseEndpoint(deps);
+  for (const prefix of ["", "/servers/:id"]) {
+    for (const slash of ["", "/"]) {
+      app.all(`${prefix}/ws${slash}`, { onRequest: refuse }, () => undefined);
+      for (const [path, purpose] of [
+        ["sse", "stream"],
+        ["messages", "message"],
+      ] as const) {
+        const onRequest = serveEvents(events, deps, purpose);
+        const url = `${prefix}/${path}${slash}`;
+        app.route({ method: anyMethod, url, onRequest, handler: () => undefined });
+      }
+    }
   }
+}
+
+function serveEvents(endpoint: SseEndpoint, deps: ChannelDeps, purpose: SseRequest["purpose"]) {
+  return function onRequest(request: FastifyRequest, reply: FastifyReply): void {
+    reply.hijack();
+    const startedMs = performance.now();
+    const { raw, method, id: requestId } = request;
+    const response = reply.raw;
+    const route = request.routeOptions.url ?? "";
+    response.once("close", () =>
+      deps.httpMetrics.observe(route, method, response.statusCode, performance.now() - startedMs),
+    );
+    const { id } = request.params as { readonly id?: string };
+    const target: McpTarget = id === undefined ? allTargets : serverTarget(deps.snapshot, id);
+    const prefix = id === undefined ? "" : `/servers/${encodeURIComponent(id)}`;
+    const messagesPath = `${deps.basePath}${prefix}/messages`;
+    endpoint.serve({ request: raw, response, requestId, purpose, target, messagesPath }).catch((error) => {
+      deps.onFailure(error, requestId);
+      response.destroy();
+    });
+  };
 }
 
 /** Whoever asks for a WebSocket without an upgrade is told so. */

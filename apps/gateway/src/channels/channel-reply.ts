@@ -17,9 +17,7 @@ export class ChannelReply implements Reply {
   }
 
   message(bytes: Uint8Array): boolean {
-    if (this.#done) return false;
-    this.#channel.send(bytes);
-    return true;
+    return !this.#done && this.#channel.send(bytes);
   }
 
   answer(body: Uint8Array | string): void {

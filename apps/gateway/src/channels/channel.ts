@@ -11,8 +11,8 @@ export type ChannelEnd =
 
 /** One connection that carries a client's whole conversation, both ways: HTTP+SSE or WebSocket. */
 export interface Channel {
-  /** Sends one message; dropped once the channel has ended. A client that leaves too much unread is ended. */
-  send(message: Uint8Array | string): void;
+  /** Sends one message; false once the channel has ended. A client that leaves too much unread is ended. */
+  send(message: Uint8Array | string): boolean;
   /** Ends the connection. Idempotent. */
   end(why: ChannelEnd): void;
 }

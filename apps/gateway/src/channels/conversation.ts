@@ -38,7 +38,7 @@ export interface ConversationDeps extends AggregateDeps {
   readonly onFailure: (error: unknown, requestId: string) => void;
 }
 
-/** Who speaks, and to what. */
+/** Who sends a message, and to what. */
 export interface Speaker {
   readonly headers: IncomingHttpHeaders;
   readonly clientIp: string;
@@ -57,13 +57,11 @@ type Identity = Awaited<ReturnType<Speaker["identify"]>>;
 
 /**
  * What one client says over one channel, message by message: a handshake and a session, stateless requests with
- * their envelope, or plain JSON-RPC, each as it is meant. The channel's end is the conversation's: calls in flight are
- * aborted, and so are the waits before repeats.
+ * their envelope, or plain JSON-RPC, each as it is meant.
  */
 export class Conversation implements OpenChannel {
   readonly #deps: ConversationDeps;
   readonly #channel: Channel;
-  readonly #speaker: Speaker;
   /** Requests in flight by the raw text of their id. */
   readonly #calls = new Map<string, AbortController>();
   #session: DownstreamSession | undefined;
@@ -71,35 +69,24 @@ export class Conversation implements OpenChannel {
   #introduced = false;
   #handshake: Promise<unknown> | undefined;
   #draining = false;
-  #closed = false;
+  /** Whether the channel is gone. */
+  #left = false;
 
   /** `session` is one that was opened before its handshake. */
-  constructor(deps: ConversationDeps, channel: Channel, speaker: Speaker, session?: DownstreamSession) {
+  constructor(deps: ConversationDeps, channel: Channel, session?: DownstreamSession) {
     this.#deps = deps;
     this.#channel = channel;
-    this.#speaker = speaker;
     this.#session = session;
     session?.bind(channel);
   }
 
-  /**
-   * Reads one message.
-   *
-   * @throws {WireError}
-   */
-  read(bytes: Buffer): ConversationMessage {
-    const { bodyBytes: maxBytes, jsonDepth: maxDepth } = this.#deps.limits;
-    const message = parseMessage(bytes, { maxBytes, maxDepth });
-    if (message.kind !== "batch") return message;
-    throw new WireError("invalid_request", "Batches are not served here; send the messages one by one.");
-  }
-
   /** Serves one message. Never rejects: what is wrong is answered over the channel, with the request's id. */
-  async take(message: ConversationMessage): Promise<void> {
+  async take(message: ConversationMessage, speaker: Speaker): Promise<void> {
     const requestId = this.#deps.nextRequestId();
     const idText = message.kind === "request" ? textOf(message.bytes, message.idSpan) : "null";
     try {
-      await this.#serve(message, idText, await this.#identify(), requestId);
+      if (message.kind === "request") await this.#answer(message, idText, speaker, requestId);
+      else await this.#takeOneWay(message, speaker);
     } catch (error) {
       // Only requests are answered.
       this.refuse(error, message.kind === "request" ? idText : undefined, requestId);
@@ -115,35 +102,36 @@ export class Conversation implements OpenChannel {
 
   drain(): void {
     this.#draining = true;
-    if (this.#calls.size === 0) this.#channel.end("going_away");
+    this.#endIfDone();
   }
 
-  /** The channel is gone, or has to go. */
+  /** The channel is gone, or has to go: calls in flight are aborted. */
   close(): void {
-    if (this.#closed) return;
-    this.#closed = true;
-    this.#channel.end("going_away");
+    this.leave();
     for (const call of this.#calls.values()) call.abort();
-    if (this.#session !== undefined) this.#deps.sessions.end(this.#session);
+    this.#endIfDone();
   }
 
-  async #identify(): Promise<Identity> {
-    const identity = await this.#speaker.identify();
+  /** The channel is gone. Calls of the session go on to their end, unheard, then it ends; others are aborted. */
+  leave(): void {
+    this.#left = true;
+    this.#channel.end("going_away");
+    for (const [idText, call] of this.#calls) if (!this.#session?.calls.has(idText)) call.abort();
+    this.#endIfDone();
+  }
+
+  async #identify({ identify }: Speaker): Promise<Identity> {
+    const identity = await identify();
     // The session may have been ended from elsewhere, and belongs to one principal and one target.
     const session = this.#session;
     if (session !== undefined) this.#deps.sessions.get(session.id, identity.principal, identity.target);
     return identity;
   }
 
-  async #serve(
-    message: ConversationMessage,
-    idText: string,
-    identity: Identity,
-    requestId: string,
-  ): Promise<void> {
+  async #answer(message: RequestMessage, idText: string, speaker: Speaker, requestId: string): Promise<void> {
+    const identity = await this.#identify(speaker);
     const verdict = classifyEra({}, message);
     if (verdict.era === "refused") throw verdict.error;
-    if (message.kind !== "request") return this.#takeOneWay(message);
     const control = this.#begin(idText);
     try {
       const era = verdict.era === "modern" ? "modern" : await this.#legacyEra();
@@ -157,15 +145,21 @@ export class Conversation implements OpenChannel {
         message,
         idText,
         reply: new ChannelReply(this.#channel),
-        headers: this.#speaker.headers,
-        clientIp: this.#speaker.clientIp,
+        headers: speaker.headers,
+        clientIp: speaker.clientIp,
         requestId,
         signal: control.signal,
       });
     } finally {
       this.#calls.delete(idText);
-      if (this.#draining && this.#calls.size === 0) this.#channel.end("going_away");
+      this.#endIfDone();
     }
+  }
+
+  #endIfDone(): void {
+    if (this.#calls.size > 0) return;
+    if (this.#draining) this.#channel.end("going_away");
+    if (this.#left && this.#session !== undefined) this.#deps.sessions.end(this.#session);
   }
 
   #begin(idText: string): AbortController {
@@ -196,7 +190,6 @@ export class Conversation implements OpenChannel {
     this.#handshake = handshake;
     try {
       const { body, session } = await handshake;
-      if (this.#closed) return this.#deps.sessions.end(session);
       if (this.#session === undefined) session.bind(this.#channel);
       this.#session = session;
       this.#introduced = true;
@@ -206,7 +199,8 @@ export class Conversation implements OpenChannel {
     }
   }
 
-  async #takeOneWay(message: NotificationMessage | ResponseMessage): Promise<void> {
+  async #takeOneWay(message: NotificationMessage | ResponseMessage, speaker: Speaker): Promise<void> {
+    await this.#identify(speaker);
     if (message.kind === "notification" && message.method === "notifications/cancelled") {
       const { requestId } = message.spans;
       if (requestId !== undefined) this.#calls.get(textOf(message.bytes, requestId))?.abort();
@@ -214,6 +208,17 @@ export class Conversation implements OpenChannel {
     }
     if (this.#session !== undefined) await takeOneWay(this.#session, message);
   }
+}
+
+/**
+ * Reads one message of a conversation.
+ *
+ * @throws {WireError}
+ */
+export function readMessage(bytes: Buffer, limits: ConversationDeps["limits"]): ConversationMessage {
+  const message = parseMessage(bytes, { maxBytes: limits.bodyBytes, maxDepth: limits.jsonDepth });
+  if (message.kind !== "batch") return message;
+  throw new WireError("invalid_request", "Batches are not served here; send the messages one by one.");
 }
 
 function overloaded(text: string): GatewayError {

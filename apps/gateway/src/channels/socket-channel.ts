@@ -21,11 +21,15 @@ export class SocketChannel implements Channel {
     this.#maxBufferedBytes = maxBufferedBytes;
   }
 
-  send(message: Uint8Array | string): void {
-    if (this.#ended || this.#socket.readyState !== this.#socket.OPEN) return;
+  send(message: Uint8Array | string): boolean {
+    if (this.#ended || this.#socket.readyState !== this.#socket.OPEN) return false;
     // What is unread already counts, not the message itself: one may be longer than that.
-    if (this.#socket.bufferedAmount > this.#maxBufferedBytes) this.end("too_slow");
-    else this.#socket.send(message, { binary: false });
+    if (this.#socket.bufferedAmount > this.#maxBufferedBytes) {
+      this.end("too_slow");
+      return false;
+    }
+    this.#socket.send(message, { binary: false });
+    return true;
   }
 
   end(why: ChannelEnd): void {

@@ -7,7 +7,8 @@ import type { Principal } from "../auth/principal.ts";
 import type { Target } from "../calls/target.ts";
 import { GatewayError } from "../errors.ts";
 import { failureAnswer } from "../http/failure-answer.ts";
-import { Conversation, type ConversationDeps, type Speaker } from "./conversation.ts";
+import { Conversation, type ConversationDeps, readMessage, type Speaker } from "./conversation.ts";
+import type { Heartbeat } from "./heartbeat.ts";
 import type { OpenChannels } from "./open-channels.ts";
 import { refuseUpgrade } from "./refuse-upgrade.ts";
 import { SocketChannel } from "./socket-channel.ts";
@@ -16,13 +17,11 @@ import { SocketChannel } from "./socket-channel.ts";
 export interface SocketEndpointDeps extends ConversationDeps {
   readonly authenticator: Authenticator;
   readonly channels: OpenChannels;
+  readonly heartbeat: Heartbeat;
   readonly guard: (request: IncomingMessage) => void;
   readonly clientAddress: (request: IncomingMessage) => string;
   readonly challenge: (request: IncomingMessage) => string;
-  readonly limits: ConversationDeps["limits"] & {
-    readonly streamBufferBytes: number;
-    readonly channelPingMs: number;
-  };
+  readonly limits: ConversationDeps["limits"] & { readonly streamBufferBytes: number };
   /** The target of a path, for a principal that may use it; undefined when no WebSocket is served there. */
   readonly targetOf: (path: string) => ((principal: Principal) => Target) | undefined;
 }
@@ -37,8 +36,6 @@ const subprotocol = "mcp";
 export class SocketEndpoint {
   readonly #deps: SocketEndpointDeps;
   readonly #server: WebSocketServer;
-  readonly #live = new Set<SocketChannel>();
-  readonly #pinger: NodeJS.Timeout;
 
   constructor(deps: SocketEndpointDeps) {
     this.#deps = deps;
@@ -53,9 +50,6 @@ export class SocketEndpoint {
     this.#server.on("wsClientError", (error, socket, request) =>
       this.#refuse(new WireError("invalid_request", error.message), request, socket),
     );
-    this.#pinger = setInterval(() => {
-      for (const channel of this.#live) channel.ping();
-    }, deps.limits.channelPingMs).unref();
   }
 
   /** Takes a request to upgrade, or refuses it as an HTTP request is refused. */
@@ -93,11 +87,6 @@ export class SocketEndpoint {
     }
   }
 
-  /** Stops looking after sockets. */
-  close(): void {
-    clearInterval(this.#pinger);
-  }
-
   #refuse(error: unknown, request: IncomingMessage, socket: Duplex): void {
     const requestId = this.#deps.nextRequestId();
     if (!WireError.is(error) && !GatewayError.is(error)) this.#deps.onFailure(error, requestId);
@@ -108,13 +97,13 @@ export class SocketEndpoint {
 
   #converse(socket: WebSocket, speaker: Speaker): Conversation {
     const channel = new SocketChannel(socket, this.#deps.limits.streamBufferBytes);
-    const conversation = new Conversation(this.#deps, channel, speaker);
-    this.#live.add(channel);
+    const conversation = new Conversation(this.#deps, channel);
+    const rest = this.#deps.heartbeat.add(() => channel.ping());
     socket.on("message", (data, isBinary) => {
       channel.heard();
       try {
         if (isBinary) throw new WireError("parse_error", "Messages are sent as text frames.");
-        void conversation.take(conversation.read(data as Buffer));
+        void conversation.take(readMessage(data as Buffer, this.#deps.limits), speaker);
       } catch (error) {
         conversation.refuse(error, "null");
       }
@@ -123,7 +112,7 @@ export class SocketEndpoint {
     // What breaks the framing ends the socket by itself, with a code that says so.
     socket.on("error", () => undefined);
     socket.once("close", () => {
-      this.#live.delete(channel);
+      rest();
       conversation.close();
     });
     return conversation;

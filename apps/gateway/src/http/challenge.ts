@@ -10,6 +10,11 @@ export function baseUrlOf(config: GatewayConfig["server"], request: IncomingMess
   return `http://${request.headers.host ?? `${config.host}:${config.port}`}`;
 }
 
+/** The path below which clients see the gateway's routes; empty at the root. */
+export function basePathOf(config: Pick<GatewayConfig["server"], "advertiseUrl">): string {
+  return config.advertiseUrl === undefined ? "" : new URL(config.advertiseUrl).pathname.replace(/\/+$/, "");
+}
+
 /** `WWW-Authenticate` of a 401: where the metadata is that says how to get a token. */
 export function challengeOf(config: GatewayConfig["server"], request: IncomingMessage): string {
   return `Bearer realm="gatewright", resource_metadata="${baseUrlOf(config, request)}${metadataPath}"`;

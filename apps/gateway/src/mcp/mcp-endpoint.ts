@@ -22,7 +22,7 @@ import { checkMediaType } from "../http/check-media-type.ts";
 import { readBody } from "../http/read-body.ts";
 import { RpcReply } from "../http/rpc-reply.ts";
 import type { ForwardedRequest, Replicas } from "../replicas/replicas.ts";
-import { hopHeader, loopRpcCode } from "../upstreams/hop.ts";
+import { hopHeader, loopRefusal } from "../upstreams/hop.ts";
 import type { AggregateDeps } from "./aggregate-endpoint.ts";
 import type { Exchange } from "./exchange.ts";
 import { helloOf, initialize, ownHandshake } from "./initialize.ts";
@@ -292,12 +292,4 @@ function isServed(method: string | undefined, transport: McpRequest["transport"]
 /** The methods to name where another was refused; modern revisions have POST only. */
 function allowedAt({ request, transport }: McpRequest): string {
   return isServed(request.method, transport) || transport === "plain" ? "POST" : "GET, POST, DELETE";
-}
-
-function loopRefusal(): GatewayError {
-  return new GatewayError(
-    "validation_failed",
-    "The request has come through this gateway before: an upstream leads back to it.",
-    { rpcCode: loopRpcCode, publicCode: "loop_detected" },
-  );
 }

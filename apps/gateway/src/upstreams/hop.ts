@@ -1,4 +1,5 @@
 import { createHmac } from "node:crypto";
+import { GatewayError } from "../errors.ts";
 import type { GatewaySecret } from "../secret/gateway-secret.ts";
 
 /** Request header that names the deployments which a request has come through. */
@@ -25,4 +26,13 @@ export function viaOf(item: Readonly<Record<string, unknown>>): readonly unknown
 export function withVia(item: Readonly<Record<string, unknown>>, hopId: string): Record<string, unknown> {
   const meta = item["_meta"] as Readonly<Record<string, unknown>> | undefined;
   return { ...item, _meta: { ...meta, [viaKey]: [...viaOf(item), hopId] } };
+}
+
+/** The refusal of a request that has been here before. */
+export function loopRefusal(): GatewayError {
+  return new GatewayError(
+    "validation_failed",
+    "The request has come through this gateway before: an upstream leads back to it.",
+    { rpcCode: loopRpcCode, publicCode: "loop_detected" },
+  );
 }
