@@ -1,5 +1,6 @@
 import Fastify, { type FastifyInstance, type FastifyReply } from "fastify";
 import { Heartbeat } from "../channels/heartbeat.ts";
+import { SseEndpoint } from "../channels/sse-endpoint.ts";
 import { answerClientError, brokenRequestBody } from "../http/broken-request.ts";
 import { basePathOf, challengeOf } from "../http/challenge.ts";
 import { createClientAddress } from "../http/client-address.ts";
@@ -65,8 +66,9 @@ export async function createApp(core: GatewayCore): Promise<FastifyInstance> {
     nextRequestId,
     onFailure: (error) => logger.error({ err: error }, "a request could not be answered"),
   });
-  serveChannels(app, surface);
-  registerForwardRoute(app, { endpoint, core });
+  const events = new SseEndpoint(surface);
+  serveChannels(app, events, surface);
+  registerForwardRoute(app, { endpoint, events, core });
   acceptJsonOnly(app);
   registerRestRoutes(app, core, guard);
   return app;

@@ -2,7 +2,7 @@ import type { IncomingMessage } from "node:http";
 import { WireError } from "@gatewright/mcp-bridge";
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { SocketEndpoint, type SocketEndpointDeps } from "../channels/socket-endpoint.ts";
-import { SseEndpoint, type SseRequest } from "../channels/sse-endpoint.ts";
+import type { SseEndpoint, SsePurpose } from "../channels/sse-endpoint.ts";
 import { failureAnswer } from "../http/failure-answer.ts";
 import { allTargets, type McpTarget, serverTarget, targetAt } from "../http/mcp-targets.ts";
 import type { HttpMetrics } from "../metrics/http-metrics.ts";
@@ -20,19 +20,15 @@ const anyMethod = ["POST", "GET", "DELETE", "PUT", "PATCH", "OPTIONS", "HEAD"];
  * Serves WebSockets at `/ws`, and the transport of 2024-11-05 at `/sse` and `/messages`; the same below
  * `/servers/{id}`.
  */
-export function serveChannels(app: FastifyInstance, deps: ChannelDeps): void {
+export function serveChannels(app: FastifyInstance, events: SseEndpoint, deps: ChannelDeps): void {
   const sockets = new SocketEndpoint({ ...deps, targetOf: (path) => targetAt(path, "ws", deps.snapshot) });
   app.server.on("upgrade", (request, socket, head) => void sockets.upgrade(request, socket, head));
   app.addHook("onClose", async () => deps.heartbeat.close());
-  const events = new SseEndpoint(deps);
   for (const prefix of ["", "/servers/:id"]) {
     for (const slash of ["", "/"]) {
       app.all(`${prefix}/ws${slash}`, { onRequest: refuse }, () => undefined);
-      for (const [path, purpose] of [
-        ["sse", "stream"],
-        ["messages", "message"],
-      ] as const) {
-        const onRequest = serveEvents(events, deps, purpose);
+      for (const path of ["sse", "messages"] as const) {
+        const onRequest = serveEvents(events, deps, path);
         const url = `${prefix}/${path}${slash}`;
         app.route({ method: anyMethod, url, onRequest, handler: () => undefined });
       }
@@ -40,7 +36,7 @@ export function serveChannels(app: FastifyInstance, deps: ChannelDeps): void {
   }
 }
 
-function serveEvents(endpoint: SseEndpoint, deps: ChannelDeps, purpose: SseRequest["purpose"]) {
+function serveEvents(endpoint: SseEndpoint, deps: ChannelDeps, path: "sse" | "messages") {
   return function onRequest(request: FastifyRequest, reply: FastifyReply): void {
     reply.hijack();
     const startedMs = performance.now();
@@ -53,8 +49,11 @@ function serveEvents(endpoint: SseEndpoint, deps: ChannelDeps, purpose: SseReque
     const { id } = request.params as { readonly id?: string };
     const target: McpTarget = id === undefined ? allTargets : serverTarget(deps.snapshot, id);
     const prefix = id === undefined ? "" : `/servers/${encodeURIComponent(id)}`;
-    const messagesPath = `${deps.basePath}${prefix}/messages`;
-    endpoint.serve({ request: raw, response, requestId, purpose, target, messagesPath }).catch((error) => {
+    const purpose: SsePurpose =
+      path === "sse"
+        ? { kind: "stream", messagesPath: `${deps.basePath}${prefix}/messages` }
+        : { kind: "message" };
+    endpoint.serve({ request: raw, response, requestId, purpose, target }).catch((error) => {
       deps.onFailure(error, requestId);
       response.destroy();
     });

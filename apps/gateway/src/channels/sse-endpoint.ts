@@ -7,6 +7,7 @@ import { GatewayError } from "../errors.ts";
 import { checkMediaType } from "../http/check-media-type.ts";
 import { readBody } from "../http/read-body.ts";
 import { RpcReply } from "../http/rpc-reply.ts";
+import type { ForwardedRequest } from "../replicas/replicas.ts";
 import { hopHeader, loopRefusal } from "../upstreams/hop.ts";
 import {
   Conversation,
@@ -34,13 +35,19 @@ export interface SseRequest {
   readonly request: IncomingMessage;
   readonly response: ServerResponse;
   readonly requestId: string;
-  /** `stream`: the client opens its stream (GET). `message`: it sends one message (POST). */
-  readonly purpose: "stream" | "message";
+  readonly purpose: SsePurpose;
   /** Finds the target, for a principal that may use it. */
   readonly target: (principal: Principal) => Target;
-  /** Path under which messages are taken, as the client sees it. */
-  readonly messagesPath: string;
+  /** What another replica vouches for, when it forwarded the request. */
+  readonly forwarded?: ForwardedRequest;
 }
+
+/** What a request is for. */
+export type SsePurpose =
+  /** The client opens its stream (GET). `messagesPath` takes its messages, as the client sees it. */
+  | { readonly kind: "stream"; readonly messagesPath: string }
+  /** The client sends one message (POST). */
+  | { readonly kind: "message" };
 
 const methods = { stream: "GET", message: "POST" } as const;
 
@@ -65,23 +72,26 @@ export class SseEndpoint {
 
   /** Serves one request; resolves when its answer, or the head of its stream, has been written. */
   async serve(incoming: SseRequest): Promise<void> {
-    const { request, response, requestId, purpose } = incoming;
+    const { request, response, requestId, purpose, forwarded } = incoming;
     const deps = this.#deps;
     const { streamBufferBytes: maxBufferedBytes } = deps.limits;
     const reply = new RpcReply(response, { streamable: false, maxBufferedBytes });
     let idText = "null";
     try {
-      deps.guard(request);
-      if (request.method !== methods[purpose]) {
-        reply.setHeader("allow", methods[purpose]);
+      if (forwarded === undefined) deps.guard(request);
+      const method = methods[purpose.kind];
+      if (request.method !== method) {
+        reply.setHeader("allow", method);
         throw new WireError("method_not_allowed", `${request.method} is not served here.`);
       }
-      if (request.headers[hopHeader]?.includes(deps.hopId) === true) throw loopRefusal();
-      const principal = await deps.authenticator.authenticate(request.headers.authorization);
+      const looped = request.headers[hopHeader]?.includes(deps.hopId) === true;
+      if (looped && forwarded === undefined) throw loopRefusal();
+      const { authorization } = request.headers;
+      const principal = forwarded?.principal ?? (await deps.authenticator.authenticate(authorization));
       requireScope(principal, "mcp");
-      if (purpose === "stream") return this.#open(incoming, principal);
+      if (purpose.kind === "stream") return await this.#open(incoming, purpose.messagesPath, principal);
       checkMediaType(request.headers);
-      const body = await readBody(request, deps.limits.bodyBytes);
+      const body = forwarded?.body ?? (await readBody(request, deps.limits.bodyBytes));
       const message = readMessage(body, deps.limits);
       if (message.kind === "request") idText = textOf(message.bytes, message.idSpan);
       await this.#take(incoming, principal, message, reply);
@@ -93,11 +103,10 @@ export class SseEndpoint {
     }
   }
 
-  #open({ response, target: targetOf, messagesPath }: SseRequest, principal: Principal): void {
-    const { sessions, channels, heartbeat, limits } = this.#deps;
-    const target = targetOf(principal);
-    const session = sessions.open(principal, target, unknownClient);
-    const endpoint = `${messagesPath}?sessionId=${session.id}`;
+  async #open(incoming: SseRequest, messagesPath: string, principal: Principal): Promise<void> {
+    const { response } = incoming;
+    const { sessions, channels, replicas, heartbeat, limits } = this.#deps;
+    const session = sessions.open(principal, incoming.target(principal), unknownClient);
     const held: { conversation?: Conversation } = {};
     try {
       const leave = channels.add("sse", principal, {
@@ -105,10 +114,14 @@ export class SseEndpoint {
         close: () => held.conversation?.close(),
       });
       response.once("close", leave);
+      // Messages may come to any replica, from the handshake on.
+      await replicas.claim(session);
     } catch (error) {
       sessions.end(session);
       throw error;
     }
+    if (response.destroyed) return sessions.end(session);
+    const endpoint = `${messagesPath}?sessionId=${session.id}`;
     const channel = new SseChannel(response, endpoint, limits.streamBufferBytes);
     const conversation = new Conversation(this.#deps, channel, session);
     held.conversation = conversation;
@@ -126,18 +139,37 @@ export class SseEndpoint {
     message: ConversationMessage,
     reply: RpcReply,
   ): Promise<void> {
-    const { request, target: targetOf } = incoming;
+    const { request, target: targetOf, forwarded } = incoming;
+    const { sessions, clientAddress } = this.#deps;
     const target = targetOf(principal);
     const id = new URL(request.url ?? "", "http://gateway").searchParams.get("sessionId");
     if (id === null) throw new WireError("invalid_request", "The query names no sessionId.");
-    this.#deps.sessions.get(id, principal, target);
+    const clientIp = forwarded?.clientIp ?? clientAddress(request);
+    if ((await this.#elsewhere(id, incoming, principal, clientIp, message)) === "answered") return;
+    const session = sessions.get(id, principal, target);
     const conversation = this.#conversations.get(id);
-    if (conversation === undefined) throw new GatewayError("not_found", "this session has no stream");
+    if (conversation === undefined) {
+      // Taken over from a replica that is gone, and with it the stream.
+      sessions.end(session);
+      throw new GatewayError("not_found", "the stream of this session is gone; open another");
+    }
     reply.accepted();
-    await conversation.take(message, {
-      headers: request.headers,
-      clientIp: this.#deps.clientAddress(request),
-      identify: async () => ({ principal, target }),
-    });
+    const identify = async () => ({ principal, target });
+    await conversation.take(message, { headers: request.headers, clientIp, identify });
+  }
+
+  /** Has a message taken by the replica that holds the stream. */
+  async #elsewhere(
+    sessionId: string,
+    { request, response, requestId, forwarded }: SseRequest,
+    principal: Principal,
+    clientIp: string,
+    message: ConversationMessage,
+  ): Promise<"here" | "answered"> {
+    const { replicas } = this.#deps;
+    if (forwarded !== undefined || replicas.isHere(sessionId)) return "here";
+    const { bytes: body } = message;
+    const idText = message.kind === "request" ? textOf(body, message.idSpan) : undefined;
+    return replicas.route(sessionId, { request, response, body, principal, clientIp, requestId, idText });
   }
 }

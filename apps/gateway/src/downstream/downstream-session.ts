@@ -87,6 +87,11 @@ export class DownstreamSession {
     this.#own.resume(response);
   }
 
+  /** Whether the session lives on one connection, and ends with it. */
+  get bound(): boolean {
+    return this.#channel !== undefined;
+  }
+
   /** Binds the session to the one connection that it lives on: messages go there at once, and none is kept. */
   bind(channel: Channel): void {
     this.#channel = channel;

@@ -92,7 +92,7 @@ export class DownstreamSessions {
   /** Ends one session. */
   end(session: DownstreamSession, how: SessionEnd = "ended"): void {
     if (!this.#sessions.delete(session.id)) return;
-    if (how === "let_go") session.endStream();
+    if (how === "let_go" && !session.bound) session.endStream();
     else session.end();
     this.#options.onEnd(session, how);
   }

@@ -2,10 +2,16 @@ import { once } from "node:events";
 import { type IncomingMessage, request } from "node:http";
 import { SseDecoder } from "@gatewright/mcp-bridge";
 import { eventually } from "@gatewright/testkit";
-import type { RpcAnswer, TestGateway } from "./test-gateway.ts";
+import type { RpcAnswer } from "./test-gateway.ts";
 
 // biome-ignore lint/suspicious/noExplicitAny: tests look into messages of any shape.
 type Message = any;
+
+/** A gateway, in this process or in one of its own. */
+interface Served {
+  readonly url: string;
+  readonly token: string;
+}
 
 /** A client of the transport of 2024-11-05. */
 export interface EventsClient {
@@ -15,8 +21,8 @@ export interface EventsClient {
   readonly messages: readonly Message[];
   /** The stream itself. */
   readonly response: IncomingMessage;
-  /** Posts a message. */
-  post(message: unknown, headers?: Record<string, string>): Promise<RpcAnswer>;
+  /** Posts a message, to the replica that holds the stream or to another. */
+  post(message: unknown, headers?: Record<string, string>, at?: Served): Promise<RpcAnswer>;
   /** Posts a request and waits for its answer on the stream. */
   ask(message: Record<string, unknown>): Promise<Message>;
   find(matches: (message: Message) => boolean): Promise<Message>;
@@ -26,7 +32,7 @@ export interface EventsClient {
 
 /** Opens a stream and waits for its first event. */
 export async function openEvents(
-  gateway: TestGateway,
+  gateway: Served,
   path = "/sse",
   options: { readonly token?: string } = {},
 ): Promise<EventsClient> {
@@ -62,8 +68,16 @@ export async function openEvents(
       if (found === undefined) throw new Error("not yet");
       return found;
     });
-  const post = (message: unknown, headers: Record<string, string> = {}) =>
-    gateway.rpc(endpoint ?? "", message, { authorization, ...headers });
+  const post = async (message: unknown, headers: Record<string, string> = {}, at: Served = gateway) => {
+    const posted = await fetch(`${at.url}${endpoint}`, {
+      method: "POST",
+      headers: { authorization, "content-type": "application/json", ...headers },
+      body: typeof message === "string" ? message : JSON.stringify(message),
+    });
+    const text = await posted.text();
+    const isJson = posted.headers.get("content-type")?.includes("json") === true;
+    return { status: posted.status, headers: posted.headers, body: isJson ? JSON.parse(text) : text };
+  };
   await eventually(() => endpoint !== undefined);
   return {
     endpoint: endpoint ?? "",
