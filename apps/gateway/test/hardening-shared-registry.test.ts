@@ -42,9 +42,9 @@ describe("gateways that share a registry", () => {
     const child = spawn(process.execPath, ["-e", ""]);
     await once(child, "exit");
     const database = new DatabaseSync(join(first.dataDir, "registry.db"));
-    database.exec(`insert into running_gateways values ('dead', ${child.pid}, 1, '["lost"]')`);
+    database.exec(`insert into running_gateways values ('dead', ${child.pid}, 1, '["lost"]', 0)`);
     // A restarted container has the process id of the one before.
-    database.exec(`insert into running_gateways values ('earlier', ${process.pid}, 1, '["lost"]')`);
+    database.exec(`insert into running_gateways values ('earlier', ${process.pid}, 1, '["lost"]', 0)`);
     expect(await first.core.registry.running.configured()).toEqual(new Set());
     const second = await startTestGateway({}, first);
     const rows = database.prepare("select id from running_gateways").all();

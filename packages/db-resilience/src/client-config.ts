@@ -2,6 +2,9 @@ import type { Socket } from "node:net";
 import { type ClientConfig, types } from "pg";
 import type { HostAddress, ParsedOptions } from "./options.ts";
 
+/** What a connection is for; all but those of the pool say so in their application_name. */
+export type ConnectionRole = "pool" | "monitor" | "listener";
+
 /**
  * What pg's client is told. Timeouts go into the startup message, so that the server keeps them for the whole
  * session; not behind a pooler, which shares sessions. The socket is ours, so that it can be destroyed.
@@ -10,7 +13,7 @@ export function clientConfig(
   address: Required<HostAddress>,
   options: ParsedOptions,
   socket: Socket,
-  monitor: boolean,
+  role: ConnectionRole,
 ): ClientConfig {
   const { statementMs, lockMs, idleInTransactionMs } = options.timeouts;
   const session =
@@ -27,7 +30,7 @@ export function clientConfig(
     database: options.database,
     password: options.password ?? "",
     ssl: options.ssl === true ? { servername: address.host } : options.ssl,
-    application_name: monitor ? `${options.applicationName}-monitor` : options.applicationName,
+    application_name: role === "pool" ? options.applicationName : `${options.applicationName}-${role}`,
     keepAlive: true,
     keepAliveInitialDelayMillis: 10_000,
     stream: () => socket,

@@ -70,7 +70,7 @@ export class DatabaseHost {
           options,
           clock,
           { lost: () => this.#monitor.checkNow() },
-          { monitor: true, signal },
+          { role: "monitor", signal },
         ),
       checked: (before, after) => {
         if (after.kind === "down" && before.kind !== "down") {

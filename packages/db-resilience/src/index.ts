@@ -1,3 +1,4 @@
+export type { ChannelHearer } from "./channel-listener.ts";
 export {
   type ClassifyOptions,
   classifyDbError,

@@ -3,7 +3,7 @@ import { Socket } from "node:net";
 import { Client, type QueryResult as DriverResult, type QueryConfig } from "pg";
 import { sendCancelRequest } from "./cancel-request.ts";
 import { classifyDbError, toDatabaseError } from "./classify-db-error.ts";
-import { clientConfig } from "./client-config.ts";
+import { type ConnectionRole, clientConfig } from "./client-config.ts";
 import type { Clock } from "./clock.ts";
 import { type DatabaseError, TransactionOutcomeUnknown } from "./errors.ts";
 import type { QueryOutcome } from "./observer.ts";
@@ -27,6 +27,8 @@ export interface ConnectionEvents {
   lost(connection: PooledConnection, error: unknown): void;
   /** A statement has ended. */
   measured?(durationMs: number, outcome: QueryOutcome): void;
+  /** Something was sent to a channel that this connection listens on. */
+  notified?(channel: string, payload: string): void;
 }
 
 /** Node's side of pg's client that its types leave out. */
@@ -80,7 +82,7 @@ export class PooledConnection {
     options: ParsedOptions,
     clock: Clock,
     events: ConnectionEvents,
-    monitor: boolean,
+    role: ConnectionRole,
   ) {
     this.#address = address;
     this.#options = options;
@@ -91,13 +93,16 @@ export class PooledConnection {
     const { statementMs, statementGraceMs } = options.timeouts;
     this.#defaultTimeoutMs = statementMs === 0 ? 0 : statementMs + statementGraceMs;
     this.#socket = new Socket();
-    this.#client = new Client(clientConfig(address, options, this.#socket, monitor));
+    this.#client = new Client(clientConfig(address, options, this.#socket, role));
     this.closed = new Promise((resolve) => this.#socket.once("close", () => resolve()));
     this.#client.on("error", (error) => this.#onLost(error));
     this.#client.on("end", () => this.#onLost(new Error("Connection terminated unexpectedly")));
     this.#client.on("notice", (notice: Notice) => {
       if (notice.routine === "SyncRepWaitForLSN") this.#syncWaitCancelled = true;
     });
+    if (events.notified) {
+      this.#client.on("notification", ({ channel, payload }) => events.notified?.(channel, payload ?? ""));
+    }
     this.#internals.connection.on("readyForQuery", (message: { status?: "I" | "T" | "E" }) => {
       this.#status = message.status;
       for (const resolve of this.#ready.splice(0)) resolve();
@@ -114,9 +119,9 @@ export class PooledConnection {
     options: ParsedOptions,
     clock: Clock,
     events: ConnectionEvents,
-    { monitor = false, signal }: { monitor?: boolean; signal?: AbortSignal } = {},
+    { role = "pool", signal }: { role?: ConnectionRole; signal?: AbortSignal } = {},
   ): Promise<PooledConnection> {
-    const connection = new PooledConnection(address, options, clock, events, monitor);
+    const connection = new PooledConnection(address, options, clock, events, role);
     const { connectTimeoutMs } = options.pool;
     await new Promise<void>((resolve, reject) => {
       const give = (error?: unknown) => {

@@ -1,5 +1,6 @@
 import { Kysely, type KyselyPlugin } from "kysely";
 import { withAdvisoryLock } from "./advisory-lock.ts";
+import { type ChannelHearer, ChannelListener } from "./channel-listener.ts";
 import { type Clock, systemClock } from "./clock.ts";
 import { DatabaseHost } from "./database-host.ts";
 import { attachInternals, type DatabaseHandle } from "./database-internals.ts";
@@ -102,6 +103,14 @@ export interface ResilientDatabase<DB = unknown> extends DatabaseHandle {
     work: () => Promise<T>,
     options?: { readonly signal?: AbortSignal },
   ): Promise<T>;
+  /**
+   * Hears what NOTIFY sends to a channel, on a connection of its own to the server for writes. Best effort: what is
+   * sent while there is no connection is never heard, so look for what was missed when `listening` is called, and now
+   * and then. Returns how to stop.
+   *
+   * @throws DatabaseError `db_options_invalid` behind a pooler, which delivers nothing.
+   */
+  listen(channel: string, hearer: ChannelHearer): () => void;
   /** Accepts the server that can be reached, although its history is lower than one seen before. */
   resetFence(): Promise<void>;
   readiness(): Readiness;
@@ -187,9 +196,11 @@ export function createResilientDatabase<DB = unknown>(
     }) as KyselyTransaction<DB>;
   };
 
+  const listeners = new Set<ChannelListener>();
   let closed: Promise<void> | undefined;
   const close = ({ deadlineMs = 5_000 } = {}) => {
     provider.close();
+    for (const listener of listeners) listener.close();
     closed ??= Promise.all(hosts.map((host) => host.close(deadlineMs))).then(() => {});
     return closed;
   };
@@ -211,6 +222,14 @@ export function createResilientDatabase<DB = unknown>(
     transaction: (work, use = {}) =>
       runTransaction(transactionDeps, (session, attempt) => work(visible(session, attempt)), use),
     withAdvisoryLock: (name, work, use = {}) => withAdvisoryLock(provider, clock, name, work, use.signal),
+    listen(channel, hearer) {
+      const listener = new ChannelListener(channel, hearer, { router, options, clock, random });
+      listeners.add(listener);
+      return () => {
+        listeners.delete(listener);
+        listener.close();
+      };
+    },
     resetFence: async () => keeper?.reset(),
     readiness: () => ({ ...readiness, since }),
     async untilReady({ timeoutMs = 30_000, signal } = {}) {

@@ -1,8 +1,13 @@
 import type { Clock } from "./clock.ts";
 import { aborted } from "./refusals.ts";
 
-/** Waits; rejects with `db_aborted` when the signal aborts. */
-export function sleep(clock: Clock, delayMs: number, signal?: AbortSignal): Promise<void> {
+/** Waits; rejects with `db_aborted` when the signal aborts. A wait in the background lets the process end. */
+export function sleep(
+  clock: Clock,
+  delayMs: number,
+  signal?: AbortSignal,
+  background = false,
+): Promise<void> {
   return new Promise((resolve, reject) => {
     if (signal?.aborted) return reject(aborted(signal.reason));
     const abort = () => {
@@ -13,6 +18,7 @@ export function sleep(clock: Clock, delayMs: number, signal?: AbortSignal): Prom
       signal?.removeEventListener("abort", abort);
       resolve();
     }, delayMs);
+    if (background) timer.unref?.();
     signal?.addEventListener("abort", abort, { once: true });
   });
 }

@@ -1,8 +1,8 @@
-import { join } from "node:path";
 import type { PluginPipeline } from "@gatewright/plugin-framework";
 import type { Logger } from "pino";
 import { type Authenticator, createAuthenticator } from "../auth/authenticator.ts";
 import { OpenChannels } from "../channels/open-channels.ts";
+import { usesPostgres } from "../config/db-resilience.ts";
 import type { GatewayConfig } from "../config/gateway-config.ts";
 import { isLoopbackHost } from "../config/load-config.ts";
 import { DownstreamSessions } from "../downstream/downstream-sessions.ts";
@@ -13,10 +13,10 @@ import { Metrics } from "../metrics/metrics.ts";
 import { createPluginControl, type PluginControl } from "../plugins/plugin-control.ts";
 import { createPolling, type Polling } from "../polling/polling.ts";
 import { openRedis, type RedisConnections } from "../redis/redis-connections.ts";
+import { openRegistry } from "../registry/open-registry.ts";
 import type { UpstreamRecord } from "../registry/records.ts";
 import type { Registry } from "../registry/registry.ts";
 import { Snapshot, SnapshotHolder } from "../registry/snapshot.ts";
-import { openSqliteRegistry } from "../registry/sqlite-registry.ts";
 import type { Replicas } from "../replicas/replicas.ts";
 import type { GatewaySecret } from "../secret/gateway-secret.ts";
 import { hopIdOf } from "../upstreams/hop.ts";
@@ -33,6 +33,7 @@ import { wireRetry } from "../wiring/retry-backoff.ts";
 import { wireClassifierStore } from "../wiring/server-classifier.ts";
 import { type UpstreamPool, wireSessionKeys, wireSessionPool } from "../wiring/session-pool.ts";
 import { syncConfiguredUpstreams } from "./configured-upstreams.ts";
+import { RegistryStart } from "./registry-start.ts";
 
 /** Everything behind the HTTP surface. */
 export interface GatewayCore {
@@ -79,12 +80,14 @@ export interface CoreDeps {
 export async function createGatewayCore(config: GatewayConfig, deps: CoreDeps): Promise<GatewayCore> {
   const { secret, logger } = deps;
   const metrics = new Metrics({ processMetrics: config.observability.processMetrics });
-  const registry = await openSqliteRegistry({
-    path: config.database.url?.slice("sqlite:".length) ?? join(config.server.dataDir, "registry.db"),
-    busyTimeoutMs: config.database.busyTimeoutMs,
-    pollMs: config.database.pollMs,
-    secret,
+  const { url } = config.redis;
+  const redis = url === undefined ? undefined : await openRedis({ ...config.redis, url }, logger);
+  const registry = await openRegistry(config, { secret, redis, metrics, logger }).catch((error) => {
+    redis?.close();
+    throw error;
   });
+  const start = new RegistryStart({ registry, patient: usesPostgres(config.database), logger });
+  const prepared = await start.prepare();
   const snapshots = new SnapshotHolder(registry, (error) =>
     logger.warn({ err: error }, "registry not readable"),
   );
@@ -116,9 +119,7 @@ export async function createGatewayCore(config: GatewayConfig, deps: CoreDeps): 
   });
   metrics.pool.isKnown = (id) => snapshots.current?.upstreams.has(id) !== false;
   for (const gauge of metrics.pool.gauges(() => pool.stats())) metrics.add(gauge);
-  const { url } = config.redis;
-  const redis = url === undefined ? undefined : await openRedis({ ...config.redis, url }, logger);
-  const control = await createPluginControl(redis, registry.plugins, logger);
+  const control = await createPluginControl(redis, registry.plugins, logger, prepared);
   const { definition: retry, layer: retries } = wireRetry(config, {
     redis,
     metrics: metrics.retry,
@@ -205,11 +206,21 @@ export async function createGatewayCore(config: GatewayConfig, deps: CoreDeps): 
   });
   const { refresher } = polling;
   const configured = Object.entries(config.mcpServers).filter(([, entry]) => entry.disabled !== true);
-  const leave = await registry.running.announce(configured.map(([name]) => name));
-  await syncConfiguredUpstreams(registry, config.mcpServers, (upstream) =>
-    logger.warn({ upstream }, "not in this configuration, but in that of another gateway on this registry"),
-  );
-  await snapshots.refresh();
+  let leave = async () => {};
+  await start.begin([
+    async () => {
+      leave = await registry.running.announce(configured.map(([name]) => name));
+    },
+    () =>
+      syncConfiguredUpstreams(registry, config.mcpServers, (upstream) =>
+        logger.warn(
+          { upstream },
+          "not in this configuration, but in that of another gateway on this registry",
+        ),
+      ),
+    () => snapshots.refresh(),
+    () => control.restore(),
+  ]);
   snapshots.onSnapshot((current) => live.follow(current));
 
   return {
@@ -249,6 +260,7 @@ export async function createGatewayCore(config: GatewayConfig, deps: CoreDeps): 
       catalogueReady: () => refresher.ready(),
     },
     async close(deadlineMs) {
+      start.stop();
       await polling.stop();
       retries.stop();
       sessions.close();

@@ -3,6 +3,7 @@ import type { z } from "zod";
 import { acceptClientFile } from "./client-file.ts";
 import { ConfigError, type ConfigProblem } from "./config-error.ts";
 import { readConfigFile } from "./config-file.ts";
+import { usesPostgres } from "./db-resilience.ts";
 import { readEnvironment, type Setting } from "./environment.ts";
 import { configJsonSchema, type GatewayConfig, gatewayConfig } from "./gateway-config.ts";
 import { issueText } from "./issue-text.ts";
@@ -101,11 +102,11 @@ function crossCheck(config: GatewayConfig, origins: ReadonlyMap<string, string>)
   if (!config.auth.required && !isLoopbackHost(config.server.host)) {
     refuse("auth.required", `may be false only on a loopback address, not on ${config.server.host}`);
   }
-  if (config.server.workers > 1) {
+  if (config.server.workers > 1 && !usesPostgres(config.database)) {
     refuse("server.workers", "more than one worker needs a PostgreSQL registry, and this one is SQLite");
   }
-  if (config.database.url !== undefined && !config.database.url.startsWith("sqlite:")) {
-    refuse("database.url", "only `sqlite:PATH` is supported by this version");
+  if (config.database.pool.min > config.database.pool.size) {
+    refuse("database.pool.min", "is larger than database.pool.size");
   }
   for (const { path, message } of retryPolicyProblems(config.plugins)) refuse(path, message);
   for (const name of repeated(config.plugins.map((plugin) => plugin.name))) {

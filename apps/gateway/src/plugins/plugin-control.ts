@@ -1,13 +1,17 @@
 import { randomUUID } from "node:crypto";
 import { hostname } from "node:os";
 import {
+  type ControlBus,
   createInProcessBus,
   type PipelineDeps,
   type PipelineObserver,
   type PluginPipeline,
+  type SavedOverride,
+  scopeText,
 } from "@gatewright/plugin-framework";
 import { createRedisBus } from "@gatewright/plugin-framework/redis";
 import type { Logger } from "pino";
+import { GatewayError } from "../errors.ts";
 import { type AckFeed, createAckFeed } from "../redis/ack-feed.ts";
 import type { RedisConnections } from "../redis/redis-connections.ts";
 import { ReplicaBoard } from "../redis/replica-board.ts";
@@ -22,17 +26,24 @@ export interface PluginControl {
   readonly acks: AckFeed;
   readonly board: ReplicaBoard;
   readonly journal: PluginJournal;
+  /** Puts back the overrides that the registry kept, where the registry could not be read before. */
+  restore(): Promise<void>;
   /** Begins to tell the other replicas what this one follows. */
   start(pipeline: PluginPipeline): Promise<void>;
   /** Ends that, and waits for the journal. */
   stop(): Promise<void>;
 }
 
-/** Control records in Redis, or in this process without it; overrides that the registry kept are put back. */
+/**
+ * Control records in Redis, or in this process without it; overrides that the registry kept are put back.
+ *
+ * @param readable whether the registry can be read yet; else {@link PluginControl.restore} reads it later
+ */
 export async function createPluginControl(
   redis: RedisConnections | undefined,
   store: PluginStore,
   logger: Logger,
+  readable: boolean,
 ): Promise<PluginControl> {
   const replica = `${hostname()}:${process.pid}:${randomUUID().slice(0, 8)}`;
   const bus =
@@ -42,8 +53,15 @@ export async function createPluginControl(
   const acks = createAckFeed(bus);
   const board = new ReplicaBoard({ replica, bus, redis });
   const journal = new PluginJournal(store, (error) => logger.warn({ err: error }, "modes not written down"));
+  const known = readable ? await store.overrides().catch(() => undefined) : undefined;
+  let restored = known !== undefined;
   return {
-    deps: { bus: acks.bus, replica, overrides: await store.overrides() },
+    deps: { bus: acks.bus, replica, overrides: known ?? [] },
+    async restore() {
+      if (restored) return;
+      for (const override of await store.overrides()) await putBack(bus, override);
+      restored = true;
+    },
     observer: {
       controlRecord: (scope, record) => {
         journal.observer.controlRecord?.(scope, record);
@@ -74,4 +92,17 @@ export async function createPluginControl(
       await bus.close();
     },
   };
+}
+
+/** Gives the bus a record that it does not have, as a switch would; every replica then follows it. */
+async function putBack(bus: ControlBus, { scope, record }: SavedOverride): Promise<void> {
+  const text = scopeText(scope);
+  try {
+    const [stored] = await bus.read([text]);
+    if ((stored?.rev ?? 0) >= record.rev) return;
+    const { written } = await bus.write(text, record, stored?.rev ?? 0);
+    if (written) await bus.publish({ scope: text, rev: record.rev });
+  } catch (cause) {
+    throw new GatewayError("backend_unavailable", "the modes of plugins cannot be shared now", { cause });
+  }
 }

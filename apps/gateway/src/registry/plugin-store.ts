@@ -1,8 +1,7 @@
 import type { ControlRecord, ModeEvent, SavedOverride } from "@gatewright/plugin-framework";
 import { parseScope, scopeText } from "@gatewright/plugin-framework";
-import type { Kysely } from "kysely";
 import type { Page, PageQuery } from "./registry.ts";
-import type { Tables } from "./tables.ts";
+import type { RegistryDatabase } from "./registry-database.ts";
 
 /** Overrides of plugin modes and their last changes, kept where the registry is kept. */
 export interface PluginStore {
@@ -20,10 +19,12 @@ export interface PluginStore {
 const maxEvents = 1_000;
 
 /** The store over the tables of a registry. */
-export function createPluginStore(db: Kysely<Tables>, now: () => number): PluginStore {
+export function createPluginStore(database: RegistryDatabase, now: () => number): PluginStore {
   return {
     async overrides() {
-      const rows = await db.selectFrom("plugin_overrides").selectAll().orderBy("scope").execute();
+      const rows = await database.read((db) =>
+        db.selectFrom("plugin_overrides").selectAll().orderBy("scope").execute(),
+      );
       return rows.flatMap(({ scope: text, record }) => {
         const scope = parseScope(text);
         return scope === undefined ? [] : [{ scope, record: JSON.parse(record) as ControlRecord }];
@@ -31,17 +32,19 @@ export function createPluginStore(db: Kysely<Tables>, now: () => number): Plugin
     },
     async saveOverride({ scope, record }) {
       const values = { rev: record.rev, record: JSON.stringify(record), updated_at: now() };
-      await db
-        .insertInto("plugin_overrides")
-        .values({ scope: scopeText(scope), ...values })
-        .onConflict((conflict) =>
-          conflict.column("scope").doUpdateSet(values).where("plugin_overrides.rev", "<=", record.rev),
-        )
-        .execute();
+      await database.note((db) =>
+        db
+          .insertInto("plugin_overrides")
+          .values({ scope: scopeText(scope), ...values })
+          .onConflict((conflict) =>
+            conflict.column("scope").doUpdateSet(values).where("plugin_overrides.rev", "<=", record.rev),
+          )
+          .execute(),
+      );
     },
     async addEvent({ plugin, scope, previous, next, rev, setBy, at }) {
       const id = `${scope}|${rev}|${previous}|${next}|${setBy}`;
-      await db.transaction().execute(async (trx) => {
+      await database.note(async (trx) => {
         await trx
           .insertInto("audit_events")
           .values({ id, at, plugin, scope, previous, next, rev, set_by: setBy })
@@ -65,18 +68,20 @@ export function createPluginStore(db: Kysely<Tables>, now: () => number): Plugin
       });
     },
     async events({ limit, offset }) {
-      const { total } = await db
-        .selectFrom("audit_events")
-        .select((eb) => eb.fn.countAll<number>().as("total"))
-        .executeTakeFirstOrThrow();
-      const rows = await db
-        .selectFrom("audit_events")
-        .selectAll()
-        .orderBy("at", "desc")
-        .orderBy("rev", "desc")
-        .limit(limit)
-        .offset(offset)
-        .execute();
+      const { total, rows } = await database.read(async (db) => ({
+        ...(await db
+          .selectFrom("audit_events")
+          .select((eb) => eb.fn.countAll<number>().as("total"))
+          .executeTakeFirstOrThrow()),
+        rows: await db
+          .selectFrom("audit_events")
+          .selectAll()
+          .orderBy("at", "desc")
+          .orderBy("rev", "desc")
+          .limit(limit)
+          .offset(offset)
+          .execute(),
+      }));
       const items = rows.map(
         ({ plugin, scope, previous, next, rev, set_by, at }) =>
           ({ plugin, scope, previous, next, rev: Number(rev), setBy: set_by, at: Number(at) }) as ModeEvent,

@@ -50,11 +50,11 @@ export interface RegistryContents {
 }
 
 /**
- * Where upstreams, virtual servers and catalogues are kept. Creating an upstream also creates its implicit
- * virtual server, of the same id and with plain names; deleting it deletes that too. Names are unique
- * whatever their case: a second one is refused with `conflict`; a missing id with `not_found`.
+ * Upstreams, virtual servers and catalogues. Creating an upstream also creates its implicit virtual server, of the same
+ * id and with plain names; deleting it deletes that too. Names are unique whatever their case: a second one is refused
+ * with `conflict`; a missing id with `not_found`. A database that is away is a `db_*` refusal.
  */
-export interface Registry {
+export interface RegistryRecords {
   upstreams(query: PageQuery): Promise<Page<UpstreamRecord>>;
   upstream(id: string): Promise<UpstreamRecord>;
   createUpstream(input: UpstreamInput, discovery?: Discovery): Promise<UpstreamRecord>;
@@ -69,12 +69,53 @@ export interface Registry {
   deleteServer(id: string): Promise<void>;
   items(kind: ItemKind, query: PageQuery): Promise<Page<CatalogueItem>>;
   contents(): Promise<RegistryContents>;
+}
+
+/** A caller's name for one write, so that it is done once however often it is asked for. */
+export interface IdempotencyKey {
+  /** Tells the caller's key from those of others. */
+  readonly id: string;
+  /** Of what was asked for; the same key for something else is refused. */
+  readonly fingerprint: string;
+}
+
+/** What one request asks of the registry beside its records. */
+export interface RequestTerms {
+  /** Token of an earlier write: no read is older than it. Without one, reads see every write. */
+  readonly token?: string | undefined;
+  readonly idempotency?: IdempotencyKey | undefined;
+}
+
+/** The registry as one request uses it: bounded as a whole. */
+export interface RequestRegistry extends RegistryRecords {
+  /** Token of what this request has written; undefined when it wrote nothing, or where every read sees every write. */
+  readonly token: string | undefined;
+  /**
+   * The id of what was written under the request's idempotency key before; undefined when nothing was.
+   *
+   * @throws {GatewayError} `validation_failed` when the key was used for something else
+   */
+  written(): Promise<string | undefined>;
+}
+
+/** Whether the registry can be used, and if not, why. */
+export type RegistryHealth =
+  | { readonly status: "ok" }
+  | { readonly status: "down"; readonly reason: string; readonly since?: number };
+
+/** Where upstreams, virtual servers and catalogues are kept. */
+export interface Registry extends RegistryRecords {
   /** Overrides of plugin modes and the last changes; not a part of what {@link Registry.onChange} tells. */
   readonly plugins: PluginStore;
   /** The gateways that run on this registry. */
   readonly running: RunningStore;
-  /** Answers when the store can be read. */
-  ping(): Promise<void>;
+  /** The registry on the terms of one request. */
+  forRequest(terms: RequestTerms): RequestRegistry;
+  /** Brings the tables up to date, once among the processes that share them. */
+  migrate(): Promise<void>;
+  health(): Promise<RegistryHealth>;
+  /** What an operator may see of the database behind it; names no host. */
+  describe(): Readonly<Record<string, unknown>>;
   /** Calls `listener` after every change, of this process or another; returns how to stop that. */
   onChange(listener: () => void): () => void;
   close(): Promise<void>;

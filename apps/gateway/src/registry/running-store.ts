@@ -1,4 +1,5 @@
-import type { Kysely, Transaction } from "kysely";
+import { type Kysely, sql } from "kysely";
+import type { RegistryDatabase } from "./registry-database.ts";
 import type { Tables } from "./tables.ts";
 import { ulid } from "./ulid.ts";
 
@@ -10,44 +11,66 @@ export interface RunningStore {
   configured(): Promise<ReadonlySet<string>>;
 }
 
-/** Migration: the running gateways. */
-export async function runningTable(db: Transaction<Tables>): Promise<void> {
-  await db.schema
-    .createTable("running_gateways")
-    .addColumn("id", "text", (column) => column.primaryKey())
-    .addColumn("pid", "integer", (column) => column.notNull())
-    .addColumn("started_at", "bigint", (column) => column.notNull())
-    .addColumn("names", "text", (column) => column.notNull())
-    .execute();
-}
+type Row = Tables["running_gateways"];
 
-/**
- * The store over the tables of a registry. One file has one host, so a gateway that ended without saying so is known by
- * its process, which is gone.
- */
-export function createRunningStore(db: Kysely<Tables>, now: () => number): RunningStore {
+/** How it is known which of the gateways that wrote themselves down still run. */
+export type Liveness =
+  /** All run on this host: their processes are looked for. */
+  | { readonly kind: "process" }
+  /** They run anywhere: each says every `beatMs`, by the database's clock, that it does, and is gone after `goneMs`. */
+  | { readonly kind: "beat"; readonly beatMs: number; readonly goneMs: number };
+
+/** Milliseconds since 1970 by the clock of the database, which all replicas share. */
+const databaseNow = sql<number>`(extract(epoch from clock_timestamp()) * 1000)::bigint`;
+
+/** The store over the tables of a registry. */
+export function createRunningStore(database: RegistryDatabase, now: () => number): RunningStore {
+  const { liveness } = database;
   const startedAt = Math.round(performance.timeOrigin);
-  const lives = ({ pid, started_at }: { readonly pid: number; readonly started_at: number }) =>
-    pid === process.pid ? started_at === startedAt : isProcess(pid);
+  const at = () => (liveness.kind === "beat" ? databaseNow : sql<number>`${now()}`);
+
+  const living = async (db: Kysely<Tables>): Promise<{ living: Row[]; gone: string[] }> => {
+    const rows = await db.selectFrom("running_gateways").selectAll().select(at().as("now")).execute();
+    const lives = (row: Row & { readonly now: number }) => {
+      if (liveness.kind === "beat") return row.seen_at > row.now - liveness.goneMs;
+      return row.pid === process.pid ? row.started_at === startedAt : isProcess(row.pid);
+    };
+    return { living: rows.filter(lives), gone: rows.filter((row) => !lives(row)).map(({ id }) => id) };
+  };
   return {
     async announce(names) {
       const id = ulid(now());
-      const values = { id, pid: process.pid, started_at: startedAt, names: JSON.stringify(names) };
-      await db.transaction().execute(async (trx) => {
-        const gone = (await trx.selectFrom("running_gateways").selectAll().execute()).filter(
-          (row) => !lives(row),
-        );
-        const ids = gone.map((row) => row.id);
-        await trx.deleteFrom("running_gateways").where("id", "in", ids).execute();
-        await trx.insertInto("running_gateways").values(values).execute();
+      const own = { id, pid: process.pid, started_at: startedAt, names: JSON.stringify(names) };
+      await database.note(async (db) => {
+        const { gone } = await living(db);
+        await db.deleteFrom("running_gateways").where("id", "in", gone).execute();
+        await db
+          .insertInto("running_gateways")
+          .values({ ...own, seen_at: at() })
+          .execute();
       });
+      let beating: Promise<unknown> = Promise.resolve();
+      const beat = () => {
+        const said = database.note((db) =>
+          db
+            .insertInto("running_gateways")
+            .values({ ...own, seen_at: at() })
+            .onConflict((conflict) => conflict.column("id").doUpdateSet({ seen_at: at() }))
+            .execute(),
+        );
+        // While the database is away nobody can ask who runs; the next beat after that says so again.
+        beating = said.catch(() => undefined);
+      };
+      const timer = liveness.kind === "beat" ? setInterval(beat, liveness.beatMs).unref() : undefined;
       return async () => {
-        await db.deleteFrom("running_gateways").where("id", "=", id).execute();
+        clearInterval(timer);
+        await beating;
+        await database.note((db) => db.deleteFrom("running_gateways").where("id", "=", id).execute());
       };
     },
     async configured() {
-      const rows = (await db.selectFrom("running_gateways").selectAll().execute()).filter(lives);
-      const names = rows.flatMap((row) => JSON.parse(row.names) as string[]);
+      const rows = await database.read(living);
+      const names = rows.living.flatMap((row) => JSON.parse(row.names) as string[]);
       return new Set(names.map((name) => name.toLowerCase()));
     },
   };

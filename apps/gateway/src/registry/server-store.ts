@@ -1,16 +1,14 @@
-import type { Kysely, Transaction } from "kysely";
+import type { Kysely } from "kysely";
 import { GatewayError } from "../errors.ts";
 import type { ServerRecord } from "./records.ts";
 import type { ServerInput } from "./registry.ts";
 import { fromServer, serverDefinition, toServer } from "./server-row.ts";
+import { StaleRevision } from "./stale-revision.ts";
 import type { Tables } from "./tables.ts";
 import { ulid } from "./ulid.ts";
 
 /** Reads one virtual server or refuses with `not_found`. */
-export async function readServer(
-  db: Kysely<Tables> | Transaction<Tables>,
-  id: string,
-): Promise<ServerRecord> {
+export async function readServer(db: Kysely<Tables>, id: string): Promise<ServerRecord> {
   const row = await db.selectFrom("servers").selectAll().where("id", "=", id).executeTakeFirst();
   if (row === undefined) throw new GatewayError("not_found", `there is no server "${id}"`);
   return toServer(row);
@@ -18,7 +16,7 @@ export async function readServer(
 
 /** Writes a new virtual server. */
 export async function insertServer(
-  trx: Transaction<Tables>,
+  trx: Kysely<Tables>,
   input: ServerInput,
   nowMs: number,
 ): Promise<ServerRecord> {
@@ -30,7 +28,7 @@ export async function insertServer(
 
 /** Changes a virtual server that a user made; the implicit one of an upstream only follows its upstream. */
 export async function changeServer(
-  trx: Transaction<Tables>,
+  trx: Kysely<Tables>,
   id: string,
   input: Partial<ServerInput>,
   nowMs: number,
@@ -39,7 +37,7 @@ export async function changeServer(
   await refuseImplicit(trx, id);
   const after = { ...before, ...input };
   await check(trx, id, after);
-  await trx
+  const { numUpdatedRows } = await trx
     .updateTable("servers")
     .set({
       name: after.name,
@@ -49,25 +47,27 @@ export async function changeServer(
       updated_at: nowMs,
     })
     .where("id", "=", id)
-    .execute();
+    .where("revision", "=", before.revision)
+    .executeTakeFirst();
+  if (numUpdatedRows === 0n) throw new StaleRevision();
   return readServer(trx, id);
 }
 
 /** Deletes a virtual server that a user made. */
-export async function removeServer(trx: Transaction<Tables>, id: string): Promise<void> {
+export async function removeServer(trx: Kysely<Tables>, id: string): Promise<void> {
   await readServer(trx, id);
   await refuseImplicit(trx, id);
   await trx.deleteFrom("servers").where("id", "=", id).execute();
 }
 
-async function refuseImplicit(trx: Transaction<Tables>, id: string): Promise<void> {
+async function refuseImplicit(trx: Kysely<Tables>, id: string): Promise<void> {
   const upstream = await trx.selectFrom("upstreams").select("id").where("id", "=", id).executeTakeFirst();
   if (upstream !== undefined) {
     throw new GatewayError("conflict", `server "${id}" belongs to the gateway of that id; change it there`);
   }
 }
 
-async function check(trx: Transaction<Tables>, id: string, input: ServerInput): Promise<void> {
+async function check(trx: Kysely<Tables>, id: string, input: ServerInput): Promise<void> {
   const taken = await trx
     .selectFrom("servers")
     .select("id")

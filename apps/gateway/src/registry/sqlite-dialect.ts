@@ -1,5 +1,5 @@
 import { DatabaseSync, type SQLInputValue, type StatementSync } from "node:sqlite";
-import { type SqliteDatabase, SqliteDialect, type SqliteStatement } from "kysely";
+import { SqliteAdapter, type SqliteDatabase, SqliteDialect, type SqliteStatement } from "kysely";
 import { fileTrouble, privateFile } from "../secret/private-file.ts";
 
 /** Where the SQLite file is and how long to wait for another writer. */
@@ -22,9 +22,22 @@ export function createSqliteDialect(options: SqliteOptions): {
   const database = open(options);
   const version = database.prepare("PRAGMA data_version");
   return {
-    dialect: new SqliteDialect({ database: adapt(database) }),
+    dialect: new TransactionalSqliteDialect({ database: adapt(database) }),
     dataVersion: () => Number(version.get()?.["data_version"] ?? 0),
   };
+}
+
+/** SQLite's own, and it says that tables are made in transactions too: then Kysely's Migrator makes one of all. */
+class TransactionalSqliteDialect extends SqliteDialect {
+  override createAdapter(): SqliteAdapter {
+    return new TransactionalSqliteAdapter();
+  }
+}
+
+class TransactionalSqliteAdapter extends SqliteAdapter {
+  override get supportsTransactionalDdl(): boolean {
+    return true;
+  }
 }
 
 /** Opens the file, which only its owner may read: SQLite gives its log and its index the mode of the file. */

@@ -1,6 +1,7 @@
 /** The tables of the registry; portable: text ids, JSON as text, milliseconds as integers, 0 and 1. */
 export interface Tables {
-  schema_migrations: { id: string; applied_at: number };
+  /** Kysely's own: the migrations that were made. */
+  kysely_migration: { name: string; timestamp: string };
   upstreams: {
     id: string;
     name: string;
@@ -36,8 +37,12 @@ export interface Tables {
     created_at: number;
     updated_at: number;
   };
+  /** One row, counted up with every change that others have to hear of; where changes are not told otherwise. */
+  registry_version: { id: number; version: number };
+  /** Writes that were asked for under a key of the caller's, and what each has written. */
+  idempotency_keys: { id: string; fingerprint: string; target: string; created_at: number };
   /** Gateways that run on this registry; `names` are their configured upstreams as JSON. */
-  running_gateways: { id: string; pid: number; started_at: number; names: string };
+  running_gateways: { id: string; pid: number; started_at: number; names: string; seen_at: number };
   /** What admins have set, by scope; outlives a restart of everything. */
   plugin_overrides: {
     scope: string;

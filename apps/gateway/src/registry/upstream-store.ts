@@ -1,31 +1,34 @@
-import type { Kysely, Transaction } from "kysely";
+import type { Kysely } from "kysely";
 import { GatewayError } from "../errors.ts";
 import type { GatewaySecret } from "../secret/gateway-secret.ts";
 import type { Discovery, UpstreamRecord } from "./records.ts";
 import type { UpstreamInput } from "./registry.ts";
 import { fromServer } from "./server-row.ts";
 import { slugOf } from "./slug.ts";
+import { StaleRevision } from "./stale-revision.ts";
 import type { Tables } from "./tables.ts";
 import { ulid } from "./ulid.ts";
 import { toColumns, toUpstream } from "./upstream-row.ts";
 
 /** Most characters of a failure that are kept. */
 const maxReason = 500;
+/** Items that are written by one statement: a round trip each would take long over a network. */
+const rowsPerInsert = 200;
 
 /** Reads one upstream or refuses with `not_found`. */
 export async function readUpstream(
-  db: Kysely<Tables> | Transaction<Tables>,
+  db: Kysely<Tables>,
   secret: GatewaySecret,
   id: string,
 ): Promise<UpstreamRecord> {
   const row = await db.selectFrom("upstreams").selectAll().where("id", "=", id).executeTakeFirst();
-  if (row === undefined) throw new GatewayError("not_found", `there is no gateway "${id}"`);
+  if (row === undefined) throw missing(id);
   return toUpstream(row, secret);
 }
 
 /** Writes a new upstream with its implicit virtual server, and its catalogue when it is known already. */
 export async function insertUpstream(
-  trx: Transaction<Tables>,
+  trx: Kysely<Tables>,
   secret: GatewaySecret,
   input: UpstreamInput,
   nowMs: number,
@@ -60,72 +63,87 @@ export async function insertUpstream(
 
 /** Changes an upstream; a new name also renames its implicit virtual server, but never the slug. */
 export async function changeUpstream(
-  trx: Transaction<Tables>,
+  trx: Kysely<Tables>,
   secret: GatewaySecret,
   id: string,
   input: Partial<UpstreamInput>,
   nowMs: number,
 ): Promise<UpstreamRecord> {
   const before = await readUpstream(trx, secret, id);
-  if (input.name !== undefined) {
-    await refuseTakenName(trx, input.name, id);
-    const named = { name: input.name, name_lower: input.name.toLowerCase(), updated_at: nowMs };
-    await trx.updateTable("upstreams").set(named).where("id", "=", id).execute();
-    await trx.updateTable("servers").set(named).where("id", "=", id).execute();
-  }
-  await trx
+  if (input.name !== undefined) await refuseTakenName(trx, input.name, id);
+  const named =
+    input.name === undefined
+      ? {}
+      : { name: input.name, name_lower: input.name.toLowerCase(), updated_at: nowMs };
+  const { definition = before.definition, credentials = before.credentials, source = before.source } = input;
+  const { numUpdatedRows } = await trx
     .updateTable("upstreams")
     .set({
-      ...toColumns(
-        input.definition ?? before.definition,
-        input.credentials ?? before.credentials,
-        id,
-        secret,
-      ),
-      source: input.source ?? before.source,
+      ...named,
+      ...toColumns(definition, credentials, id, secret),
+      source,
       revision: before.revision + 1,
       updated_at: nowMs,
     })
     .where("id", "=", id)
-    .execute();
+    .where("revision", "=", before.revision)
+    .executeTakeFirst();
+  if (numUpdatedRows === 0n) throw new StaleRevision();
+  if (input.name !== undefined) await trx.updateTable("servers").set(named).where("id", "=", id).execute();
   return readUpstream(trx, secret, id);
+}
+
+/** Deletes an upstream with its catalogue and its implicit virtual server. */
+export async function removeUpstream(trx: Kysely<Tables>, id: string): Promise<void> {
+  const { numDeletedRows } = await trx.deleteFrom("upstreams").where("id", "=", id).executeTakeFirst();
+  if (numDeletedRows === 0n) throw missing(id);
+  await trx.deleteFrom("servers").where("id", "=", id).execute();
 }
 
 /** Stores the outcome of listing an upstream; after a failure the last good catalogue stays. */
 export async function writeDiscovery(
-  trx: Transaction<Tables>,
+  trx: Kysely<Tables>,
   id: string,
   outcome: Discovery | { readonly failure: string },
   nowMs: number,
 ): Promise<void> {
-  if ("failure" in outcome) {
-    const reason = outcome.failure.slice(0, maxReason);
-    const state = { state: "unreachable", state_reason: reason };
-    await trx.updateTable("upstreams").set(state).where("id", "=", id).execute();
-    return;
-  }
-  await trx
+  const found =
+    "failure" in outcome
+      ? { state: "unreachable", state_reason: outcome.failure.slice(0, maxReason) }
+      : { state: "reachable", state_reason: null, self: JSON.stringify(outcome.self), refreshed_at: nowMs };
+  const { numUpdatedRows } = await trx
     .updateTable("upstreams")
-    .set({
-      state: "reachable",
-      state_reason: null,
-      self: JSON.stringify(outcome.self),
-      refreshed_at: nowMs,
-    })
+    .set(found)
     .where("id", "=", id)
-    .execute();
+    .executeTakeFirst();
+  if (numUpdatedRows === 0n) throw missing(id);
+  if ("failure" in outcome) return;
   await trx.deleteFrom("catalogue_items").where("upstream_id", "=", id).execute();
-  for (const [position, item] of outcome.items.entries()) {
-    const body = JSON.stringify(item.body);
+  const rows = catalogueRows(id, outcome.items);
+  for (let at = 0; at < rows.length; at += rowsPerInsert) {
     await trx
       .insertInto("catalogue_items")
-      .values({ upstream_id: id, kind: item.kind, name: item.name, position, body })
-      .onConflict((conflict) => conflict.columns(["upstream_id", "kind", "name"]).doNothing())
+      .values(rows.slice(at, at + rowsPerInsert))
       .execute();
   }
 }
 
-async function refuseTakenName(trx: Transaction<Tables>, name: string, id: string): Promise<void> {
+/** A name that is listed twice is kept once; one with a NUL in it no PostgreSQL can keep. */
+function catalogueRows(id: string, items: Discovery["items"]): Tables["catalogue_items"][] {
+  const seen = new Set<string>();
+  return items.flatMap(({ kind, name, body }, position) => {
+    const key = `${kind} ${name}`;
+    if (seen.has(key) || name.includes("\u0000")) return [];
+    seen.add(key);
+    return [{ upstream_id: id, kind, name, position, body: JSON.stringify(body) }];
+  });
+}
+
+function missing(id: string): GatewayError {
+  return new GatewayError("not_found", `there is no gateway "${id}"`);
+}
+
+async function refuseTakenName(trx: Kysely<Tables>, name: string, id: string): Promise<void> {
   for (const table of ["upstreams", "servers"] as const) {
     const other = await trx
       .selectFrom(table)

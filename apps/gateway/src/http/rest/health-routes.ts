@@ -6,14 +6,9 @@ import { defineRoute, type RestRoute } from "./route.ts";
 /** `/health*`, `/ready` and `/metrics`. Live never touches a dependency; `/ready` asks for the snapshot alone. */
 export function healthRoutes(core: GatewayCore): RestRoute[] {
   const access = core.config.auth.protectHealth ? "any" : "open";
-  const registryCheck = async () => {
-    try {
-      await core.registry.ping();
-      return { status: "ok" };
-    } catch (error) {
-      core.logger.warn({ err: error }, "registry not readable");
-      return { status: "down" };
-    }
+  const databaseCheck = async () => {
+    const { status, ...more } = await core.registry.health();
+    return status === "ok" ? { status } : { status, message: "The database is unavailable.", ...more };
   };
   const snapshotCheck = () => ({ status: core.snapshots.current === undefined ? "down" : "ok" });
   // Without Redis calls go on, in a state of their own; unless the operator said that they shall not.
@@ -44,9 +39,9 @@ export function healthRoutes(core: GatewayCore): RestRoute[] {
         summary: "Every dependency answers",
         access,
         handle: async ({ reply }) => {
-          const [registry, redis] = await Promise.all([registryCheck(), redisCheck()]);
+          const [database, redis] = await Promise.all([databaseCheck(), redisCheck()]);
           const lifecycle = lifecycleCheck();
-          return verdict(reply, { registry, ...redis, snapshot: snapshotCheck(), lifecycle });
+          return verdict(reply, { database, ...redis, snapshot: snapshotCheck(), lifecycle });
         },
       }),
     ),

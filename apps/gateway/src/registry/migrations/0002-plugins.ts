@@ -1,10 +1,10 @@
-import type { Transaction } from "kysely";
-import type { Tables } from "./tables.ts";
+import type { Kysely } from "kysely";
 
-/** Migration: the admins' overrides of plugin modes, and the last changes. */
-export async function pluginTables(db: Transaction<Tables>): Promise<void> {
+/** The admins' overrides of plugin modes, and the last changes. */
+export async function up(db: Kysely<unknown>): Promise<void> {
   await db.schema
     .createTable("plugin_overrides")
+    .ifNotExists()
     .addColumn("scope", "text", (column) => column.primaryKey())
     .addColumn("rev", "bigint", (column) => column.notNull())
     .addColumn("record", "text", (column) => column.notNull())
@@ -12,6 +12,7 @@ export async function pluginTables(db: Transaction<Tables>): Promise<void> {
     .execute();
   await db.schema
     .createTable("audit_events")
+    .ifNotExists()
     .addColumn("id", "text", (column) => column.primaryKey())
     .addColumn("at", "bigint", (column) => column.notNull())
     .addColumn("plugin", "text", (column) => column.notNull())
@@ -21,5 +22,10 @@ export async function pluginTables(db: Transaction<Tables>): Promise<void> {
     .addColumn("rev", "bigint", (column) => column.notNull())
     .addColumn("set_by", "text", (column) => column.notNull())
     .execute();
-  await db.schema.createIndex("audit_events_by_time").on("audit_events").columns(["at", "id"]).execute();
+  await db.schema
+    .createIndex("audit_events_by_time")
+    .ifNotExists()
+    .on("audit_events")
+    .columns(["at", "id"])
+    .execute();
 }
