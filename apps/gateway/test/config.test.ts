@@ -133,15 +133,25 @@ describe("configuration", () => {
           AUTH_REQUIRED: "false",
           HOST: "0.0.0.0",
           WORKERS: "2",
-          DATABASE_URL: "postgres://a/b",
+          DATABASE_URL: "sqlite:x.db",
           REDIS_URL: "redis://a",
+          GATEWRIGHT_DATABASE__POOL: '{"min":9}',
           GATEWRIGHT_PLUGINS: '[{"name":"retry"},{"name":"retry"}]',
         },
       }),
     );
-    for (const path of ["auth.required", "server.workers", "database.url", "plugins"]) {
+    for (const path of ["auth.required", "server.workers", "database.pool.min", "plugins"]) {
       expect(text).toContain(`${path}: `);
     }
+  });
+
+  it("takes SQLite files and PostgreSQL with several hosts, and no other database", async () => {
+    for (const url of ["sqlite:x.db", "postgres://u:p@a,b:5433/db", "postgresql://a/db"]) {
+      expect((await loadConfig({ env: { DATABASE_URL: url } })).database.url).toBe(url);
+    }
+    const text = await problemsOf(loadConfig({ env: { DATABASE_URL: "mysql://u:pass@a/b" } }));
+    expect(text).toContain("database.url: has to begin with sqlite: or postgres://");
+    expect(text).not.toContain("pass");
   });
 
   it("knows loopback addresses", () => {
