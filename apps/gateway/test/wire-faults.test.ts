@@ -13,7 +13,7 @@ beforeAll(async () => {
   proxy = await createFaultProxy({ upstream: { host: hostname, port: Number(port) } });
   gateway = await startTestGateway({
     mcpServers: { raw: { url: `http://127.0.0.1:${proxy.port}${new URL(raw.url).pathname}` } },
-    bridge: { requestTimeoutMs: 300, connectTimeoutMs: 300 },
+    bridge: { requestTimeoutMs: 2_000, connectTimeoutMs: 2_000 },
     retry: { maxToolRetries: 0 },
   });
 });

@@ -6,7 +6,7 @@ import { startTestGateway, type TestGateway } from "./support/test-gateway.ts";
 let gateway: TestGateway;
 
 beforeAll(async () => {
-  gateway = await startTestGateway({ limits: { headersTimeoutMs: 100 } });
+  gateway = await startTestGateway({ limits: { headersTimeoutMs: 1_000 } });
 });
 
 afterAll(() => gateway[Symbol.asyncDispose]());

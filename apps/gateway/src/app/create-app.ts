@@ -4,9 +4,10 @@ import { SseEndpoint } from "../channels/sse-endpoint.ts";
 import { answerClientError, brokenRequestBody } from "../http/broken-request.ts";
 import { basePathOf, challengeOf } from "../http/challenge.ts";
 import { createClientAddress } from "../http/client-address.ts";
+import { createHttpServer } from "../http/create-http-server.ts";
 import { registerForwardRoute } from "../http/forward-route.ts";
 import { createHostGuard } from "../http/host-guard.ts";
-import { registerMcpRoutes } from "../http/mcp-routes.ts";
+import { createMcpListener } from "../http/mcp-routes.ts";
 import { registerRestRoutes } from "../http/rest-routes.ts";
 import { McpEndpoint, type McpEndpointDeps } from "../mcp/mcp-endpoint.ts";
 import type { GatewayCore } from "./gateway-core.ts";
@@ -18,29 +19,6 @@ export async function createApp(core: GatewayCore): Promise<FastifyInstance> {
   const { config, logger, metrics } = core;
   const { limits } = config;
   const nextRequestId = createRequestIds();
-  const app = Fastify({
-    logger: false,
-    bodyLimit: limits.bodyBytes,
-    requestTimeout: limits.requestTimeoutMs,
-    genReqId: nextRequestId,
-    forceCloseConnections: false,
-    routerOptions: { ignoreTrailingSlash: false },
-    frameworkErrors: (_error, request, reply) => {
-      const path = request.raw.url ?? "";
-      const message = "this path is not a valid one";
-      const broken = { code: "validation_failed", message, retryable: false, requestId: request.id } as const;
-      const answer = reply as FastifyReply;
-      answer.code(400).header("content-type", "application/json");
-      answer.send(brokenRequestBody({ ...broken, path, status: 400 }));
-    },
-    clientErrorHandler: (error, socket) => answerClientError(error, socket, nextRequestId()),
-    http: {
-      shouldUpgradeCallback: shouldUpgrade,
-      maxHeaderSize: limits.headerBytes,
-      headersTimeout: limits.headersTimeoutMs,
-      connectionsCheckingInterval: Math.min(limits.headersTimeoutMs, 5_000),
-    },
-  });
   const guard = createHostGuard(config.server);
   const surface: McpEndpointDeps & ChannelDeps = {
     ...core.calls,
@@ -59,12 +37,29 @@ export async function createApp(core: GatewayCore): Promise<FastifyInstance> {
     onFailure: (error, requestId) => logger.error({ err: error, requestId }, "a request failed"),
   };
   const endpoint = new McpEndpoint(surface);
-  registerMcpRoutes(app, {
+  const mcp = createMcpListener({
     endpoint,
     snapshot: core.calls.snapshot,
     metrics: metrics.http,
     nextRequestId,
     onFailure: (error) => logger.error({ err: error }, "a request could not be answered"),
+  });
+  const app = Fastify({
+    logger: false,
+    bodyLimit: limits.bodyBytes,
+    genReqId: nextRequestId,
+    forceCloseConnections: false,
+    routerOptions: { ignoreTrailingSlash: false },
+    frameworkErrors: (_error, request, reply) => {
+      const path = request.raw.url ?? "";
+      const message = "this path is not a valid one";
+      const broken = { code: "validation_failed", message, retryable: false, requestId: request.id } as const;
+      const answer = reply as FastifyReply;
+      answer.code(400).header("content-type", "application/json");
+      answer.send(brokenRequestBody({ ...broken, path, status: 400 }));
+    },
+    clientErrorHandler: (error, socket) => answerClientError(error, socket, nextRequestId()),
+    serverFactory: (others) => createHttpServer(limits, mcp, others, shouldUpgrade),
   });
   const events = new SseEndpoint(surface);
   serveChannels(app, events, surface);

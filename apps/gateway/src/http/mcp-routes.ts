@@ -1,4 +1,4 @@
-import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
+import type { IncomingMessage, ServerResponse } from "node:http";
 import type { McpEndpoint } from "../mcp/mcp-endpoint.ts";
 import type { HttpMetrics } from "../metrics/http-metrics.ts";
 import type { Snapshot } from "../registry/snapshot.ts";
@@ -14,53 +14,82 @@ export interface McpRoutesDeps {
   readonly onFailure: (error: unknown) => void;
 }
 
+/** What is served at a path. */
+interface McpRoute {
+  /** The path with the names of its parts, for metrics. */
+  readonly pattern: string;
+  readonly transport: "streamable" | "plain";
+  readonly target: McpTarget;
+}
+
+/** Serves a request when its path is one of MCP; false when it is not, and nothing was done. */
+export type McpListener = (request: IncomingMessage, response: ServerResponse) => boolean;
+
 /**
- * The MCP routes. They take the request over before Fastify reads its body: what comes and goes is JSON-RPC,
- * errors included.
+ * The MCP routes. They come before Fastify, which serves all other paths: what comes and goes here is JSON-RPC, errors
+ * and methods that are not served included, and Fastify's objects of a request would be made to be thrown away.
  */
-export function registerMcpRoutes(app: FastifyInstance, deps: McpRoutesDeps): void {
-  const serve = (
-    transport: "streamable" | "plain",
-    targetOfRequest: (request: FastifyRequest) => McpTarget,
-  ) =>
-    function onRequest(request: FastifyRequest, reply: FastifyReply): void {
-      reply.hijack();
-      const startedMs = performance.now();
-      const response = reply.raw;
-      const route = request.routeOptions.url ?? "";
-      const { raw, method } = request;
-      const observe = () =>
-        deps.metrics.observe(route, method, response.statusCode, performance.now() - startedMs);
-      const served = deps.endpoint.serve({
-        request: raw,
-        response,
-        requestId: deps.nextRequestId(),
-        target: targetOfRequest(request),
-        transport,
-      });
-      // A posted request ends with its answer; the stream of a GET, when its client goes.
-      if (method === "GET") response.once("close", observe);
-      served.then(method === "GET" ? undefined : observe, (error) => {
+export function createMcpListener(deps: McpRoutesDeps): McpListener {
+  return (request, response) => {
+    const route = routeOf(request.url ?? "", deps.snapshot);
+    if (route === undefined) return false;
+    const startedMs = performance.now();
+    const { pattern, transport, target } = route;
+    const { method = "" } = request;
+    const observe = () =>
+      deps.metrics.observe(pattern, method, response.statusCode, performance.now() - startedMs);
+    // A posted request ends with its answer; the stream of a GET, when its client goes.
+    const streams = method === "GET";
+    if (streams) response.once("close", observe);
+    const requestId = deps.nextRequestId();
+    deps.endpoint
+      .serve({ request, response, requestId, target, transport })
+      .then(streams ? undefined : observe, (error) => {
         deps.onFailure(error);
         response.destroy();
       });
-    };
-  const all = () => allTargets;
-  const one = (request: FastifyRequest): McpTarget =>
-    serverTarget(deps.snapshot, (request.params as { readonly id: string }).id);
-  // Methods that are not served are answered by the endpoint too: by JSON-RPC, and with `Allow`.
-  const method = ["POST", "GET", "DELETE", "PUT", "PATCH", "OPTIONS", "HEAD"];
-  const handler = () => undefined;
-  for (const url of ["/mcp", "/mcp/"]) {
-    app.route({ method, url, handler, onRequest: serve("streamable", all) });
-  }
-  for (const url of ["/servers/:id/mcp", "/servers/:id/mcp/"]) {
-    app.route({ method, url, handler, onRequest: serve("streamable", one) });
-  }
-  for (const url of ["/mcp/http", "/mcp/http/"]) {
-    app.route({ method, url, handler, onRequest: serve("plain", all) });
-  }
-  for (const url of ["/mcp/*", "/servers/:id/mcp/*"]) {
-    app.route({ method, url, handler, onRequest: serve("streamable", (request) => nothing(request.url)) });
+    return true;
+  };
+}
+
+const streamable = { transport: "streamable", target: allTargets } as const;
+const plain = { transport: "plain", target: allTargets } as const;
+const fixed: ReadonlyMap<string, McpRoute> = new Map([
+  ["/mcp", { pattern: "/mcp", ...streamable }],
+  ["/mcp/", { pattern: "/mcp/", ...streamable }],
+  ["/mcp/http", { pattern: "/mcp/http", ...plain }],
+  ["/mcp/http/", { pattern: "/mcp/http/", ...plain }],
+]);
+
+function routeOf(url: string, snapshot: () => Snapshot): McpRoute | undefined {
+  const end = url.indexOf("?");
+  const path = end < 0 ? url : url.slice(0, end);
+  const known = fixed.get(path);
+  if (known !== undefined) return known;
+  if (path.startsWith("/mcp/")) return { pattern: "/mcp/*", transport: "streamable", target: nothing(url) };
+  if (!path.startsWith("/servers/")) return undefined;
+  const afterId = path.indexOf("/", serversLength);
+  const rest = afterId < 0 ? "" : path.slice(afterId);
+  if (rest !== "/mcp" && !rest.startsWith("/mcp/")) return undefined;
+  const id = decoded(path.slice(serversLength, afterId));
+  // Fastify refuses what cannot be decoded, whatever the path.
+  if (id === undefined) return undefined;
+  return rest === "/mcp" || rest === "/mcp/"
+    ? {
+        pattern: rest === "/mcp" ? "/servers/:id/mcp" : "/servers/:id/mcp/",
+        transport: "streamable",
+        target: serverTarget(snapshot, id),
+      }
+    : { pattern: "/servers/:id/mcp/*", transport: "streamable", target: nothing(url) };
+}
+
+const serversLength = "/servers/".length;
+
+function decoded(text: string): string | undefined {
+  if (!text.includes("%")) return text;
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return undefined;
   }
 }

@@ -25,10 +25,11 @@ export function readBody(request: IncomingMessage, maxBytes: number): Promise<Bu
       else rest.push(chunk);
     };
     request.on("data", onData);
-    request.once("end", () =>
+    // `on`, not `once`: each comes once anyway, and `once` wraps its function in three objects.
+    request.on("end", () =>
       resolve(rest === undefined ? (first ?? Buffer.alloc(0)) : Buffer.concat(rest, length)),
     );
-    request.once("error", () => reject(new GatewayError("validation_failed", "the request ended too early")));
+    request.on("error", () => reject(new GatewayError("validation_failed", "the request ended too early")));
   });
 }
 

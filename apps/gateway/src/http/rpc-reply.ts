@@ -1,8 +1,9 @@
-import type { OutgoingHttpHeaders, ServerResponse } from "node:http";
+import type { ServerResponse } from "node:http";
 import { encodeSse, type Span, splice } from "@gatewright/mcp-bridge";
 import type { EventStream } from "../downstream/event-stream.ts";
 import type { Reply } from "../mcp/reply.ts";
 import { failureAnswer } from "./failure-answer.ts";
+import type { SlowAnswer, StreamStarts } from "./stream-starts.ts";
 
 /** Longest answer that is written as text. */
 const maxTextBytes = 12_288;
@@ -13,20 +14,22 @@ export interface ReplyOptions {
   readonly streamable: boolean;
   /** Unsent bytes at which a stream is given up. */
   readonly maxBufferedBytes: number;
+  /** Begins the streams of answers in a session that take long. */
+  readonly starts?: StreamStarts;
 }
 
 /**
  * The answer to one posted request: JSON when the answer comes first, an event stream from the first message
  * that precedes it on.
  */
-export class RpcReply implements Reply {
+export class RpcReply implements Reply, SlowAnswer {
   readonly #response: ServerResponse;
   readonly #options: ReplyOptions;
-  readonly #headers: OutgoingHttpHeaders = {};
+  /** Names and values in turn, as node takes them. */
+  readonly #headers: string[] = [];
   #status = 0;
-  #openEvents: (() => EventStream) | undefined;
+  #openEvents: ((response: ServerResponse) => EventStream) | undefined;
   #events: EventStream | undefined;
-  #timer: NodeJS.Timeout | undefined;
 
   constructor(response: ServerResponse, options: ReplyOptions) {
     this.#response = response;
@@ -35,7 +38,9 @@ export class RpcReply implements Reply {
 
   /** Adds a response header; without effect once a stream has begun. */
   setHeader(name: string, value: string): void {
-    this.#headers[name.toLowerCase()] = value;
+    const at = this.#indexOf(name);
+    if (at < 0) this.#headers.push(name, value);
+    else this.#headers[at + 1] = value;
   }
 
   /** HTTP status that was sent, 0 before. */
@@ -49,13 +54,13 @@ export class RpcReply implements Reply {
   }
 
   /**
-   * Makes the event stream one that the client can resume; it is begun after `afterMs` without an answer, so that a
+   * Makes the event stream one that the client can resume; it is begun after a while without an answer, so that a
    * client that loses its connection then knows where to go on. `open` writes its first event.
    */
-  resumable(open: (response: ServerResponse) => EventStream, afterMs: number): void {
+  resumable(open: (response: ServerResponse) => EventStream): void {
     if (!this.streamable) return;
-    this.#openEvents = () => open(this.#response);
-    this.#timer = setTimeout(() => this.openStream(), afterMs);
+    this.#openEvents = open;
+    this.#options.starts?.add(this);
   }
 
   /** Sends a message before the answer; dropped when the client takes plain JSON only. */
@@ -75,7 +80,7 @@ export class RpcReply implements Reply {
   /** Sends the answer and ends. */
   answer(body: Uint8Array | string, status = 200): void {
     const response = this.#response;
-    clearTimeout(this.#timer);
+    this.#settle();
     if (this.#events !== undefined) {
       this.#events.end(body);
       return;
@@ -86,9 +91,7 @@ export class RpcReply implements Reply {
       return;
     }
     this.#status = status;
-    this.#headers["content-type"] = "application/json";
-    this.#headers["content-length"] = typeof body === "string" ? Buffer.byteLength(body) : body.length;
-    response.writeHead(status, this.#headers);
+    this.#writeHead(status, typeof body === "string" ? Buffer.byteLength(body) : body.length);
     response.end(body);
   }
 
@@ -101,20 +104,17 @@ export class RpcReply implements Reply {
       this.answer(splice(bytes, [{ ...id, text: idText }]), status);
       return;
     }
-    clearTimeout(this.#timer);
+    this.#settle();
     const response = this.#response;
     if (response.writableEnded || response.destroyed) return;
     this.#status = status;
-    const headers = this.#headers;
-    headers["content-type"] = "application/json";
-    headers["content-length"] = bytes.length - (id.end - id.start) + idText.length;
-    response.writeHead(status, headers);
+    this.#writeHead(status, bytes.length - (id.end - id.start) + idText.length);
     response.end(bytes.toString("latin1", 0, id.start) + idText + bytes.toString("latin1", id.end), "latin1");
   }
 
   /** Acknowledges a message that has no answer. */
   accepted(): void {
-    this.#headers["content-length"] = 0;
+    this.setHeader("content-length", "0");
     this.done(202);
   }
 
@@ -127,7 +127,7 @@ export class RpcReply implements Reply {
 
   /** Ends without an answer: the call was cancelled, and a cancelled call gets none. */
   abandon(): void {
-    clearTimeout(this.#timer);
+    this.#settle();
     this.#openEvents = undefined;
     if (this.#events !== undefined) {
       this.#events.end();
@@ -142,7 +142,7 @@ export class RpcReply implements Reply {
   fail(error: unknown, idText: string, requestId: string): void {
     const { body, status, headers, retryAfter } = failureAnswer(error, idText, requestId);
     for (const [name, value] of Object.entries(headers)) this.setHeader(name, value);
-    if (retryAfter !== undefined && this.#headers["retry-after"] === undefined) {
+    if (retryAfter !== undefined && this.#indexOf("retry-after") < 0) {
       this.setHeader("retry-after", retryAfter);
     }
     this.answer(body, status);
@@ -152,14 +152,36 @@ export class RpcReply implements Reply {
   openStream(): void {
     if (this.#status !== 0) return;
     this.#status = 200;
-    this.#headers["content-type"] = "text/event-stream";
-    this.#headers["cache-control"] = "no-cache, no-transform";
-    this.#headers["x-accel-buffering"] = "no";
+    this.setHeader("content-type", "text/event-stream");
+    this.setHeader("cache-control", "no-cache, no-transform");
+    this.setHeader("x-accel-buffering", "no");
     this.#response.writeHead(200, this.#headers);
     this.#response.flushHeaders();
-    clearTimeout(this.#timer);
-    if (!this.#response.destroyed) this.#events = this.#openEvents?.();
+    this.#settle();
+    if (!this.#response.destroyed) this.#events = this.#openEvents?.(this.#response);
   }
+
+  #writeHead(status: number, length: number): void {
+    this.setHeader("content-type", "application/json");
+    this.setHeader("content-length", String(length));
+    this.#response.writeHead(status, this.#headers);
+  }
+
+  #settle(): void {
+    if (this.#openEvents !== undefined) this.#options.starts?.delete(this);
+  }
+
+  #indexOf(name: string): number {
+    const headers = this.#headers;
+    for (let index = 0; index < headers.length; index += 2) {
+      if (isSameName(headers[index] as string, name)) return index;
+    }
+    return -1;
+  }
+}
+
+function isSameName(left: string, right: string): boolean {
+  return left.length === right.length && (left === right || left.toLowerCase() === right.toLowerCase());
 }
 
 function isAscii(text: string): boolean {

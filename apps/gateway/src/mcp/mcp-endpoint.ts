@@ -21,6 +21,7 @@ import { GatewayError } from "../errors.ts";
 import { checkMediaType } from "../http/check-media-type.ts";
 import { readBody } from "../http/read-body.ts";
 import { RpcReply } from "../http/rpc-reply.ts";
+import { StreamStarts } from "../http/stream-starts.ts";
 import type { ForwardedRequest, Replicas } from "../replicas/replicas.ts";
 import { hopHeader, loopRefusal } from "../upstreams/hop.ts";
 import type { AggregateDeps } from "./aggregate-endpoint.ts";
@@ -64,10 +65,12 @@ export interface McpRequest {
 export class McpEndpoint {
   readonly #deps: McpEndpointDeps;
   readonly #limits: { readonly maxBytes: number; readonly maxDepth: number };
+  readonly #starts: StreamStarts;
 
   constructor(deps: McpEndpointDeps) {
     this.#deps = deps;
     this.#limits = { maxBytes: deps.limits.bodyBytes, maxDepth: deps.limits.jsonDepth };
+    this.#starts = new StreamStarts(deps.limits.streamAfterMs);
   }
 
   /** Serves one request; resolves when its answer has been written. */
@@ -77,6 +80,7 @@ export class McpEndpoint {
     const reply = new RpcReply(response, {
       streamable: transport === "streamable" && (headers.accept?.includes("text/event-stream") ?? false),
       maxBufferedBytes: this.#deps.limits.streamBufferBytes,
+      starts: this.#starts,
     });
     let idText = "null";
     try {
@@ -193,7 +197,7 @@ export class McpEndpoint {
     const control = new AbortController();
     const { session, idText } = what;
     if (session !== undefined) {
-      reply.resumable((opened) => session.openAnswer(opened, idText), this.#deps.limits.streamAfterMs);
+      reply.resumable((opened) => session.openAnswer(opened, idText));
     } else {
       response.once("close", () => {
         if (!response.writableFinished) control.abort();

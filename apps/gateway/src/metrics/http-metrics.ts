@@ -9,15 +9,20 @@ export class HttpMetrics {
     "Duration of HTTP requests; of event streams until their end.",
     bounds,
   );
-  readonly #series = new Map<string, HistogramSeries[]>();
+  /** By route, then method, then status: the data path looks up what it has at hand and puts no key together. */
+  readonly #series = new Map<string, Map<string, HistogramSeries[]>>();
 
   /** Counts one request. `route` is the pattern, never the path. */
   observe(route: string, method: string, status: number, milliseconds: number): void {
-    const key = `${method} ${route}`;
-    let byStatus = this.#series.get(key);
+    let byMethod = this.#series.get(route);
+    if (byMethod === undefined) {
+      byMethod = new Map();
+      this.#series.set(route, byMethod);
+    }
+    let byStatus = byMethod.get(method);
     if (byStatus === undefined) {
       byStatus = [];
-      this.#series.set(key, byStatus);
+      byMethod.set(method, byStatus);
     }
     let series = byStatus[status];
     if (series === undefined) {

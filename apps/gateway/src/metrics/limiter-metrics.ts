@@ -12,23 +12,28 @@ export class LimiterMetrics {
     "gatewright_limiter_store_errors_total",
     "Failed calls of the limiter's store.",
   );
-  readonly #series = new Map<string, CounterSeries>();
+  readonly #series = new Map<string, Map<string, CounterSeries>[]>();
 
   /** What the limiter tells. */
   readonly observer: LimiterObserver = {
     onDecision: ({ verdicts, mode, degraded }) => {
       if (degraded !== undefined) this.degraded.series({ policy: degraded }).value++;
-      for (const { rule, allowed } of verdicts) this.#count(rule, allowed ? "allowed" : "refused", mode);
+      for (const { rule, allowed } of verdicts) this.#count(rule, allowed, mode);
     },
     onStoreError: () => void this.storeErrors.series({}).value++,
   };
 
-  #count(rule: string, outcome: string, mode: string): void {
-    const key = `${rule} ${outcome} ${mode}`;
-    let series = this.#series.get(key);
+  #count(rule: string, allowed: boolean, mode: string): void {
+    let byOutcome = this.#series.get(rule);
+    if (byOutcome === undefined) {
+      byOutcome = [new Map(), new Map()];
+      this.#series.set(rule, byOutcome);
+    }
+    const byMode = byOutcome[allowed ? 0 : 1] as Map<string, CounterSeries>;
+    let series = byMode.get(mode);
     if (series === undefined) {
-      series = this.checks.series({ rule, outcome, mode });
-      this.#series.set(key, series);
+      series = this.checks.series({ rule, outcome: allowed ? "allowed" : "refused", mode });
+      byMode.set(mode, series);
     }
     series.value++;
   }
