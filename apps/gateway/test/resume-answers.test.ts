@@ -103,7 +103,7 @@ describe("a client that goes away during a backoff", () => {
     expect(asked.headers["content-type"]).toBe("text/event-stream");
     const first = await eventually(() => asked.events[0] ?? false);
     expect(first.data).toBeUndefined();
-    expect(waiting()).toBe(1);
+    await eventually(() => waiting() === 1);
     asked.cut();
     await eventually(() => server.seen("tools/call").length === before + 2);
     const resumed = await resume(headers, first.id ?? "");
