@@ -7,6 +7,7 @@ import { serverSelf } from "./server-info.ts";
 import type {
   CallOptions,
   CloseReason,
+  Continuation,
   Implementation,
   OpenOptions,
   PeerResponse,
@@ -50,6 +51,7 @@ export class DuplexSession implements UpstreamSession {
   readonly instructions: string | undefined;
   readonly sessionId: string | undefined = undefined;
   readonly handshake: JsonObject;
+  readonly continuation: Continuation;
   readonly closed: Promise<CloseReason>;
   readonly #parts: DuplexSessionParts;
   #ended: CloseReason | undefined;
@@ -62,6 +64,7 @@ export class DuplexSession implements UpstreamSession {
     this.era = profile.era;
     this.protocolVersion = profile.protocolVersion;
     this.handshake = handshake;
+    this.continuation = { kind: profile.era === "modern" ? "stateless" : "bound" };
     const self = serverSelf(handshake);
     this.serverInfo = self.serverInfo;
     this.capabilities = self.capabilities;

@@ -10,6 +10,7 @@ import { serverSelf } from "./server-info.ts";
 import type {
   CallOptions,
   CloseReason,
+  Continuation,
   Implementation,
   OpenOptions,
   PeerResponse,
@@ -158,12 +159,18 @@ export class HttpSession implements UpstreamSession {
     this.#stream.start();
   }
 
-  async close(): Promise<void> {
+  get continuation(): Continuation {
+    const { sessionId, protocolVersion, handshake } = this;
+    if (sessionId === undefined) return { kind: "stateless" };
+    return { kind: "resumable", sessionId, protocolVersion, handshake };
+  }
+
+  async close(options: { readonly handOver?: boolean } = {}): Promise<void> {
     if (this.#ended) return;
     this.#finish({ kind: "closed" });
     const error = new UpstreamError("closed", "The session was closed.", { phase: "sent_no_response" });
     for (const call of this.#calls) call.stop(error);
-    if (this.sessionId === undefined) return;
+    if (this.sessionId === undefined || options.handOver === true) return;
     const { connection, limits } = this.#parts;
     const exchange = connection.send(
       { method: "DELETE", headers: this.#streamHeaders() },

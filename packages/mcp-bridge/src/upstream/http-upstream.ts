@@ -8,8 +8,15 @@ import { type HandshakeContext, initializeHttp, type ProbeVerdict, probeHttp } f
 import { type Counters, HttpSession } from "./http-session.ts";
 import { type HttpUpstreamOptions, httpUpstreamSchema } from "./http-upstream-options.ts";
 import { SseConnection } from "./sse-connection.ts";
-import type { CloseReason, OpenOptions, Upstream, UpstreamSession, UpstreamStats } from "./upstream.ts";
-import { UpstreamError } from "./upstream-error.ts";
+import type {
+  CloseReason,
+  OpenOptions,
+  ResumableSession,
+  Upstream,
+  UpstreamSession,
+  UpstreamStats,
+} from "./upstream.ts";
+import { cannotResume, UpstreamError } from "./upstream-error.ts";
 
 /** What {@link createHttpUpstream} takes from outside. */
 export interface HttpUpstreamDeps {
@@ -64,6 +71,7 @@ class HttpUpstream implements Upstream {
 
   async open(options: OpenOptions): Promise<UpstreamSession> {
     if (this.#closed) throw new UpstreamError("closed", "The upstream is closed.", { phase: "not_sent" });
+    if (options.resume !== undefined) return this.#resume(options, options.resume);
     const verdict = await orAborted(this.#eraOf(options), options.signal);
     if (verdict.era === "modern") return this.#openModern(options, verdict);
     if (this.#transport === "sse") return await this.#openSse(options);
@@ -116,6 +124,20 @@ class HttpUpstream implements Upstream {
       void session.close();
       throw error;
     }
+    if (this.#options.serverStream) session.listen();
+    return session;
+  }
+
+  #resume(
+    options: OpenOptions,
+    { protocolVersion, handshake, sessionId }: ResumableSession,
+  ): UpstreamSession {
+    if (this.#options.transport === "sse") throw cannotResume();
+    const { clientInfo, capabilities, onMessage } = options;
+    const profile = { era: "legacy", protocolVersion, clientInfo, capabilities } as const;
+    const session = this.#track(
+      new HttpSession({ ...this.#context, profile, handshake, sessionId, onMessage }),
+    );
     if (this.#options.serverStream) session.listen();
     return session;
   }

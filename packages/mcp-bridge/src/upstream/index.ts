@@ -7,9 +7,11 @@ export type { StdioUpstreamOptions } from "./stdio-upstream-options.ts";
 export type {
   CallOptions,
   CloseReason,
+  Continuation,
   Implementation,
   OpenOptions,
   PeerResponse,
+  ResumableSession,
   Upstream,
   UpstreamMessage,
   UpstreamRequest,

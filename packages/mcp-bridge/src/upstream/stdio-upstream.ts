@@ -19,7 +19,7 @@ import type {
   UpstreamSession,
   UpstreamStats,
 } from "./upstream.ts";
-import { UpstreamError } from "./upstream-error.ts";
+import { cannotResume, UpstreamError } from "./upstream-error.ts";
 
 /** What {@link createStdioUpstream} takes from outside. */
 export interface StdioUpstreamDeps {
@@ -79,6 +79,7 @@ class StdioUpstream implements Upstream {
 
   async open(options: OpenOptions): Promise<UpstreamSession> {
     if (this.#closed) throw closedError();
+    if (options.resume !== undefined) throw cannotResume();
     const shared = this.#options.child === "shared";
     const running = shared ? await this.#joinShared(options) : await this.#start(options);
     const { connection, sessions, handshake } = running;

@@ -81,3 +81,10 @@ export class UpstreamError extends Error {
     return typeof value === "object" && value !== null && BRAND in value;
   }
 }
+
+/** The refusal to go on with a session that ended with its connection or its process. */
+export function cannotResume(): UpstreamError {
+  return new UpstreamError("session_lost", "A session of this upstream ends with its connection.", {
+    phase: "not_sent",
+  });
+}

@@ -15,6 +15,24 @@ export interface CloseReason {
   readonly detail?: string;
 }
 
+/** A legacy HTTP session that another process opened, as far as it takes to go on with it. */
+export interface ResumableSession {
+  /** `Mcp-Session-Id`. */
+  readonly sessionId: string;
+  readonly protocolVersion: string;
+  /** The result of `initialize`; only what the session says of itself depends on it. */
+  readonly handshake: JsonObject;
+}
+
+/** What becomes of a session's state when its process lets go of it. */
+export type Continuation =
+  /** There is none: another session does as well. */
+  | { readonly kind: "stateless" }
+  /** The upstream keeps it: another process may go on with it. */
+  | ({ readonly kind: "resumable" } & ResumableSession)
+  /** It ends with the connection, or with the child process. */
+  | { readonly kind: "bound" };
+
 /** Options of {@link Upstream.open}. */
 export interface OpenOptions {
   readonly signal?: AbortSignal | undefined;
@@ -26,6 +44,11 @@ export interface OpenOptions {
   readonly protocolVersion?: string | undefined;
   /** Messages that belong to no call: change notifications, legacy server requests. */
   readonly onMessage?: ((message: UpstreamMessage) => void) | undefined;
+  /**
+   * Go on with this session, without a handshake. Whether the upstream still knows it shows at the first request. Where
+   * sessions are bound to their connection, opening is refused as `session_lost`.
+   */
+  readonly resume?: ResumableSession | undefined;
 }
 
 /** One JSON-RPC request to send. */
@@ -74,8 +97,13 @@ export interface UpstreamSession {
   notify(notification: UpstreamRequest, options?: { readonly signal?: AbortSignal }): Promise<void>;
   /** Answers a request that the upstream sent. */
   respond(response: PeerResponse, options?: { readonly signal?: AbortSignal }): Promise<void>;
-  /** Ends the session: DELETE for a legacy HTTP session. Never rejects. */
-  close(): Promise<void>;
+  /** What becomes of the session's state when this process lets go of it. */
+  readonly continuation: Continuation;
+  /**
+   * Ends the session: DELETE for a legacy HTTP session, unless `handOver` says that another process goes on with it.
+   * Never rejects.
+   */
+  close(options?: { readonly handOver?: boolean }): Promise<void>;
   /** Settles when the session has ended, for whatever reason. */
   readonly closed: Promise<CloseReason>;
 }
