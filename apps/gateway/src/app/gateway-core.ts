@@ -151,6 +151,7 @@ export async function createGatewayCore(config: GatewayConfig, deps: CoreDeps): 
     idleMs: config.limits.downstreamIdleMs,
     maxBufferedBytes: config.limits.streamBufferBytes,
     log: { maxEvents: config.limits.eventLogEvents, maxBytes: config.limits.eventLogBytes },
+    keepAliveMs: config.limits.streamKeepAliveMs,
     maxLogBytes: config.limits.eventLogTotalBytes,
     onEnd: (session, how) => {
       if (how === "ended") replicas.ended(session);
@@ -170,7 +171,21 @@ export async function createGatewayCore(config: GatewayConfig, deps: CoreDeps): 
     sessions,
     metrics: metrics.replicas,
     logger,
-    onUpstreamChanged: () => undefined,
+    // Their streams are opened at once: an upstream may have something to say before the client calls it.
+    onTakenOver: (session) => {
+      for (const id of session.resumable.keys()) {
+        const record = snapshot().upstreams.get(id);
+        if (record === undefined) continue;
+        const { key, context } = accesses.of({ principal: session.principal, session }, record);
+        pool.warm(key, context);
+      }
+    },
+    onUpstreamChanged: (id) => {
+      snapshots.refresh().catch(async (error) => {
+        logger.warn({ err: error }, "the change of an upstream could not be read");
+        if (id !== undefined) await pool.drain({ serverId: id });
+      });
+    },
   });
   metrics.add({
     name: "gatewright_client_sessions",
@@ -264,8 +279,7 @@ export async function createGatewayCore(config: GatewayConfig, deps: CoreDeps): 
       await polling.stop();
       retries.stop();
       sessions.close();
-      await pool.close({ deadlineMs });
-      await replicas.close();
+      await Promise.all([pool.close({ deadlineMs, handOver: redis !== undefined }), replicas.close()]);
       await Promise.all([live.close(), pipeline.close({ deadlineMs })]);
       await control.stop();
       await retries.close();

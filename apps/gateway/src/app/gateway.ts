@@ -57,11 +57,14 @@ async function stop(core: GatewayCore, app: FastifyInstance): Promise<void> {
   core.channels.drain();
   const noticeMs = Math.min(drainNoticeMs, shutdownDeadlineMs);
   if (noticeMs > 0) await new Promise((resolve) => setTimeout(resolve, noticeMs));
+  core.replicas.handOver();
+  const handOver = setInterval(() => core.replicas.handOver(), 50);
   await drainConnections(app, shutdownDeadlineMs - noticeMs, () => {
     core.calls.retries.stop();
     core.channels.close();
     core.sessions.close();
   });
+  clearInterval(handOver);
   const leftMs = Math.max(0, shutdownDeadlineMs - (performance.now() - startedMs));
   await core.close(Math.min(leftMs, 2_000));
 }

@@ -186,7 +186,14 @@ export class Conversation implements OpenChannel {
       throw new WireError("invalid_request", "The handshake has been done already.", { idText });
     }
     const opened = this.#session && { session: this.#session };
-    const handshake = initialize(this.#deps, { principal, target, message, idText, ...opened });
+    const handshake = initialize(this.#deps, {
+      principal,
+      target,
+      message,
+      idText,
+      ...opened,
+      private: true,
+    });
     this.#handshake = handshake;
     try {
       const { body, session } = await handshake;

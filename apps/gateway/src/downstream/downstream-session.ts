@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import type { ServerResponse } from "node:http";
 import { encodeErrorBody, type JsonObject, splice, textOf } from "@gatewright/mcp-bridge";
-import type { UpstreamMessage, UpstreamSession } from "@gatewright/mcp-bridge/upstream";
+import type { ResumableSession, UpstreamMessage, UpstreamSession } from "@gatewright/mcp-bridge/upstream";
 import type { Principal } from "../auth/principal.ts";
 import type { Target } from "../calls/target.ts";
 import type { Channel } from "../channels/channel.ts";
@@ -25,6 +25,24 @@ interface Question {
   readonly idText: string;
 }
 
+/** What this replica holds of a session that others may take over. */
+export interface SessionHold {
+  /** Which owner of the session this replica is, counted from 1. */
+  readonly epoch: number;
+  /** Whether it still is, as far as that can be told without asking. */
+  readonly certain: boolean;
+  /** Keeps what another replica would need to go on with the upstream sessions that are open now. Never rejects. */
+  save(): Promise<void>;
+}
+
+/** A session that another replica opened, as it is taken over. */
+export interface TakenOver {
+  readonly id: string;
+  readonly hold: SessionHold;
+  /** Upstream sessions to go on with, by upstream. */
+  readonly resumable: ReadonlyMap<string, ResumableSession>;
+}
+
 /** What a session works with. */
 export interface DownstreamSessionOptions {
   /** Unsent bytes of one stream at which its reader is given up. */
@@ -34,23 +52,26 @@ export interface DownstreamSessionOptions {
   readonly logTotal: EventLogTotal;
   /** Monotonic milliseconds. */
   readonly now: () => number;
+  readonly takenOver?: TakenOver;
 }
 
 /** The session of a legacy client, bound to its principal and its endpoint. */
 export class DownstreamSession {
-  readonly id = randomBytes(24).toString("base64url");
+  readonly id: string;
   readonly principal: Principal;
   readonly target: Target;
   /** Changes once, where a session is opened before its handshake. */
   hello: ClientHello;
   /** Calls in flight by the raw text of their id. */
   readonly calls = new Map<string, AbortController>();
-  /** The upstream sessions that were opened for this client. */
-  readonly opened = new Set<UpstreamSession>();
+  /** The upstream sessions that were opened for this client, each with the id of its upstream. */
+  readonly opened = new Map<UpstreamSession, string>();
   /** Monotonic time of the last use, in milliseconds. */
   usedAtMs: number;
-  /** Whether this replica owns the session for certain; undefined where no others share its state. */
-  hold: { readonly certain: boolean } | undefined = undefined;
+  /** Undefined where no other replica can take the session over. */
+  hold: SessionHold | undefined;
+  /** Upstream sessions of the former owner that were not taken up yet. */
+  readonly resumable: Map<string, ResumableSession>;
   readonly #questions = new Map<string, Question>();
   readonly #options: DownstreamSessionOptions;
   readonly #log: EventLog;
@@ -66,6 +87,9 @@ export class DownstreamSession {
     this.principal = principal;
     this.target = target;
     this.hello = hello;
+    this.id = options.takenOver?.id ?? randomBytes(24).toString("base64url");
+    this.hold = options.takenOver?.hold;
+    this.resumable = new Map(options.takenOver?.resumable);
     this.usedAtMs = options.now();
     this.#options = options;
     this.#log = new EventLog(options.log, options.logTotal, options.now);
@@ -118,7 +142,11 @@ export class DownstreamSession {
    * no event of this session, or of a call too long ago.
    */
   resumption(lastEventId: string): ((response: ServerResponse) => void) | undefined {
-    const [, number, sequence] = /^(\d{1,9})-(\d{1,9})$/.exec(lastEventId) ?? [];
+    const [, epoch, number, sequence] = /^(?:(\d{1,9})\.)?(\d{1,9})-(\d{1,9})$/.exec(lastEventId) ?? [];
+    // What a former owner had to say is lost with it; the client's own stream goes on with what comes now.
+    if (Number(epoch ?? 1) !== this.#epoch) {
+      return number === "0" ? (response) => this.#own.resume(response) : undefined;
+    }
     const stream = number === "0" ? this.#own : this.#answers.get(Number(number));
     return stream && ((response) => stream.resume(response, Number(sequence)));
   }
@@ -147,6 +175,12 @@ export class DownstreamSession {
     return question;
   }
 
+  /** Sends a comment on every open stream, so that nothing on the way takes it for dead. */
+  keepAlive(): void {
+    this.#own.keepAlive();
+    for (const stream of this.#answers.values()) stream.keepAlive();
+  }
+
   /** Ends the stream and asks the client to open it again in a second. */
   endStream(): void {
     this.#own.detach();
@@ -164,10 +198,16 @@ export class DownstreamSession {
     this.#log.clear();
   }
 
+  get #epoch(): number {
+    return this.#options.takenOver?.hold.epoch ?? 1;
+  }
+
   #stream(number: number, lost?: () => string): EventStream {
     const { maxBufferedBytes } = this.#options;
     return new EventStream({
       number,
+      // Ids of one owner mean nothing to the next, so that they have to differ.
+      prefix: this.#epoch === 1 ? "" : `${this.#epoch}.`,
       log: this.#log,
       maxBufferedBytes,
       ...(lost && { lostAnswer: lost }),

@@ -1,7 +1,7 @@
 import type { Principal } from "../auth/principal.ts";
 import type { Target } from "../calls/target.ts";
 import { GatewayError } from "../errors.ts";
-import { type ClientHello, DownstreamSession } from "./downstream-session.ts";
+import { type ClientHello, DownstreamSession, type TakenOver } from "./downstream-session.ts";
 import type { EventLogLimits, EventLogTotal } from "./event-log.ts";
 
 /**
@@ -19,6 +19,8 @@ export interface DownstreamSessionsOptions {
   readonly log?: EventLogLimits;
   /** Bytes of such events in all sessions; 64 MiB by default. */
   readonly maxLogBytes?: number;
+  /** Time between two comments on an open stream; 15 s by default. */
+  readonly keepAliveMs?: number;
   /** Called once with every session that ended, and how. */
   readonly onEnd: (session: DownstreamSession, how: SessionEnd) => void;
   /** Monotonic milliseconds; `performance.now` by default. */
@@ -36,6 +38,7 @@ export class DownstreamSessions {
   readonly #options: DownstreamSessionsOptions;
   readonly #now: () => number;
   readonly #reaper: NodeJS.Timeout;
+  readonly #keepAlive: NodeJS.Timeout;
   readonly #logTotal: EventLogTotal;
 
   constructor(options: DownstreamSessionsOptions) {
@@ -44,6 +47,9 @@ export class DownstreamSessions {
     this.#now = options.now ?? (() => performance.now());
     const interval = Math.max(1_000, Math.min(30_000, options.idleMs / 4));
     this.#reaper = setInterval(() => this.endIdle(), interval).unref();
+    this.#keepAlive = setInterval(() => {
+      for (const session of this.#sessions.values()) session.keepAlive();
+    }, options.keepAliveMs ?? 15_000).unref();
   }
 
   /** Sessions that live. */
@@ -52,7 +58,7 @@ export class DownstreamSessions {
   }
 
   /** Opens a session; refused with `overloaded` when there are too many. */
-  open(principal: Principal, target: Target, hello: ClientHello): DownstreamSession {
+  open(principal: Principal, target: Target, hello: ClientHello, takenOver?: TakenOver): DownstreamSession {
     if (this.#sessions.size >= this.#options.maxSessions) this.endIdle();
     if (this.#sessions.size >= this.#options.maxSessions) {
       throw new GatewayError("overloaded", "too many client sessions are open", { retryAfterMs: 1_000 });
@@ -62,6 +68,7 @@ export class DownstreamSessions {
       log: this.#options.log ?? defaultLog,
       logTotal: this.#logTotal,
       now: this.#now,
+      ...(takenOver && { takenOver }),
     });
     this.#sessions.set(session.id, session);
     return session;
@@ -124,9 +131,22 @@ export class DownstreamSessions {
     for (const session of this.#sessions.values()) session.endStream();
   }
 
-  /** Ends all sessions. */
+  /** Leaves the sessions without calls in flight to other replicas, as far as these can take them over. */
+  letIdleGo(): DownstreamSession[] {
+    const idle = [...this.#sessions.values()].filter((session) => {
+      return session.hold !== undefined && session.calls.size === 0;
+    });
+    for (const session of idle) this.end(session, "let_go");
+    return idle;
+  }
+
+  /** Ends all calls, and all sessions; those that other replicas can take over are left to them. */
   close(): void {
     clearInterval(this.#reaper);
-    for (const session of [...this.#sessions.values()]) this.end(session);
+    clearInterval(this.#keepAlive);
+    for (const session of [...this.#sessions.values()]) {
+      for (const call of session.calls.values()) call.abort();
+      this.end(session, session.hold === undefined ? "ended" : "let_go");
+    }
   }
 }

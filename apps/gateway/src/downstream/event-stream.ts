@@ -5,6 +5,8 @@ import type { EventLog } from "./event-log.ts";
 /** What a stream of a session is made of. */
 export interface EventStreamOptions {
   readonly number: number;
+  /** Begins the id of every event. */
+  readonly prefix?: string;
   readonly log: EventLog;
   /** Unsent bytes at which a reader is given up; it may come back and resume. */
   readonly maxBufferedBytes: number;
@@ -43,7 +45,7 @@ export class EventStream {
    * 2025-11-25 do not know, or one without data, which every reader skips.
    */
   open(response: ServerResponse, emptyEvents: boolean): void {
-    const id = `${this.#options.number}-0`;
+    const id = this.#idOf(0);
     response.write(
       encodeSse(emptyEvents ? { id, retry: reconnectMs, data: "" } : { id, retry: reconnectMs }),
     );
@@ -84,6 +86,14 @@ export class EventStream {
     this.#sink = undefined;
   }
 
+  /** Sends a comment, which every reader skips, while a connection is open. */
+  keepAlive(): void {
+    const sink = this.#sink;
+    if (sink === undefined) return;
+    sink.write(":\n\n");
+    if (sink.writableLength > this.#options.maxBufferedBytes) sink.destroy();
+  }
+
   /** Ends the connection and asks the client to come back; the stream goes on. */
   detach(): void {
     this.#sink?.end(encodeSse({ retry: reconnectMs }));
@@ -97,8 +107,13 @@ export class EventStream {
     });
   }
 
+  #idOf(sequence: number): string {
+    const { prefix = "", number } = this.#options;
+    return `${prefix}${number}-${sequence}`;
+  }
+
   #write(response: ServerResponse, sequence: number, data: Uint8Array | string): void {
-    response.write(encodeSse({ event: "message", id: `${this.#options.number}-${sequence}`, data }));
+    response.write(encodeSse({ event: "message", id: this.#idOf(sequence), data }));
     this.#written = sequence;
   }
 }

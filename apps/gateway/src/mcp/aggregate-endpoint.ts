@@ -148,7 +148,9 @@ async function setLevel(deps: AggregateDeps, exchange: Exchange): Promise<void> 
   }
   const { paramsSpan, bytes } = message;
   const params = paramsSpan === undefined ? undefined : bytes.subarray(paramsSpan.start, paramsSpan.end);
-  const logging = [...(session?.opened ?? [])].filter((upstream) => "logging" in upstream.capabilities);
+  const logging = [...(session?.opened.keys() ?? [])].filter(
+    (upstream) => "logging" in upstream.capabilities,
+  );
   await Promise.allSettled(
     logging.map((upstream) =>
       upstream.request({ method: message.method, params }, { timeoutMs: deps.attemptTimeoutMs }),

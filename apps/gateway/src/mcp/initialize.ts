@@ -37,6 +37,8 @@ export async function initialize(
     readonly idText: string;
     /** A session that was opened before its client said anything; it outlives a handshake that fails. */
     readonly session?: DownstreamSession;
+    /** The session lives on one connection and has no name that requests could bear. */
+    readonly private?: boolean;
   },
 ): Promise<Initialized> {
   const { principal, target, message, idText } = request;
@@ -44,7 +46,7 @@ export async function initialize(
   const session = request.session ?? deps.sessions.open(principal, target, hello);
   session.hello = hello;
   try {
-    if (request.session === undefined) await deps.replicas.claim(session);
+    if (request.private !== true) await deps.replicas.claim(session);
     const result =
       target.kind === "plain"
         ? await upstreamHandshake(deps, { principal, session, upstreamId: target.upstreamId })

@@ -31,7 +31,7 @@ async function takeNotification(session: DownstreamSession, message: Notificatio
   const { paramsSpan, bytes } = message;
   const params = paramsSpan === undefined ? undefined : bytes.subarray(paramsSpan.start, paramsSpan.end);
   await Promise.allSettled(
-    [...session.opened].map((upstream) =>
+    [...session.opened.keys()].map((upstream) =>
       upstream.notify({ method: message.method, params: params?.toString() }),
     ),
   );

@@ -71,7 +71,10 @@ export class UpstreamAccesses {
       ...(principal.tenant === undefined ? {} : { tenant: principal.tenant }),
       ...(session === undefined ? {} : { downstreamSessionId: session.id }),
     });
-    return { key, context: session === undefined || shared ? gatewayContext : contextOf(session) };
+    return {
+      key,
+      context: session === undefined || shared ? gatewayContext : contextOf(session, upstream.id),
+    };
   }
 }
 
@@ -92,7 +95,7 @@ function serverOf(upstream: UpstreamRecord, shared: boolean) {
   };
 }
 
-function contextOf(session: DownstreamSession): SessionContext {
+function contextOf(session: DownstreamSession, upstreamId: string): SessionContext {
   return {
     ...session.hello,
     era: "legacy",
@@ -101,9 +104,19 @@ function contextOf(session: DownstreamSession): SessionContext {
       if (bytes !== undefined) session.deliver(bytes);
       else refuseQuestion(message, upstream);
     },
-    onOpen: (upstream) => {
-      session.opened.add(upstream);
-      void upstream.closed.then(() => session.opened.delete(upstream));
+    resume: () => {
+      const resumable = session.resumable.get(upstreamId);
+      session.resumable.delete(upstreamId);
+      return resumable;
+    },
+    onOpen: async (upstream) => {
+      session.opened.set(upstream, upstreamId);
+      void upstream.closed.then(() => {
+        session.opened.delete(upstream);
+        void session.hold?.save();
+      });
+      // Before the first call: what is not kept could not be gone on with, and nobody would notice.
+      await session.hold?.save();
     },
   };
 }

@@ -1,10 +1,10 @@
 import { randomUUID } from "node:crypto";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { EvictionNotice, RedisOwnership, SessionLocation } from "@gatewright/session-pool/redis";
+import type { Principal } from "../auth/principal.ts";
 import { callerTimeoutMs, timeoutHeader } from "../calls/attempt-headers.ts";
-import type { DownstreamSession } from "../downstream/downstream-session.ts";
+import type { DownstreamSession, SessionHold } from "../downstream/downstream-session.ts";
 import type { DownstreamSessions } from "../downstream/downstream-sessions.ts";
-import { GatewayError } from "../errors.ts";
 import { readBody } from "../http/read-body.ts";
 import {
   applyHead,
@@ -14,8 +14,16 @@ import {
   sessionHeader,
   splitForward,
 } from "./forward-head.ts";
+import { keptState, keptUpstreams, readState } from "./kept-session.ts";
 import { Peers } from "./peers.ts";
-import { brokenStream, ownerUnreachable, refusalOf, unknownOutcome } from "./refusals.ts";
+import {
+  brokenStream,
+  foreignSession,
+  noSuchSession,
+  ownerUnreachable,
+  refusalOf,
+  unknownOutcome,
+} from "./refusals.ts";
 import { type RelayOutcome, refusedHeader } from "./relay.ts";
 import type { EdgeRequest, ForwardedRequest, Replicas } from "./replicas.ts";
 
@@ -37,6 +45,8 @@ export interface RedisReplicasOptions {
     },
   ) => RedisOwnership;
   readonly sessions: DownstreamSessions;
+  /** Told of a session that was taken over from another replica. */
+  readonly onTakenOver: (session: DownstreamSession) => void;
   /** Told that an upstream may be reached in another way now; without an id, that any may. */
   readonly onUpstreamChanged: (upstreamId: string | undefined) => void;
   readonly connectTimeoutMs: number;
@@ -52,6 +62,8 @@ export interface RedisReplicasOptions {
 
 /** Longest envelope: the head of a request, which is bounded by the edge, twice encoded. */
 const maxEnvelopeBytes = 262_144;
+/** How often it is asked anew where a session lives, when that changes meanwhile. */
+const maxAttempts = 3;
 /** How often an owner that works on a forwarded request gives a sign of life. */
 const lifeSignMs = 1_000;
 /** How much longer than a call may take its answer is waited for. */
@@ -89,14 +101,21 @@ export class RedisReplicas implements Replicas {
 
   async claim(session: DownstreamSession): Promise<void> {
     const ownership = await this.#started.promise;
-    const { id, principal, hello } = session;
     try {
-      const state = { hello: JSON.stringify(hello) };
-      await ownership.claim(id, principal.key, { state, ownWhenAway: true });
+      const state = keptState(session);
+      await ownership.claim(session.id, session.principal.key, { state, ownWhenAway: true });
     } catch (error) {
       throw refusalOf(error);
     }
-    session.hold = ownership.hold(id);
+    session.hold = this.#holdOf(ownership, session.id);
+  }
+
+  handOver(): void {
+    for (const { id } of this.#options.sessions.letIdleGo()) {
+      this.#ownership
+        ?.release(id)
+        .catch((error) => this.#options.onError(error, "a session could not be given back"));
+    }
   }
 
   isHere(sessionId: string): boolean {
@@ -104,26 +123,25 @@ export class RedisReplicas implements Replicas {
   }
 
   async route(sessionId: string, edge: EdgeRequest): Promise<"here" | "answered"> {
-    let location = await this.#locate(sessionId, edge, this.#options.sessions.peek(sessionId) !== undefined);
-    for (let attempt = 1; ; attempt++) {
-      switch (location.kind) {
-        case "mine":
-          return "here";
-        case "foreign":
-          throw new GatewayError("forbidden", "this session belongs to somebody else");
-        case "unknown":
-        case "ownerless":
-          throw new GatewayError("not_found", "there is no such session; initialize again");
-      }
-      const outcome = await this.#send(location, sessionId, edge);
-      if (outcome.kind === "answered") return "answered";
-      if (outcome.kind === "unknown") throw unknownOutcome(outcome.cause);
-      const { owner, deadInMs } = location;
+    const uncertain = this.#options.sessions.peek(sessionId) !== undefined;
+    let location = await this.#locate(sessionId, edge, uncertain);
+    for (let attempt = 1; attempt <= maxAttempts; attempt++) {
+      if (location.kind === "mine") return "here";
+      if (location.kind === "foreign") throw foreignSession();
+      if (location.kind === "unknown") throw noSuchSession();
+      const last: SessionLocation = location;
+      let outcome: RelayOutcome | undefined;
+      if (last.kind === "remote") {
+        outcome = await this.#send(last, sessionId, edge);
+        if (outcome.kind === "answered") return "answered";
+        if (outcome.kind === "unknown") throw unknownOutcome(outcome.cause);
+      } else if (await this.#takeOver(sessionId, edge.principal)) return "here";
       location = await this.#locate(sessionId, edge, true);
-      const same = location.kind === "remote" && location.owner === owner && outcome.kind === "unreachable";
-      if (attempt === 2 || same)
-        throw ownerUnreachable(location.kind === "remote" ? location.deadInMs : deadInMs);
+      if (outcome?.kind === "unreachable" && location.kind === "remote" && location.owner === last.owner) {
+        throw ownerUnreachable(location.deadInMs, outcome.cause);
+      }
     }
+    throw ownerUnreachable(0);
   }
 
   async forward(ownerId: string, edge: EdgeRequest): Promise<void> {
@@ -178,8 +196,58 @@ export class RedisReplicas implements Replicas {
   }
 
   async close(): Promise<void> {
+    this.#options.sessions.close();
     await this.#ownership?.close();
     await this.#peers.close();
+  }
+
+  /** Makes this replica the owner of a session that has none; false when another one was quicker. */
+  async #takeOver(sessionId: string, principal: Principal): Promise<boolean> {
+    const ownership = await this.#started.promise;
+    const result = await ownership.reclaim(sessionId, principal.key).catch((error) => {
+      throw refusalOf(error);
+    });
+    switch (result.kind) {
+      case "lost":
+        return false;
+      case "alive":
+        throw ownerUnreachable(result.deadInMs);
+      case "foreign":
+        throw foreignSession();
+      case "unknown":
+      case "unresumable":
+        throw noSuchSession();
+    }
+    const { sessions, onTakenOver } = this.#options;
+    const kept = readState(result);
+    const hold = this.#holdOf(ownership, sessionId);
+    if (hold === undefined) return false;
+    try {
+      onTakenOver(sessions.open(principal, kept.target, kept.hello, { ...kept, id: sessionId, hold }));
+    } catch (error) {
+      await ownership.release(sessionId).catch(() => undefined);
+      throw error;
+    }
+    return true;
+  }
+
+  #holdOf(ownership: RedisOwnership, sessionId: string): SessionHold | undefined {
+    const { sessions, onError } = this.#options;
+    const hold = ownership.hold(sessionId);
+    if (hold === undefined) return undefined;
+    return {
+      epoch: hold.epoch,
+      get certain() {
+        return hold.certain;
+      },
+      async save() {
+        const session = sessions.peek(sessionId);
+        if (session === undefined) return;
+        await ownership
+          .save(sessionId, keptUpstreams(session))
+          .catch((error) => onError(error, "the upstream sessions of a client could not be kept"));
+      },
+    };
   }
 
   async #locate(sessionId: string, edge: EdgeRequest, fresh: boolean): Promise<SessionLocation> {

@@ -54,3 +54,13 @@ export function brokenStream({ idText, requestId }: EdgeRequest): string | undef
   // Blank lines first: the stream may have broken within an event.
   return `\n\n${encodeSse({ event: "message", data: body })}`;
 }
+
+/** Nobody knows the session. */
+export function noSuchSession(): GatewayError {
+  return new GatewayError("not_found", "there is no such session; initialize again");
+}
+
+/** The session is another principal's. */
+export function foreignSession(): GatewayError {
+  return new GatewayError("forbidden", "this session belongs to somebody else");
+}

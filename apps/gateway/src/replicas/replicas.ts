@@ -29,6 +29,8 @@ export interface Replicas {
   readonly selfId: string;
   /** Begins, once it is known under which URL other replicas reach this one. */
   start(url: string): Promise<void>;
+  /** Leaves the sessions without calls in flight to the other replicas, which take them over at once. */
+  handOver(): void;
   /** Makes this replica the owner of a new session. Rejects with `overloaded` when it owns too many. */
   claim(session: DownstreamSession): Promise<void>;
   /** Whether a session is served here, as far as that is certain without asking anybody. */

@@ -8,6 +8,7 @@ export function createSoleReplica(): Replicas {
   return {
     selfId,
     start: async () => undefined,
+    handOver: () => undefined,
     claim: async () => undefined,
     isHere: () => true,
     route: async () => "here",

@@ -82,6 +82,6 @@ export class LiveUpstreams {
 }
 
 function fingerprintOf({ definition, credentials }: UpstreamRecord): string {
-  const { url, command, args, cwd, child } = definition;
-  return JSON.stringify([url, command, args, cwd, child, credentials]);
+  const { url, transport, command, args, cwd, child } = definition;
+  return JSON.stringify([url, transport, command, args, cwd, child, credentials]);
 }

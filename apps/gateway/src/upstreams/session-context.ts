@@ -1,5 +1,10 @@
 import type { JsonObject } from "@gatewright/mcp-bridge";
-import type { Implementation, UpstreamMessage, UpstreamSession } from "@gatewright/mcp-bridge/upstream";
+import type {
+  Implementation,
+  ResumableSession,
+  UpstreamMessage,
+  UpstreamSession,
+} from "@gatewright/mcp-bridge/upstream";
 import { gatewayIdentity } from "./gateway-identity.ts";
 
 /** For whom an upstream session is opened. */
@@ -11,8 +16,10 @@ export interface SessionContext {
   readonly era?: "legacy";
   /** Takes the messages that belong to no call. */
   readonly onMessage?: (message: UpstreamMessage, session: UpstreamSession) => void;
-  /** Told of a session once it is open. */
-  readonly onOpen?: (session: UpstreamSession) => void;
+  /** The session of a former owner to go on with; each is given out once. */
+  readonly resume?: () => ResumableSession | undefined;
+  /** Told of a session once it is open; it is used when that has settled. */
+  readonly onOpen?: (session: UpstreamSession) => Promise<void>;
 }
 
 /** Sessions that belong to no client: the gateway speaks for itself and offers nothing. */

@@ -2,6 +2,7 @@ import { networkInterfaces } from "node:os";
 import { createRedisOwnership } from "@gatewright/session-pool/redis";
 import type { Logger } from "pino";
 import type { GatewayConfig } from "../config/gateway-config.ts";
+import type { DownstreamSession } from "../downstream/downstream-session.ts";
 import type { DownstreamSessions } from "../downstream/downstream-sessions.ts";
 import type { ReplicaMetrics } from "../metrics/replica-metrics.ts";
 import type { RedisConnections } from "../redis/redis-connections.ts";
@@ -17,6 +18,8 @@ export interface ReplicasWiring {
   readonly sessions: DownstreamSessions;
   readonly metrics: ReplicaMetrics;
   readonly logger: Logger;
+  /** Told of a session that was taken over from another replica. */
+  readonly onTakenOver: (session: DownstreamSession) => void;
   /** Told that an upstream may be reached in another way now; without an id, that any may. */
   readonly onUpstreamChanged: (upstreamId: string | undefined) => void;
 }
@@ -45,6 +48,7 @@ export function wireReplicas(config: GatewayConfig, wiring: ReplicasWiring): Rep
       return ownership;
     },
     sessions,
+    onTakenOver: wiring.onTakenOver,
     onUpstreamChanged: wiring.onUpstreamChanged,
     connectTimeoutMs,
     silenceMs,

@@ -53,6 +53,7 @@ export function wireSessionPool(wiring: PoolWiring): UpstreamPool {
         clientInfo: context.clientInfo,
         capabilities: context.capabilities,
         protocolVersion: context.protocolVersion,
+        resume: context.resume?.(),
         ...(wanted && {
           onMessage: (message: UpstreamMessage) => {
             wiring.hear(record.id, message);
@@ -60,10 +61,10 @@ export function wireSessionPool(wiring: PoolWiring): UpstreamPool {
           },
         }),
       });
-      context.onOpen?.(opened);
+      await context.onOpen?.(opened);
       return opened;
     },
-    close: (session) => session.close(),
+    close: (session, reason) => session.close({ handOver: reason === "handed_over" }),
     probes: (session) => [
       {
         name: session.era === "modern" ? "server/discover" : "ping",

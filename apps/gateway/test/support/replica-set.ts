@@ -1,13 +1,14 @@
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { eventually, type RedisServer } from "@gatewright/testkit";
-import { type RpcAnswer, startTestGateway, type TestGateway } from "./test-gateway.ts";
+import { eventually, type Gateway, type RedisServer, startGateway } from "@gatewright/testkit";
+import { type GatewayClient, gatewayClient, startTestGateway, type TestGateway } from "./test-gateway.ts";
 
 /** Gateways that share a registry, a secret and a Redis. */
 export interface ReplicaSet {
   readonly replicas: readonly TestGateway[];
   readonly dataDir: string;
+  readonly secret: string;
   /** Starts one more. */
   add(config?: Record<string, unknown>): Promise<TestGateway>;
   /** Registers an upstream, and waits until every replica knows it; its id. */
@@ -45,6 +46,7 @@ export async function startReplicaSet(
   return {
     replicas,
     dataDir,
+    secret: (await readFile(join(dataDir, "secret"), "utf8")).trim(),
     add,
     async register(body) {
       const [first] = replicas;
@@ -63,26 +65,47 @@ export async function startReplicaSet(
   };
 }
 
+/** A replica of a set in a process of its own, which can be killed. */
+export type ReplicaProcess = Gateway & GatewayClient;
+
+/** Starts one more replica of a set as a process. */
+export async function startReplicaProcess(
+  redis: RedisServer,
+  set: ReplicaSet,
+  owners: Readonly<Record<string, number>> = quickOwners,
+): Promise<ReplicaProcess> {
+  const process = await startGateway({
+    secret: set.secret,
+    config: { sessions: { owners }, classifier: { enabled: false, refreshIntervalSeconds: 86_400 } },
+    env: {
+      REDIS_URL: redis.url,
+      AUTH_REQUIRED: "true",
+      DATABASE_URL: `sqlite:${join(set.dataDir, "registry.db")}`,
+    },
+  });
+  return Object.assign(process, gatewayClient(process.url, process.token));
+}
+
 /** A client's session, usable at any replica. */
 export interface ClientSession {
   readonly id: string;
   /** Posts a request. */
   request(
-    at: TestGateway,
+    at: GatewayClient,
     method: string,
     params?: object,
     headers?: Record<string, string>,
-  ): Promise<RpcAnswer>;
+  ): ReturnType<GatewayClient["rpc"]>;
   /** Calls a tool; its structured content. */
   // biome-ignore lint/suspicious/noExplicitAny: tests look into answers of any shape.
-  tool(at: TestGateway, name: string, args?: object): Promise<any>;
-  delete(at: TestGateway, token?: string): Promise<number>;
+  tool(at: GatewayClient, name: string, args?: object): Promise<any>;
+  delete(at: GatewayClient, token?: string): Promise<number>;
 }
 
 let lastId = 0;
 
 /** Shakes hands at a replica. */
-export async function openSession(at: TestGateway, path: string, token = at.token): Promise<ClientSession> {
+export async function openSession(at: GatewayClient, path: string, token = at.token): Promise<ClientSession> {
   const authorization = `Bearer ${token}`;
   const hello = await at.rpc(
     path,

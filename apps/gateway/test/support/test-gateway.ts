@@ -8,20 +8,25 @@ import { gatewayConfig } from "../../src/config/gateway-config.ts";
 import { loadSecret } from "../../src/secret/gateway-secret.ts";
 
 /** A gateway in this process, on a free port, with a data folder of its own. */
-export interface TestGateway extends Gateway {
+export interface TestGateway extends Gateway, GatewayClient {
   readonly dataDir: string;
-  /** A token of user `tester` with both scopes. */
-  readonly token: string;
   /** Lines that were logged. */
   readonly logs: string[];
   mint(request: Partial<TokenRequest>): Promise<string>;
+  /** The id of the gateway with that name. */
+  idOf(name: string): Promise<string>;
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+/** How to call a gateway. */
+export interface GatewayClient {
+  readonly url: string;
+  /** A token of user `tester` with both scopes. */
+  readonly token: string;
   /** Calls the REST surface with the token. */
   rest(method: string, path: string, body?: unknown, token?: string): Promise<RestAnswer>;
   /** Posts a JSON-RPC body (text or value) to an MCP route. */
   rpc(path: string, body: unknown, headers?: Record<string, string>): Promise<RpcAnswer>;
-  /** The id of the gateway with that name. */
-  idOf(name: string): Promise<string>;
-  [Symbol.asyncDispose](): Promise<void>;
 }
 
 export interface RestAnswer {
@@ -59,20 +64,38 @@ export async function startTestGateway(
       ...request,
     });
   const token = await mint({});
+  return {
+    ...gateway,
+    dataDir,
+    logs,
+    mint,
+    ...gatewayClient(gateway.url, token),
+    async idOf(name) {
+      const page = await gateway.core.registry.upstreams({ name, limit: 1, offset: 0 });
+      const [record] = page.items;
+      if (record === undefined) throw new Error(`no gateway ${name}`);
+      return record.id;
+    },
+    async [Symbol.asyncDispose]() {
+      await gateway.close();
+      if (options.dataDir === undefined) await rm(dataDir, { recursive: true, force: true });
+    },
+  };
+}
+
+/** The calls to a gateway, wherever it runs. */
+export function gatewayClient(url: string, token: string): GatewayClient {
   const send = async (method: string, path: string, headers: Record<string, string>, body?: string) => {
     const init = { method, headers, ...(body === undefined ? {} : { body }) };
-    const response = await fetch(`${gateway.url}${path}`, init);
+    const response = await fetch(`${url}${path}`, init);
     const text = await response.text();
     const type = response.headers.get("content-type") ?? "";
     const parsedBody = type.includes("json") && text !== "" ? JSON.parse(text) : text;
     return { status: response.status, headers: response.headers, body: parsedBody };
   };
   return {
-    ...gateway,
-    dataDir,
+    url,
     token,
-    logs,
-    mint,
     rest: (method, path, body, own = token) =>
       send(
         method,
@@ -95,15 +118,5 @@ export async function startTestGateway(
         },
         typeof body === "string" ? body : JSON.stringify(body),
       ),
-    async idOf(name) {
-      const page = await gateway.core.registry.upstreams({ name, limit: 1, offset: 0 });
-      const [record] = page.items;
-      if (record === undefined) throw new Error(`no gateway ${name}`);
-      return record.id;
-    },
-    async [Symbol.asyncDispose]() {
-      await gateway.close();
-      if (options.dataDir === undefined) await rm(dataDir, { recursive: true, force: true });
-    },
   };
 }

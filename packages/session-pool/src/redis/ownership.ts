@@ -81,6 +81,8 @@ export interface RedisOwnership {
   ): Promise<SessionLocation>;
   /** Takes over a session whose owner is dead or has released it. */
   reclaim(sessionId: string, principal: string): Promise<ReclaimResult>;
+  /** Gives one session back, so that any replica may take it over at once. */
+  release(sessionId: string): Promise<void>;
   /** Ends a session, whoever owns it; its owner is told. */
   end(sessionId: string, principal: string): Promise<"ended" | "foreign" | "unknown">;
   /** Tells every replica that a server's URL, credentials or TLS changed. Not for a mere rename. */

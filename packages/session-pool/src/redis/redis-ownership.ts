@@ -181,6 +181,16 @@ class Ownership implements RedisOwnership {
     return result;
   }
 
+  async release(sessionId: string): Promise<void> {
+    const session = sessionHash(sessionId);
+    const owned = this.#owned.get(session);
+    if (owned === undefined) return;
+    // What could not be saved yet is saved now: nobody else will.
+    if (!owned.saved) await this.#beat(session, owned);
+    this.#owned.delete(session);
+    await this.#records.release(session, owned.epoch);
+  }
+
   async end(sessionId: string, principal: string): Promise<"ended" | "foreign" | "unknown"> {
     const session = sessionHash(sessionId);
     const result = await this.#records.end(session, principalHash(sessionId, principal));

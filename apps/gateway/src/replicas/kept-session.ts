@@ -1,0 +1,58 @@
+import type { ResumableSession } from "@gatewright/mcp-bridge/upstream";
+import type { SessionState, UpstreamSessionId } from "@gatewright/session-pool/redis";
+import type { Target } from "../calls/target.ts";
+import type { ClientHello, DownstreamSession } from "../downstream/downstream-session.ts";
+
+/** A session as its next owner needs it. */
+export interface KeptSession {
+  readonly hello: ClientHello;
+  readonly target: Target;
+  /** Upstream sessions to go on with, by upstream. */
+  readonly resumable: ReadonlyMap<string, ResumableSession>;
+}
+
+/** What never changes of a session, as it is kept with the owner record. */
+export function keptState({ hello, target }: DownstreamSession): SessionState {
+  return { hello: JSON.stringify(hello), target: JSON.stringify(target) };
+}
+
+/** The upstream sessions of a session, as they are kept with the owner record. */
+export function keptUpstreams({ opened, resumable }: DownstreamSession): UpstreamSessionId[] {
+  const open = [...opened].flatMap(([session, serverId]): UpstreamSessionId[] => {
+    const { continuation } = session;
+    if (continuation.kind === "stateless") return [];
+    return [continuation.kind === "bound" ? { serverId, resumable: false } : entryOf(serverId, continuation)];
+  });
+  // Those that were taken over and not used yet are still to be had.
+  return [...open, ...[...resumable].map(([serverId, session]) => entryOf(serverId, session))];
+}
+
+/** Reads again what {@link keptState} and {@link keptUpstreams} wrote. */
+export function readState(kept: {
+  readonly state: SessionState;
+  readonly upstream: readonly UpstreamSessionId[];
+}): KeptSession {
+  return {
+    hello: JSON.parse(kept.state["hello"] ?? "{}") as ClientHello,
+    target: JSON.parse(kept.state["target"] ?? "{}") as Target,
+    resumable: new Map(
+      kept.upstream.flatMap(({ serverId, sessionId, extra }) => {
+        if (sessionId === undefined) return [];
+        const { protocolVersion = "", handshake = "{}" } = extra ?? {};
+        return [[serverId, { sessionId, protocolVersion, handshake: JSON.parse(handshake) }] as const];
+      }),
+    ),
+  };
+}
+
+function entryOf(serverId: string, session: ResumableSession): UpstreamSessionId {
+  const { sessionId, protocolVersion } = session;
+  // Instructions may be long, and were for the client's handshake.
+  const { instructions: _, ...handshake } = session.handshake;
+  return {
+    serverId,
+    sessionId,
+    resumable: true,
+    extra: { protocolVersion, handshake: JSON.stringify(handshake) },
+  };
+}
