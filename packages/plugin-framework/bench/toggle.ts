@@ -1,7 +1,11 @@
-/** How long a switch takes until 24 processes over one Redis have acknowledged it: idle, under traffic, without PUBLISH. */
+/**
+ * How long a switch takes until 24 processes over one Redis have acknowledged it: idle, under traffic, without PUBLISH.
+ * The floor is what as many processes of bare ioredis need for the same commands.
+ */
 import { startRedis } from "@gatewright/testkit";
 import { Fleet } from "../test/fleet.ts";
 import type { Decision } from "../test/fleet-worker.ts";
+import { measureFloor } from "./toggle-floor.ts";
 
 const REPLICAS = 24;
 const TOGGLES = 40;
@@ -41,10 +45,13 @@ async function measure(title: string, options: { traffic: boolean; publish: bool
       row.stale += decisions.filter(({ at, mode: under }) => at > returnedAt && under !== mode).length;
     }
   }
-  const sorted = row.acks.sort((a, b) => a - b);
-  const p50 = sorted[Math.floor(sorted.length / 2)] ?? 0;
   const stale = options.traffic ? `${row.stale} of ${row.calls}` : "";
-  console.log(`| ${title} | ${p50.toFixed(1)} | ${Math.max(...row.slowest).toFixed(1)} | ${stale} |`);
+  console.log(`| ${title} | ${median(row.acks)} | ${Math.max(...row.slowest).toFixed(1)} | ${stale} |`);
+}
+
+function median(values: readonly number[]): string {
+  const sorted = values.toSorted((a, b) => a - b);
+  return (sorted[Math.floor(sorted.length / 2)] ?? 0).toFixed(1);
 }
 
 console.log(
@@ -55,3 +62,5 @@ await measure("under traffic", { traffic: true, publish: true });
 await measure("idle, PUBLISH suppressed", { traffic: false, publish: false });
 await measure("under traffic, PUBLISH suppressed", { traffic: true, publish: false });
 await fleet.close();
+const floor = await measureFloor(redis, REPLICAS, TOGGLES);
+console.log(`| floor: bare ioredis, idle | ${median(floor)} | ${Math.max(...floor).toFixed(1)} | |`);

@@ -18,6 +18,8 @@ export interface ControlPlaneDeps {
   readonly listener: ControlListener;
 }
 
+const NO_RECORD: ControlRecord = { mode: "inherit", rev: 0, uuid: "none", wipeSeq: 0, setBy: "" };
+
 /**
  * Keeps this process's modes up to the control records: reads them on every frame, on a jittered poll and when a
  * lease has run out; never applies a lower `rev`; puts back what the store lost.
@@ -69,9 +71,21 @@ export class ControlPlane implements ModeGate {
     for (const state of this.listener.states()) this.admit(state);
     await this.#beatOnce();
     await this.#subscribe();
-    await this.refresh();
+    if (await this.refresh()) await this.#acknowledgeNone();
     this.#scheduleBeat();
     if (!this.bus.synchronous) this.#schedulePoll();
+  }
+
+  /**
+   * Says of every plugin without a record that this replica follows "none", so that its first real acknowledgement
+   * comes over a way that has been gone before: cold, it takes three times as long.
+   */
+  async #acknowledgeNone(): Promise<void> {
+    if (this.bus.synchronous) return;
+    const without = [...this.listener.states()].filter((state) => state.global === undefined);
+    await Promise.all(
+      without.map(({ plugin }) => this.#follower.acknowledge(scopeText({ plugin }), NO_RECORD)),
+    );
   }
 
   /** A state that has never been read: decide by nothing but the store. */

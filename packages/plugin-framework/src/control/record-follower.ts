@@ -79,7 +79,7 @@ export class RecordFollower {
       void this.#bus.publish({ scope: text, rev: record.rev }).catch(() => undefined);
     }
     if (verdict.current !== undefined) void this.apply(text, verdict.current);
-    if (verdict.written) await this.#acknowledge(text, record);
+    if (verdict.written) await this.acknowledge(text, record);
   }
 
   /**
@@ -96,10 +96,11 @@ export class RecordFollower {
     this.#armExpiry(state, record);
     const told = this.#listener.applied(state, scope.tenant, { previous, record });
     await within(this.#clock, ACK_WAIT_MS, told).catch(() => undefined);
-    await this.#acknowledge(text, record);
+    await this.acknowledge(text, record);
   }
 
-  async #acknowledge(text: string, record: ControlRecord): Promise<void> {
+  /** Says that this replica follows a record; a store that does not hear it is told by the next one. */
+  async acknowledge(text: string, record: ControlRecord): Promise<void> {
     await this.#bounded(this.#bus.ack(this.#replica, text, record)).catch(() => undefined);
   }
 
@@ -124,7 +125,7 @@ export class RecordFollower {
   /** A replica without the plugin decides nothing with it: whoever waits need not wait for this one. */
   async acknowledgeStranger(text: string): Promise<void> {
     const [record] = await this.#bounded(this.#bus.read([text]));
-    if (record !== undefined) await this.#acknowledge(text, record);
+    if (record !== undefined) await this.acknowledge(text, record);
   }
 
   #bounded<T>(work: Promise<T>): Promise<T> {
