@@ -1,6 +1,6 @@
 import type { Lease } from "./lease/lease.ts";
 import type { Mode } from "./mode.ts";
-import type { Charge } from "./rule.ts";
+import type { Charge, Rule } from "./rule.ts";
 
 /** What one rule said. */
 export interface Verdict {
@@ -109,16 +109,79 @@ export function allowUncharged(mode: Mode, rev: number, tenantRev: number): Deci
   return new DecisionRecord(true, "allowed", 0, NO_VERDICTS, mode, rev, tenantRev, false, undefined);
 }
 
-/** {@link decide} for one rule that allows under `enforce` in a store without control records. */
-export function allowSole(verdict: Verdict, receipt: Receipt): Decision {
-  return new DecisionRecord(true, "allowed", 0, [verdict], "enforce", 0, 0, false, receipt);
-}
-
-/** {@link decide} for one rule that refuses, likewise. */
+/** {@link decide} for one rule that refuses under `enforce` in a store without control records. */
 export function refuseSole(verdict: Verdict): Decision {
   const wait = verdict.retryAfterMs;
   const code = wait === null ? "cost_exceeds_limit" : "rate_limited";
   return new DecisionRecord(false, code, wait, [verdict], "enforce", 0, 0, false, undefined);
+}
+
+/** {@link decide} for one rule that allows one token, likewise. */
+export function allowSole(
+  verdict: Verdict,
+  tenant: string | undefined,
+  rule: Rule,
+  id: string,
+  at: number,
+  wipeSeq: number,
+  store: object,
+): Decision {
+  return new SoleDecision(verdict, tenant, rule, id, at, wipeSeq, store);
+}
+
+/** A decision that is its own receipt, which saves an object: a third of what a check in memory allocates. */
+class SoleDecision implements Decision {
+  declare readonly allowed: true;
+  declare readonly code: "allowed";
+  declare readonly retryAfterMs: 0;
+  declare readonly verdicts: readonly Verdict[];
+  declare readonly mode: "enforce";
+  declare readonly rev: 0;
+  declare readonly tenantRev: 0;
+  declare readonly shadow: false;
+  readonly #tenant: string | undefined;
+  readonly #rule: Rule;
+  readonly #id: string;
+  readonly #at: number;
+  readonly #wipeSeq: number;
+  readonly #store: object;
+
+  constructor(
+    verdict: Verdict,
+    tenant: string | undefined,
+    rule: Rule,
+    id: string,
+    at: number,
+    wipeSeq: number,
+    store: object,
+  ) {
+    this.allowed = true;
+    this.code = "allowed";
+    this.retryAfterMs = 0;
+    this.verdicts = [verdict];
+    this.mode = "enforce";
+    this.rev = 0;
+    this.tenantRev = 0;
+    this.shadow = false;
+    this.#tenant = tenant;
+    this.#rule = rule;
+    this.#id = id;
+    this.#at = at;
+    this.#wipeSeq = wipeSeq;
+    this.#store = store;
+  }
+
+  get [RECEIPT](): Receipt {
+    return {
+      tenant: this.#tenant,
+      charges: [{ rule: this.#rule, id: this.#id }],
+      cost: 1,
+      at: this.#at,
+      wipeSeq: this.#wipeSeq,
+      tenantWipeSeq: 0,
+      store: this.#store,
+    };
+  }
 }
 
 /**

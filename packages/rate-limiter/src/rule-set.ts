@@ -3,7 +3,7 @@ import { ALGORITHMS } from "./algorithms/catalog.ts";
 import type { LimiterRules, RateOption } from "./options.ts";
 import { parseRate } from "./rate.ts";
 import type { Charge, Rule } from "./rule.ts";
-import { type Dimension, dimensionOf, fieldOf, joinIds, type Subject } from "./subject.ts";
+import { asId, type Dimension, dimensionOf, fieldOf, joinIds, readerOf, type Subject } from "./subject.ts";
 
 const SIMPLE = ["by_user", "by_tenant", "by_ip"] as const;
 const NAMED = ["by_tool", "by_prompt", "by_resource", "by_server"] as const;
@@ -14,17 +14,24 @@ type Entry =
   | { readonly kind: "named"; readonly dimension: Dimension; readonly rules: ReadonlyMap<string, Rule> }
   | { readonly kind: "composite"; readonly rule: Rule };
 
+interface OnlyRule {
+  readonly rule: Rule;
+  readonly dimension: Dimension;
+  readonly read: (subject: Subject) => string | undefined;
+}
+
 const NO_CHARGES: readonly Charge[] = [];
 
 /** The rules of a limiter; finds the counters that a check of a subject charges, in the order of the config. */
 export class RuleSet {
   readonly #entries: readonly Entry[];
-  readonly #only: Extract<Entry, { kind: "simple" }> | undefined;
+  readonly #only: OnlyRule | undefined;
 
   constructor(rules: LimiterRules, algorithm: AlgorithmName) {
     this.#entries = entriesOf(rules, algorithm);
     const [first, second] = this.#entries;
-    this.#only = second === undefined && first?.kind === "simple" ? first : undefined;
+    if (second === undefined && first?.kind === "simple")
+      this.#only = { rule: first.rule, dimension: first.dimension, read: readerOf(first.dimension) };
   }
 
   /** The rule of a set that is one simple rule; undefined for any other set. */
@@ -34,7 +41,8 @@ export class RuleSet {
 
   /** Whose counter {@link only} charges; undefined when it does not apply. */
   idForOnly(subject: Subject): string | undefined {
-    return this.#only === undefined ? undefined : dimensionOf(subject, this.#only.dimension);
+    const only = this.#only;
+    return only === undefined ? undefined : asId(only.read(subject), only.dimension);
   }
 
   resolve(subject: Subject): readonly Charge[] {

@@ -23,8 +23,17 @@ const NEEDS_ESCAPE = /[^A-Za-z0-9.@_-]/;
 
 /** The value of one dimension of a subject, or undefined when rules by it do not apply. */
 export function dimensionOf(subject: Subject, dimension: Dimension): string | undefined {
-  const value = fieldOf(subject, dimension);
+  return asId(fieldOf(subject, dimension), dimension);
+}
+
+/** The id that the raw value of a dimension stands for. */
+export function asId(value: string | undefined, dimension: Dimension): string | undefined {
   return isPlain(value) ? value : idOf(value, dimension);
+}
+
+/** What reads the raw value of one dimension. */
+export function readerOf(dimension: Dimension): (subject: Subject) => string | undefined {
+  return FIELDS[dimension];
 }
 
 /** Is it an id as it stands, by its length and first character? Others may be ids too. */

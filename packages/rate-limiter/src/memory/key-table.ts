@@ -36,8 +36,8 @@ export class KeyTable {
   readonly #heads: Int32Array[] = [];
   readonly #links: Int32Array[] = [];
   readonly #states: Float64Array[] = [];
-  readonly #ids: string[][] = [];
-  readonly #tenants: (string | undefined)[][] = [];
+  /** Of each slot the id and the tenant, side by side. */
+  readonly #names: (string | undefined)[][] = [];
   // Begins with fractions, so that its fields are floats from the start and need no new object for each value.
   readonly #loaded = { time: 0.5, used: 0.5, before: 0.5, log: FRESH.log };
   readonly #logs = new Map<number, readonly number[]>();
@@ -77,7 +77,7 @@ export class KeyTable {
     while (slot >= 0) {
       const links = this.#links[slot >>> SHARD_BITS] as Int32Array;
       const at = (slot & SHARD_MASK) * LINKS;
-      if (links[at] === hash && this.#holds(slot, rule, tenant, id)) return slot;
+      if (links[at] === hash && links[at + RULE] === rule && this.#isNamed(slot, tenant, id)) return slot;
       slot = links[at + NEXT] as number;
     }
     return -1;
@@ -93,8 +93,9 @@ export class KeyTable {
     const links = this.#links[shard] as Int32Array;
     links[i * LINKS] = hash;
     links[i * LINKS + RULE] = rule;
-    (this.#ids[shard] as string[])[i] = id;
-    (this.#tenants[shard] as (string | undefined)[])[i] = tenant;
+    const names = this.#names[shard] as (string | undefined)[];
+    names[2 * i] = id;
+    names[2 * i + 1] = tenant;
     this.#link(slot, hash);
     return slot;
   }
@@ -106,8 +107,9 @@ export class KeyTable {
     this.#unlink(slot, links[i * LINKS] as number);
     links[i * LINKS] = -1;
     links[i * LINKS + NEXT] = this.#free;
-    (this.#ids[shard] as string[])[i] = "";
-    (this.#tenants[shard] as (string | undefined)[])[i] = undefined;
+    const names = this.#names[shard] as (string | undefined)[];
+    names[2 * i] = undefined;
+    names[2 * i + 1] = undefined;
     this.#free = slot;
     this.#size--;
     if (this.#logs.delete(slot) && this.#logs.size === 0) this.#loaded.log = FRESH.log;
@@ -120,8 +122,8 @@ export class KeyTable {
     const i = slot & SHARD_MASK;
     const links = this.#links[shard] as Int32Array;
     if ((links[i * LINKS] as number) < 0) return undefined;
-    const id = this.#ids[shard]?.[i] as string;
-    return { rule: links[i * LINKS + RULE] as number, tenant: this.#tenants[shard]?.[i], id };
+    const names = this.#names[shard] as (string | undefined)[];
+    return { rule: links[i * LINKS + RULE] as number, tenant: names[2 * i + 1], id: names[2 * i] as string };
   }
 
   /**
@@ -152,14 +154,10 @@ export class KeyTable {
     if (state.log.length > 0 || this.#logs.size > 0) this.#saveLog(slot, state.log);
   }
 
-  #holds(slot: number, rule: number, tenant: string | undefined, id: string): boolean {
-    const shard = slot >>> SHARD_BITS;
-    const i = slot & SHARD_MASK;
-    return (
-      (this.#ids[shard] as string[])[i] === id &&
-      (this.#tenants[shard] as (string | undefined)[])[i] === tenant &&
-      (this.#links[shard] as Int32Array)[i * LINKS + RULE] === rule
-    );
+  #isNamed(slot: number, tenant: string | undefined, id: string): boolean {
+    const names = this.#names[slot >>> SHARD_BITS] as (string | undefined)[];
+    const at = (slot & SHARD_MASK) * 2;
+    return names[at] === id && names[at + 1] === tenant;
   }
 
   #saveLog(slot: number, log: readonly number[]): void {
@@ -173,8 +171,7 @@ export class KeyTable {
     const slots = new ArrayBuffer(SHARD_SIZE * SLOT_BYTES);
     this.#links.push(new Int32Array(slots));
     this.#states.push(new Float64Array(slots));
-    this.#ids.push(new Array<string>(SHARD_SIZE).fill(""));
-    this.#tenants.push(new Array<string | undefined>(SHARD_SIZE).fill(undefined));
+    this.#names.push(new Array<string | undefined>(SHARD_SIZE * 2).fill(undefined));
   }
 
   #takeSlot(): number {

@@ -17,7 +17,6 @@ import { Evictor } from "./evictor.ts";
 import { KeyTable } from "./key-table.ts";
 import { RecentIds } from "./recent-ids.ts";
 import { RuleNumbers } from "./rule-numbers.ts";
-import { SoleReceipt } from "./sole-receipt.ts";
 import { WipeMarks } from "./wipe-marks.ts";
 
 /** Options of the memory store. */
@@ -90,7 +89,7 @@ export class MemoryStore implements LimiterStore {
     const wipe = marks.current;
     if (step.state !== state) table.save(slot, step.state, wipe);
     if (!step.allowed) return refuseSole(toVerdict(rule, step));
-    return allowSole(toVerdict(rule, step), new SoleReceipt(tenant, rule, id, now, wipe, this));
+    return allowSole(toVerdict(rule, step), tenant, rule, id, now, wipe, this);
   }
 
   refund(receipt: Receipt): void {
