@@ -7,7 +7,12 @@ import { callDigest } from "../src/bridge/call-digest.ts";
 import { BridgeError, type BridgeOptions, createBridge, type ForwardModern } from "../src/bridge/index.ts";
 import { questionKey } from "../src/bridge/question-key.ts";
 import { META, parseMessage, type RequestMessage, textOf } from "../src/index.ts";
-import { createHttpUpstream, type OpenOptions, type UpstreamMessage } from "../src/upstream/index.ts";
+import {
+  createHttpUpstream,
+  type OpenOptions,
+  type UpstreamAnswer,
+  type UpstreamMessage,
+} from "../src/upstream/index.ts";
 import { eventually } from "./support/children.ts";
 import {
   CLIENT,
@@ -75,7 +80,7 @@ interface Body {
   };
   readonly error: { readonly code: number; readonly data: unknown };
 }
-const bodyOf = (answer: { readonly body: Buffer }) => JSON.parse(answer.body.toString()) as Body;
+const bodyOf = (answer: UpstreamAnswer) => JSON.parse(answer.bytes.toString()) as Body;
 
 /** A legacy server that asks `questions` before it answers with what it was told. */
 async function serveAsking(questions: readonly object[], options: { readonly gap?: boolean } = {}) {
@@ -127,8 +132,8 @@ describe("a stateless client and a server with sessions", () => {
     );
     const bridge = bridgeWith();
     const call = await bridge.forwardModern(session, modernCall("x"), caller);
-    expect(call.body.toString()).toMatch(
-      /^\{"jsonrpc":"2.0","id":"c\d+","result":\{"resultType":"complete","x":1.0,"n":12345678901234567890\}\}$/,
+    expect(call.withId('"c"').toString()).toMatch(
+      /^\{"jsonrpc":"2.0","id":"c","result":\{"resultType":"complete","x":1.0,"n":12345678901234567890\}\}$/,
     );
     const list = await bridge.forwardModern(session, request("tools/list", {}), caller);
     expect(bodyOf(list).result).toMatchObject({
@@ -203,7 +208,7 @@ describe("a stateless client and a server with sessions", () => {
     });
     const outcome = await bridge.resumeModern(again, caller);
     if (outcome.kind !== "answer") throw new Error("Expected an answer.");
-    expect(bodyOf(outcome)).toMatchObject({ id: again.id, result: { resultType: "complete" } });
+    expect(bodyOf(outcome.answer)).toMatchObject({ result: { resultType: "complete" } });
     expect(told).toEqual([result(1, accept)]);
     expect(ended).toBe(1);
     expect(bridge.stats()).toMatchObject({ parked: 0, parkedTotal: 1, expired: 0 });
@@ -223,16 +228,16 @@ describe("a stateless client and a server with sessions", () => {
     });
     const second = await bridge.resumeModern(partial, caller);
     if (second.kind !== "answer") throw new Error("Expected an answer.");
-    expect(bodyOf(second).result).toMatchObject({
+    expect(bodyOf(second.answer).result).toMatchObject({
       resultType: "input_required",
       inputRequests: { user_input: elicit },
     });
     const rest = modernCall("x", {
       inputResponses: { user_input: accept },
-      requestState: bodyOf(second).result.requestState,
+      requestState: bodyOf(second.answer).result.requestState,
     });
     const third = await bridge.resumeModern(rest, caller);
-    expect(third.kind === "answer" && bodyOf(third).result["told"]).toHaveLength(2);
+    expect(third.kind === "answer" && bodyOf(third.answer).result["told"]).toHaveLength(2);
     const oneByOne = await serveAsking([elicit, elicit], { gap: true });
     const start = bodyOf(await bridge.forwardModern(oneByOne.session, modernCall("y"), caller)).result;
     const more = await bridge.resumeModern(
@@ -240,7 +245,7 @@ describe("a stateless client and a server with sessions", () => {
       caller,
     );
     if (more.kind !== "answer") throw new Error("Expected an answer.");
-    expect(bodyOf(more).result.inputRequests).toEqual({ user_input_2: elicit });
+    expect(bodyOf(more.answer).result.inputRequests).toEqual({ user_input_2: elicit });
   });
 
   it("cannot use a state twice, for another call, as somebody else, or forged", async () => {
@@ -479,7 +484,7 @@ describe("a stateless client and a server with sessions", () => {
       modernCall("x", { inputResponses: { user_input: accept }, requestState }),
       caller,
     );
-    expect(outcome.kind === "answer" && bodyOf(outcome).result).toMatchObject({ ok: true });
+    expect(outcome.kind === "answer" && bodyOf(outcome.answer).result).toMatchObject({ ok: true });
     expect(offered).toEqual([false, true]);
   });
 
@@ -516,7 +521,7 @@ describe("a stateless client and a server with sessions", () => {
       requestState: first.requestState,
     });
     const outcome = await bridge.resumeModern(again, caller);
-    expect(JSON.stringify(outcome.kind === "answer" && bodyOf(outcome))).toContain("accept");
+    expect(JSON.stringify(outcome.kind === "answer" && bodyOf(outcome.answer))).toContain("accept");
   });
 });
 
@@ -534,7 +539,7 @@ describe("a client with a session and a stateless server", () => {
     const options = { client, ask: never, timeoutMs: 1_000, logLevel: "error" };
     const message = legacyCall("x", { _meta: { progressToken: 3 } });
     const answer = await bridge.forwardLegacy(session, message, options);
-    expect(bodyOf(answer)).toEqual({ jsonrpc: "2.0", id: message.id, result: { resultType: "complete" } });
+    expect(bodyOf(answer).result).toEqual({ resultType: "complete" });
     expect(server.seen.at(-1)?.body.params?.["_meta"]).toEqual({
       [META.protocolVersion]: "2026-07-28",
       [META.clientInfo]: client.clientInfo,

@@ -1,12 +1,17 @@
 import type { JsonObject, RequestMessage } from "../message.ts";
-import type { UpstreamMessage, UpstreamSession } from "../upstream/upstream.ts";
+import type { UpstreamAnswer } from "../upstream/answer.ts";
+import type { UpstreamMessage, UpstreamRequest, UpstreamSession } from "../upstream/upstream.ts";
 import type { AskClient } from "./input-rounds.ts";
-import type { TranslatedAnswer } from "./translate-answer.ts";
+
+/** How a call to an upstream ended. */
+export type CallOutcome = { readonly answer: UpstreamAnswer } | { readonly error: unknown };
 
 /** A stateless client's call to a server with sessions. */
 export interface ForwardModern {
   /** Who calls: only the same principal may continue a parked call. */
   readonly principal: string;
+  /** What was called, where there are several endpoints: a parked call is continued at the same one only. */
+  readonly endpoint?: string | undefined;
   /** Time that the upstream has; waiting for the client is not counted. 0 = none. */
   readonly timeoutMs: number;
   /** The client went away: gives the call up while it runs. */
@@ -14,13 +19,13 @@ export interface ForwardModern {
   /** Progress and log messages for the client, ready to be sent. */
   readonly onNotification?: ((bytes: Buffer) => void) | undefined;
   /** The upstream is done with the call, or it was given up: its session may go to others. Called once. */
-  readonly onEnd?: (() => void) | undefined;
-  /** Raw JSON of `params` to send instead of the message's own, for example under the upstream's own name. */
-  readonly params?: string | Buffer | undefined;
+  readonly onEnd?: ((outcome: CallOutcome) => void) | undefined;
+  /** What is sent instead of the message as it is, for example under the upstream's own name. */
+  readonly request?: UpstreamRequest | undefined;
 }
 
 /** The continuation of a parked call. */
-export type ResumeModern = Omit<ForwardModern, "onEnd" | "params" | "timeoutMs">;
+export type ResumeModern = Omit<ForwardModern, "onEnd" | "request" | "timeoutMs">;
 
 /** A call of a client with a session to a stateless server. */
 export interface ForwardLegacy {
@@ -30,8 +35,11 @@ export interface ForwardLegacy {
   readonly ask: AskClient;
   /** The level that the client set by `logging/setLevel`. */
   readonly logLevel?: string | undefined;
-  /** HTTP headers for the server, for example those of `encodeParamHeaders`. */
-  readonly headers?: { readonly [name: string]: string } | undefined;
+  /**
+   * What is sent instead of the message as it is: under the upstream's own name, with HTTP headers like those of
+   * `encodeParamHeaders`.
+   */
+  readonly request?: UpstreamRequest | undefined;
   /** Per round. 0 = none. */
   readonly timeoutMs: number;
   readonly signal?: AbortSignal | undefined;
@@ -40,10 +48,13 @@ export interface ForwardLegacy {
 
 /** What becomes of a continuation: an answer, or the replica that holds the call. */
 export type ResumeOutcome =
-  | ({ readonly kind: "answer" } & TranslatedAnswer)
+  | { readonly kind: "answer"; readonly answer: UpstreamAnswer }
   | { readonly kind: "elsewhere"; readonly replica: string };
 
-/** Translates between the two families of revisions. */
+/**
+ * Translates between the two families of revisions. Answers come under an id that is not the client's
+ * ({@link UpstreamAnswer.withId}), with the HTTP status that a stateless client expects.
+ */
 export interface Bridge {
   readonly replica: string;
   /**
@@ -56,14 +67,14 @@ export interface Bridge {
     session: UpstreamSession,
     message: RequestMessage,
     options: ForwardModern,
-  ): Promise<TranslatedAnswer>;
+  ): Promise<UpstreamAnswer>;
   /**
-   * Takes a question that a legacy server asked outside any call's stream, when exactly one call of a stateless client
-   * runs in the session.
+   * Takes what a legacy server said outside any call's stream, a question or a log message, when exactly one call of a
+   * stateless client runs in the session.
    *
-   * @returns false when it is nobody's; then the caller has to answer it
+   * @returns false when it is nobody's; then the caller has to answer a question
    */
-  offer(session: UpstreamSession, message: RequestMessage): boolean;
+  offer(session: UpstreamSession, message: UpstreamMessage): boolean;
   /** Continues a parked call with the client's answers. @throws UpstreamError, BridgeError, WireError */
   resumeModern(message: RequestMessage, options: ResumeModern): Promise<ResumeOutcome>;
   /** Calls a stateless server for a legacy client; its questions are put to the client in between. @throws UpstreamError */
@@ -71,7 +82,7 @@ export interface Bridge {
     session: UpstreamSession,
     message: RequestMessage,
     options: ForwardLegacy,
-  ): Promise<TranslatedAnswer>;
+  ): Promise<UpstreamAnswer>;
   /** The result of `server/discover` for any upstream. */
   discoverResult(session: UpstreamSession): JsonObject;
   /** The result of `initialize` for any upstream. */

@@ -1,20 +1,21 @@
 import type { z } from "zod";
-import { encodeErrorBody } from "../error-body.ts";
 import { RPC } from "../errors.ts";
 import type { JsonObject, NotificationMessage, RequestMessage } from "../message.ts";
 import { parseOptions } from "../parse-options.ts";
 import { LEGACY_REVISIONS, META, negotiateLegacy, SUPPORTED_REVISIONS } from "../revisions.ts";
 import { splice, textOf } from "../splice.ts";
-import type { UpstreamSession } from "../upstream/upstream.ts";
+import type { UpstreamAnswer } from "../upstream/answer.ts";
+import type { UpstreamMessage, UpstreamSession } from "../upstream/upstream.ts";
 import type { Bridge, ForwardLegacy, ForwardModern, ResumeModern, ResumeOutcome } from "./bridge-contract.ts";
 import { BridgeError } from "./bridge-error.ts";
 import { type BridgeOptions, bridgeSchema } from "./bridge-options.ts";
 import { envelopeMembers, extendParams, membersOf, paramsText } from "./edit-members.ts";
 import { answerInputRequests, inputRequiredOf } from "./input-rounds.ts";
+import { localError, localResult } from "./local-answer.ts";
 import { passesLogLevel, readLogLevel, severityOf } from "./log-levels.ts";
 import { type CallStep, MissingCapability, ParkedCall, type Question } from "./parked-call.ts";
-import { synthesizeHandshake, type TranslatedAnswer, toLegacy, toModern } from "./translate-answer.ts";
-import { type WaitingCall, WaitingCalls } from "./waiting-calls.ts";
+import { synthesizeHandshake, toLegacy, toModern } from "./translate-answer.ts";
+import { type CallOwner, type WaitingCall, WaitingCalls } from "./waiting-calls.ts";
 
 /** What {@link createBridge} takes from outside. */
 export interface BridgeDeps {
@@ -38,6 +39,9 @@ const REMOVED: ReadonlySet<string> = new Set([
   "tasks/result",
 ]);
 
+/** Methods during which a stateless client may be asked something (2026-07-28, "Supported Requests"). */
+const ASKING: ReadonlySet<string> = new Set(["tools/call", "prompts/get", "resources/read"]);
+
 class EraBridge implements Bridge {
   readonly replica: string;
   readonly #options: z.output<typeof bridgeSchema>;
@@ -58,12 +62,13 @@ class EraBridge implements Bridge {
     session: UpstreamSession,
     message: RequestMessage,
     options: ForwardModern,
-  ): Promise<TranslatedAnswer> {
+  ): Promise<UpstreamAnswer> {
     const { method, params, extras } = message;
     const { timeoutMs, onEnd = () => undefined } = options;
     if (REMOVED.has(method)) {
-      onEnd();
-      return methodNotFound(message);
+      const answer = methodNotFound(message);
+      onEnd({ answer });
+      return answer;
     }
     const meta = metaOf(params);
     await this.#setLogLevel(session, readLogLevel(meta[META.logLevel]));
@@ -71,23 +76,24 @@ class EraBridge implements Bridge {
     this.#active.set(session, active);
     const call: ParkedCall = new ParkedCall({
       session,
-      request: { method, params: options.params ?? paramsText(message), extras },
+      request: options.request ?? { method, params: paramsText(message), extras },
       timeoutMs,
       capabilities: (meta[META.clientCapabilities] ?? {}) as JsonObject,
+      askable: ASKING.has(method),
       now: this.#now,
       maxQuestions: this.#options.maxQuestions,
-      onEnd: () => {
+      onEnd: (outcome) => {
         active.delete(call);
-        onEnd();
+        onEnd(outcome);
       },
     });
     active.add(call);
     const { progressToken } = message.spans;
     const token = progressToken && textOf(message.bytes, progressToken);
-    return await this.#proceed({ call, principal: options.principal, token }, message, options);
+    return await this.#proceed({ call, owner: ownerOf(options), token }, message, options);
   }
 
-  offer(session: UpstreamSession, message: RequestMessage): boolean {
+  offer(session: UpstreamSession, message: UpstreamMessage): boolean {
     const active = this.#active.get(session);
     if (active?.size !== 1) return false;
     for (const call of active) call.take(message);
@@ -95,7 +101,7 @@ class EraBridge implements Bridge {
   }
 
   async resumeModern(message: RequestMessage, options: ResumeModern): Promise<ResumeOutcome> {
-    const parked = this.#waiting.take(message, options.principal);
+    const parked = this.#waiting.take(message, ownerOf(options));
     if ("replica" in parked) return { kind: "elsewhere", replica: parked.replica };
     const { inputResponses } = message.spans;
     const responses = inputResponses ? membersOf(message.bytes, inputResponses) : new Map<string, string>();
@@ -104,28 +110,30 @@ class EraBridge implements Bridge {
     } catch (error) {
       parked.call.abort(error);
     }
-    return { kind: "answer", ...(await this.#proceed(parked, message, options)) };
+    return { kind: "answer", answer: await this.#proceed(parked, message, options) };
   }
 
   async forwardLegacy(
     session: UpstreamSession,
     message: RequestMessage,
     options: ForwardLegacy,
-  ): Promise<TranslatedAnswer> {
-    const { client, ask, logLevel, headers, timeoutMs, signal, onMessage } = options;
-    const { method, extras } = message;
-    const idText = textOf(message.bytes, message.idSpan);
+  ): Promise<UpstreamAnswer> {
+    const { client, ask, logLevel, timeoutMs, signal, onMessage } = options;
+    const { method, extras, paramsSpan: span, bytes } = message;
+    const request = options.request ?? {
+      method,
+      extras,
+      params: span && bytes.subarray(span.start, span.end),
+    };
+    const raw = typeof request.params === "string" ? Buffer.from(request.params) : request.params;
     const meta = envelopeMembers(session.protocolVersion, client, logLevel);
     let more: { readonly inputResponses?: string | undefined; readonly requestState?: string | undefined } =
       {};
     for (let round = 0; round <= this.#options.maxRounds; round++) {
-      const params = extendParams(message, { ...more, meta });
-      const answer = await session.request(
-        { method, params, extras, headers },
-        { timeoutMs, signal, onMessage },
-      );
+      const params = extendParams(raw, { ...more, meta });
+      const answer = await session.request({ ...request, params }, { timeoutMs, signal, onMessage });
       const wanted = inputRequiredOf(answer);
-      if (wanted === undefined) return toLegacy(answer, method, idText);
+      if (wanted === undefined) return toLegacy(answer, method);
       more = { inputResponses: await answerInputRequests(wanted, ask), requestState: wanted.requestState };
     }
     throw new BridgeError("overloaded", `The upstream asked more than ${this.#options.maxRounds} times.`);
@@ -165,8 +173,7 @@ class EraBridge implements Bridge {
     parked: WaitingCall,
     message: RequestMessage,
     options: ResumeModern,
-  ): Promise<TranslatedAnswer> {
-    const idText = textOf(message.bytes, message.idSpan);
+  ): Promise<UpstreamAnswer> {
     const { onNotification } = options;
     const level = readLogLevel(metaOf(message.params)[META.logLevel]);
     const { progressToken } = message.spans;
@@ -180,14 +187,19 @@ class EraBridge implements Bridge {
     try {
       step = await parked.call.next(options.signal, onMessage);
     } catch (error) {
-      if (error instanceof MissingCapability) return missingCapability(error, idText);
+      if (error instanceof MissingCapability) return missingCapability(error);
       throw error;
     }
-    if (step.kind === "answer") return toModern(step.answer, message.method, idText);
+    if (step.kind === "answer") return toModern(step.answer, message.method);
     const requestState = this.#waiting.park(parked, message);
-    const body = `{"jsonrpc":"2.0","id":${idText},"result":{"resultType":"input_required","inputRequests":${encodeQuestions(step.questions)},"requestState":${JSON.stringify(requestState)}}}`;
-    return { body: Buffer.from(body), httpStatus: 200 };
+    return localResult(
+      `{"resultType":"input_required","inputRequests":${encodeQuestions(step.questions)},"requestState":${JSON.stringify(requestState)}}`,
+    );
   }
+}
+
+function ownerOf({ principal, endpoint = "" }: ResumeModern): CallOwner {
+  return { principal, endpoint };
 }
 
 function metaOf(params: JsonObject | undefined): JsonObject {
@@ -195,17 +207,13 @@ function metaOf(params: JsonObject | undefined): JsonObject {
   return typeof meta === "object" && meta !== null ? (meta as JsonObject) : {};
 }
 
-function methodNotFound(message: RequestMessage): TranslatedAnswer {
-  const idText = textOf(message.bytes, message.idSpan);
-  const text = `Method not found: ${message.method}`;
-  const body = encodeErrorBody({ idText, code: RPC.methodNotFound, message: text });
-  return { body: Buffer.from(body), httpStatus: 404 };
+function methodNotFound({ method }: RequestMessage): UpstreamAnswer {
+  return localError({ code: RPC.methodNotFound, message: `Method not found: ${method}` }, 404);
 }
 
-function missingCapability(error: MissingCapability, idText: string): TranslatedAnswer {
-  const data = { requiredCapabilities: { [error.capability]: {} } };
-  const body = encodeErrorBody({ idText, code: RPC.missingClientCapability, message: error.message, data });
-  return { body: Buffer.from(body), httpStatus: 400 };
+function missingCapability({ capability, message }: MissingCapability): UpstreamAnswer {
+  const data = { requiredCapabilities: { [capability]: {} } };
+  return localError({ code: RPC.missingClientCapability, message, data }, 400);
 }
 
 /** A progress notification goes on under the token of the request that is being answered; without one it ends here. */

@@ -1,6 +1,6 @@
 import { JsonCursor } from "../json-cursor.ts";
-import type { RequestMessage } from "../message.ts";
 import { META } from "../revisions.ts";
+import { type Envelope, scanParams } from "../scan-envelope.ts";
 import { type Edit, type Span, splice, textOf } from "../splice.ts";
 
 /** Depth of texts that were read before. */
@@ -34,24 +34,31 @@ export interface ParamsAddition {
   readonly meta: { readonly [key: string]: string };
 }
 
-/** The params of a request with members added; those of `_meta` that are there already win. */
-export function extendParams(message: RequestMessage, addition: ParamsAddition): string {
-  const { bytes, paramsSpan, spans } = message;
-  const present = spans.meta ? membersOf(bytes, spans.meta) : new Map<string, string>();
-  const meta = Object.entries(addition.meta)
-    .filter(([key]) => !present.has(key))
-    .map(([key, value]) => `${JSON.stringify(key)}:${value}`);
+/** The raw params of a request with members added; those of `_meta` that are there already win. */
+export function extendParams(params: Buffer | undefined, addition: ParamsAddition): Buffer {
+  const bytes = params ?? EMPTY;
+  const found: Envelope = {};
+  const cursor = new JsonCursor(bytes, 0, MAX_DEPTH);
+  cursor.peek();
+  const { at: start } = cursor;
+  scanParams(cursor, found);
+  const { meta: present } = found.spans ?? {};
+  const known = present ? membersOf(bytes, present) : undefined;
+  const meta: string[] = [];
+  for (const [key, value] of Object.entries(addition.meta)) {
+    if (!known?.has(key)) meta.push(`${JSON.stringify(key)}:${value}`);
+  }
   const members: string[] = [];
   if (addition.inputResponses !== undefined) members.push(`"inputResponses":${addition.inputResponses}`);
   if (addition.requestState !== undefined) members.push(`"requestState":${addition.requestState}`);
-  if (!spans.meta && meta.length > 0) members.push(`"_meta":{${meta.join(",")}}`);
-  if (paramsSpan === undefined) return `{${members.join(",")}}`;
+  if (!present && meta.length > 0) members.push(`"_meta":{${meta.join(",")}}`);
   const edits: Edit[] = [];
-  if (members.length > 0) edits.push(insertMembers(bytes, paramsSpan.start, members));
-  if (spans.meta && meta.length > 0) edits.push(insertMembers(bytes, spans.meta.start, meta));
-  const whole = splice(bytes, edits);
-  return whole.toString("utf8", paramsSpan.start, paramsSpan.end + whole.length - bytes.length);
+  if (members.length > 0) edits.push(insertMembers(bytes, start, members));
+  if (present && meta.length > 0) edits.push(insertMembers(bytes, present.start, meta));
+  return splice(bytes, edits);
 }
+
+const EMPTY = Buffer.from("{}");
 
 /** The raw text of a request's params. */
 export function paramsText(message: {

@@ -7,7 +7,14 @@ export {
 } from "./aggregator.ts";
 export type { AggregatorOptions } from "./aggregator-options.ts";
 export { type BridgeDeps, createBridge } from "./bridge.ts";
-export type { Bridge, ForwardLegacy, ForwardModern, ResumeModern, ResumeOutcome } from "./bridge-contract.ts";
+export type {
+  Bridge,
+  CallOutcome,
+  ForwardLegacy,
+  ForwardModern,
+  ResumeModern,
+  ResumeOutcome,
+} from "./bridge-contract.ts";
 export { BridgeError, type BridgeErrorCode } from "./bridge-error.ts";
 export type { BridgeOptions } from "./bridge-options.ts";
 export type { AggregatedUpstream, NamedItem } from "./exposed-names.ts";
@@ -28,4 +35,4 @@ export type { RoutedRequest } from "./rewrite.ts";
 export { createSealer, type Sealer, type SealerOptions } from "./sealer.ts";
 export { readFilter, type SubscriptionFilter, wants } from "./subscription-filter.ts";
 export { encodeAcknowledged, encodeListenResult, withSubscriptionId } from "./subscription-frames.ts";
-export { type TranslatedAnswer, toLegacy, toModern } from "./translate-answer.ts";
+export { toLegacy, toModern } from "./translate-answer.ts";

@@ -4,6 +4,7 @@ import { textOf } from "../splice.ts";
 import type { UpstreamAnswer } from "../upstream/answer.ts";
 import type { UpstreamMessage, UpstreamRequest, UpstreamSession } from "../upstream/upstream.ts";
 import { UpstreamError } from "../upstream/upstream-error.ts";
+import type { CallOutcome } from "./bridge-contract.ts";
 import { paramsText } from "./edit-members.ts";
 import { questionKey } from "./question-key.ts";
 
@@ -32,8 +33,10 @@ export interface ParkedCallOptions {
   readonly now: () => number;
   /** Most questions that may be open at once. */
   readonly maxQuestions: number;
-  /** The call is over, with whatever outcome; called once. */
-  readonly onEnd: () => void;
+  /** Whether the client can be asked during this call at all. */
+  readonly askable: boolean;
+  /** The call is over; called once. */
+  readonly onEnd: (outcome: CallOutcome) => void;
 }
 
 /** Which capability lets a client be asked by which method. */
@@ -65,7 +68,7 @@ export class ParkedCall {
   readonly #controller = new AbortController();
   readonly #questions = new Map<string, Question>();
   readonly #keys = new Set<string>();
-  #outcome: { readonly answer: UpstreamAnswer } | { readonly error: unknown } | undefined;
+  #outcome: CallOutcome | undefined;
   #wake: (() => void) | undefined;
   #onMessage: ((message: NotificationMessage) => void) | undefined;
   #timer: NodeJS.Timeout | undefined;
@@ -138,9 +141,9 @@ export class ParkedCall {
     this.#controller.abort();
   }
 
-  /** Takes a question that came outside the call's own stream. */
-  take(message: RequestMessage): void {
-    this.#question(message);
+  /** Takes what came outside the call's own stream. */
+  take(message: UpstreamMessage): void {
+    this.#message(message);
   }
 
   #message(message: UpstreamMessage): void {
@@ -156,8 +159,9 @@ export class ParkedCall {
       return;
     }
     const capability = Object.hasOwn(CAPABILITY_OF, method) ? CAPABILITY_OF[method] : undefined;
-    const missing = capability !== undefined && this.#options.capabilities[capability] === undefined;
-    if (capability === undefined || missing || this.#questions.size >= this.#options.maxQuestions) {
+    const { capabilities, askable, maxQuestions } = this.#options;
+    const missing = askable && capability !== undefined && capabilities[capability] === undefined;
+    if (capability === undefined || !askable || missing || this.#questions.size >= maxQuestions) {
       const text = missing ? `The client did not declare ${capability}.` : "The client cannot be asked this.";
       const error = JSON.stringify({ code: RPC.methodNotFound, message: text });
       this.session.respond({ idText, error }).catch(() => undefined);
@@ -170,12 +174,12 @@ export class ParkedCall {
     this.#wake?.();
   }
 
-  #settle(outcome: { readonly answer: UpstreamAnswer } | { readonly error: unknown }): void {
+  #settle(outcome: CallOutcome): void {
     if (this.#outcome) return;
     this.#outcome = outcome;
     clearTimeout(this.#timer);
     this.#wake?.();
-    this.#options.onEnd();
+    this.#options.onEnd(outcome);
   }
 
   #change(): Promise<void> {

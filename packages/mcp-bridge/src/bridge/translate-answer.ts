@@ -1,11 +1,14 @@
-import { encodeErrorBody } from "../error-body.ts";
 import { RPC } from "../errors.ts";
-import { findSpans } from "../find-spans.ts";
+import { JsonCursor, ScanError } from "../json-cursor.ts";
 import type { JsonObject } from "../message.ts";
 import type { Era } from "../revisions.ts";
-import { splice } from "../splice.ts";
-import type { UpstreamAnswer } from "../upstream/answer.ts";
-import { insertMembers, membersOf } from "./edit-members.ts";
+import { type Edit, splice } from "../splice.ts";
+import { UpstreamAnswer } from "../upstream/answer.ts";
+import { insertMembers } from "./edit-members.ts";
+import { localError } from "./local-answer.ts";
+
+/** Depth to which an answer is looked through; deeper ones end the call. */
+const MAX_DEPTH = 1024;
 
 /** JSON-RPC number of a resource that does not exist, in legacy revisions. */
 const RESOURCE_NOT_FOUND = -32002;
@@ -20,68 +23,109 @@ const CACHEABLE: ReadonlySet<string> = new Set([
   "resources/read",
 ]);
 
-/** A JSON-RPC answer for a client. */
-export interface TranslatedAnswer {
-  readonly body: Buffer;
-  /** HTTP status that a modern client expects with it; 200 for legacy clients. */
-  readonly httpStatus: number;
-}
-
 /**
  * A legacy server's answer for a modern client: `resultType` and, where the method has them, cache hints are added
- * when they are missing (nothing may be cached that nobody allowed), error numbers are mapped. Everything else as
- * it came.
+ * when they are missing (nothing may be cached that nobody allowed), error numbers are mapped, and the HTTP status
+ * becomes the one that belongs to the error. Everything else as it came, the id included.
  */
-export function toModern(answer: UpstreamAnswer, method: string, idText: string): TranslatedAnswer {
-  if (answer.kind === "error") return modernError(answer, idText);
-  const [result] = findSpans(answer.bytes, { result: true });
-  if (result === undefined) return { body: answer.withId(idText), httpStatus: 200 };
-  const present = membersOf(answer.bytes, result);
-  const members: string[] = [];
-  if (!present.has("resultType")) members.push('"resultType":"complete"');
-  if (CACHEABLE.has(method)) {
-    if (!present.has("ttlMs")) members.push('"ttlMs":0');
-    if (!present.has("cacheScope")) members.push('"cacheScope":"private"');
-  }
-  const edits = [{ ...answer.idSpan, text: idText }];
-  if (members.length > 0) edits.push(insertMembers(answer.bytes, result.start, members) as (typeof edits)[0]);
-  edits.sort((left, right) => left.start - right.start);
-  return { body: splice(answer.bytes, edits), httpStatus: 200 };
+export function toModern(answer: UpstreamAnswer, method: string): UpstreamAnswer {
+  if (answer.kind === "error") return modernError(answer);
+  const missing = missingMembers(answer.bytes, CACHEABLE.has(method));
+  if (missing === undefined || missing.members.length === 0) return answer;
+  const { at, members } = missing;
+  const edit = insertMembers(answer.bytes, at, members);
+  return spliced(answer, edit);
 }
 
-function modernError(answer: UpstreamAnswer, idText: string): TranslatedAnswer {
+interface Missing {
+  /** Where the result's object begins. */
+  readonly at: number;
+  /** The members that a modern result needs and this one does not have. */
+  readonly members: readonly string[];
+}
+
+/** Looks through a result; one that is no JSON is left to its reader. */
+function missingMembers(bytes: Buffer, cacheable: boolean): Missing | undefined {
+  try {
+    return scanResult(bytes, cacheable);
+  } catch (error) {
+    if (error instanceof ScanError) return undefined;
+    throw error;
+  }
+}
+
+function scanResult(bytes: Buffer, cacheable: boolean): Missing | undefined {
+  const cursor = new JsonCursor(bytes, 0, MAX_DEPTH);
+  if (!cursor.enter("{")) return undefined;
+  while (cursor.nextMember()) {
+    if (!cursor.keyIs("result")) {
+      cursor.skipValue();
+      continue;
+    }
+    const at = cursor.at;
+    if (!cursor.enter("{")) return undefined;
+    let type = false;
+    let ttl = false;
+    let scope = false;
+    while (cursor.nextMember()) {
+      type ||= cursor.keyIs("resultType");
+      ttl ||= cursor.keyIs("ttlMs");
+      scope ||= cursor.keyIs("cacheScope");
+      cursor.skipValue();
+    }
+    const members: string[] = [];
+    if (!type) members.push('"resultType":"complete"');
+    if (cacheable && !ttl) members.push('"ttlMs":0');
+    if (cacheable && !scope) members.push('"cacheScope":"private"');
+    return { at, members };
+  }
+  return undefined;
+}
+
+/** The answer with one insertion; its id may lie in front of it or behind. */
+function spliced(answer: UpstreamAnswer, edit: Edit): UpstreamAnswer {
+  const { kind, bytes, idSpan, httpStatus, via } = answer;
+  const changed = splice(bytes, [edit]);
+  const shift = idSpan.start < edit.start ? 0 : changed.length - bytes.length;
+  const moved = { start: idSpan.start + shift, end: idSpan.end + shift };
+  return new UpstreamAnswer(kind, changed, moved, httpStatus, via);
+}
+
+function modernError(answer: UpstreamAnswer): UpstreamAnswer {
   const code = answer.value()["code"];
-  if (code === RESOURCE_NOT_FOUND)
-    return { body: renumbered(answer, idText, RPC.invalidParams), httpStatus: 200 };
-  return { body: answer.withId(idText), httpStatus: code === RPC.methodNotFound ? 404 : 200 };
+  if (code === RESOURCE_NOT_FOUND) return renumbered(answer, RPC.invalidParams);
+  return withStatus(answer, code === RPC.methodNotFound ? 404 : 200);
 }
 
 /**
  * A modern server's answer for a legacy client: error numbers that legacy revisions do not know are mapped,
  * everything else is left as it came (legacy clients ignore further members).
  */
-export function toLegacy(answer: UpstreamAnswer, method: string, idText: string): TranslatedAnswer {
-  const plain = () => ({ body: answer.withId(idText), httpStatus: 200 });
-  if (answer.kind !== "error") return plain();
+export function toLegacy(answer: UpstreamAnswer, method: string): UpstreamAnswer {
+  if (answer.kind !== "error") return answer;
   switch (answer.value()["code"]) {
     case RPC.invalidParams:
-      if (method !== "resources/read") return plain();
-      return { body: renumbered(answer, idText, RESOURCE_NOT_FOUND), httpStatus: 200 };
+      return method === "resources/read" ? renumbered(answer, RESOURCE_NOT_FOUND) : withStatus(answer, 200);
     case RPC.missingClientCapability:
-      return { body: renumbered(answer, idText, RPC.invalidRequest), httpStatus: 200 };
+      return renumbered(answer, RPC.invalidRequest);
     case RPC.headerMismatch:
     case RPC.unsupportedProtocolVersion:
       // Those are about what we sent, not about what the client said.
-      return { body: renumbered(answer, idText, RPC.internalError), httpStatus: 200 };
+      return renumbered(answer, RPC.internalError);
     default:
-      return plain();
+      return withStatus(answer, 200);
   }
 }
 
-function renumbered(answer: UpstreamAnswer, idText: string, code: number): Buffer {
+function renumbered(answer: UpstreamAnswer, code: number): UpstreamAnswer {
   const { message, data } = answer.value() as { message?: unknown; data?: unknown };
   const text = typeof message === "string" ? message : "Error";
-  return Buffer.from(encodeErrorBody({ idText, code, message: text, ...(data !== undefined && { data }) }));
+  return localError({ code, message: text, ...(data !== undefined && { data }) }, 200);
+}
+
+function withStatus(answer: UpstreamAnswer, httpStatus: number): UpstreamAnswer {
+  if (answer.httpStatus === httpStatus) return answer;
+  return new UpstreamAnswer(answer.kind, answer.bytes, answer.idSpan, httpStatus, answer.via);
 }
 
 /** The result of `server/discover` for a server that did a legacy handshake, or the other way round. */

@@ -17,10 +17,16 @@ export interface WaitingCallsOptions {
   readonly maxParkedPerPrincipal: number;
 }
 
+/** Who may continue a call, and where. */
+export interface CallOwner {
+  readonly principal: string;
+  readonly endpoint: string;
+}
+
 /** A call that can wait for its client. */
 export interface WaitingCall {
   readonly call: ParkedCall;
-  readonly principal: string;
+  readonly owner: CallOwner;
   /** The original call's raw progress token. */
   readonly token: string | undefined;
 }
@@ -63,7 +69,8 @@ export class WaitingCalls {
   /** Lets a call wait; returns the state that continues it. @throws BridgeError `overloaded`; the call is given up */
   park(waiting: WaitingCall, message: RequestMessage): string {
     const { maxParked, maxParkedPerPrincipal, parkedTtlMs, replica } = this.#options;
-    const { principal, call } = waiting;
+    const { owner, call } = waiting;
+    const { principal } = owner;
     const own = this.#perPrincipal.get(principal) ?? 0;
     if (this.#entries.size >= maxParked || own >= maxParkedPerPrincipal) {
       const error = new BridgeError("overloaded", "Too many calls wait for input.");
@@ -78,7 +85,7 @@ export class WaitingCalls {
     this.#perPrincipal.set(principal, own + 1);
     this.#parkedTotal++;
     const state: SealedState = { parked: id, replica, nonce };
-    return this.#sealer.seal(state, bindingOf(message, principal));
+    return this.#sealer.seal(state, bindingOf(message, owner));
   }
 
   /**
@@ -87,8 +94,8 @@ export class WaitingCalls {
    * @throws WireError for a state that is forged, of another call or principal, or used before; BridgeError
    *   `outcome_unknown` when the call is gone
    */
-  take(message: RequestMessage, principal: string): WaitingCall | { readonly replica: string } {
-    const state = this.#open(message, principal);
+  take(message: RequestMessage, owner: CallOwner): WaitingCall | { readonly replica: string } {
+    const state = this.#open(message, owner);
     if (state.replica !== this.#options.replica) return { replica: state.replica };
     const entry = this.#entries.get(state.parked);
     if (entry === undefined)
@@ -110,10 +117,10 @@ export class WaitingCalls {
     }
   }
 
-  #open(message: RequestMessage, principal: string): SealedState {
+  #open(message: RequestMessage, owner: CallOwner): SealedState {
     const token = message.params?.["requestState"];
     const opened =
-      typeof token === "string" ? this.#sealer.open(token, bindingOf(message, principal)) : undefined;
+      typeof token === "string" ? this.#sealer.open(token, bindingOf(message, owner)) : undefined;
     const state = opened as SealedState | undefined;
     if (state !== undefined && !this.#spent.has(state.nonce)) return state;
     const idText = textOf(message.bytes, message.idSpan);
@@ -131,7 +138,7 @@ export class WaitingCalls {
   #remove(id: string, entry: Entry): void {
     clearTimeout(entry.timer);
     this.#entries.delete(id);
-    const { principal } = entry.waiting;
+    const { principal } = entry.waiting.owner;
     const own = (this.#perPrincipal.get(principal) ?? 1) - 1;
     if (own > 0) this.#perPrincipal.set(principal, own);
     else this.#perPrincipal.delete(principal);
@@ -144,7 +151,7 @@ export class WaitingCalls {
   }
 }
 
-/** What a sealed state is valid for: this principal and this very call. */
-function bindingOf(message: RequestMessage, principal: string): string {
-  return JSON.stringify([principal, callDigest(message)]);
+/** What a sealed state is valid for: this principal, this endpoint and this very call. */
+function bindingOf(message: RequestMessage, { principal, endpoint }: CallOwner): string {
+  return JSON.stringify([principal, endpoint, callDigest(message)]);
 }

@@ -174,10 +174,10 @@ class MiniGateway {
       if (message.params?.["requestState"] !== undefined) {
         const outcome = await this.bridge.resumeModern(message, options);
         if (outcome.kind !== "answer") throw new Error("There is one replica only.");
-        return stream.finish(outcome.body, outcome.httpStatus);
+        return stream.finish(outcome.answer.withId(idText), outcome.answer.httpStatus);
       }
       const answer = await this.bridge.forwardModern(session, message, options);
-      return stream.finish(answer.body, answer.httpStatus);
+      return stream.finish(answer.withId(idText), answer.httpStatus);
     } catch (error) {
       fail(response, idText, error);
     }
@@ -191,7 +191,7 @@ class MiniGateway {
       clientInfo,
       capabilities,
       onMessage: (message) => {
-        if (message.kind === "request") void opening.then((session) => this.bridge.offer(session, message));
+        void opening.then((session) => this.bridge.offer(session, message));
       },
     });
     this.#sessions.set(key, opening);
@@ -299,7 +299,7 @@ class MiniGateway {
         ask: ({ method: asked, params }) => this.#ask(client, asked, params, stream.send),
         onMessage: (note) => stream.send(note.bytes),
       });
-      stream.finish(answer.body, 200);
+      stream.finish(answer.withId(idText), 200);
     } catch (error) {
       fail(response, idText, error);
     }
