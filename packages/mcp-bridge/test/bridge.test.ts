@@ -4,7 +4,13 @@ import { startEverythingServer } from "@gatewright/mcp-fixtures";
 import fc from "fast-check";
 import { afterEach, describe, expect, it } from "vitest";
 import { callDigest } from "../src/bridge/call-digest.ts";
-import { BridgeError, type BridgeOptions, createBridge, type ForwardModern } from "../src/bridge/index.ts";
+import {
+  type Bridge,
+  BridgeError,
+  type BridgeOptions,
+  createBridge,
+  type ForwardModern,
+} from "../src/bridge/index.ts";
 import { questionKey } from "../src/bridge/question-key.ts";
 import { META, parseMessage, type RequestMessage, textOf } from "../src/index.ts";
 import {
@@ -120,6 +126,13 @@ async function serveAsking(questions: readonly object[], options: { readonly gap
   return { server, session, told, calls };
 }
 
+/** Continues a parked call, or says which replica holds it. */
+async function resume(bridge: Bridge, message: RequestMessage, options: Omit<ForwardModern, "timeoutMs">) {
+  const claim = bridge.claim(message, options);
+  if (claim.kind === "elsewhere") return claim;
+  return { kind: "answer", answer: await claim.proceed(options) } as const;
+}
+
 const elicit = { method: "elicitation/create", params: { message: "name?", big: 1 } };
 const accept = { action: "accept", content: { name: "n" } };
 
@@ -206,7 +219,7 @@ describe("a stateless client and a server with sessions", () => {
       inputResponses: { user_input: accept },
       requestState: first.result.requestState,
     });
-    const outcome = await bridge.resumeModern(again, caller);
+    const outcome = await resume(bridge, again, caller);
     if (outcome.kind !== "answer") throw new Error("Expected an answer.");
     expect(bodyOf(outcome.answer)).toMatchObject({ result: { resultType: "complete" } });
     expect(told).toEqual([result(1, accept)]);
@@ -226,7 +239,7 @@ describe("a stateless client and a server with sessions", () => {
       inputResponses: { client_roots: { roots: [] }, q9: {} },
       requestState: first.requestState,
     });
-    const second = await bridge.resumeModern(partial, caller);
+    const second = await resume(bridge, partial, caller);
     if (second.kind !== "answer") throw new Error("Expected an answer.");
     expect(bodyOf(second.answer).result).toMatchObject({
       resultType: "input_required",
@@ -236,11 +249,12 @@ describe("a stateless client and a server with sessions", () => {
       inputResponses: { user_input: accept },
       requestState: bodyOf(second.answer).result.requestState,
     });
-    const third = await bridge.resumeModern(rest, caller);
+    const third = await resume(bridge, rest, caller);
     expect(third.kind === "answer" && bodyOf(third.answer).result["told"]).toHaveLength(2);
     const oneByOne = await serveAsking([elicit, elicit], { gap: true });
     const start = bodyOf(await bridge.forwardModern(oneByOne.session, modernCall("y"), caller)).result;
-    const more = await bridge.resumeModern(
+    const more = await resume(
+      bridge,
       modernCall("y", { inputResponses: { user_input: accept }, requestState: start.requestState }),
       caller,
     );
@@ -253,19 +267,19 @@ describe("a stateless client and a server with sessions", () => {
     const bridge = bridgeWith();
     const { requestState } = bodyOf(await bridge.forwardModern(session, modernCall("x"), caller)).result;
     const invalid = { rpcCode: -32602, code: "invalid_params" };
-    await expect(bridge.resumeModern(modernCall("other", { requestState }), caller)).rejects.toMatchObject(
+    await expect(resume(bridge, modernCall("other", { requestState }), caller)).rejects.toMatchObject(
+      invalid,
+    );
+    await expect(resume(bridge, modernCall("x", { requestState }), { principal: "v" })).rejects.toMatchObject(
       invalid,
     );
     await expect(
-      bridge.resumeModern(modernCall("x", { requestState }), { principal: "v" }),
+      resume(bridge, modernCall("x", { requestState: `${requestState}A` }), caller),
     ).rejects.toMatchObject(invalid);
-    await expect(
-      bridge.resumeModern(modernCall("x", { requestState: `${requestState}A` }), caller),
-    ).rejects.toMatchObject(invalid);
-    await expect(bridge.resumeModern(modernCall("x"), caller)).rejects.toMatchObject(invalid);
+    await expect(resume(bridge, modernCall("x"), caller)).rejects.toMatchObject(invalid);
     const good = modernCall("x", { inputResponses: { user_input: accept }, requestState });
-    expect((await bridge.resumeModern(good, caller)).kind).toBe("answer");
-    await expect(bridge.resumeModern(good, caller)).rejects.toMatchObject(invalid);
+    expect((await resume(bridge, good, caller)).kind).toBe("answer");
+    await expect(resume(bridge, good, caller)).rejects.toMatchObject(invalid);
   });
 
   it("is sent to the replica that holds the call", async () => {
@@ -273,12 +287,12 @@ describe("a stateless client and a server with sessions", () => {
     const owner = bridgeWith({ replica: "r1" });
     const { requestState } = bodyOf(await owner.forwardModern(session, modernCall("x"), caller)).result;
     const other = bridgeWith({ replica: "r2" });
-    expect(await other.resumeModern(modernCall("x", { requestState }), caller)).toEqual({
+    expect(await resume(other, modernCall("x", { requestState }), caller)).toEqual({
       kind: "elsewhere",
       replica: "r1",
     });
     const restarted = bridgeWith({ replica: "r1" });
-    await expect(restarted.resumeModern(modernCall("x", { requestState }), caller)).rejects.toMatchObject({
+    await expect(resume(restarted, modernCall("x", { requestState }), caller)).rejects.toMatchObject({
       code: "outcome_unknown",
     });
   });
@@ -291,7 +305,8 @@ describe("a stateless client and a server with sessions", () => {
     const { requestState } = bodyOf(await bridge.forwardModern(session, modernCall("x"), options)).result;
     await eventually(() => calls[0]?.closed === true);
     await eventually(() => server.seen.some((seen) => seen.body.method === "notifications/cancelled"));
-    const late = bridge.resumeModern(
+    const late = resume(
+      bridge,
       modernCall("x", { inputResponses: { user_input: accept }, requestState }),
       caller,
     );
@@ -323,7 +338,8 @@ describe("a stateless client and a server with sessions", () => {
       await bridge.forwardModern(session, modernCall("x"), { ...caller, timeoutMs: 60 }),
     ).result;
     await new Promise((resolve) => setTimeout(resolve, 120));
-    const outcome = await bridge.resumeModern(
+    const outcome = await resume(
+      bridge,
       modernCall("x", { inputResponses: { user_input: accept }, requestState }),
       caller,
     );
@@ -435,12 +451,13 @@ describe("a stateless client and a server with sessions", () => {
       { inputResponses: { user_input: accept }, requestState },
       { progressToken: "t2" },
     );
-    await bridge.resumeModern(again, { ...caller, onNotification });
+    await resume(bridge, again, { ...caller, onNotification });
     expect(params().at(-1)).toMatchObject({ progressToken: "t2", progress: 2 });
     const silent = bodyOf(
       await bridge.forwardModern(session, modernCall("x", {}, level), { ...caller, onNotification }),
     ).result;
-    await bridge.resumeModern(
+    await resume(
+      bridge,
       modernCall("x", { inputResponses: { user_input: accept }, requestState: silent.requestState }),
       { ...caller, onNotification },
     );
@@ -480,7 +497,8 @@ describe("a stateless client and a server with sessions", () => {
     await eventually(() => offered.length === 1);
     expect(offered).toEqual([false]);
     const { requestState } = bodyOf(await bridge.forwardModern(session, modernCall("x"), caller)).result;
-    const outcome = await bridge.resumeModern(
+    const outcome = await resume(
+      bridge,
       modernCall("x", { inputResponses: { user_input: accept }, requestState }),
       caller,
     );
@@ -520,7 +538,7 @@ describe("a stateless client and a server with sessions", () => {
       inputResponses,
       requestState: first.requestState,
     });
-    const outcome = await bridge.resumeModern(again, caller);
+    const outcome = await resume(bridge, again, caller);
     expect(JSON.stringify(outcome.kind === "answer" && bodyOf(outcome.answer))).toContain("accept");
   });
 });

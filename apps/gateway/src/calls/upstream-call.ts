@@ -1,13 +1,15 @@
+import type { CallOutcome } from "@gatewright/mcp-bridge/bridge";
 import type {
   UpstreamAnswer,
   UpstreamMessage,
   UpstreamRequest,
   UpstreamSession,
 } from "@gatewright/mcp-bridge/upstream";
-import type { SessionKey } from "@gatewright/session-pool";
+import type { Lease, SessionKey } from "@gatewright/session-pool";
 import type { UpstreamRecord } from "../registry/records.ts";
 import type { SessionContext } from "../upstreams/session-context.ts";
 import type { UpstreamPool } from "../wiring/session-pool.ts";
+import type { Crossing } from "./crossing.ts";
 
 /** One request to one upstream. */
 export interface UpstreamCall {
@@ -18,6 +20,8 @@ export interface UpstreamCall {
   readonly signal: AbortSignal;
   /** Takes what comes before the answer. */
   readonly onMessage?: (message: UpstreamMessage, session: UpstreamSession) => void;
+  /** For sessions that do not speak what the client speaks; without one every session is spoken to directly. */
+  readonly crossing?: Crossing | undefined;
 }
 
 /**
@@ -31,7 +35,7 @@ export async function attempt(
   signal: AbortSignal = call.signal,
   headers?: Readonly<Record<string, string>>,
 ): Promise<UpstreamAnswer> {
-  const { onMessage } = call;
+  const { onMessage, crossing } = call;
   let leftMs = timeoutMs;
   let lease = pool.tryAcquire(call.key);
   if (lease === undefined) {
@@ -42,16 +46,26 @@ export async function attempt(
   }
   const { session } = lease;
   const request = headers === undefined ? call.request : { ...call.request, headers };
+  const options = {
+    signal,
+    timeoutMs: Math.max(1, leftMs),
+    onMessage: onMessage && ((message: UpstreamMessage) => onMessage(message, session)),
+  };
+  if (crossing !== undefined && crossing.era !== session.era) {
+    const held = lease;
+    return crossing.send(session, request, { ...options, onEnd: (outcome) => giveBack(held, outcome) });
+  }
   try {
-    const answer = await session.request(request, {
-      signal,
-      timeoutMs: Math.max(1, leftMs),
-      onMessage: onMessage && ((message) => onMessage(message, session)),
-    });
+    const answer = await session.request(request, options);
     lease.release(answer.kind === "result" ? "ok" : "application_error");
     return answer;
   } catch (error) {
     lease.fail(error);
     throw error;
   }
+}
+
+function giveBack(lease: Lease<UpstreamSession>, outcome: CallOutcome): void {
+  if ("error" in outcome) lease.fail(outcome.error);
+  else lease.release(outcome.answer.kind === "result" ? "ok" : "application_error");
 }

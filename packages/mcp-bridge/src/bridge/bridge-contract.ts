@@ -1,4 +1,4 @@
-import type { JsonObject, RequestMessage } from "../message.ts";
+import type { JsonObject, NotificationMessage, RequestMessage } from "../message.ts";
 import type { UpstreamAnswer } from "../upstream/answer.ts";
 import type { UpstreamMessage, UpstreamRequest, UpstreamSession } from "../upstream/upstream.ts";
 import type { AskClient } from "./input-rounds.ts";
@@ -18,6 +18,8 @@ export interface ForwardModern {
   readonly signal?: AbortSignal | undefined;
   /** Progress and log messages for the client, ready to be sent. */
   readonly onNotification?: ((bytes: Buffer) => void) | undefined;
+  /** Every notification of the call as the upstream sent it: those, too, that are not for the client's stream. */
+  readonly onHeard?: ((message: NotificationMessage) => void) | undefined;
   /** The upstream is done with the call, or it was given up: its session may go to others. Called once. */
   readonly onEnd?: ((outcome: CallOutcome) => void) | undefined;
   /** What is sent instead of the message as it is, for example under the upstream's own name. */
@@ -46,9 +48,14 @@ export interface ForwardLegacy {
   readonly onMessage?: ((message: UpstreamMessage) => void) | undefined;
 }
 
-/** What becomes of a continuation: an answer, or the replica that holds the call. */
-export type ResumeOutcome =
-  | { readonly kind: "answer"; readonly answer: UpstreamAnswer }
+/** A continuation whose state was found good: the call may go on, once. */
+export type Claim =
+  /** `proceed` has to be called. @throws UpstreamError, BridgeError */
+  | {
+      readonly kind: "here";
+      readonly proceed: (options: Omit<ResumeModern, "principal" | "endpoint">) => Promise<UpstreamAnswer>;
+    }
+  /** Another replica holds the call. */
   | { readonly kind: "elsewhere"; readonly replica: string };
 
 /**
@@ -59,7 +66,7 @@ export interface Bridge {
   readonly replica: string;
   /**
    * Calls a legacy server for a stateless client. When the server asks something, the answer is `input_required`
-   * with a sealed `requestState`, and the call waits for {@link Bridge.resumeModern}.
+   * with a sealed `requestState`, and the call waits for {@link Bridge.claim}.
    *
    * @throws UpstreamError, BridgeError, WireError
    */
@@ -75,8 +82,13 @@ export interface Bridge {
    * @returns false when it is nobody's; then the caller has to answer a question
    */
   offer(session: UpstreamSession, message: UpstreamMessage): boolean;
-  /** Continues a parked call with the client's answers. @throws UpstreamError, BridgeError, WireError */
-  resumeModern(message: RequestMessage, options: ResumeModern): Promise<ResumeOutcome>;
+  /**
+   * Takes a parked call for the client that comes back with its answers.
+   *
+   * @throws WireError for a state that is forged, of another call, or used before; BridgeError `outcome_unknown` when
+   *   the call is gone
+   */
+  claim(message: RequestMessage, owner: Pick<ResumeModern, "principal" | "endpoint">): Claim;
   /** Calls a stateless server for a legacy client; its questions are put to the client in between. @throws UpstreamError */
   forwardLegacy(
     session: UpstreamSession,

@@ -6,7 +6,7 @@ import { LEGACY_REVISIONS, META, negotiateLegacy, SUPPORTED_REVISIONS } from "..
 import { splice, textOf } from "../splice.ts";
 import type { UpstreamAnswer } from "../upstream/answer.ts";
 import type { UpstreamMessage, UpstreamSession } from "../upstream/upstream.ts";
-import type { Bridge, ForwardLegacy, ForwardModern, ResumeModern, ResumeOutcome } from "./bridge-contract.ts";
+import type { Bridge, Claim, ForwardLegacy, ForwardModern, ResumeModern } from "./bridge-contract.ts";
 import { BridgeError } from "./bridge-error.ts";
 import { type BridgeOptions, bridgeSchema } from "./bridge-options.ts";
 import { envelopeMembers, extendParams, membersOf, paramsText } from "./edit-members.ts";
@@ -14,6 +14,7 @@ import { answerInputRequests, inputRequiredOf } from "./input-rounds.ts";
 import { localError, localResult } from "./local-answer.ts";
 import { passesLogLevel, readLogLevel, severityOf } from "./log-levels.ts";
 import { type CallStep, MissingCapability, ParkedCall, type Question } from "./parked-call.ts";
+import { LIST_NOTIFICATIONS } from "./subscription-filter.ts";
 import { synthesizeHandshake, toLegacy, toModern } from "./translate-answer.ts";
 import { type CallOwner, type WaitingCall, WaitingCalls } from "./waiting-calls.ts";
 
@@ -41,6 +42,13 @@ const REMOVED: ReadonlySet<string> = new Set([
 
 /** Methods during which a stateless client may be asked something (2026-07-28, "Supported Requests"). */
 const ASKING: ReadonlySet<string> = new Set(["tools/call", "prompts/get", "resources/read"]);
+
+/** Notifications that stateless clients get by `subscriptions/listen` alone, or no longer know. */
+const CHANGES: ReadonlySet<string> = new Set([
+  ...Object.values(LIST_NOTIFICATIONS),
+  "notifications/resources/updated",
+  "notifications/elicitation/complete",
+]);
 
 class EraBridge implements Bridge {
   readonly replica: string;
@@ -100,17 +108,10 @@ class EraBridge implements Bridge {
     return true;
   }
 
-  async resumeModern(message: RequestMessage, options: ResumeModern): Promise<ResumeOutcome> {
-    const parked = this.#waiting.take(message, ownerOf(options));
-    if ("replica" in parked) return { kind: "elsewhere", replica: parked.replica };
-    const { inputResponses } = message.spans;
-    const responses = inputResponses ? membersOf(message.bytes, inputResponses) : new Map<string, string>();
-    try {
-      await parked.call.answer(responses);
-    } catch (error) {
-      parked.call.abort(error);
-    }
-    return { kind: "answer", answer: await this.#proceed(parked, message, options) };
+  claim(message: RequestMessage, owner: Pick<ResumeModern, "principal" | "endpoint">): Claim {
+    const taken = this.#waiting.take(message, ownerOf(owner));
+    if ("replica" in taken) return { kind: "elsewhere", replica: taken.replica };
+    return { kind: "here", proceed: (options) => this.#resume(taken, message, options) };
   }
 
   async forwardLegacy(
@@ -168,18 +169,35 @@ class EraBridge implements Bridge {
     await session.request(request).catch(() => undefined);
   }
 
+  /** Hands the client's answers on and lets the call run. */
+  async #resume(
+    parked: WaitingCall,
+    message: RequestMessage,
+    options: Omit<ResumeModern, "principal" | "endpoint">,
+  ): Promise<UpstreamAnswer> {
+    const { inputResponses } = message.spans;
+    const responses = inputResponses ? membersOf(message.bytes, inputResponses) : new Map<string, string>();
+    try {
+      await parked.call.answer(responses);
+    } catch (error) {
+      parked.call.abort(error);
+    }
+    return await this.#proceed(parked, message, options);
+  }
+
   /** Lets a call run until it answers or asks. */
   async #proceed(
     parked: WaitingCall,
     message: RequestMessage,
-    options: ResumeModern,
+    options: Omit<ResumeModern, "principal" | "endpoint">,
   ): Promise<UpstreamAnswer> {
-    const { onNotification } = options;
+    const { onNotification, onHeard } = options;
     const level = readLogLevel(metaOf(message.params)[META.logLevel]);
     const { progressToken } = message.spans;
     const token = progressToken && textOf(message.bytes, progressToken);
     const onMessage = (notification: NotificationMessage) => {
-      if (!passesLogLevel(notification, level)) return;
+      onHeard?.(notification);
+      if (CHANGES.has(notification.method) || !passesLogLevel(notification, level)) return;
       const bytes = underToken(notification, parked.token, token);
       if (bytes !== undefined) onNotification?.(bytes);
     };
@@ -198,7 +216,7 @@ class EraBridge implements Bridge {
   }
 }
 
-function ownerOf({ principal, endpoint = "" }: ResumeModern): CallOwner {
+function ownerOf({ principal, endpoint = "" }: Pick<ResumeModern, "principal" | "endpoint">): CallOwner {
   return { principal, endpoint };
 }
 

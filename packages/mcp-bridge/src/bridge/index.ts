@@ -10,10 +10,10 @@ export { type BridgeDeps, createBridge } from "./bridge.ts";
 export type {
   Bridge,
   CallOutcome,
+  Claim,
   ForwardLegacy,
   ForwardModern,
   ResumeModern,
-  ResumeOutcome,
 } from "./bridge-contract.ts";
 export { BridgeError, type BridgeErrorCode } from "./bridge-error.ts";
 export type { BridgeOptions } from "./bridge-options.ts";

@@ -172,9 +172,10 @@ class MiniGateway {
         return stream.finish(answer.withId(idText), answer.httpStatus);
       }
       if (message.params?.["requestState"] !== undefined) {
-        const outcome = await this.bridge.resumeModern(message, options);
-        if (outcome.kind !== "answer") throw new Error("There is one replica only.");
-        return stream.finish(outcome.answer.withId(idText), outcome.answer.httpStatus);
+        const claim = this.bridge.claim(message, options);
+        if (claim.kind !== "here") throw new Error("There is one replica only.");
+        const resumed = await claim.proceed(options);
+        return stream.finish(resumed.withId(idText), resumed.httpStatus);
       }
       const answer = await this.bridge.forwardModern(session, message, options);
       return stream.finish(answer.withId(idText), answer.httpStatus);
