@@ -226,16 +226,6 @@ describe("modern clients", () => {
     ).toBe(405);
   });
 
-  it("are told which revisions a legacy upstream and /mcp speak", async () => {
-    const body = { ...call("echo", {}), params: { name: "echo", _meta: meta } };
-    for (const path of [await server("everything"), "/mcp"]) {
-      const answer = await gateway.rpc(path, body, headers);
-      expect(answer.status).toBe(400);
-      expect(answer.body).toMatchObject({ id: 1, error: { code: -32022 } });
-      expect(answer.body.error.data.supported).toContain("2025-11-25");
-    }
-  });
-
   it("closing the answer's stream cancels upstream", async () => {
     const started = slow.calls().started;
     const aborted = slow.calls().aborted;

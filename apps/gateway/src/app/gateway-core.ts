@@ -1,3 +1,4 @@
+import { createNotificationHub } from "@gatewright/mcp-bridge/bridge";
 import type { PluginPipeline } from "@gatewright/plugin-framework";
 import type { Logger } from "pino";
 import { type Authenticator, createAuthenticator } from "../auth/authenticator.ts";
@@ -8,6 +9,7 @@ import { isLoopbackHost } from "../config/load-config.ts";
 import { DownstreamSessions } from "../downstream/downstream-sessions.ts";
 import { GatewayError } from "../errors.ts";
 import type { AggregateDeps } from "../mcp/aggregate-endpoint.ts";
+import { Listening } from "../mcp/listening.ts";
 import { UpstreamAccesses } from "../mcp/upstream-access.ts";
 import { Metrics } from "../metrics/metrics.ts";
 import { createPluginControl, type PluginControl } from "../plugins/plugin-control.ts";
@@ -25,7 +27,7 @@ import { openOwnSession } from "../upstreams/own-session.ts";
 import type { Refresher } from "../upstreams/refresher.ts";
 import type { RegisterDeps } from "../upstreams/register-upstream.ts";
 import { gatewayContext } from "../upstreams/session-context.ts";
-import { connectUpstream } from "../wiring/mcp-bridge.ts";
+import { connectUpstream, wireBridge } from "../wiring/mcp-bridge.ts";
 import { wirePipeline } from "../wiring/plugin-framework.ts";
 import { wireRateLimiter } from "../wiring/rate-limiter.ts";
 import { wireReplicas } from "../wiring/replicas.ts";
@@ -145,7 +147,17 @@ export async function createGatewayCore(config: GatewayConfig, deps: CoreDeps): 
   });
   await control.start(pipeline);
 
-  const accesses = new UpstreamAccesses(wireSessionKeys(secret.key("identity")));
+  const bridge = wireBridge(config.bridge, secret);
+  const accesses = new UpstreamAccesses(wireSessionKeys(secret.key("identity")), bridge);
+  const hub = createNotificationHub({
+    open: async (id, listening) => {
+      const record = snapshot().upstreams.get(id);
+      if (record === undefined) throw new GatewayError("not_found", `there is no gateway "${id}"`);
+      return live.open(record, "auto", { ...gatewayContext, ...listening });
+    },
+    maxListeners: config.bridge.maxListeners,
+  });
+  const listening = new Listening(hub);
   const sessions = new DownstreamSessions({
     maxSessions: config.limits.downstreamSessions,
     idleMs: config.limits.downstreamIdleMs,
@@ -211,11 +223,7 @@ export async function createGatewayCore(config: GatewayConfig, deps: CoreDeps): 
     listing,
     store: redis && wireClassifierStore(redis),
     withSession: (record, use) => openOwnSession({ live, pool, accesses, retries }, record, use),
-    open: async (id, listening) => {
-      const record = snapshot().upstreams.get(id);
-      if (record === undefined) throw new GatewayError("not_found", `there is no gateway "${id}"`);
-      return live.open(record, "auto", { ...gatewayContext, ...listening });
-    },
+    hub,
     metrics,
     logger,
   });
@@ -265,6 +273,9 @@ export async function createGatewayCore(config: GatewayConfig, deps: CoreDeps): 
       metrics: metrics.retry,
       retries,
       accesses,
+      bridge,
+      listening,
+      questionTimeoutMs: config.bridge.parkedTtlMs,
       hopId,
       snapshot,
       hear: (upstreamId, message) => polling.hear(upstreamId, message),
@@ -278,7 +289,10 @@ export async function createGatewayCore(config: GatewayConfig, deps: CoreDeps): 
       start.stop();
       await polling.stop();
       retries.stop();
+      listening.close();
+      bridge.close();
       sessions.close();
+      hub.close();
       await Promise.all([pool.close({ deadlineMs, handOver: redis !== undefined }), replicas.close()]);
       await Promise.all([live.close(), pipeline.close({ deadlineMs })]);
       await control.stop();

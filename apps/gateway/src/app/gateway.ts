@@ -55,6 +55,7 @@ async function stop(core: GatewayCore, app: FastifyInstance): Promise<void> {
   core.lifecycle.draining = true;
   core.sessions.endStreams();
   core.channels.drain();
+  core.calls.listening.close();
   const noticeMs = Math.min(drainNoticeMs, shutdownDeadlineMs);
   if (noticeMs > 0) await new Promise((resolve) => setTimeout(resolve, noticeMs));
   core.replicas.handOver();

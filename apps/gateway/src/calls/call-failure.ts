@@ -1,3 +1,4 @@
+import { BridgeError } from "@gatewright/mcp-bridge/bridge";
 import { UpstreamError } from "@gatewright/mcp-bridge/upstream";
 import type { CallOutcome, Violation } from "@gatewright/plugin-framework";
 import { RetryError } from "@gatewright/retry-backoff";
@@ -24,6 +25,8 @@ export function outcomeOf(error: unknown): CallOutcome {
       ? ({ ...outcomeOf(error.cause), phase: "not_sent" } as CallOutcome)
       : { kind: "error", code: error.code, phase: "not_sent" };
   }
+  // The upstream had asked something when the bridge gave the call up: repeating it here would ask again.
+  if (BridgeError.is(error)) return { kind: "error", code: error.code, phase: "response_received" };
   return { kind: "error", code: GatewayError.is(error) ? error.code : "internal_error", phase: "not_sent" };
 }
 
@@ -50,6 +53,9 @@ export function failureOf(error: unknown, upstreamName: string): GatewayError {
     }
   }
   if (UpstreamError.is(error)) return fromUpstream(error, upstreamName);
+  if (BridgeError.is(error)) {
+    return new GatewayError(error.code, `${upstreamName}: ${error.message}`, { cause: error });
+  }
   if (RetryError.is(error)) {
     return error.code === "shutdown"
       ? new GatewayError("overloaded", "the gateway is stopping", { cause: error, retryAfterMs: 1_000 })

@@ -40,6 +40,8 @@ export interface HookedCall extends UpstreamCall {
   readonly callerTimeoutMs: number | undefined;
   /** Asks the plugins before a call once more, for a repeat; rejects when they refuse. */
   readonly charge?: () => Promise<void>;
+  /** Goes on with a call that waited for its client, in the session that it kept; what fails then is not repeated. */
+  readonly resume?: () => Promise<UpstreamAnswer>;
 }
 
 /** What a call came to. */
@@ -85,7 +87,8 @@ export async function runCallLoop(
     let giveUp: GiveUp | undefined;
     if (result.allowed && result.retryDelayMs !== undefined) {
       const delayMs = delayOf(result.retryDelayMs, outcome, endsMs - performance.now());
-      if (count > deps.maxRetries) giveUp = { reason: "max_retries", outcomeUnknown: false };
+      if (count > (call.resume ? 0 : deps.maxRetries))
+        giveUp = { reason: "max_retries", outcomeUnknown: false };
       else if (delayMs === undefined) giveUp = { reason: "deadline", outcomeUnknown: false };
       else if (await retries.wait(delayMs, call.signal)) {
         metrics.retried(retryReasonOf(decision));
@@ -117,6 +120,7 @@ function attemptOnce(
   count: number,
   leftMs: number,
 ): Promise<UpstreamAnswer> {
+  if (call.resume) return call.resume();
   const timeoutMs = Math.min(deps.attemptTimeoutMs, leftMs, policy?.attemptTimeoutMs ?? leftMs);
   const limited = policy !== undefined || call.callerTimeoutMs !== undefined;
   const headers = attemptHeaders(call.request.headers, count, limited ? timeoutMs : undefined);

@@ -15,6 +15,15 @@ export const bridgeConfig = z
     requestTimeoutMs: z.int().min(10).default(60_000).describe("Time for one attempt of a call."),
     listTimeoutMs: z.int().min(10).default(10_000).describe("Time for one upstream's part of a list."),
     connectionsPerUpstream: z.int().min(1).max(1_024).default(64).describe("TCP connections to one origin."),
+    parkedTtlMs: z
+      .int()
+      .min(10)
+      .max(120_000)
+      .default(120_000)
+      .describe("Time that a call waits for what its client is asked, in milliseconds."),
+    maxParked: z.int().min(1).default(1_000).describe("Calls of clients without sessions that wait so."),
+    maxParkedPerPrincipal: z.int().min(1).default(20).describe("Such calls of one principal."),
+    maxListeners: z.int().min(1).default(10_000).describe("Clients that listen for changes at once."),
     stdioStopMs: z
       .int()
       .min(10)

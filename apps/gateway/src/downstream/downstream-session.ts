@@ -8,21 +8,13 @@ import type { Channel } from "../channels/channel.ts";
 import { GatewayError } from "../errors.ts";
 import { EventLog, type EventLogLimits, type EventLogTotal } from "./event-log.ts";
 import { EventStream } from "./event-stream.ts";
-
-/** Most questions of upstreams that a client may leave open. */
-const maxQuestions = 100;
+import { Questions } from "./questions.ts";
 
 /** What a client said of itself in `initialize`. */
 export interface ClientHello {
   readonly protocolVersion: string;
   readonly clientInfo: JsonObject & { readonly name: string; readonly version: string };
   readonly capabilities: JsonObject;
-}
-
-/** A question of an upstream that the client has to answer. */
-interface Question {
-  readonly session: UpstreamSession;
-  readonly idText: string;
 }
 
 /** What this replica holds of a session that others may take over. */
@@ -72,7 +64,11 @@ export class DownstreamSession {
   hold: SessionHold | undefined;
   /** Upstream sessions of the former owner that were not taken up yet. */
   readonly resumable: Map<string, ResumableSession>;
-  readonly #questions = new Map<string, Question>();
+  /** What the client set by `logging/setLevel`, for upstreams that are told with every request. */
+  logLevel: string | undefined;
+  /** Run when the session ends. */
+  readonly onEnd = new Set<() => void>();
+  readonly questions = new Questions();
   readonly #options: DownstreamSessionOptions;
   readonly #log: EventLog;
   /** The client's stream for messages that belong to no call is number 0; answers count from 1. */
@@ -81,7 +77,6 @@ export class DownstreamSession {
   /** The one connection of a session that lives on it. */
   #channel: Channel | undefined;
   #nextStream = 1;
-  #nextQuestion = 1;
 
   constructor(principal: Principal, target: Target, hello: ClientHello, options: DownstreamSessionOptions) {
     this.principal = principal;
@@ -162,17 +157,10 @@ export class DownstreamSession {
    */
   outgoing(message: UpstreamMessage, session: UpstreamSession): Uint8Array | undefined {
     if (message.kind === "notification") return message.bytes;
-    if (this.#questions.size >= maxQuestions) return undefined;
-    const id = `gw-${this.#nextQuestion++}`;
-    this.#questions.set(id, { session, idText: textOf(message.bytes, message.idSpan) });
+    const idText = textOf(message.bytes, message.idSpan);
+    const id = this.questions.open((answer) => session.respond({ idText, ...answer }));
+    if (id === undefined) return undefined;
     return splice(message.bytes, [{ ...message.idSpan, text: `"${id}"` }]);
-  }
-
-  /** The upstream session and id to which a client's answer belongs; each is given out once. */
-  takeQuestion(id: string | number): Question | undefined {
-    const question = this.#questions.get(String(id));
-    this.#questions.delete(String(id));
-    return question;
   }
 
   /** Sends a comment on every open stream, so that nothing on the way takes it for dead. */
@@ -192,7 +180,9 @@ export class DownstreamSession {
     this.endStream();
     for (const call of this.calls.values()) call.abort();
     this.calls.clear();
-    this.#questions.clear();
+    for (const ended of this.onEnd) ended();
+    this.onEnd.clear();
+    this.questions.end();
     for (const answer of this.#answers.values()) answer.end();
     this.#answers.clear();
     this.#log.clear();

@@ -1,5 +1,5 @@
 import type { ServerResponse } from "node:http";
-import { encodeSse, type Span, splice } from "@gatewright/mcp-bridge";
+import { encodeSse, encodeSseComment, type Span, splice } from "@gatewright/mcp-bridge";
 import type { EventStream } from "../downstream/event-stream.ts";
 import type { Reply } from "../mcp/reply.ts";
 import { failureAnswer } from "./failure-answer.ts";
@@ -14,6 +14,8 @@ export interface ReplyOptions {
   readonly streamable: boolean;
   /** Unsent bytes at which a stream is given up. */
   readonly maxBufferedBytes: number;
+  /** How often a stream on which nothing happens shows that it lives; never by default. */
+  readonly keepAliveMs?: number;
   /** Begins the streams of answers in a session that take long. */
   readonly starts?: StreamStarts;
 }
@@ -30,6 +32,7 @@ export class RpcReply implements Reply, SlowAnswer {
   #status = 0;
   #openEvents: ((response: ServerResponse) => EventStream) | undefined;
   #events: EventStream | undefined;
+  #alive: NodeJS.Timeout | undefined;
 
   constructor(response: ServerResponse, options: ReplyOptions) {
     this.#response = response;
@@ -72,6 +75,7 @@ export class RpcReply implements Reply, SlowAnswer {
     if (!this.streamable) return false;
     this.openStream();
     if (this.#events !== undefined) return this.message(bytes);
+    this.#keepAlive();
     this.#response.write(encodeSse({ event: "message", data: bytes }));
     if (this.#response.writableLength > this.#options.maxBufferedBytes) this.#response.destroy();
     return true;
@@ -169,6 +173,18 @@ export class RpcReply implements Reply, SlowAnswer {
 
   #settle(): void {
     if (this.#openEvents !== undefined) this.#options.starts?.delete(this);
+  }
+
+  /** Shows that a stream lives on which nothing happens; those of sessions are looked after there. */
+  #keepAlive(): void {
+    const { keepAliveMs } = this.#options;
+    if (this.#alive !== undefined || keepAliveMs === undefined) return;
+    const response = this.#response;
+    const alive = setInterval(() => {
+      if (!response.writableEnded) response.write(encodeSseComment("alive"));
+    }, keepAliveMs).unref();
+    this.#alive = alive;
+    response.once("close", () => clearInterval(alive));
   }
 
   #indexOf(name: string): number {

@@ -1,4 +1,4 @@
-import { encodeResultBody, RPC, WireError } from "@gatewright/mcp-bridge";
+import { encodeResultBody, LEGACY_REVISIONS, RPC, WireError } from "@gatewright/mcp-bridge";
 import {
   type ExposedItem,
   type NameRules,
@@ -12,7 +12,6 @@ import type { ItemKind } from "../registry/records.ts";
 import { hopHeader, withVia } from "../upstreams/hop.ts";
 import type { Exchange } from "./exchange.ts";
 import { type ForwardDeps, forward, forwardPlainly } from "./forward.ts";
-import { refuseModern } from "./plain-endpoint.ts";
 import { matchesTemplate } from "./uri-template.ts";
 
 /** What the aggregated endpoint works with beside forwarding. */
@@ -85,6 +84,14 @@ export async function serveAggregate(deps: AggregateDeps, exchange: Exchange): P
     default:
       throw unknownMethod(method);
   }
+}
+
+/** Tells a modern client which revisions are spoken here, so that it falls back to a handshake. */
+function refuseModern(exchange: Exchange): never {
+  throw new WireError("unsupported_version", "Unsupported protocol version", {
+    idText: exchange.idText,
+    details: { supported: LEGACY_REVISIONS },
+  });
 }
 
 /** The refusal of a method that nobody behind this endpoint can be asked for. */

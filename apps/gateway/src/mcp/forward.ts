@@ -1,6 +1,6 @@
-import { encodeResultBody } from "@gatewright/mcp-bridge";
-import type { UpstreamAnswer, UpstreamMessage } from "@gatewright/mcp-bridge/upstream";
-import type { PluginPipeline, RequestContext } from "@gatewright/plugin-framework";
+import { encodeParamHeaders, encodeResultBody } from "@gatewright/mcp-bridge";
+import type { UpstreamAnswer } from "@gatewright/mcp-bridge/upstream";
+import type { PluginPipeline, RequestContext, RequestScope } from "@gatewright/plugin-framework";
 import { outcomeOfAnswer } from "../calls/answer-outcome.ts";
 import { AnsweredError } from "../calls/answered-error.ts";
 import { callerTimeoutMs, timeoutHeader } from "../calls/attempt-headers.ts";
@@ -12,16 +12,17 @@ import { attempt } from "../calls/upstream-call.ts";
 import { idempotencyOf, type ParamsChange, upstreamParams } from "../calls/upstream-params.ts";
 import type { Snapshot } from "../registry/snapshot.ts";
 import { hopHeader } from "../upstreams/hop.ts";
+import { type CrossingDeps, crossingOf } from "./crossings.ts";
 import type { Exchange } from "./exchange.ts";
-import { relayMessage, type UpstreamAccesses } from "./upstream-access.ts";
+import { paramHeadersOf } from "./param-headers.ts";
+import { resumptionOf } from "./resumption.ts";
+import { type Caller, relayMessage, type UpstreamAccesses } from "./upstream-access.ts";
 
 /** What forwarding works with. */
-export interface ForwardDeps extends CallLoopDeps {
+export interface ForwardDeps extends CallLoopDeps, CrossingDeps {
   readonly pipeline: PluginPipeline;
   readonly accesses: UpstreamAccesses;
   readonly snapshot: () => Snapshot;
-  /** Takes what an upstream says during a call, beside the client. */
-  readonly hear: (upstreamId: string, message: UpstreamMessage) => void;
 }
 
 /** Sends a request to the upstream that a route names, and its answer back to the client. */
@@ -40,7 +41,7 @@ export async function forwardPlainly(
 ): Promise<void> {
   const { message, signal } = exchange;
   const { upstream } = route;
-  const { key, context } = deps.accesses.of(exchange, upstream);
+  const { key, context } = deps.accesses.of(callerOf(exchange), upstream);
   const call = {
     upstream,
     key,
@@ -53,6 +54,7 @@ export async function forwardPlainly(
       headers: upstreamHeaders(exchange, route),
     },
     onMessage: relayTo(deps, exchange, upstream.id),
+    crossing: crossingOf(deps, exchange, upstream),
   };
   const request = { method: message.method, upstream, tenant: exchange.principal.tenant, signal };
   try {
@@ -77,31 +79,18 @@ async function forwardHooked(
 ): Promise<void> {
   const { message, signal, reply } = exchange;
   const { upstream, name } = route;
+  const resume = resumptionOf(deps, exchange, upstream);
   const scope = deps.pipeline.begin(requestContext(exchange, upstream.id));
   try {
     const headers = upstreamHeaders(exchange, route);
-    let args: { readonly value: unknown } | undefined;
-    let charge: (() => Promise<void>) | undefined;
-    if (deps.pipeline.has(hooks.pre)) {
-      const payload = prePayload(hooks.kind, name, message, headers);
-      if (deps.retries.chargeEachAttempt) {
-        charge = async () => {
-          const { allowed, violation } = await scope.invoke(hooks.pre, payload as never);
-          if (!allowed && violation !== undefined) throw refusalOf(violation);
-        };
-      }
-      const invoked = scope.invoke(hooks.pre, payload as never);
-      const result = "then" in invoked ? await invoked : invoked;
-      if (!result.allowed && result.violation !== undefined) throw refusalOf(result.violation);
-      setHeaders(exchange, result.headers);
-      const changed = (result.payload as { readonly args?: unknown }).args;
-      if (result.payload !== payload && changed !== (payload as { readonly args?: unknown }).args) {
-        args = { value: changed };
-      }
-    }
+    // A call that goes on was let through, and charged, when it began.
+    const before =
+      resume === undefined && deps.pipeline.has(hooks.pre)
+        ? await askBefore(deps, exchange, scope, hooks, prePayload(hooks.kind, name, message, headers))
+        : undefined;
     const idempotency = idempotencyOf(message, upstream.definition.idempotency && hooks.kind === "tool");
     const exposed = message.params?.[hooks.kind === "resource" ? "uri" : "name"];
-    const { key, context } = deps.accesses.of(exchange, upstream);
+    const { key, context } = deps.accesses.of(callerOf(exchange), upstream);
     const result = await runCallLoop(deps, scope, {
       upstream,
       key,
@@ -113,18 +102,21 @@ async function forwardHooked(
       idempotencyKey: idempotency.key,
       tenant: exchange.principal.tenant,
       callerTimeoutMs: callerTimeoutMs(exchange.headers[timeoutHeader]),
-      ...(charge && { charge }),
+      ...(before?.charge && { charge: before.charge }),
+      ...(resume && { resume }),
       request: {
         method: message.method,
         params: upstreamParams(message, {
           name: hooks.kind !== "resource" && exposed !== name ? name : undefined,
-          args,
+          args: before?.args,
           meta: idempotency.meta,
         }),
         extras: message.extras,
-        headers,
+        headers:
+          hooks.kind === "tool" ? withParamHeaders(deps, exchange, route, headers, before?.args) : headers,
       },
       onMessage: relayTo(deps, exchange, upstream.id),
+      crossing: crossingOf(deps, exchange, upstream),
     });
     setHeaders(exchange, result.headers);
     if (result.changed === undefined) answer(exchange, result.answer);
@@ -134,6 +126,37 @@ async function forwardHooked(
   }
 }
 
+interface Before {
+  /** Arguments that a plugin changed. */
+  readonly args: { readonly value: unknown } | undefined;
+  /** Asks the plugins once more, for a repeat. */
+  readonly charge: (() => Promise<void>) | undefined;
+}
+
+/** Runs the plugins before a call. @throws {GatewayError} when they refuse it */
+async function askBefore(
+  deps: ForwardDeps,
+  exchange: Exchange,
+  scope: RequestScope,
+  hooks: HookPair,
+  payload: ReturnType<typeof prePayload>,
+): Promise<Before> {
+  const invoked = scope.invoke(hooks.pre, payload as never);
+  const result = "then" in invoked ? await invoked : invoked;
+  if (!result.allowed && result.violation !== undefined) throw refusalOf(result.violation);
+  setHeaders(exchange, result.headers);
+  const changed = (result.payload as { readonly args?: unknown }).args;
+  const same = result.payload === payload || changed === (payload as { readonly args?: unknown }).args;
+  const charge = async () => {
+    const { allowed, violation } = await scope.invoke(hooks.pre, payload as never);
+    if (!allowed && violation !== undefined) throw refusalOf(violation);
+  };
+  return {
+    args: same ? undefined : { value: changed },
+    charge: deps.retries.chargeEachAttempt ? charge : undefined,
+  };
+}
+
 // Built by cases, not by spreads: this runs for every call.
 function requestContext(exchange: Exchange, serverId: string): RequestContext {
   const { requestId, principal, clientIp, signal } = exchange;
@@ -141,6 +164,11 @@ function requestContext(exchange: Exchange, serverId: string): RequestContext {
   const { tenant } = principal;
   if (tenant === undefined) return { requestId, user, serverId, clientIp, signal };
   return { requestId, user, tenantId: tenant, serverId, clientIp, signal };
+}
+
+function callerOf(exchange: Exchange): Caller {
+  const { principal, session, message } = exchange;
+  return exchange.era === "modern" ? { principal, session, modern: message } : { principal, session };
 }
 
 function relayTo(
@@ -179,6 +207,25 @@ function upstreamHeaders(exchange: Exchange, { upstream }: Route): Readonly<Reco
     if (name.startsWith("mcp-param-") && typeof value === "string") picked[name] = value;
   }
   return picked;
+}
+
+/**
+ * The headers that mirror arguments, where the upstream wants some and the caller's do not fit: it speaks a revision
+ * without them, or a plugin changed the arguments.
+ */
+function withParamHeaders(
+  deps: ForwardDeps,
+  { era, message }: Exchange,
+  { upstream, name }: Route,
+  headers: Readonly<Record<string, string>>,
+  changed: { readonly value: unknown } | undefined,
+): Readonly<Record<string, string>> {
+  if (upstream.self?.era !== "modern" || (era === "modern" && changed === undefined)) return headers;
+  const rules = paramHeadersOf(deps.snapshot(), upstream.id, name);
+  if (rules.length === 0) return headers;
+  const kept = Object.entries(headers).filter(([key]) => !key.startsWith("mcp-param-"));
+  const args = changed === undefined ? message.params?.["arguments"] : changed.value;
+  return { ...Object.fromEntries(kept), ...encodeParamHeaders(rules, args) };
 }
 
 function setHeaders(exchange: Exchange, headers: Readonly<Record<string, string>>): void {

@@ -6,6 +6,7 @@ import {
   textOf,
   WireError,
 } from "@gatewright/mcp-bridge";
+import type { Bridge } from "@gatewright/mcp-bridge/bridge";
 import type { UpstreamSession } from "@gatewright/mcp-bridge/upstream";
 import type { Principal } from "../auth/principal.ts";
 import { failureOf } from "../calls/call-failure.ts";
@@ -107,22 +108,21 @@ async function upstreamHandshake(
   const request = { method: "initialize", upstream, tenant: caller.principal.tenant };
   try {
     await using lease = await deps.retries.run(request, () => deps.pool.acquire(key, { context }));
-    return handshakeOf(lease.session, caller.session.hello, isShared(upstream, true));
+    if (lease.session.era === "modern") deps.listening.followLists(caller.session, [upstream.id]);
+    return handshakeOf(deps.bridge, lease.session, caller.session.hello, isShared(upstream, true));
   } catch (error) {
     throw failureOf(error, upstream.name);
   }
 }
 
-function handshakeOf(upstream: UpstreamSession, hello: ClientHello, shared: boolean): JsonObject {
-  if (upstream.era === "legacy") {
-    return shared ? { ...upstream.handshake, protocolVersion: hello.protocolVersion } : upstream.handshake;
-  }
-  return {
-    protocolVersion: hello.protocolVersion,
-    capabilities: upstream.capabilities,
-    serverInfo: upstream.serverInfo ?? gatewayIdentity,
-    ...(upstream.instructions === undefined ? {} : { instructions: upstream.instructions }),
-  };
+function handshakeOf(
+  bridge: Bridge,
+  upstream: UpstreamSession,
+  hello: ClientHello,
+  shared: boolean,
+): JsonObject {
+  if (upstream.era === "modern") return bridge.initializeResult(upstream, hello.protocolVersion);
+  return shared ? { ...upstream.handshake, protocolVersion: hello.protocolVersion } : upstream.handshake;
 }
 
 function isObject(value: unknown): value is JsonObject {

@@ -42,6 +42,7 @@ export interface McpEndpointDeps extends AggregateDeps {
     readonly jsonDepth: number;
     readonly streamBufferBytes: number;
     readonly streamAfterMs: number;
+    readonly streamKeepAliveMs: number;
   };
   readonly challenge: (request: IncomingMessage) => string;
   /** Told of failures that are the gateway's own fault. */
@@ -80,6 +81,7 @@ export class McpEndpoint {
     const reply = new RpcReply(response, {
       streamable: transport === "streamable" && (headers.accept?.includes("text/event-stream") ?? false),
       maxBufferedBytes: this.#deps.limits.streamBufferBytes,
+      keepAliveMs: this.#deps.limits.streamKeepAliveMs,
       starts: this.#starts,
     });
     let idText = "null";
@@ -146,7 +148,7 @@ export class McpEndpoint {
     return takeOneWay(session, message).then(() => reply.accepted());
   }
 
-  /** The refusal of a revision, which names those that the target serves. */
+  /** The refusal of a revision, which names those that `server/discover` of the target names. */
   #eraRefusal(
     headers: IncomingMessage["headers"],
     target: Target,
@@ -154,8 +156,8 @@ export class McpEndpoint {
   ): WireError | undefined {
     const upstream =
       target.kind === "plain" ? this.#deps.snapshot().upstreams.get(target.upstreamId) : undefined;
-    const legacyOnly = target.kind === "aggregate" || upstream?.self?.era === "legacy";
-    const verdict = classifyEra(headers, message, legacyOnly ? LEGACY_REVISIONS : SUPPORTED_REVISIONS);
+    const all = target.kind === "aggregate" ? LEGACY_REVISIONS : SUPPORTED_REVISIONS;
+    const verdict = classifyEra(headers, message, upstream?.self?.supportedVersions ?? all);
     return verdict.era === "refused" ? verdict.error : undefined;
   }
 

@@ -11,12 +11,9 @@ export function takeOneWay(
 
 /** Hands a client's answer to the upstream that asked. */
 async function answerQuestion(session: DownstreamSession, message: ResponseMessage): Promise<void> {
-  const question = session.takeQuestion(message.id);
-  if (question === undefined) return;
   const value = textOf(message.bytes, message.valueSpan);
-  const { idText } = question;
-  await question.session.respond(
-    message.outcome === "result" ? { idText, result: value } : { idText, error: value },
+  await session.questions.take(message.id)?.(
+    message.outcome === "result" ? { result: value } : { error: value },
   );
 }
 
@@ -28,11 +25,11 @@ async function takeNotification(session: DownstreamSession, message: Notificatio
     if (requestId !== undefined) session.calls.get(textOf(message.bytes, requestId))?.abort();
     return;
   }
+  // Servers without sessions know no notifications of clients: they ask anew with every call.
+  const told = [...session.opened.keys()].filter((upstream) => upstream.era === "legacy");
   const { paramsSpan, bytes } = message;
   const params = paramsSpan === undefined ? undefined : bytes.subarray(paramsSpan.start, paramsSpan.end);
   await Promise.allSettled(
-    [...session.opened.keys()].map((upstream) =>
-      upstream.notify({ method: message.method, params: params?.toString() }),
-    ),
+    told.map((upstream) => upstream.notify({ method: message.method, params: params?.toString() })),
   );
 }

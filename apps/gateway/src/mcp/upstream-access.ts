@@ -1,5 +1,7 @@
-import { RPC, textOf } from "@gatewright/mcp-bridge";
-import type { UpstreamMessage, UpstreamSession } from "@gatewright/mcp-bridge/upstream";
+import { createHash } from "node:crypto";
+import { type JsonObject, META, type RequestMessage, RPC, textOf } from "@gatewright/mcp-bridge";
+import type { Bridge } from "@gatewright/mcp-bridge/bridge";
+import type { Implementation, UpstreamMessage, UpstreamSession } from "@gatewright/mcp-bridge/upstream";
 import type { SessionKey, SessionKeys } from "@gatewright/session-pool";
 import type { Principal } from "../auth/principal.ts";
 import type { DownstreamSession } from "../downstream/downstream-session.ts";
@@ -13,20 +15,30 @@ export interface UpstreamAccess {
   readonly context: SessionContext;
 }
 
+/** Most accesses that are remembered of one caller; clients that call themselves ever differently would add more. */
+const maxAccesses = 1_000;
+
+/** Who asks for a session. */
+export interface Caller {
+  readonly principal: Principal;
+  readonly session: DownstreamSession | undefined;
+  /** The request of a client that says with each what it is and can. */
+  readonly modern?: RequestMessage | undefined;
+}
+
 /** Makes the keys and contexts of upstream sessions; each once per caller and upstream. */
 export class UpstreamAccesses {
   readonly #keys: SessionKeys;
+  readonly #bridge: Pick<Bridge, "offer">;
   readonly #byOwner = new WeakMap<object, Map<string, UpstreamAccess>>();
 
-  constructor(keys: SessionKeys) {
+  constructor(keys: SessionKeys, bridge: Pick<Bridge, "offer">) {
     this.#keys = keys;
+    this.#bridge = bridge;
   }
 
   /** The access of a caller to an upstream. */
-  of(
-    caller: { readonly principal: Principal; readonly session: DownstreamSession | undefined },
-    upstream: UpstreamRecord,
-  ): UpstreamAccess {
+  of(caller: Caller, upstream: UpstreamRecord): UpstreamAccess {
     const owner = caller.session ?? caller.principal;
     let known = this.#byOwner.get(owner);
     if (known === undefined) {
@@ -35,10 +47,15 @@ export class UpstreamAccesses {
     }
     // Whether sessions may be shared is part of the definition, so a change of it makes another key.
     const shared = isShared(upstream, caller.session !== undefined);
-    const name = shared ? `${upstream.id}/shared` : upstream.id;
+    // A session that is opened for a client says what that client is and can; callers that differ have their own.
+    const bridged = upstream.self?.era === "modern" ? undefined : caller.modern;
+    const profile = bridged && profileOf(bridged);
+    const name = `${upstream.id}/${shared ? "shared" : ""}/${profile ?? ""}`;
     let access = known.get(name);
     if (access === undefined) {
-      access = this.#make(caller, upstream, shared);
+      const [oldest] = known.keys();
+      if (known.size >= maxAccesses && oldest !== undefined) known.delete(oldest);
+      access = this.#make(caller, upstream, { shared, profile });
       known.set(name, access);
     }
     return access;
@@ -61,16 +78,23 @@ export class UpstreamAccesses {
   }
 
   #make(
-    caller: { readonly principal: Principal; readonly session: DownstreamSession | undefined },
+    caller: Caller,
     upstream: UpstreamRecord,
-    shared: boolean,
+    { shared, profile }: { readonly shared: boolean; readonly profile: string | undefined },
   ): UpstreamAccess {
-    const { principal, session } = caller;
-    const key = this.#keys.keyFor(serverOf(upstream, shared), {
-      principal: principal.key,
-      ...(principal.tenant === undefined ? {} : { tenant: principal.tenant }),
-      ...(session === undefined ? {} : { downstreamSessionId: session.id }),
-    });
+    const { principal, session, modern } = caller;
+    const key = this.#keys.keyFor(
+      serverOf(upstream, shared),
+      {
+        principal: principal.key,
+        ...(principal.tenant === undefined ? {} : { tenant: principal.tenant }),
+        ...(session === undefined ? {} : { downstreamSessionId: session.id }),
+      },
+      profile === undefined ? {} : { era: `legacy for ${profile}` },
+    );
+    if (profile !== undefined && modern !== undefined) {
+      return { key, context: modernContext(modern, this.#bridge) };
+    }
     return {
       key,
       context: session === undefined || shared ? gatewayContext : contextOf(session, upstream.id),
@@ -92,6 +116,30 @@ function serverOf(upstream: UpstreamRecord, shared: boolean) {
     id: upstream.id,
     stateless: shared,
     transport: upstream.definition.command === undefined ? "http" : "stdio",
+  };
+}
+
+/** Longest profile that is used as it is; a longer one by its hash. */
+const maxProfileChars = 256;
+
+/** What a client says of itself with a request, as text. */
+function profileOf({ bytes, spans }: RequestMessage): string {
+  const { clientInfo, clientCapabilities } = spans;
+  const info = clientInfo === undefined ? "" : textOf(bytes, clientInfo);
+  const text = `${clientCapabilities === undefined ? "" : textOf(bytes, clientCapabilities)} ${info}`;
+  return text.length <= maxProfileChars ? text : createHash("sha256").update(text).digest("base64url");
+}
+
+/** A session for a client without one: what it says outside a call is offered to the call that runs in it. */
+function modernContext(message: RequestMessage, bridge: Pick<Bridge, "offer">): SessionContext {
+  const meta = message.params?.["_meta"] as JsonObject;
+  const info = meta[META.clientInfo] as Implementation | undefined;
+  return {
+    clientInfo: info ?? gatewayContext.clientInfo,
+    capabilities: meta[META.clientCapabilities] as JsonObject,
+    onMessage: (said, upstream) => {
+      if (!bridge.offer(upstream, said)) refuseQuestion(said, upstream);
+    },
   };
 }
 

@@ -1,17 +1,10 @@
-import {
-  createNotificationHub,
-  type Listener,
-  type NotificationHub,
-  type OpenListener,
-  type SubscriptionFilter,
-} from "@gatewright/mcp-bridge/bridge";
+import type { Listener, NotificationHub, SubscriptionFilter } from "@gatewright/mcp-bridge/bridge";
 import type { UpstreamMessage } from "@gatewright/mcp-bridge/upstream";
 import type { UpstreamRecord } from "../registry/records.ts";
 
 /** What the listener works with. */
 export interface ChangeListenerOptions {
-  /** Opens a session that only listens. */
-  readonly open: OpenListener;
+  readonly hub: NotificationHub;
   /** Most upstreams that are listened to. */
   readonly maxUpstreams: number;
   readonly hear: (upstreamId: string, message: UpstreamMessage) => void;
@@ -28,7 +21,7 @@ export class ChangeListener {
 
   constructor(options: ChangeListenerOptions) {
     this.#options = options;
-    this.#hub = createNotificationHub({ open: options.open, lingerMs: 0 });
+    this.#hub = options.hub;
   }
 
   /** Listens to these upstreams, as far as they announce changes, and to no others. */
@@ -53,10 +46,10 @@ export class ChangeListener {
     }
   }
 
-  /** Ends all streams. */
+  /** Listens no more. */
   close(): void {
+    for (const listener of this.#listeners.values()) listener.close();
     this.#listeners.clear();
-    this.#hub.close();
   }
 }
 

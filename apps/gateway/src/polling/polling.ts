@@ -1,4 +1,4 @@
-import type { OpenListener } from "@gatewright/mcp-bridge/bridge";
+import type { NotificationHub } from "@gatewright/mcp-bridge/bridge";
 import type { UpstreamMessage, UpstreamSession } from "@gatewright/mcp-bridge/upstream";
 import type { Classifier, ClassifierStore } from "@gatewright/server-classifier";
 import type { Logger } from "pino";
@@ -30,8 +30,8 @@ export interface PollingDeps {
     use: (session: UpstreamSession) => Promise<T>,
   ) => Promise<T>;
   readonly listing: ListingRules;
-  /** Opens a session that only listens. */
-  readonly open: OpenListener;
+  /** Where changes of the lists of upstreams are heard. */
+  readonly hub: NotificationHub;
   readonly metrics: Metrics;
   readonly logger: Logger;
 }
@@ -100,7 +100,7 @@ export function createPolling(deps: PollingDeps): Polling {
   });
   const hear = (upstreamId: string, message: UpstreamMessage) => notices.hear(upstreamId, message);
   const listener = new ChangeListener({
-    open: deps.open,
+    hub: deps.hub,
     maxUpstreams: config.classifier.maxChangeStreams,
     hear,
   });

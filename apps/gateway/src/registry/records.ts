@@ -31,6 +31,8 @@ export interface UpstreamSelf {
   readonly serverInfo: unknown;
   readonly capabilities: Readonly<Record<string, unknown>>;
   readonly instructions?: string;
+  /** The revisions that a modern upstream says it speaks. */
+  readonly supportedVersions?: readonly string[];
 }
 
 /** Whether an upstream could be reached when it was last tried. */

@@ -59,10 +59,18 @@ export async function discover(session: UpstreamSession, rules: ListingRules): P
       serverInfo: session.serverInfo ?? null,
       capabilities: session.capabilities,
       ...(session.instructions === undefined ? {} : { instructions: session.instructions }),
+      ...supportedBy(session),
     },
     items: parts.flatMap((part) => part.items),
     ttlMs: shortest(parts.map((part) => part.ttlMs)),
   };
+}
+
+function supportedBy({ era, handshake }: UpstreamSession): {
+  readonly supportedVersions?: readonly string[];
+} {
+  const versions = handshake["supportedVersions"];
+  return era === "modern" && Array.isArray(versions) ? { supportedVersions: versions.map(String) } : {};
 }
 
 async function readList(

@@ -1,10 +1,25 @@
 import { isIP } from "node:net";
+import { type Bridge, createBridge } from "@gatewright/mcp-bridge/bridge";
 import { createHttpUpstream, createStdioUpstream, type Upstream } from "@gatewright/mcp-bridge/upstream";
 import type { GatewayConfig } from "../config/gateway-config.ts";
 import type { UpstreamRecord } from "../registry/records.ts";
+import type { GatewaySecret } from "../secret/gateway-secret.ts";
 import { guardedLookup } from "../upstreams/address-guard.ts";
 import { hopHeader } from "../upstreams/hop.ts";
 import type { ConnectionEra } from "../upstreams/live-upstreams.ts";
+
+/** The translator between the two families of revisions. */
+export function wireBridge(config: GatewayConfig["bridge"], secret: GatewaySecret): Bridge {
+  const [current, ...previousSecrets] = secret.accepted("state");
+  const { parkedTtlMs, maxParked, maxParkedPerPrincipal } = config;
+  return createBridge({
+    secret: current ?? secret.key("state"),
+    previousSecrets,
+    parkedTtlMs,
+    maxParked,
+    maxParkedPerPrincipal,
+  });
+}
 
 /** What an upstream connection needs beside its record. */
 export interface UpstreamWiring {

@@ -21,6 +21,7 @@ export type { AggregatedUpstream, NamedItem } from "./exposed-names.ts";
 export type { AskClient } from "./input-rounds.ts";
 export type { ListCall } from "./list-copies.ts";
 export type { ListMethod } from "./list-page.ts";
+export { localError, localResult } from "./local-answer.ts";
 export { LOG_LEVELS, readLogLevel } from "./log-levels.ts";
 export {
   createNotificationHub,
@@ -34,5 +35,10 @@ export type { OpenListener } from "./notification-source.ts";
 export type { RoutedRequest } from "./rewrite.ts";
 export { createSealer, type Sealer, type SealerOptions } from "./sealer.ts";
 export { readFilter, type SubscriptionFilter, wants } from "./subscription-filter.ts";
-export { encodeAcknowledged, encodeListenResult, withSubscriptionId } from "./subscription-frames.ts";
+export {
+  encodeAcknowledged,
+  encodeListenResult,
+  withoutSubscriptionId,
+  withSubscriptionId,
+} from "./subscription-frames.ts";
 export { toLegacy, toModern } from "./translate-answer.ts";

@@ -1,6 +1,7 @@
 import type { NotificationMessage } from "../message.ts";
 import { META } from "../revisions.ts";
 import { splice } from "../splice.ts";
+import { strippedMembers } from "../upstream/request-body.ts";
 import type { SubscriptionFilter } from "./subscription-filter.ts";
 
 const META_OF = (idText: string) => `"_meta":{"${META.subscriptionId}":${idText}}`;
@@ -27,6 +28,11 @@ export function withSubscriptionId(message: NotificationMessage, idText: string)
   return splice(bytes, [
     { start: methodSpan.end, end: methodSpan.end, text: `,"params":{${META_OF(idText)}}` },
   ]);
+}
+
+/** A notification as a client with a session gets it: without the members that only stateless peers understand. */
+export function withoutSubscriptionId(message: NotificationMessage): Buffer {
+  return splice(message.bytes, strippedMembers(message.bytes, message.spans.meta));
 }
 
 /** Inserts a member directly behind an opening brace. */

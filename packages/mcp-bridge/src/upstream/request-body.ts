@@ -148,7 +148,7 @@ function envelopeEdit(bytes: Buffer, spans: ParamsSpans, start: number, profile:
 }
 
 /** Edits that remove the reserved members of `_meta`, commas included. */
-function strippedMembers(bytes: Buffer, meta: Span | undefined): Edit[] {
+export function strippedMembers(bytes: Buffer, meta: Span | undefined): Edit[] {
   if (meta === undefined) return [];
   const cursor = new JsonCursor(bytes, meta.start, MAX_DEPTH);
   if (!cursor.enter("{")) return [];
