@@ -25,6 +25,8 @@ const START_MS = 20_000;
 /** Rules as an operator has them, wide enough that the limiter checks every call and refuses none. */
 const LIMITS = { by_user: "1000000/s", by_tool: { echo: "1000000/s" } };
 
+const PLUGINS = [{ name: "rate_limiter", config: { rules: LIMITS } }, { name: "retry" }];
+
 async function freePort(): Promise<number> {
   const server = createServer();
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
@@ -69,13 +71,14 @@ export async function startGatewayProcess(options: {
   readonly upstreamUrl: string;
   readonly signer: TokenSigner;
   readonly prefix: readonly string[];
+  readonly plugins: boolean;
 }): Promise<GatewayProcess> {
   const folder = mkdtempSync(join(tmpdir(), "gatewright-load-"));
   const port = await freePort();
   const config = {
     server: { port, dataDir: join(folder, "data") },
     auth: { publicKey: options.signer.publicKeyPem },
-    plugins: [{ name: "rate_limiter", config: { rules: LIMITS } }, { name: "retry" }],
+    plugins: options.plugins ? PLUGINS : PLUGINS.map(({ name }) => ({ name, mode: "disabled" })),
     mcpServers: { [UPSTREAM]: { url: options.upstreamUrl, trusted: true } },
     observability: { logLevel: "warn" },
   };

@@ -1,5 +1,5 @@
 import { parseArgs } from "node:util";
-import { runGatewayBar } from "./gateway-bar.ts";
+import { type ResultSize, runGatewayBar } from "./gateway-bar.ts";
 import type { Front } from "./mcp-caller.ts";
 import type { Scale } from "./plan.ts";
 import { PROFILES } from "./profiles.ts";
@@ -13,6 +13,8 @@ const USAGE = `usage: loadtest NAME… [options]
   NAME         ${PROFILES.map(({ name }) => name).join(", ")}, all, or gateway-bar
   --scale S    smoke (seconds), ci (default) or full (as in the performance plan)
   --front F    how the generator speaks to the gateway: legacy (default), modern or plain
+  --result R   for gateway-bar: small (default) or 50kb
+  --no-plugins for gateway-bar: limiter and retry off
   --out DIR    where the JSON and HTML reports go; default .gatewright/loadtest
   --no-baseline  load only the gateway, not the upstream directly and the bare proxy
 `;
@@ -26,6 +28,8 @@ const { positionals, values } = parseArgs({
     scale: { type: "string", default: "ci" },
     front: { type: "string", default: "legacy" },
     out: { type: "string", default: ".gatewright/loadtest" },
+    result: { type: "string", default: "small" },
+    plugins: { type: "boolean", default: true },
     baseline: { type: "boolean", default: true },
     help: { type: "boolean", default: false },
   },
@@ -47,6 +51,8 @@ if (values.help) {
 }
 const scale = oneOf<Scale>("scale", values.scale, ["smoke", "ci", "full"]);
 const front = oneOf<Front>("front", values.front, ["legacy", "modern", "plain"]);
+const result = oneOf<ResultSize>("result", values.result, ["small", "50kb"]);
+const { plugins } = values;
 const names = positionals.includes("all") ? PROFILES.map(({ name }) => name) : positionals;
 if (names.length === 0) refuse("name at least one profile");
 for (const name of names) {
@@ -56,7 +62,7 @@ for (const name of names) {
 }
 
 const progress = createProgressBar(process.stdout);
-const site = await startSite(front);
+const site = await startSite(front, plugins);
 const stop = (): void => {
   void site.close().then(() => process.exit(EXIT.failed));
 };
@@ -67,7 +73,7 @@ const verdicts: ProfileReport["verdict"][] = [];
 try {
   for (const name of names) {
     if (name === "gateway-bar") {
-      const bar = await runGatewayBar({ site, front, scale, progress, folder: values.out });
+      const bar = await runGatewayBar({ site, front, scale, result, plugins, progress, folder: values.out });
       process.stdout.write(`${bar.text}\n`);
       verdicts.push(bar.verdict);
       continue;

@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 
 /** What a process has used up to now; absent figures cannot be read on this system. */
 export interface ProcessUsage {
@@ -19,6 +19,22 @@ const readText = (path: string): string | undefined => {
   }
 };
 
+/**
+ * Time on a processor of all threads, by the scheduler's own nanoseconds: ticks are too coarse for rounds of a second.
+ * Undefined where the kernel keeps none.
+ */
+function scheduledMicros(pid: number): number | undefined {
+  try {
+    let nanoseconds = 0;
+    for (const thread of readdirSync(`/proc/${pid}/task`)) {
+      nanoseconds += Number(readText(`/proc/${pid}/task/${thread}/schedstat`)?.split(" ")[0] ?? Number.NaN);
+    }
+    return nanoseconds > 0 ? nanoseconds / 1_000 : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
 /** Reads `/proc/PID`; on other systems than Linux both figures are absent. */
 export function processUsage(pid: number): ProcessUsage {
   const stat = readText(`/proc/${pid}/stat`);
@@ -27,7 +43,7 @@ export function processUsage(pid: number): ProcessUsage {
   const ticks = fields === undefined ? undefined : Number(fields[11]) + Number(fields[12]);
   const rss = /^VmRSS:\s+(\d+) kB$/m.exec(readText(`/proc/${pid}/status`) ?? "")?.[1];
   return {
-    cpuMicros: ticks === undefined ? undefined : ticks * MICROS_PER_TICK,
+    cpuMicros: scheduledMicros(pid) ?? (ticks === undefined ? undefined : ticks * MICROS_PER_TICK),
     rssBytes: rss === undefined ? undefined : Number(rss) * KIB,
   };
 }

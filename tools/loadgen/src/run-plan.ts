@@ -1,6 +1,6 @@
 import { runClosedLoop } from "./closed-loop.ts";
 import type { Percentiles } from "./latency-histogram.ts";
-import { createMcpCaller, type McpTarget } from "./mcp-caller.ts";
+import { createMcpCaller, type McpCaller, type McpTarget } from "./mcp-caller.ts";
 import { type Caller, type GeneratorReport, runOpenLoop } from "./open-loop.ts";
 import { type Load, secondsOf } from "./plan.ts";
 import { processUsage } from "./process-usage.ts";
@@ -47,6 +47,8 @@ export interface RunOptions {
   /** The process whose time and memory are measured. */
   readonly pid: number | undefined;
   readonly warmUpCalls: number;
+  /** One that is open already and stays so; else one is opened for this run. */
+  readonly caller?: McpCaller;
   readonly onProgress?: (ratio: number) => void;
 }
 
@@ -67,7 +69,7 @@ function drive(
 export async function runLoad(options: RunOptions): Promise<RunResult> {
   const { name, target, load, pid } = options;
   const onProgress = options.onProgress ?? (() => undefined);
-  const caller = await createMcpCaller(target);
+  const caller = options.caller ?? (await createMcpCaller(target));
   try {
     if (options.warmUpCalls > 0) {
       const seconds = options.warmUpCalls / WARM_UP_RPS;
@@ -103,6 +105,6 @@ export async function runLoad(options: RunOptions): Promise<RunResult> {
       answeredByUser: caller.answeredByUser().map((count, user) => count - (answeredBefore[user] ?? 0)),
     };
   } finally {
-    await caller.close();
+    if (options.caller === undefined) await caller.close();
   }
 }

@@ -27,8 +27,8 @@ export interface Site {
 const userNames = (count: number): readonly string[] =>
   Array.from({ length: count }, (_, index) => `user-${index}`);
 
-/** Starts a site; `front` is how the generator speaks to the gateway. */
-export async function startSite(front: Front): Promise<Site> {
+/** Starts a site; `front` is how the generator speaks to the gateway, `plugins` whether limiter and retry are on. */
+export async function startSite(front: Front, plugins = true): Promise<Site> {
   const pinning = choosePinning();
   const signer = createTokenSigner();
   const stops: (() => Promise<void>)[] = [];
@@ -52,6 +52,7 @@ export async function startSite(front: Front): Promise<Site> {
       upstreamUrl: upstream.url,
       signer,
       prefix: pinning.measured,
+      plugins,
     });
     stops.push(gateway.stop);
     pinning.pinSelf();
