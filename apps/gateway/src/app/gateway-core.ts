@@ -6,6 +6,7 @@ import { OpenChannels } from "../channels/open-channels.ts";
 import { usesPostgres } from "../config/db-resilience.ts";
 import type { GatewayConfig } from "../config/gateway-config.ts";
 import { isLoopbackHost } from "../config/load-config.ts";
+import { redisPlace } from "../config/redis.ts";
 import { DownstreamSessions } from "../downstream/downstream-sessions.ts";
 import { GatewayError } from "../errors.ts";
 import type { AggregateDeps } from "../mcp/aggregate-endpoint.ts";
@@ -82,8 +83,8 @@ export interface CoreDeps {
 export async function createGatewayCore(config: GatewayConfig, deps: CoreDeps): Promise<GatewayCore> {
   const { secret, logger } = deps;
   const metrics = new Metrics({ processMetrics: config.observability.processMetrics });
-  const { url } = config.redis;
-  const redis = url === undefined ? undefined : await openRedis({ ...config.redis, url }, logger);
+  const place = redisPlace(config.redis);
+  const redis = place && (await openRedis(place, config.redis, logger));
   const registry = await openRegistry(config, { secret, redis, metrics, logger }).catch((error) => {
     redis?.close();
     throw error;

@@ -1,6 +1,7 @@
 import { z } from "zod";
 import type { GatewayCore } from "../../app/gateway-core.ts";
 import { nearestKey } from "../../config/nearest-key.ts";
+import { redisPlace } from "../../config/redis.ts";
 import { GatewayError } from "../../errors.ts";
 import type { UpstreamRecord } from "../../registry/records.ts";
 import { polledServer } from "../../wiring/server-classifier.ts";
@@ -34,7 +35,7 @@ export function classificationRoutes({ polling, config, snapshots }: GatewayCore
           replica: classifier.instanceId,
           enabled: config.classifier.enabled,
           preset: config.classifier.preset,
-          shared: config.redis.url !== undefined,
+          shared: redisPlace(config.redis) !== undefined,
           ...stats,
           metadata: classifier.snapshot()?.metadata ?? null,
           items: all.map(explain),
