@@ -1,4 +1,9 @@
 export {
+  type ClientConformanceOptions,
+  type ClientConformanceReport,
+  runClientConformance,
+} from "./client-conformance.ts";
+export {
   type ConformanceOptions,
   type ConformanceReport,
   runConformance,
