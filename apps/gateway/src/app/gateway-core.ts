@@ -278,7 +278,7 @@ export async function createGatewayCore(config: GatewayConfig, deps: CoreDeps): 
       listening,
       questionTimeoutMs: config.bridge.parkedTtlMs,
       hopId,
-      snapshot,
+      snapshot: () => snapshots.current ?? neverRead(),
       hear: (upstreamId, message) => polling.hear(upstreamId, message),
       attemptTimeoutMs: config.bridge.requestTimeoutMs,
       callTimeoutMs: config.limits.callTimeoutMs,
@@ -303,6 +303,14 @@ export async function createGatewayCore(config: GatewayConfig, deps: CoreDeps): 
       await registry.close();
     },
   };
+}
+
+function neverRead(): never {
+  throw new GatewayError(
+    "db_unavailable",
+    "The database is unavailable, and what this gateway serves was never read from it.",
+    { retryAfterMs: 1_000 },
+  );
 }
 
 const empty = new Snapshot({ upstreams: [], servers: [], items: [] });

@@ -47,7 +47,7 @@ function serveEvents(endpoint: SseEndpoint, deps: ChannelDeps, path: "sse" | "me
       deps.httpMetrics.observe(route, method, response.statusCode, performance.now() - startedMs),
     );
     const { id } = request.params as { readonly id?: string };
-    const target: McpTarget = id === undefined ? allTargets : serverTarget(deps.snapshot, id);
+    const target: McpTarget = id === undefined ? allTargets(deps.snapshot) : serverTarget(deps.snapshot, id);
     const prefix = id === undefined ? "" : `/servers/${encodeURIComponent(id)}`;
     const purpose: SsePurpose =
       path === "sse"

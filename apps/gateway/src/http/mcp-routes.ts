@@ -30,8 +30,9 @@ export type McpListener = (request: IncomingMessage, response: ServerResponse) =
  * and methods that are not served included, and Fastify's objects of a request would be made to be thrown away.
  */
 export function createMcpListener(deps: McpRoutesDeps): McpListener {
+  const fixed = fixedRoutes(deps.snapshot);
   return (request, response) => {
-    const route = routeOf(request.url ?? "", deps.snapshot);
+    const route = routeOf(request.url ?? "", fixed, deps.snapshot);
     if (route === undefined) return false;
     const startedMs = performance.now();
     const { pattern, transport, target } = route;
@@ -52,16 +53,22 @@ export function createMcpListener(deps: McpRoutesDeps): McpListener {
   };
 }
 
-const streamable = { transport: "streamable", target: allTargets } as const;
-const plain = { transport: "plain", target: allTargets } as const;
-const fixed: ReadonlyMap<string, McpRoute> = new Map([
-  ["/mcp", { pattern: "/mcp", ...streamable }],
-  ["/mcp/", { pattern: "/mcp/", ...streamable }],
-  ["/mcp/http", { pattern: "/mcp/http", ...plain }],
-  ["/mcp/http/", { pattern: "/mcp/http/", ...plain }],
-]);
+function fixedRoutes(snapshot: () => Snapshot): ReadonlyMap<string, McpRoute> {
+  const target = allTargets(snapshot);
+  const routes: readonly McpRoute[] = [
+    { pattern: "/mcp", transport: "streamable", target },
+    { pattern: "/mcp/", transport: "streamable", target },
+    { pattern: "/mcp/http", transport: "plain", target },
+    { pattern: "/mcp/http/", transport: "plain", target },
+  ];
+  return new Map(routes.map((route) => [route.pattern, route]));
+}
 
-function routeOf(url: string, snapshot: () => Snapshot): McpRoute | undefined {
+function routeOf(
+  url: string,
+  fixed: ReadonlyMap<string, McpRoute>,
+  snapshot: () => Snapshot,
+): McpRoute | undefined {
   const end = url.indexOf("?");
   const path = end < 0 ? url : url.slice(0, end);
   const known = fixed.get(path);

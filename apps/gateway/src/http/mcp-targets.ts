@@ -6,11 +6,18 @@ import type { Snapshot } from "../registry/snapshot.ts";
 /** Finds what a path leads to, for a principal that may use it. */
 export type McpTarget = (principal: Principal) => Target;
 
-/** Everything, or what a limited token may see of it. */
-export function allTargets({ servers }: Principal): Target {
-  if (servers === undefined) return everything;
-  const upstreamIds = [...servers].sort();
-  return { kind: "aggregate", id: `only:${upstreamIds.join(",")}`, upstreamIds };
+/**
+ * Everything, or what a limited token may see of it.
+ *
+ * @param snapshot throws as long as the registry was never read
+ */
+export function allTargets(snapshot: () => Snapshot): McpTarget {
+  return ({ servers }) => {
+    snapshot();
+    if (servers === undefined) return everything;
+    const upstreamIds = [...servers].sort();
+    return { kind: "aggregate", id: `only:${upstreamIds.join(",")}`, upstreamIds };
+  };
 }
 
 /** One virtual server. */
@@ -27,7 +34,7 @@ export function serverTarget(snapshot: () => Snapshot, id: string): McpTarget {
 export function targetAt(path: string, last: string, snapshot: () => Snapshot): McpTarget | undefined {
   const [, server, id, found] = /^(\/servers\/([^/]+))?\/([^/]+)\/?$/.exec(path) ?? [];
   if (found !== last) return undefined;
-  if (server === undefined) return allTargets;
+  if (server === undefined) return allTargets(snapshot);
   return serverTarget(snapshot, decoded(id ?? ""));
 }
 

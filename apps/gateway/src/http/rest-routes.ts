@@ -8,6 +8,7 @@ import { adminRoutes } from "./rest/admin-routes.ts";
 import { apiRoutes } from "./rest/api-routes.ts";
 import { catalogueRoutes } from "./rest/catalogue-routes.ts";
 import { classificationRoutes } from "./rest/classification-routes.ts";
+import { databaseRoutes } from "./rest/database-routes.ts";
 import { gatewayRoutes } from "./rest/gateway-routes.ts";
 import { healthRoutes } from "./rest/health-routes.ts";
 import { limitsRoutes } from "./rest/limits-routes.ts";
@@ -25,13 +26,14 @@ export function registerRestRoutes(
   const routes = [
     ...gatewayRoutes(core),
     ...serverRoutes(core),
-    ...catalogueRoutes(core),
+    ...catalogueRoutes(),
     ...apiRoutes(core),
     ...healthRoutes(core),
     ...adminRoutes(core),
     ...pluginRoutes(core),
     ...limitsRoutes(core),
     ...classificationRoutes(core),
+    ...databaseRoutes(core),
     defineRoute({
       method: "GET",
       path: metadataPath,
@@ -68,7 +70,7 @@ export function registerRestRoutes(
       const route = request.routeOptions.url ?? "unknown";
       core.metrics.http.observe(route, request.method, reply.statusCode, reply.elapsedTime);
     });
-    for (const route of routes) registerRoute(rest, route);
+    for (const route of routes) registerRoute(rest, route, core.registry);
   });
   app.setNotFoundHandler((request, reply) =>
     sendError(

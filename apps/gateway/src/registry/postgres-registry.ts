@@ -113,18 +113,28 @@ class PostgresDatabase implements RegistryDatabase {
     });
 
   readonly session = ({ token, repeatable = false }: SessionTerms): RegistrySession => {
-    const endsAt = performance.now() + this.#requestMs;
-    const leftMs = () => Math.max(1, Math.ceil(endsAt - performance.now()));
+    // What a request does between its uses of the database takes its own time.
+    let leftMs = this.#requestMs;
+    const spending = async <T>(use: (timeoutMs: number) => Promise<T>): Promise<T> => {
+      const startedAt = performance.now();
+      try {
+        return await use(Math.max(1, Math.ceil(leftMs)));
+      } finally {
+        leftMs -= performance.now() - startedAt;
+      }
+    };
     const written = createReadSession(token);
     let changed = false;
     return {
-      read: <T>(work: Work<T>) => this.#readAfter(work, token === undefined ? undefined : written, leftMs()),
-      change: async <T>(work: Work<T>) => {
-        const key = repeatable ? { idempotencyKey: "request" } : {};
-        const result = await this.#change(work, { session: written, deadlineMs: leftMs(), ...key });
-        changed = true;
-        return result;
-      },
+      read: <T>(work: Work<T>) =>
+        spending((timeoutMs) => this.#readAfter(work, token === undefined ? undefined : written, timeoutMs)),
+      change: <T>(work: Work<T>) =>
+        spending(async (deadlineMs) => {
+          const key = repeatable ? { idempotencyKey: "request" } : {};
+          const result = await this.#change(work, { session: written, deadlineMs, ...key });
+          changed = true;
+          return result;
+        }),
       get token() {
         return changed ? written.token : undefined;
       },

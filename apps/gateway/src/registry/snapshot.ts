@@ -80,6 +80,19 @@ export class SnapshotHolder {
     return this.#loading;
   }
 
+  /**
+   * Waits until what was written before is in the snapshot, for as long as `timeoutMs`. Never rejects: the write is made,
+   * whatever becomes of the snapshot, which follows by itself.
+   */
+  async catchUp(timeoutMs = 1_000): Promise<void> {
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, timeoutMs);
+    });
+    await Promise.race([this.refresh().catch(this.#onError), late]);
+    clearTimeout(timer);
+  }
+
   async #load(): Promise<void> {
     do {
       this.#again = false;

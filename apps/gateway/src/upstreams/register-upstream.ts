@@ -2,7 +2,7 @@ import { type Upstream, UpstreamError } from "@gatewright/mcp-bridge/upstream";
 import { reasonOf } from "../calls/call-failure.ts";
 import { GatewayError } from "../errors.ts";
 import type { Discovery, UpstreamRecord } from "../registry/records.ts";
-import type { Registry, UpstreamInput } from "../registry/registry.ts";
+import type { RegistryRecords, UpstreamInput } from "../registry/registry.ts";
 import { checkUpstreamUrl } from "./address-guard.ts";
 import { discover, type ListingRules } from "./discover.ts";
 import { loopRpcCode } from "./hop.ts";
@@ -11,7 +11,7 @@ import { splitEntry, type UpstreamBody } from "./upstream-input.ts";
 
 /** What registering works with. */
 export interface RegisterDeps {
-  readonly registry: Registry;
+  readonly registry: RegistryRecords;
   readonly allowPrivate: boolean;
   readonly listing: ListingRules;
   /** Makes a connection that is used once. */

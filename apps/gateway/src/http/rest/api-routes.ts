@@ -1,4 +1,6 @@
 import type { GatewayCore } from "../../app/gateway-core.ts";
+import type { Principal } from "../../auth/principal.ts";
+import type { UpstreamRecord } from "../../registry/records.ts";
 import { registerUpstream } from "../../upstreams/register-upstream.ts";
 import { upstreamBody } from "../../upstreams/upstream-input.ts";
 import { pageQuery, registryQuery, withTotal } from "./paging.ts";
@@ -8,7 +10,11 @@ import { visibleServers, visibleUpstreams } from "./visible.ts";
 
 /** `/api/*`: the same things under other paths; lists are bare arrays. */
 export function apiRoutes(core: GatewayCore): RestRoute[] {
-  const { registry, refresher, snapshots } = core;
+  const { refresher, snapshots } = core;
+  const view = (record: UpstreamRecord, principal: Principal | undefined) => ({
+    ...upstreamView(record, principal),
+    endpoint: `/servers/${record.id}/mcp`,
+  });
   const register = (path: string, unreachable: "refuse" | "keep") =>
     defineRoute({
       method: "POST",
@@ -17,11 +23,12 @@ export function apiRoutes(core: GatewayCore): RestRoute[] {
       access: "admin",
       body: upstreamBody,
       status: 201,
-      handle: async ({ body, principal }) => {
-        const record = await registerUpstream(core.registering, body, unreachable);
+      show: async (id, { registry, principal }) => view(await registry.upstream(id), principal),
+      handle: async ({ body, principal, registry }) => {
+        const record = await registerUpstream({ ...core.registering, registry }, body, unreachable);
         refresher.listed(record);
-        await snapshots.refresh();
-        return { ...upstreamView(record, principal), endpoint: `/servers/${record.id}/mcp` };
+        await snapshots.catchUp();
+        return view(record, principal);
       },
     });
   return [
@@ -32,7 +39,7 @@ export function apiRoutes(core: GatewayCore): RestRoute[] {
       access: "any",
       query: pageQuery,
       handle: async (request) => {
-        const page = await registry.servers({
+        const page = await request.registry.servers({
           ...registryQuery(request.query),
           ...visibleServers(request.principal),
         });
@@ -55,9 +62,9 @@ export function apiRoutes(core: GatewayCore): RestRoute[] {
       handle: async (request) =>
         withTotal(
           request,
-          await registry.upstreams({
+          await request.registry.upstreams({
             ...registryQuery(request.query),
-            ...(await visibleUpstreams(registry, request.principal)),
+            ...(await visibleUpstreams(request.registry, request.principal)),
           }),
         ).map((record) => upstreamView(record, request.principal)),
     }),
@@ -70,9 +77,9 @@ export function apiRoutes(core: GatewayCore): RestRoute[] {
       handle: async (request) =>
         withTotal(
           request,
-          await registry.items("tool", {
+          await request.registry.items("tool", {
             ...registryQuery(request.query),
-            ...(await visibleUpstreams(registry, request.principal)),
+            ...(await visibleUpstreams(request.registry, request.principal)),
           }),
         ).map(itemView),
     }),

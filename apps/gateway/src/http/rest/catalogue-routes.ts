@@ -1,4 +1,3 @@
-import type { GatewayCore } from "../../app/gateway-core.ts";
 import type { ItemKind } from "../../registry/records.ts";
 import { pageQuery, registryQuery, withTotal } from "./paging.ts";
 import { defineRoute, type RestRoute } from "./route.ts";
@@ -13,7 +12,7 @@ const lists: readonly { readonly path: string; readonly kind: ItemKind; readonly
 ];
 
 /** `/tools`, `/prompts`, `/resources`: what the upstreams offered when they were last listed. */
-export function catalogueRoutes({ registry }: GatewayCore): RestRoute[] {
+export function catalogueRoutes(): RestRoute[] {
   return lists.map(({ path, kind, what }) =>
     defineRoute({
       method: "GET",
@@ -22,6 +21,7 @@ export function catalogueRoutes({ registry }: GatewayCore): RestRoute[] {
       access: "any",
       query: pageQuery,
       handle: async (request) => {
+        const { registry } = request;
         const page = await registry.items(kind, {
           ...registryQuery(request.query),
           ...(await visibleUpstreams(registry, request.principal)),

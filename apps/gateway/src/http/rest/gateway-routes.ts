@@ -1,17 +1,30 @@
 import type { GatewayCore } from "../../app/gateway-core.ts";
 import { GatewayError } from "../../errors.ts";
-import type { UpstreamInput } from "../../registry/registry.ts";
+import type { UpstreamRecord } from "../../registry/records.ts";
+import type { RegistryRecords, UpstreamInput } from "../../registry/registry.ts";
 import { checkUpstreamUrl } from "../../upstreams/address-guard.ts";
 import { registerUpstream } from "../../upstreams/register-upstream.ts";
 import { changedInput, upstreamBody, upstreamPatch } from "../../upstreams/upstream-input.ts";
 import { pageQuery, registryQuery, withTotal } from "./paging.ts";
-import { defineRoute, type RestRoute } from "./route.ts";
+import { defineRoute, type RestRoute, type RestViewer } from "./route.ts";
 import { upstreamView } from "./upstream-view.ts";
 import { requireUpstream, visibleUpstreams } from "./visible.ts";
 
 /** `/gateways`: the upstreams. */
 export function gatewayRoutes(core: GatewayCore): RestRoute[] {
-  const { registry, refresher, snapshots, pool } = core;
+  const { refresher, snapshots, pool, logger } = core;
+  const show = async (id: string, { registry, principal }: RestViewer) =>
+    upstreamView(await registry.upstream(id), principal);
+  /** The change is made; listing the upstream anew may fail without undoing it. */
+  const listedAnew = async (record: UpstreamRecord, registry: RegistryRecords): Promise<UpstreamRecord> => {
+    try {
+      await refresher.refresh(record);
+      return await registry.upstream(record.id);
+    } catch (error) {
+      logger.warn({ err: error, upstream: record.name }, "changed, and not listed again");
+      return record;
+    }
+  };
   return [
     defineRoute({
       method: "GET",
@@ -20,6 +33,7 @@ export function gatewayRoutes(core: GatewayCore): RestRoute[] {
       access: "any",
       query: pageQuery,
       handle: async (request) => {
+        const { registry } = request;
         const page = await registry.upstreams({
           ...registryQuery(request.query),
           ...(await visibleUpstreams(registry, request.principal)),
@@ -37,10 +51,11 @@ export function gatewayRoutes(core: GatewayCore): RestRoute[] {
       access: "admin",
       body: upstreamBody,
       status: 201,
-      handle: async ({ body, principal }) => {
-        const record = await registerUpstream(core.registering, body, "refuse");
+      show,
+      handle: async ({ body, principal, registry }) => {
+        const record = await registerUpstream({ ...core.registering, registry }, body, "refuse");
         refresher.listed(record);
-        await snapshots.refresh();
+        await snapshots.catchUp();
         return upstreamView(record, principal);
       },
     }),
@@ -49,7 +64,7 @@ export function gatewayRoutes(core: GatewayCore): RestRoute[] {
       path: "/gateways/{id}",
       summary: "Show an upstream",
       access: "any",
-      handle: async ({ params, principal }) => {
+      handle: async ({ params, principal, registry }) => {
         const id = params["id"] ?? "";
         await requireUpstream(registry, principal, id);
         return upstreamView(await registry.upstream(id), principal);
@@ -61,15 +76,15 @@ export function gatewayRoutes(core: GatewayCore): RestRoute[] {
       summary: "Change an upstream; when that changes how it is reached, it is listed again",
       access: "admin",
       body: upstreamPatch,
-      handle: async ({ params, body, principal }) => {
+      show,
+      handle: async ({ params, body, principal, registry }) => {
         const before = await registry.upstream(params["id"] ?? "");
         const input: Partial<UpstreamInput> = changedInput(before, body);
         const url = input.definition?.url;
         if (url !== undefined) await checkUpstreamUrl(url, core.allowPrivate);
         const record = await registry.updateUpstream(before.id, input);
-        await snapshots.refresh();
-        await refresher.refresh(record);
-        return upstreamView(await registry.upstream(record.id), principal);
+        await snapshots.catchUp();
+        return upstreamView(await listedAnew(record, registry), principal);
       },
     }),
     defineRoute({
@@ -78,9 +93,10 @@ export function gatewayRoutes(core: GatewayCore): RestRoute[] {
       summary: "Remove an upstream; its sessions end",
       access: "admin",
       status: 204,
-      handle: async ({ params }) => {
+      show: () => undefined,
+      handle: async ({ params, registry }) => {
         await registry.deleteUpstream(params["id"] ?? "");
-        await snapshots.refresh();
+        await snapshots.catchUp();
       },
     }),
     defineRoute({
@@ -88,9 +104,9 @@ export function gatewayRoutes(core: GatewayCore): RestRoute[] {
       path: "/gateways/{id}/refresh",
       summary: "List an upstream again, now",
       access: "admin",
-      handle: async ({ params, principal }) => {
+      handle: async ({ params, principal, registry }) => {
         await refresher.refresh(await registry.upstream(params["id"] ?? ""));
-        await snapshots.refresh();
+        await snapshots.catchUp();
         const record = await registry.upstream(params["id"] ?? "");
         if (record.state !== "unreachable") return upstreamView(record, principal);
         throw new GatewayError(
@@ -104,7 +120,7 @@ export function gatewayRoutes(core: GatewayCore): RestRoute[] {
       path: "/gateways/{id}/state",
       summary: "Whether an upstream can be reached, and its sessions",
       access: "any",
-      handle: async ({ params, principal }) => {
+      handle: async ({ params, principal, registry }) => {
         await requireUpstream(registry, principal, params["id"] ?? "");
         const { id, state, stateReason, refreshedAt } = await registry.upstream(params["id"] ?? "");
         const gauges = pool.stats().perServer.find((server) => server.serverId === id);

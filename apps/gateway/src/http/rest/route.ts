@@ -3,6 +3,8 @@ import type { z } from "zod";
 import type { Principal } from "../../auth/principal.ts";
 import { issueText } from "../../config/issue-text.ts";
 import { GatewayError } from "../../errors.ts";
+import type { Registry, RequestRegistry, RequestTerms } from "../../registry/registry.ts";
+import { idempotencyKeyOf, writeOnce } from "./write-once.ts";
 
 /** Who may use a route: nobody has to prove anything, any valid token will do, or the scope `admin` is needed. */
 export type Access = "open" | "any" | "admin";
@@ -13,9 +15,14 @@ export interface RestRequest<B, Q> {
   readonly query: Q;
   readonly params: Readonly<Record<string, string>>;
   readonly principal: Principal | undefined;
+  /** The registry on the terms of this request: its `X-Consistency-Token`, its `Idempotency-Key`, its time. */
+  readonly registry: RequestRegistry;
   readonly raw: FastifyRequest;
   readonly reply: FastifyReply;
 }
+
+/** Who looks, and at which registry. */
+export type RestViewer = Pick<RestRequest<unknown, unknown>, "registry" | "principal">;
 
 /** One REST route: what serves it and what the OpenAPI document says of it. */
 export interface RestRoute<B = unknown, Q = unknown> {
@@ -29,6 +36,8 @@ export interface RestRoute<B = unknown, Q = unknown> {
   /** Status of a success; 200 by default. */
   readonly status?: number;
   handle(request: RestRequest<B, Q>): unknown;
+  /** A write that an `Idempotency-Key` makes once: shows what it wrote, by its id. */
+  show?(id: string, viewer: RestViewer): unknown;
 }
 
 /** Types a route; what it returns is what it was given. */
@@ -37,24 +46,41 @@ export function defineRoute<B, Q>(route: RestRoute<B, Q>): RestRoute {
 }
 
 /** Adds a route to Fastify. */
-export function registerRoute(app: FastifyInstance, route: RestRoute): void {
+export function registerRoute(app: FastifyInstance, route: RestRoute, registry: Registry): void {
   app.route({
     method: route.method,
     url: route.path.replaceAll(/\{(\w+)\}/g, ":$1"),
     config: { access: route.access },
     handler: async (raw, reply) => {
       if (route.status !== undefined) reply.code(route.status);
-      const result = await route.handle({
+      let own: RequestRegistry | undefined;
+      const request: RestRequest<unknown, unknown> = {
         body: route.body === undefined ? undefined : check(route.body, raw.body, "body"),
         query: route.query === undefined ? undefined : check(route.query, raw.query, "query"),
         params: raw.params as Readonly<Record<string, string>>,
         principal: raw.principal,
+        get registry() {
+          own ??= registry.forRequest(termsOf(route, raw));
+          return own;
+        },
         raw,
         reply,
-      });
+      };
+      const result = await writeOnce(route, request);
+      if (own?.token !== undefined) reply.header(tokenHeader, own.token);
       return result ?? null;
     },
   });
+}
+
+const tokenHeader = "x-consistency-token";
+
+function termsOf(route: RestRoute, raw: FastifyRequest): RequestTerms {
+  const token = raw.headers[tokenHeader];
+  return {
+    token: typeof token === "string" ? token : undefined,
+    idempotency: route.show === undefined ? undefined : idempotencyKeyOf(raw),
+  };
 }
 
 function check<T>(schema: z.ZodType<T>, value: unknown, place: string): T {

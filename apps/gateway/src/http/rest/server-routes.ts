@@ -23,7 +23,7 @@ const serverPatch = z.strictObject(fields).partial();
 
 /** `/servers`: virtual servers, the implicit one of every upstream among them. */
 export function serverRoutes(core: GatewayCore): RestRoute[] {
-  const { registry, snapshots } = core;
+  const { snapshots } = core;
   return [
     defineRoute({
       method: "GET",
@@ -32,7 +32,7 @@ export function serverRoutes(core: GatewayCore): RestRoute[] {
       access: "any",
       query: pageQuery,
       handle: async (request) => {
-        const page = await registry.servers({
+        const page = await request.registry.servers({
           ...registryQuery(request.query),
           ...visibleServers(request.principal),
         });
@@ -46,12 +46,13 @@ export function serverRoutes(core: GatewayCore): RestRoute[] {
       access: "admin",
       body: serverBody,
       status: 201,
-      handle: async ({ body }) => {
+      show: async (id, { registry }) => serverView(await registry.server(id)),
+      handle: async ({ body, registry }) => {
         const { description, ...rest } = body;
         const input = { ...rest, ...(description === undefined ? {} : { description }) };
         checkNames(input);
         const record = await registry.createServer(input);
-        await snapshots.refresh();
+        await snapshots.catchUp();
         return serverView(record);
       },
     }),
@@ -60,7 +61,7 @@ export function serverRoutes(core: GatewayCore): RestRoute[] {
       path: "/servers/{id}",
       summary: "Show a virtual server",
       access: "any",
-      handle: async ({ params, principal }) => {
+      handle: async ({ params, principal, registry }) => {
         const id = params["id"] ?? "";
         requireServer(principal, id);
         return serverView(await registry.server(id));
@@ -72,12 +73,13 @@ export function serverRoutes(core: GatewayCore): RestRoute[] {
       summary: "Change a virtual server",
       access: "admin",
       body: serverPatch,
-      handle: async ({ params, body }) => {
+      show: async (id, { registry }) => serverView(await registry.server(id)),
+      handle: async ({ params, body, registry }) => {
         const id = params["id"] ?? "";
         const input = Object.fromEntries(Object.entries(body).filter(([, value]) => value !== undefined));
         checkNames({ ...(await registry.server(id)), ...input });
         const record = await registry.updateServer(id, input);
-        await snapshots.refresh();
+        await snapshots.catchUp();
         return serverView(record);
       },
     }),
@@ -87,9 +89,10 @@ export function serverRoutes(core: GatewayCore): RestRoute[] {
       summary: "Remove a virtual server; its upstreams stay",
       access: "admin",
       status: 204,
-      handle: async ({ params }) => {
+      show: () => undefined,
+      handle: async ({ params, registry }) => {
         await registry.deleteServer(params["id"] ?? "");
-        await snapshots.refresh();
+        await snapshots.catchUp();
       },
     }),
   ];

@@ -1,6 +1,6 @@
 import type { Principal } from "../../auth/principal.ts";
 import { GatewayError } from "../../errors.ts";
-import type { Registry } from "../../registry/registry.ts";
+import type { RegistryRecords } from "../../registry/registry.ts";
 
 type Viewer = Principal | undefined;
 
@@ -14,7 +14,7 @@ export function visibleServers(viewer: Viewer): { readonly ids?: readonly string
 
 /** The part of a query that leaves the upstreams behind the servers that a limited token is for. */
 export async function visibleUpstreams(
-  registry: Registry,
+  registry: RegistryRecords,
   viewer: Viewer,
 ): Promise<{ readonly ids?: readonly string[] }> {
   const { ids } = visibleServers(viewer);
@@ -37,7 +37,7 @@ export function requireServer(viewer: Viewer, id: string): void {
  *
  * @throws {GatewayError} `forbidden`
  */
-export async function requireUpstream(registry: Registry, viewer: Viewer, id: string): Promise<void> {
+export async function requireUpstream(registry: RegistryRecords, viewer: Viewer, id: string): Promise<void> {
   const { ids } = await visibleUpstreams(registry, viewer);
   if (ids?.includes(id) === false) throw foreign();
 }

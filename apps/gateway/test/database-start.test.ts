@@ -1,0 +1,133 @@
+import { startEchoServer } from "@gatewright/mcp-fixtures";
+import { eventually, type PostgresServer, startPostgres } from "@gatewright/testkit";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { startTestGateway, type TestGateway } from "./support/test-gateway.ts";
+
+let postgres: PostgresServer;
+let echo: Awaited<ReturnType<typeof startEchoServer>>;
+
+beforeAll(async () => {
+  [postgres, echo] = await Promise.all([startPostgres({ auth: "scram-sha-256" }), startEchoServer()]);
+});
+afterAll(() => Promise.all([postgres.close(), echo.close()]));
+
+const start = (url: string, more: object = {}) =>
+  startTestGateway({ database: { url, ...more }, mcpServers: { echo: { url: echo.url } } });
+
+const call = (id: unknown) => ({
+  jsonrpc: "2.0",
+  id,
+  method: "tools/call",
+  params: { name: "echo_echo", arguments: { text: "x" } },
+});
+
+async function expectNotReady(gateway: TestGateway, reason: string): Promise<void> {
+  expect((await gateway.rest("GET", "/health/live")).status).toBe(200);
+  for (const path of ["/health", "/health/ready"]) {
+    const { status, body } = await gateway.rest("GET", path);
+    expect([path, status]).toEqual([path, 503]);
+    expect(body.checks.database).toMatchObject({
+      status: "down",
+      reason,
+      message: expect.stringMatching(/database/),
+    });
+  }
+  const ready = await gateway.rest("GET", "/ready");
+  expect([ready.status, ready.body.checks.snapshot.status]).toEqual([503, "down"]);
+  const list = await gateway.rest("GET", "/gateways");
+  expect(list.status).toBe(503);
+  expect(list.body.error).toMatchObject({
+    code: "db_unavailable",
+    message: expect.stringMatching(/database/),
+  });
+  expect((await gateway.rest("GET", "/gateways", undefined, "no token")).status).toBe(401);
+  const shown = await gateway.rest("GET", "/admin/database");
+  expect(shown.body).toMatchObject({ kind: "postgres", status: "down", snapshot: "none" });
+  for (const { body } of [list, shown, await gateway.rest("GET", "/health/ready")]) {
+    expect(JSON.stringify(body)).not.toMatch(/127\.0\.0\.1|localhost|testkit|gatewright|wrong|nowhere/);
+  }
+}
+
+describe("a gateway whose database is not there when it starts", () => {
+  it("is up and live, not ready, answers MCP by an error with the id, and becomes ready by itself", async () => {
+    await postgres.stop();
+    await using gateway = await start(postgres.url);
+    await expectNotReady(gateway, "connection");
+    for (const path of ["/mcp/http", "/mcp", "/servers/x/mcp"]) {
+      const { status, body, headers } = await gateway.rpc(path, {
+        ...call("the id"),
+        method: path === "/mcp" ? "initialize" : "tools/call",
+      });
+      expect([path, status, body.id]).toEqual([path, 503, "the id"]);
+      expect(body.error).toMatchObject({ code: -31002, data: { code: "db_unavailable", retryable: true } });
+      expect(Number(headers.get("retry-after"))).toBeGreaterThanOrEqual(1);
+    }
+    await postgres.restart();
+    await eventually(async () => (await gateway.rest("GET", "/health/ready")).status === 200, {
+      timeoutMs: 10_000,
+    });
+    expect((await gateway.rest("GET", "/ready")).status).toBe(200);
+    const answer = await eventually(async () => {
+      const { body } = await gateway.rpc("/mcp/http", call(1));
+      return body.result !== undefined && body;
+    });
+    expect(answer.result.content[0].text).toContain("x");
+  });
+
+  it("calls to upstreams go on while it is away, and what plugins were set to is found again", async () => {
+    await using gateway = await start(postgres.url);
+    const mode = "/admin/plugins/rate_limiter/mode";
+    expect((await gateway.rest("PUT", mode, { mode: "permissive" })).status).toBe(200);
+    await eventually(async () => (await gateway.rpc("/mcp/http", call(1))).body.result !== undefined);
+    await postgres.stop();
+    await eventually(async () => (await gateway.rest("GET", "/health/ready")).status === 503);
+    expect((await gateway.rest("GET", "/ready")).status).toBe(200);
+    expect((await gateway.rpc("/mcp/http", call(2))).body.result).toBeDefined();
+    await using second = await start(postgres.url);
+    expect((await second.rest("GET", mode)).body.mode).toBe("enforce");
+    await postgres.restart();
+    await eventually(async () => (await second.rest("GET", "/health/ready")).status === 200, {
+      timeoutMs: 10_000,
+    });
+    expect((await second.rest("GET", mode)).body).toMatchObject({
+      mode: "permissive",
+      layer: "global_override",
+    });
+  });
+
+  it.each([
+    ["a wrong password", "config", () => postgres.url.replace("testkit-password", "wrong-password")],
+    ["an unknown database", "config", () => postgres.url.replace(/postgres$/, "nowhere")],
+    ["an unknown user", "config", () => postgres.url.replace("gatewright:", "wrong:")],
+    ["an unreachable host", "connection", () => postgres.url.replace("127.0.0.1", "nowhere.invalid")],
+    ["a closed port", "connection", () => postgres.url.replace(/:\d+\//, ":1/")],
+  ])("with %s it is up and not ready, says why, and shows no secret", async (_name, reason, url) => {
+    await using gateway = await start(url());
+    await eventually(async () => {
+      const { body } = await gateway.rest("GET", "/health/ready");
+      return body.checks.database.reason === reason;
+    });
+    await expectNotReady(gateway, reason);
+    expect(gateway.logs.join("\n")).not.toMatch(/testkit-password|wrong-password/);
+  });
+
+  it("replicas that start at once on an empty database make its tables once, and all serve", async () => {
+    await postgres.query("create database together");
+    const url = postgres.url.replace(/postgres$/, "together");
+    const gateways = await Promise.all([start(url), start(url), start(url)]);
+    try {
+      for (const gateway of gateways) {
+        await eventually(async () => (await gateway.rpc("/mcp/http", call(1))).body.result !== undefined);
+        expect((await gateway.rest("GET", "/gateways")).body.total).toBe(1);
+      }
+    } finally {
+      for (const gateway of gateways) await gateway.close();
+    }
+  });
+
+  it("wrong options of the database are refused in words", async () => {
+    const wrong = startTestGateway({ database: { url: "postgres://u:secret@a/b?sslmode=perhaps" } });
+    await expect(wrong).rejects.toThrow(/sslmode/);
+    await expect(wrong).rejects.not.toThrow(/secret/);
+  });
+});
