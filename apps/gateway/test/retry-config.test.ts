@@ -68,10 +68,10 @@ describe("retry policies of the configuration", () => {
     await definition.create({ maxRetries: 5, attemptTimeoutMs: 10 }, host);
     expect(warnings).toEqual([expect.stringContaining("clamped to 1")]);
     expect(layer.limitsOf("any", undefined)?.maxRetries).toBe(1);
-    const before = layer.stats().budget;
+    const before = await layer.budgets();
     await definition.create({}, host);
     expect(layer.limitsOf("any", undefined)).toBeUndefined();
-    expect(layer.stats().budget).toEqual(before);
+    expect(await layer.budgets()).toEqual(before);
     layer.stop();
   });
 });

@@ -326,8 +326,14 @@ describe("the budget", () => {
       enabled: true,
       maxToolRetries: 3,
       budgetOptions: { ratio: 0.2 },
-      budget: { granted: 10 },
+      budget: {
+        global: { granted: 10, remaining: 0 },
+        tools: expect.arrayContaining([expect.objectContaining({ id: "read", granted: 10, remaining: 0 })]),
+        servers: [{ granted: 10, remaining: 0 }],
+        tenants: [],
+      },
     });
+    expect(retry.budget.tools[0]).toMatchObject({ id: "read", refused: retry.giveUps["budget_exhausted"] });
     expect((await giveUps())["budget_exhausted"]).toBe(
       reasons.filter((reason) => reason === "budget_exhausted").length,
     );

@@ -2,7 +2,8 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { drawPlots, type Plot, type Series } from "@gatewright/bench";
-import { createBudget, drawDelay, type Jitter } from "@gatewright/retry-backoff";
+import { createBudget, type Jitter } from "@gatewright/retry-backoff";
+import { drawDelay } from "@gatewright/retry-backoff/plugin";
 import { seededRandom } from "@gatewright/testkit";
 
 const docs = join(import.meta.dirname, "..", "docs");

@@ -6,11 +6,11 @@ export interface Attempt {
   /** 1 for the first call. */
   readonly number: number;
   /** Fires when the caller aborts, time runs out, or another attempt won a hedged race. */
-  readonly signal: AbortSignal | undefined;
+  readonly signal?: AbortSignal | undefined;
   /** Time left for this attempt, to be passed downstream. Undefined without a limit. */
-  readonly remainingMs: number | undefined;
+  readonly remainingMs?: number | undefined;
   /** The same for every attempt of a call. Undefined when none is to be sent. */
-  readonly idempotencyKey: string | undefined;
+  readonly idempotencyKey?: string | undefined;
   /** True for the second and later attempts of a hedged race. */
   readonly hedge: boolean;
 }

@@ -1,5 +1,5 @@
 import type { Budget, BudgetScope, BudgetVerdict, SyncBudget } from "./budget.ts";
-import type { CallOutcome } from "./call-outcome.ts";
+import type { CallError, CallOutcome } from "./call-outcome.ts";
 import { errorSignal } from "./error-signals.ts";
 import { drawDelay } from "./jitter.ts";
 import type { RetryPolicy } from "./policy.ts";
@@ -16,7 +16,7 @@ export interface RetryDecision {
   /** Number of the attempt to come; the first call is 1. */
   readonly attempt: number;
   /** What the budget said; undefined without one. */
-  readonly budget: BudgetVerdict | undefined;
+  readonly budget?: BudgetVerdict;
 }
 
 /** Make no further attempt. */
@@ -24,7 +24,7 @@ export interface GiveUpDecision {
   readonly retry: false;
   readonly reason: GiveUpReason;
   /** What the failure was found by, when there is one. */
-  readonly failure?: RetryReason;
+  readonly failure?: RetryReason | undefined;
   /** True when the call may have been executed and nobody knows: tell the caller. */
   readonly outcomeUnknown?: boolean;
   readonly budget?: BudgetVerdict;
@@ -61,12 +61,10 @@ export function decide(outcome: CallOutcome, context: DecisionContext): Decision
 export function decide(outcome: CallOutcome, context: DecisionContext): Decision | Promise<Decision> {
   const wanted = judge(outcome, context);
   if (!wanted.retry || context.budget === undefined) return wanted;
+  const settle = (budget: BudgetVerdict): Decision =>
+    budget.granted ? { ...wanted, budget } : { ...giveUp("budget_exhausted", wanted.reason), budget };
   const verdict = context.budget.withdraw(context.scope);
-  return "then" in verdict ? verdict.then((late) => settle(wanted, late)) : settle(wanted, verdict);
-}
-
-function settle(wanted: RetryDecision, budget: BudgetVerdict): Decision {
-  return budget.granted ? { ...wanted, budget } : { ...giveUp("budget_exhausted", wanted.reason), budget };
+  return "then" in verdict ? verdict.then(settle) : settle(verdict);
 }
 
 function judge(outcome: CallOutcome, context: DecisionContext): Decision {
@@ -77,7 +75,7 @@ function judge(outcome: CallOutcome, context: DecisionContext): Decision {
   if (context.signal?.aborted) return giveUp("aborted");
   if (failure === "not_retryable") return giveUp(failure);
   if (!mayRepeat(outcome, context, policy.repeatUnsafe)) {
-    const outcomeUnknown = outcome.kind === "error" && outcome.phase === "sent_no_response";
+    const outcomeUnknown = (outcome as Partial<CallError>).phase === "sent_no_response";
     return { ...giveUp("unsafe_to_repeat", failure), outcomeUnknown };
   }
   if (context.circuitOpen) return giveUp("circuit_open", failure);
@@ -92,11 +90,10 @@ function judge(outcome: CallOutcome, context: DecisionContext): Decision {
     delayMs: Math.min(wished, room),
     reason: failure,
     attempt: attempt + 1,
-    budget: undefined,
   };
 }
 
 /** Makes the decision to stop. */
 export function giveUp(reason: GiveUpReason, failure?: RetryReason): GiveUpDecision {
-  return failure === undefined ? { retry: false, reason } : { retry: false, reason, failure };
+  return { retry: false, reason, failure };
 }

@@ -21,21 +21,21 @@ const brand: unique symbol = Symbol.for("gatewright.retry-backoff.error") as nev
 /** Every error this package makes itself. Errors of the call are passed on unchanged. */
 export class RetryError extends Error {
   override readonly name = "RetryError";
-  readonly code: RetryErrorCode;
+  declare readonly code: RetryErrorCode;
   /** Whether the same call may succeed later without a change. */
-  readonly retryable: boolean;
-  readonly details: Readonly<Record<string, unknown>>;
+  declare readonly retryable: boolean;
+  declare readonly details: Readonly<Record<string, unknown>>;
   readonly [brand] = true;
 
   constructor(
     code: RetryErrorCode,
     message: string,
-    { cause, details = {} }: { cause?: unknown; details?: Record<string, unknown> } = {},
+    options: { readonly cause?: unknown; readonly details?: Readonly<Record<string, unknown>> } = {},
   ) {
-    super(message, cause === undefined ? undefined : { cause });
+    super(message, options);
     this.code = code;
     this.retryable = code === "attempt_timeout";
-    this.details = details;
+    this.details = options.details ?? {};
   }
 
   /** True for a `RetryError` of any loaded copy of this package. */

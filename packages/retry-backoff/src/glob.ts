@@ -1,4 +1,6 @@
-const MAX_CACHED_NAMES = 1_000;
+import { createRecentMap } from "./recent-map.ts";
+
+const MOST_NAMES = 1_000;
 
 /**
  * Finds the value of the glob that fits a name best: an exact name beats a glob, a longer glob a shorter one.
@@ -8,19 +10,10 @@ export function createGlobLookup<T>(
   entries: ReadonlyArray<readonly [string, T]>,
   otherwise: T,
 ): (name: string) => T {
-  const weight = (glob: string) => (/[*?]/.test(glob) ? glob.length : Number.POSITIVE_INFINITY);
-  const heaviestFirst = entries.toSorted(([a], [b]) => (weight(a) < weight(b) ? 1 : -1));
-  const known = new Map<string, T>();
-  return (name) => {
-    if (entries.length === 0) return otherwise;
-    let found = known.get(name);
-    if (found === undefined) {
-      found = heaviestFirst.find(([glob]) => matchesGlob(glob, name))?.[1] ?? otherwise;
-      if (known.size >= MAX_CACHED_NAMES) known.clear();
-      known.set(name, found);
-    }
-    return found;
-  };
+  const weight = (glob: string) => (/[*?]/.test(glob) ? glob.length : MOST_NAMES);
+  const heaviestFirst = entries.toSorted(([a], [b]) => weight(b) - weight(a));
+  const find = (name: string) => heaviestFirst.find(([glob]) => matchesGlob(glob, name))?.[1] ?? otherwise;
+  return createRecentMap(find, MOST_NAMES / 2).get;
 }
 
 /**

@@ -1,8 +1,7 @@
 export type { Attempt, AttemptFunction } from "./attempt.ts";
-export type { Budget, BudgetScope, BudgetVerdict, SyncBudget } from "./budget.ts";
+export type { Budget, BudgetAccount, BudgetLevel, BudgetScope, BudgetVerdict, SyncBudget } from "./budget.ts";
 export type { CallError, CallOutcome, CallPhase, CallResult } from "./call-outcome.ts";
-export { classifyError } from "./classify-error.ts";
-export { type Clock, systemClock } from "./clock.ts";
+export type { Clock } from "./clock.ts";
 export {
   type Decision,
   type DecisionContext,
@@ -10,9 +9,10 @@ export {
   type GiveUpDecision,
   type RetryDecision,
 } from "./decide.ts";
+export type { ExplainedStep, ExplainOptions, Explanation } from "./dry-run.ts";
 export { RetryError, type RetryErrorCode } from "./errors.ts";
-export { type ExplainedStep, type ExplainOptions, type Explanation, explain } from "./explain.ts";
-export { type DelayOptions, delayCeiling, drawDelay, type Jitter } from "./jitter.ts";
+export { explain } from "./explain.ts";
+export type { Jitter } from "./jitter.ts";
 export { createBudget, type MemoryBudget } from "./memory-budget.ts";
 export type { CallInfo, RetryObserver } from "./observer.ts";
 export {
@@ -22,8 +22,8 @@ export {
   type RetryPolicy,
   type RetryPolicyInput,
 } from "./policy.ts";
-export { GIVE_UP_REASONS, type GiveUpReason, RETRY_REASONS, type RetryReason } from "./reasons.ts";
-export { idempotencyKeyFor, type RepeatHints } from "./repeat-safety.ts";
+export type { GiveUpReason, RetryReason } from "./reasons.ts";
+export type { RepeatHints } from "./repeat-safety.ts";
 export {
   createRetrier,
   type Retrier,
@@ -32,5 +32,3 @@ export {
   type RetryOptions,
 } from "./retrier.ts";
 export { retry } from "./retry.ts";
-export { type HeadersLike, parseRetryAfter } from "./retry-after.ts";
-export { createSleeper, type Sleeper } from "./sleeper.ts";

@@ -8,7 +8,7 @@
  */
 export type Jitter = "none" | "full" | "equal" | "decorrelated";
 
-/** What a delay is computed from. All in milliseconds. */
+/** What a delay is computed from. All in milliseconds, at least 1. */
 export interface DelayOptions {
   readonly baseMs: number;
   readonly maxMs: number;
@@ -33,17 +33,20 @@ export function drawDelay(
   random: () => number,
   previousMs: number = options.baseMs,
 ): number {
+  const { baseMs, maxMs, jitter } = options;
   const ceiling = delayCeiling(failure, options);
-  switch (options.jitter) {
+  switch (jitter) {
     case "none":
-      return Math.max(1, ceiling);
+      return ceiling;
     case "full":
-      return 1 + Math.floor(random() * ceiling);
+      return between(random, 0.5, ceiling + 0.5);
     case "equal":
-      return Math.max(1, Math.round(ceiling / 2 + random() * (ceiling / 2)));
-    case "decorrelated": {
-      const span = Math.max(0, previousMs * 3 - options.baseMs);
-      return Math.max(1, Math.min(options.maxMs, Math.round(options.baseMs + random() * span)));
-    }
+      return between(random, ceiling / 2, ceiling);
+    case "decorrelated":
+      return Math.min(maxMs, between(random, baseMs, Math.max(baseMs, previousMs * 3)));
   }
+}
+
+function between(random: () => number, least: number, most: number): number {
+  return Math.round(least + random() * (most - least));
 }

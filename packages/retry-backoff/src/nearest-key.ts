@@ -1,12 +1,9 @@
-/**
- * The candidate that differs least from `key`, or undefined when none is near.
- * Edit distance after Wagner and Fischer (1974), case ignored; near means at most a third of the letters.
- */
+/** The candidate that shares most letters with `key`, whatever their case and order; undefined when none is near. */
 export function nearestKey(key: string, candidates: readonly string[]): string | undefined {
   let best: string | undefined;
-  let limit = Math.max(1, Math.floor(key.length / 3));
+  let limit = key.length / 3;
   for (const candidate of candidates) {
-    const distance = editDistance(key.toLowerCase(), candidate.toLowerCase());
+    const distance = lacking(key, candidate) + lacking(candidate, key);
     if (distance > limit) continue;
     best = candidate;
     limit = distance - 1;
@@ -14,15 +11,8 @@ export function nearestKey(key: string, candidates: readonly string[]): string |
   return best;
 }
 
-function editDistance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, j) => j);
-  for (let i = 0; i < a.length; i++) {
-    const next = [i + 1];
-    for (let j = 0; j < b.length; j++) {
-      const substitute = (row[j] as number) + (a[i] === b[j] ? 0 : 1);
-      next.push(Math.min((row[j + 1] as number) + 1, (next[j] as number) + 1, substitute));
-    }
-    row = next;
-  }
-  return row[b.length] as number;
+/** How many letters of `text` are not in `other`. */
+function lacking(text: string, other: string): number {
+  const letters = new Set(other.toLowerCase());
+  return [...text.toLowerCase()].filter((letter) => !letters.has(letter)).length;
 }

@@ -1,25 +1,26 @@
 import type { z } from "zod";
 import { nearestKey } from "./nearest-key.ts";
-import { budgetSchema, hedgeSchema, overrideSchema, policySchema } from "./policy-schema.ts";
 
-type Issue = z.core.$ZodIssue;
-
-/** One sentence per mistake: its path, what is wrong, and the nearest right key for an unknown one. */
-export function describeIssues(issues: readonly Issue[], base: readonly PropertyKey[] = []): string[] {
+/** One sentence per mistake: where it is and what is wrong. */
+export function describeIssues(
+  issues: readonly z.core.$ZodIssue[],
+  base: readonly PropertyKey[] = [],
+): string[] {
   return issues.flatMap((issue) => {
     const path = [...base, ...issue.path];
-    if (issue.code === "invalid_union") return describeIssues(issue.errors.at(-1) ?? [], path);
-    if (issue.code !== "unrecognized_keys") return `${path.join(".") || "policy"}: ${issue.message}`;
-    return issue.keys.map((key) => {
-      const nearest = nearestKey(key, Object.keys(schemaAt(path).shape));
-      return `${[...path, key].join(".")}: unknown key${nearest ? `, did you mean ${nearest}?` : ""}`;
-    });
+    if (issue.code === "invalid_union") return describeIssues(issue.errors[0] ?? [], path);
+    if (issue.code === "unrecognized_keys") return [...path, issue.message].join(".");
+    return `${path.join(".") || "policy"}: ${issue.message}`;
   });
 }
 
-/** An override lies two levels down, below it and below the policy are `hedge` and `budget`. */
-function schemaAt(path: readonly PropertyKey[]) {
-  if (path.length === 0) return policySchema;
-  if (path.length === 2) return overrideSchema;
-  return path[0] === "budget" ? budgetSchema : hedgeSchema;
-}
+/** Begins with an unknown key, which is the end of its path, and names the nearest one that its object has. */
+export const suggestKeys: z.core.$ZodErrorMap = ({ code, keys, inst }) => {
+  if (code !== "unrecognized_keys") return undefined;
+  const known = Object.keys((inst as z.ZodObject).shape);
+  const wrong = (keys as string[]).map((key) => {
+    const nearest = nearestKey(key, known);
+    return `${key}: unknown key${nearest ? `, did you mean ${nearest}?` : ""}`;
+  });
+  return wrong.join("; ");
+};

@@ -2,7 +2,7 @@ import type { z } from "zod";
 import { RetryError } from "./errors.ts";
 import { createGlobLookup } from "./glob.ts";
 import type { Jitter } from "./jitter.ts";
-import { describeIssues } from "./policy-issues.ts";
+import { describeIssues, suggestKeys } from "./policy-issues.ts";
 import { budgetSchema, type overrideSchema, policySchema } from "./policy-schema.ts";
 import { expandStatuses } from "./status-set.ts";
 
@@ -32,9 +32,9 @@ export interface RetryPolicy {
   /** Give up when more is asked for. Default 30 000. */
   readonly maxRetryAfterMs: number;
   /** Limit over all attempts and sleeps. Default none. */
-  readonly totalDeadlineMs: number | undefined;
+  readonly totalDeadlineMs?: number | undefined;
   /** Limit of one attempt. Default none. */
-  readonly attemptTimeoutMs: number | undefined;
+  readonly attemptTimeoutMs?: number | undefined;
   /** No attempt starts with less time left. Default 10. */
   readonly minAttemptMs: number;
   /** Repeat calls that may have been executed. Default false. */
@@ -92,27 +92,29 @@ const contextforge: Settings = {
  */
 export function parsePolicy(
   input: RetryPolicyInput | RetryPolicy = {},
-  { maxToolRetries = Number.POSITIVE_INFINITY }: PolicyCeilings = {},
+  { maxToolRetries = 100 }: PolicyCeilings = {},
 ): RetryPolicy {
   if (isPolicy(input)) return input;
-  const parsed = policySchema.safeParse(input);
+  const parsed = policySchema.safeParse(input, { error: suggestKeys });
   if (!parsed.success) refuse(describeIssues(parsed.error.issues));
-  const { preset = "default", overrides = {}, ...own } = parsed.data;
-  const { budget = preset === "default" && {}, ...changes } = own;
+  const {
+    preset = "default",
+    overrides = {},
+    budget = preset === "default" && budgetSchema.parse({}),
+    ...changes
+  } = parsed.data;
   const warnings: string[] = [];
   const build = (path: string, { retryOnStatus, ...settings }: Settings): RetryPolicy => {
     const { baseMs, maxMs, maxRetries } = settings;
     if (maxMs < baseMs) refuse([`${path}maxMs: ${maxMs} is less than baseMs ${baseMs}`]);
     if (maxRetries > maxToolRetries) {
-      warnings.push(`${path}maxRetries: ${maxRetries} exceeds the ceiling, clamped to ${maxToolRetries}`);
+      warnings.push(`${path}maxRetries: ${maxRetries} is clamped to ${maxToolRetries}`);
     }
     return Object.freeze({
-      totalDeadlineMs: undefined,
-      attemptTimeoutMs: undefined,
       ...settings,
       maxRetries: Math.min(maxRetries, maxToolRetries),
       preset,
-      budget: budget && budgetSchema.parse(budget),
+      budget,
       warnings,
       statuses: expandStatuses(retryOnStatus),
       for: (name: string | undefined) => (name === undefined ? policy : lookup(name)),
@@ -132,8 +134,9 @@ export function parsePolicy(
 
 /** Lays `changed` over `base`; a key that is there but undefined changes nothing. */
 function merge(base: Settings, changed: Changes): Settings {
-  const given = Object.entries(changed).filter(([, value]) => value !== undefined);
-  return { ...base, ...Object.fromEntries(given) };
+  const merged: Record<string, unknown> = { ...base };
+  for (const [key, value] of Object.entries(changed)) merged[key] = value ?? merged[key];
+  return merged as Settings;
 }
 
 function isPolicy(input: RetryPolicyInput | RetryPolicy): input is RetryPolicy {

@@ -4,9 +4,20 @@ import type { RetryReason } from "./reasons.ts";
 /** What a failure was found by; `undefined` stands for no failure, `not_retryable` for one that stays. */
 export type Signal = RetryReason | "not_retryable" | undefined;
 
+/** Lists, texts and numbers have neither member, so they need no test of their own. */
+interface Structured {
+  readonly isError?: unknown;
+  readonly status_code?: unknown;
+}
+
+/** What is looked at may be anything. */
+interface Looked extends Pick<RetryPolicy, "checkTextContent"> {
+  readonly statuses: ReadonlySet<unknown>;
+}
+
 interface ResultLike {
   readonly isError?: unknown;
-  readonly structuredContent?: unknown;
+  readonly structuredContent?: Structured | null;
   readonly content?: unknown;
   readonly resultType?: unknown;
 }
@@ -25,29 +36,25 @@ export function resultSignal(result: unknown, policy: RetryPolicy): Signal {
   }
 }
 
-function signalOf(result: ResultLike, { statuses, checkTextContent }: RetryPolicy): Signal {
+function signalOf(result: ResultLike, { statuses, checkTextContent }: Looked): Signal {
   if (result.resultType === "input_required") return undefined;
-  const structured = result.structuredContent ?? undefined;
+  const structured = result.structuredContent;
   if (result.isError === true) {
-    const status = isRecord(structured) && structured["status_code"];
-    return !Number.isInteger(status) || statuses.has(status as number) ? "is_error" : "not_retryable";
+    const status = structured?.status_code;
+    return !Number.isInteger(status) || statuses.has(status) ? "is_error" : "not_retryable";
   }
-  if (structured !== undefined) return saysFailure(structured, statuses) ? "structured_error" : undefined;
+  if (structured) return saysFailure(structured, statuses) ? "structured_error" : undefined;
   if (!checkTextContent || !Array.isArray(result.content)) return undefined;
   return result.content.some((item) => item?.type === "text" && saysFailure(parse(item.text), statuses))
     ? "text_error"
     : undefined;
 }
 
-function saysFailure(value: unknown, statuses: ReadonlySet<unknown>): boolean {
-  return isRecord(value) && (value["isError"] === true || statuses.has(value["status_code"]));
+function saysFailure(value: Structured | null | undefined, statuses: ReadonlySet<unknown>): boolean {
+  return value?.isError === true || statuses.has(value?.status_code);
 }
 
-function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
-}
-
-function parse(text: string): unknown {
+function parse(text: string): Structured | undefined {
   try {
     return JSON.parse(text);
   } catch {

@@ -2,16 +2,15 @@ import type { Attempt, AttemptFunction } from "./attempt.ts";
 import type { Budget, BudgetScope } from "./budget.ts";
 import type { CallOutcome } from "./call-outcome.ts";
 import { type Clock, systemClock } from "./clock.ts";
-import type { Decision } from "./decide.ts";
+import { type Decision, decide, giveUp } from "./decide.ts";
+import type { Engine } from "./engine.ts";
 import { RetryError } from "./errors.ts";
 import { createBudget } from "./memory-budget.ts";
-import { type RetryObserver, tell } from "./observer.ts";
+import type { RetryObserver } from "./observer.ts";
 import { parsePolicy, type RetryPolicy, type RetryPolicyInput } from "./policy.ts";
 import type { GiveUpReason } from "./reasons.ts";
 import type { RepeatHints } from "./repeat-safety.ts";
 import { resultSignal } from "./result-signals.ts";
-import { type Ended, runCall } from "./run-call.ts";
-import { createSleeper } from "./sleeper.ts";
 
 /** What a caller says about one call. */
 export interface RetryOptions extends RepeatHints {
@@ -74,67 +73,37 @@ export interface Retrier {
   stats(): RetrierStats;
 }
 
-const noOptions: RetryOptions = {};
-const firstAttempt: Attempt = Object.freeze({
-  number: 1,
-  signal: undefined,
-  remainingMs: undefined,
-  idempotencyKey: undefined,
-  hedge: false,
-});
+const ignore = () => {};
+const noStats: RetrierStats = { calls: 0, retries: 0, hedges: 0, sleeping: 0, giveUps: {} };
 
 /**
- * Makes a {@link Retrier}.
+ * Makes a {@link Retrier}. What runs its calls is a file of its own, loaded in the background from here on, so that
+ * a program that only decides does not carry it; a call that comes before it is there waits for it.
  *
  * @throws RetryError `invalid_policy`.
  */
 export function createRetrier(policy: RetryPolicyInput | RetryPolicy = {}, deps: RetrierDeps = {}): Retrier {
   const parsed = parsePolicy(policy);
-  const { clock = systemClock, random = Math.random, observer } = deps;
+  const { clock = systemClock } = deps;
   const budget = deps.budget ?? (parsed.budget ? createBudget(parsed.budget, { clock }) : undefined);
-  const sleeper = createSleeper(clock);
-  const counts = { calls: 0, retries: 0, hedges: 0, giveUps: {} as Partial<Record<GiveUpReason, number>> };
-  let stopped = false;
-  const shared = { clock, random, observer, budget, sleeper, counts, isStopped: () => stopped };
-
-  const retry = async <T>(fn: AttemptFunction<T>, options: RetryOptions = noOptions): Promise<T> => {
-    if (stopped) throw new RetryError("shutdown", "the retrier was stopped");
-    counts.calls++;
-    const { name, scope } = options;
-    if (budget !== undefined) {
-      if (name === undefined && scope === undefined) budget.deposit();
-      else budget.deposit({ tool: name, ...scope });
-    }
-    const own = parsed.for(name);
-    if (own.totalDeadlineMs || own.attemptTimeoutMs || own.hedge || needsCare(options)) {
-      return runCall(fn, own, options, shared);
-    }
-    let ended: Ended<T>;
-    try {
-      const value = await fn(firstAttempt);
-      if (resultSignal(value, own) === undefined) {
-        if (observer) tell(observer, "onDone", { name, attempts: 1, ok: true });
-        return value;
-      }
-      ended = { ok: true, value };
-    } catch (error) {
-      ended = { ok: false, error };
-    }
-    return runCall(fn, own, options, shared, ended);
-  };
-
+  let engine: Engine | undefined;
+  const loading = import("./engine.ts").then(({ createEngine }) => {
+    engine = createEngine(
+      { decide, giveUp, resultSignal, RetryError },
+      { ...deps, policy: parsed, clock, budget },
+    );
+    return engine;
+  });
+  // Each call that waits for it is told.
+  loading.catch(ignore);
   return {
     policy: parsed,
-    retry,
+    retry: (fn, options) =>
+      engine ? engine.retry(fn, options) : loading.then((loaded) => loaded.retry(fn, options)),
     stop() {
-      stopped = true;
-      sleeper.wakeAll(new RetryError("shutdown", "the retrier was stopped while a call waited"));
+      if (engine) engine.stop();
+      else loading.then((loaded) => loaded.stop(), ignore);
     },
-    stats: () => ({ ...counts, giveUps: { ...counts.giveUps }, sleeping: sleeper.size }),
+    stats: () => engine?.stats() ?? noStats,
   };
-}
-
-/** Calls that need a timer, a listener or a key before their first attempt. */
-function needsCare({ signal, deadline, idempotencyKey, serverHonoursKeys }: RetryOptions): boolean {
-  return (signal ?? deadline ?? idempotencyKey) !== undefined || serverHonoursKeys === true;
 }

@@ -1,4 +1,4 @@
-import { type Clock, systemClock } from "./clock.ts";
+import type { Clock } from "./clock.ts";
 
 /** Waits that can all be ended at once. Starting and ending one costs the same however many there are. */
 export interface Sleeper {
@@ -11,7 +11,7 @@ export interface Sleeper {
 }
 
 /** Makes a {@link Sleeper}. Its timers keep the process alive, as someone awaits them; waking clears them. */
-export function createSleeper(clock: Clock = systemClock): Sleeper {
+export function createSleeper(clock: Clock): Sleeper {
   const wakers = new Set<(reason: unknown) => void>();
   return {
     get size() {

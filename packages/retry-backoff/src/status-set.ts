@@ -2,9 +2,8 @@
 export function expandStatuses(list: readonly (number | string)[]): ReadonlySet<number> {
   const statuses = new Set<number>();
   for (const entry of list) {
-    const [from, to = from] = String(entry).split("-") as [string, string?];
-    const last = Number(to.replace("xx", "99"));
-    for (let status = Number(from.replace("xx", "00")); status <= last; status++) statuses.add(status);
+    const [first, last = first] = String(entry).replace(/(.)xx/, "$100-$199").split("-").map(Number);
+    for (let status = first as number; status <= (last as number); status++) statuses.add(status);
   }
   return statuses;
 }

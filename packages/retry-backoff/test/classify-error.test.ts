@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { classifyError } from "../src/index.ts";
+import { classifyError } from "../src/plugin/index.ts";
 
 const named = (name: string) => Object.assign(new Error("x"), { name });
 

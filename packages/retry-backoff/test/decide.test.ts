@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { createBudget, decide, GIVE_UP_REASONS, RETRY_REASONS } from "../src/index.ts";
+import { createBudget, decide } from "../src/index.ts";
+import { GIVE_UP_REASONS, RETRY_REASONS } from "../src/plugin/index.ts";
 import { context, error, failed, idempotent, readOnly, result } from "./helpers.ts";
 
 const noJitter = { jitter: "none" } as const;

@@ -1,7 +1,7 @@
 import { seededRandom } from "@gatewright/testkit";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { delayCeiling, drawDelay } from "../src/index.ts";
+import { delayCeiling, drawDelay } from "../src/plugin/index.ts";
 
 const base = { baseMs: 200, maxMs: 5_000 };
 

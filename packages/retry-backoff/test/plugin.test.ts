@@ -111,7 +111,7 @@ describe("retryPlugin", () => {
     const warnings: string[] = [];
     const { call, instance } = await start({ maxRetries: 8 }, { onWarning: (w) => warnings.push(w) });
     expect(call()({ ...idempotent, attempt: 4 })?.metadata?.decision.reason).toBe("max_retries");
-    expect(warnings).toEqual(["maxRetries: 8 exceeds the ceiling, clamped to 3"]);
+    expect(warnings).toEqual(["maxRetries: 8 is clamped to 3"]);
     expect(instance.stats?.()).toMatchObject({ warnings, giveUps: { max_retries: 1 } });
   });
 

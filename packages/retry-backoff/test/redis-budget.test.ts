@@ -66,6 +66,29 @@ describe("createRedisBudget", () => {
     await eventually(async () => (await budget.withdraw()).granted);
   });
 
+  it("grants a retry now and then where the floor is below one a second, however often it is asked", async () => {
+    const budget = budgetOf({ ratio: 0, floorPerSecond: 0.9 });
+    expect((await budget.withdraw()).granted).toBe(true);
+    expect((await budget.withdraw()).granted).toBe(false);
+    await eventually(async () => (await budget.withdraw()).granted);
+    expect((await budget.withdraw()).granted).toBe(false);
+  });
+
+  it("tells its counters, the most refused first, and what is left of each in Redis", async () => {
+    const budget = budgetOf();
+    const other = budgetOf();
+    for (let i = 0; i < 10; i++) budget.deposit({ tool: "a" });
+    await budget.withdraw({ tool: "a" });
+    for (let i = 0; i < 3; i++) await budget.withdraw({ tool: "quiet", server: "s:1" });
+    expect(await budget.accounts()).toEqual([
+      { level: "tool", id: "quiet", remaining: 0, granted: 0, refused: 3 },
+      { level: "global", id: "", remaining: 1, granted: 1, refused: 0 },
+      { level: "tool", id: "a", remaining: 1, granted: 1, refused: 0 },
+    ]);
+    expect(await budget.accounts(1)).toHaveLength(1);
+    expect(await other.accounts()).toEqual([]);
+  });
+
   it("sends waiting deposits by itself and when it is closed", async () => {
     const quick = budgetOf({ flushMs: 5 });
     quick.deposit();

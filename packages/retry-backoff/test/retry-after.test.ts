@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { parseRetryAfter } from "../src/index.ts";
+import { parseRetryAfter } from "../src/plugin/index.ts";
 
 const NOW = Date.UTC(2026, 0, 1);
 

@@ -2,17 +2,18 @@ import type { UpstreamAnswer } from "@gatewright/mcp-bridge/upstream";
 import type { CallOutcome, ToolAnnotations } from "@gatewright/plugin-framework";
 import {
   type Budget,
+  type BudgetAccount,
   createRetrier,
-  createSleeper,
   parsePolicy,
   type Retrier,
   RetryError,
   type RetryPolicy,
-  type Sleeper,
 } from "@gatewright/retry-backoff";
+import { createSleeper, type Sleeper, systemClock } from "@gatewright/retry-backoff/plugin";
 import type { RetryMetrics } from "../metrics/retry-metrics.ts";
 import type { UpstreamRecord } from "../registry/records.ts";
 import { AnsweredError } from "./answered-error.ts";
+import { type BudgetView, budgetView } from "./budget-view.ts";
 import { outcomeOf } from "./call-failure.ts";
 
 /** What the layer is told by the gateway. */
@@ -37,7 +38,9 @@ export interface AdoptedPolicy {
 
 /** A budget that tells what it holds. */
 export interface KeptBudget extends Budget {
-  stats(): object;
+  accounts(): readonly BudgetAccount[] | Promise<readonly BudgetAccount[]>;
+  /** Of a shared one: withdrawals decided without Redis, and accounts whose deposits wait. */
+  stats?(): { readonly degraded: number; readonly pending: number };
   /** Sends what a shared one has gathered. */
   close?(): Promise<void>;
 }
@@ -81,7 +84,7 @@ const idempotent: ReadonlySet<string> = new Set([
  * no plugin sees. Calls that plugins see are repeated by {@link runCallLoop}, so every request has one layer.
  */
 export class RetryLayer {
-  readonly #sleeper: Sleeper = createSleeper();
+  readonly #sleeper: Sleeper = createSleeper(systemClock);
   readonly chargeEachAttempt: boolean;
   readonly #deps: RetryLayerDeps;
   readonly #hedgers = new WeakMap<RetryPolicy, Retrier>();
@@ -187,11 +190,16 @@ export class RetryLayer {
     const { metrics } = this.#deps;
     return {
       enabled: this.#deps.enabled(undefined),
-      budget: this.#budget?.stats() ?? null,
       waiting: this.#sleeper.size + this.#retrier.stats().sleeping,
       retries: metrics.retriesByReason(),
       giveUps: metrics.giveUpsByReason(),
     };
+  }
+
+  /** The counters of the budget; null without one. */
+  async budgets(): Promise<(BudgetView & Partial<ReturnType<NonNullable<KeptBudget["stats"]>>>) | null> {
+    const budget = this.#budget;
+    return budget === undefined ? null : { ...budgetView(await budget.accounts()), ...budget.stats?.() };
   }
 
   #retrierOf(policy: RetryPolicy, budget: KeptBudget | undefined): Retrier {

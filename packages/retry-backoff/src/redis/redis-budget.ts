@@ -1,9 +1,10 @@
 import { createHash } from "node:crypto";
-import type { Budget, BudgetScope, BudgetVerdict } from "../budget.ts";
+import type { Budget, BudgetAccount, BudgetLevel, BudgetScope, BudgetVerdict } from "../budget.ts";
 import { type Clock, systemClock } from "../clock.ts";
 import { createBudget } from "../memory-budget.ts";
 import type { BudgetOptions } from "../policy.ts";
 import { budgetSchema } from "../policy-schema.ts";
+import { createRecentMap } from "../recent-map.ts";
 import type { RedisClient } from "./redis-client.ts";
 import { createScript } from "./run-script.ts";
 import { withdrawScript } from "./withdraw.lua.ts";
@@ -25,6 +26,11 @@ export interface RedisBudgetOptions extends BudgetOptions {
 /** A budget shared by all replicas. */
 export interface RedisBudget extends Budget {
   withdraw(scope?: BudgetScope): Promise<BudgetVerdict>;
+  /**
+   * The counters that this process used, the most refused first: what is left in Redis, and what was granted and
+   * refused here.
+   */
+  accounts(limit?: number): Promise<BudgetAccount[]>;
   /** Sends the deposits that wait. */
   flush(): Promise<void>;
   /** Sends what waits and stops. Idempotent. */
@@ -33,6 +39,7 @@ export interface RedisBudget extends Budget {
   stats(): { readonly degraded: number; readonly pending: number };
 }
 
+const GLOBAL = "global";
 const LEVELS = ["tool", "server", "tenant"] as const;
 const MAX_ID = 64;
 
@@ -58,6 +65,7 @@ export function createRedisBudget(options: RedisBudgetOptions): RedisBudget {
   const local = createBudget(settings, { clock });
   const run = createScript(withdrawScript);
   const pending = new Map<string, number>();
+  const used = createRecentMap(() => ({ granted: 0, refused: 0 }), settings.maxKeys);
   let degraded = 0;
   let closed = false;
   const timer = setInterval(() => void flush(), flushMs);
@@ -110,11 +118,25 @@ export function createRedisBudget(options: RedisBudgetOptions): RedisBudget {
       }
       const refusal = accounts.find((one) => !granted.includes(one));
       if (refusal !== undefined) {
+        used.get(refusal.account).refused++;
         await giveBack();
         return { granted: false, remaining: 0, refusedBy: refusal.level };
       }
+      for (const { account } of granted) used.get(account).granted++;
       const left = answers.map((answer) => (answer.status === "fulfilled" ? answer.value.remaining : 0));
       return { granted: true, remaining: Math.min(...left) };
+    },
+    accounts(limit = 100) {
+      const mostRefused = used
+        .entries()
+        .toSorted(([, a], [, b]) => b.refused - a.refused || b.granted - a.granted)
+        .slice(0, limit);
+      return Promise.all(
+        mostRefused.map(async ([account, counts]) => {
+          const left = await book(account, 0).catch(() => undefined);
+          return { ...nameOf(account), ...counts, remaining: left?.remaining };
+        }),
+      );
     },
     flush,
     async close() {
@@ -128,14 +150,18 @@ export function createRedisBudget(options: RedisBudgetOptions): RedisBudget {
 }
 
 function accountsOf(scope: BudgetScope = {}) {
-  const accounts: Array<{ level: keyof BudgetScope | "global"; account: string }> = [
-    { level: "global", account: "global" },
-  ];
+  const accounts: Array<{ level: BudgetLevel; account: string }> = [{ level: GLOBAL, account: GLOBAL }];
   for (const level of LEVELS) {
     const id = scope[level];
     if (id !== undefined) accounts.push({ level, account: `${level}:${id}` });
   }
   return accounts;
+}
+
+function nameOf(account: string): { readonly level: BudgetLevel; readonly id: string } {
+  if (account === GLOBAL) return { level: GLOBAL, id: "" };
+  const colon = account.indexOf(":");
+  return { level: account.slice(0, colon) as BudgetLevel, id: account.slice(colon + 1) };
 }
 
 /** `gw:{b:<scope>}:budget`, the id percent-escaped, so that no name can break out of the braces. */

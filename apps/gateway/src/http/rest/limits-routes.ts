@@ -7,13 +7,15 @@ export function limitsRoutes({ config, calls, pipeline }: GatewayCore): RestRout
     defineRoute({
       method: "GET",
       path: "/admin/limits",
-      summary: "Retry budget, repeats and give-ups by reason, and the rate limiter's counts",
+      summary:
+        "Retry budgets by tool, server, tenant and in all, repeats and give-ups by reason, and the rate limiter's counts",
       access: "admin",
-      handle: () => ({
+      handle: async () => ({
         retry: {
           maxToolRetries: config.retry.maxToolRetries,
           budgetOptions: config.retry.budget,
           ...calls.retries.stats(),
+          budget: await calls.retries.budgets(),
         },
         rateLimiter: pipeline.list().find((plugin) => plugin.plugin === "rate_limiter")?.stats ?? null,
       }),

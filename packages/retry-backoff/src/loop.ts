@@ -2,12 +2,12 @@ import { type AttemptFunction, runAttempt } from "./attempt.ts";
 import type { Budget } from "./budget.ts";
 import { classifyError } from "./classify-error.ts";
 import type { Clock } from "./clock.ts";
-import { type Decision, decide, type GiveUpDecision, giveUp } from "./decide.ts";
-import { RetryError } from "./errors.ts";
+import type { Core } from "./core.ts";
+import type { Decision, GiveUpDecision } from "./decide.ts";
+import { idempotencyKeyFor } from "./idempotency-key.ts";
 import { type RetryObserver, tell } from "./observer.ts";
 import type { RetryPolicy } from "./policy.ts";
 import type { GiveUpReason } from "./reasons.ts";
-import { idempotencyKeyFor } from "./repeat-safety.ts";
 import type { RetryOptions } from "./retrier.ts";
 import type { Sleeper } from "./sleeper.ts";
 
@@ -17,7 +17,7 @@ export type Ended<T> =
   | { readonly ok: false; readonly error: unknown };
 
 /** What all calls of a retrier share. */
-export interface Shared {
+export interface Shared extends Core {
   readonly clock: Clock;
   readonly random: () => number;
   readonly observer: RetryObserver | undefined;
@@ -35,7 +35,7 @@ export async function runCall<T>(
   shared: Shared,
   first?: Ended<T>,
 ): Promise<T> {
-  const { clock, observer, counts, budget } = shared;
+  const { decide, giveUp, RetryError, clock, observer, counts, budget } = shared;
   const { name, signal, within, classify = classifyError } = options;
   const { totalDeadlineMs = never, attemptTimeoutMs = never } = policy;
   const { deadline: callersDeadline = never } = options;
@@ -124,14 +124,19 @@ export async function runCall<T>(
     const ok = decision.reason === "success";
     if (!ok) tellGiveUp(decision, number);
     tell(observer, "onDone", { name, attempts: number, ok });
-    return finish(ended, decision, signal);
+    return finish(ended, decision, signal, RetryError);
   }
 }
 
 const never = Number.POSITIVE_INFINITY;
 
 /** Ends the call with its own value or error, unless there is more to say. */
-function finish<T>(ended: Ended<T>, decision: GiveUpDecision, signal: AbortSignal | undefined): T {
+function finish<T>(
+  ended: Ended<T>,
+  decision: GiveUpDecision,
+  signal: AbortSignal | undefined,
+  RetryError: Core["RetryError"],
+): T {
   const { reason, outcomeUnknown } = decision;
   if (reason === "aborted") throw signal?.reason;
   const cause = ended.ok ? undefined : ended.error;
