@@ -119,6 +119,7 @@ export async function runCall<T>(
         continue;
       } catch {
         decision = giveUp(signal?.aborted ? "aborted" : "shutdown", decision.reason);
+        tell(options, "onDecision", decision, outcome);
       }
     }
     const ok = decision.reason === "success";

@@ -22,6 +22,7 @@ import type { Registry } from "../registry/registry.ts";
 import { Snapshot, SnapshotHolder } from "../registry/snapshot.ts";
 import type { Replicas } from "../replicas/replicas.ts";
 import type { GatewaySecret } from "../secret/gateway-secret.ts";
+import { createTracing } from "../tracing/create-tracing.ts";
 import { hopIdOf } from "../upstreams/hop.ts";
 import { type ConnectionEra, LiveUpstreams } from "../upstreams/live-upstreams.ts";
 import { openOwnSession } from "../upstreams/own-session.ts";
@@ -284,6 +285,7 @@ export async function createGatewayCore(config: GatewayConfig, deps: CoreDeps): 
       callTimeoutMs: config.limits.callTimeoutMs,
       maxRetries: config.retry.maxToolRetries,
       names: { separator: config.bridge.separator, maxLength: config.bridge.maxNameLength },
+      tracing: await createTracing(),
       catalogueReady: () => refresher.ready(),
     },
     async close(deadlineMs) {

@@ -8,6 +8,7 @@ import type {
 } from "@gatewright/plugin-framework";
 import type { RetryPolicy } from "@gatewright/retry-backoff";
 import type { RetryMetrics } from "../metrics/retry-metrics.ts";
+import type { CallTrace } from "../tracing/call-trace.ts";
 import type { UpstreamPool } from "../wiring/session-pool.ts";
 import { outcomeOfAnswer } from "./answer-outcome.ts";
 import { attemptHeaders } from "./attempt-headers.ts";
@@ -36,6 +37,8 @@ export interface HookedCall extends UpstreamCall {
   readonly annotations: ToolAnnotations | undefined;
   readonly idempotencyKey: string | undefined;
   readonly tenant: string | undefined;
+  /** The call's span, where traces are taken. */
+  readonly trace?: CallTrace | undefined;
   /** How long the caller waits, when it said so. */
   readonly callerTimeoutMs: number | undefined;
   /** Asks the plugins before a call once more, for a repeat; rejects when they refuse. */
@@ -77,7 +80,7 @@ export async function runCallLoop(
     try {
       answer = await attemptOnce(deps, call, policy, count, endsMs - performance.now());
     } catch (cause) {
-      if (call.signal.aborted) throw aborted(metrics, count, cause);
+      if (call.signal.aborted) throw aborted(metrics, call, count, cause);
       error = cause;
     }
     const outcome: CallOutcome = answer === undefined ? outcomeOf(error) : outcomeOfAnswer(answer, needBody);
@@ -90,15 +93,23 @@ export async function runCallLoop(
       if (count > (call.resume ? 0 : deps.maxRetries))
         giveUp = { reason: "max_retries", outcomeUnknown: false };
       else if (delayMs === undefined) giveUp = { reason: "deadline", outcomeUnknown: false };
-      else if (await retries.wait(delayMs, call.signal)) {
-        metrics.retried(retryReasonOf(decision));
-        await call.charge?.();
-        continue;
-      } else if (call.signal.aborted) throw aborted(metrics, count, call.signal.reason);
-      else giveUp = { reason: "shutdown", outcomeUnknown: false };
+      else {
+        const reason = retryReasonOf(decision);
+        call.trace?.retried(count + 1, delayMs, reason);
+        if (await retries.wait(delayMs, call.signal)) {
+          metrics.retried(reason);
+          await call.charge?.();
+          continue;
+        }
+        if (call.signal.aborted) throw aborted(metrics, call, count, call.signal.reason);
+        giveUp = { reason: "shutdown", outcomeUnknown: false };
+      }
     } else giveUp = giveUpOf(decision);
     metrics.ended(count);
-    if (giveUp !== undefined) metrics.gaveUp(giveUp.reason);
+    if (giveUp !== undefined) {
+      metrics.gaveUp(giveUp.reason);
+      call.trace?.gaveUp(count, giveUp.reason);
+    }
     if (!result.allowed && result.violation !== undefined) throw refusalOf(result.violation);
     if (answer === undefined) throw explained(failureOf(error, call.upstream.name), count, giveUp);
     const headers = giveUpHeaders(result.headers, count, giveUp);
@@ -138,9 +149,10 @@ function delayOf(delayMs: number, outcome: CallOutcome, leftMs: number): number 
   return roomMs < 1 || askedMs > roomMs ? undefined : Math.min(delayMs, roomMs);
 }
 
-function aborted(metrics: RetryMetrics, attempts: number, reason: unknown): unknown {
+function aborted(metrics: RetryMetrics, call: HookedCall, attempts: number, reason: unknown): unknown {
   metrics.ended(attempts);
   metrics.gaveUp("aborted");
+  call.trace?.gaveUp(attempts, "aborted");
   return reason;
 }
 

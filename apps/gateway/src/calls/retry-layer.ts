@@ -4,6 +4,7 @@ import {
   type Budget,
   type BudgetAccount,
   createRetrier,
+  type Decision,
   parsePolicy,
   type Retrier,
   RetryError,
@@ -12,6 +13,7 @@ import {
 import { createSleeper, type Sleeper, systemClock } from "@gatewright/retry-backoff/plugin";
 import type { RetryMetrics } from "../metrics/retry-metrics.ts";
 import type { UpstreamRecord } from "../registry/records.ts";
+import type { CallTrace } from "../tracing/call-trace.ts";
 import { AnsweredError } from "./answered-error.ts";
 import { type BudgetView, budgetView } from "./budget-view.ts";
 import { outcomeOf } from "./call-failure.ts";
@@ -51,6 +53,7 @@ export interface PlainRequest {
   readonly upstream: UpstreamRecord;
   readonly tenant?: string | undefined;
   readonly signal?: AbortSignal | undefined;
+  readonly trace?: CallTrace | undefined;
 }
 
 /** A call as far as hedging is concerned. */
@@ -123,7 +126,7 @@ export class RetryLayer {
     request: PlainRequest,
     send: (signal: AbortSignal | undefined, remainingMs: number | undefined) => Promise<T>,
   ): Promise<T> {
-    const { method, upstream, tenant, signal } = request;
+    const { method, upstream, tenant, signal, trace } = request;
     if (!this.#deps.enabled(tenant)) return send(signal, undefined);
     const running = this.#retrier.retry((attempt) => send(attempt.signal, attempt.remainingMs), {
       name: method,
@@ -134,6 +137,7 @@ export class RetryLayer {
       serverTrusted: true,
       circuitOpen: () => this.#deps.circuitOpen(upstream.id),
       classify,
+      onDecision: trace && tracedDecisions(trace),
     });
     return running.catch(rethrowPlainly);
   }
@@ -243,6 +247,17 @@ function classify(error: unknown): CallOutcome {
     return { kind: "error", code: "upstream_timeout", phase: "sent_no_response" };
   }
   return outcomeOf(error);
+}
+
+/** Tells a span what a retrier decides of its call. */
+function tracedDecisions(trace: CallTrace): (decision: Decision) => void {
+  let attempts = 1;
+  return (decision) => {
+    if (decision.retry) {
+      attempts = decision.attempt;
+      trace.retried(attempts, decision.delayMs, decision.reason);
+    } else if (decision.reason !== "success") trace.gaveUp(attempts, decision.reason);
+  };
 }
 
 /** What a retrier wraps is taken out again: callers know the errors of attempts. */

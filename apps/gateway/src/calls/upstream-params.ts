@@ -20,9 +20,11 @@ export interface ParamsChange {
 /** The raw params for the upstream: the client's own bytes but for what `change` names. */
 export function upstreamParams(message: RequestMessage, change: ParamsChange): Buffer | undefined {
   const { paramsSpan, spans, bytes } = message;
-  if (paramsSpan === undefined) return undefined;
-  const raw = bytes.subarray(paramsSpan.start, paramsSpan.end);
   const { name, args, ref, meta } = change;
+  if (paramsSpan === undefined) {
+    return meta === undefined ? undefined : Buffer.from(JSON.stringify({ _meta: meta }));
+  }
+  const raw = bytes.subarray(paramsSpan.start, paramsSpan.end);
   if (name === undefined && args === undefined && ref === undefined && meta === undefined) return raw;
   const edits: Edit[] = [];
   const put = (span: { start: number; end: number } | undefined, key: string, value: unknown) => {

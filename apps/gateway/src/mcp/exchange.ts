@@ -3,6 +3,7 @@ import type { RequestMessage } from "@gatewright/mcp-bridge";
 import type { Principal } from "../auth/principal.ts";
 import type { Target } from "../calls/target.ts";
 import type { DownstreamSession } from "../downstream/downstream-session.ts";
+import type { CallTrace } from "../tracing/call-trace.ts";
 import type { Reply } from "./reply.ts";
 
 /** One posted request and everything that its answer depends on. */
@@ -22,4 +23,6 @@ export interface Exchange {
   readonly requestId: string;
   /** Fires when the call is cancelled; of a legacy client a disconnect does not. */
   readonly signal: AbortSignal;
+  /** The call's span, where traces are taken. */
+  readonly trace?: CallTrace;
 }

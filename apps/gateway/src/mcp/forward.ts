@@ -11,6 +11,7 @@ import type { Route } from "../calls/target.ts";
 import { attempt } from "../calls/upstream-call.ts";
 import { idempotencyOf, type ParamsChange, upstreamParams } from "../calls/upstream-params.ts";
 import type { Snapshot } from "../registry/snapshot.ts";
+import type { Tracing } from "../tracing/call-trace.ts";
 import { hopHeader } from "../upstreams/hop.ts";
 import { type CrossingDeps, crossingOf } from "./crossings.ts";
 import type { Exchange } from "./exchange.ts";
@@ -23,6 +24,8 @@ export interface ForwardDeps extends CallLoopDeps, CrossingDeps {
   readonly pipeline: PluginPipeline;
   readonly accesses: UpstreamAccesses;
   readonly snapshot: () => Snapshot;
+  /** Takes traces, where an OpenTelemetry SDK is registered. */
+  readonly tracing?: Tracing | undefined;
 }
 
 /** Sends a request to the upstream that a route names, and its answer back to the client. */
@@ -49,14 +52,15 @@ export async function forwardPlainly(
     signal,
     request: {
       method: message.method,
-      params: upstreamParams(message, change),
+      params: upstreamParams(message, traced(exchange, change)),
       extras: message.extras,
       headers: upstreamHeaders(exchange, route),
     },
     onMessage: relayTo(deps, exchange, upstream.id),
     crossing: crossingOf(deps, exchange, upstream),
   };
-  const request = { method: message.method, upstream, tenant: exchange.principal.tenant, signal };
+  const { tenant } = exchange.principal;
+  const request = { method: message.method, upstream, tenant, signal, trace: exchange.trace };
   try {
     const found = await deps.retries.run(request, async (attemptSignal, leftMs = deps.attemptTimeoutMs) => {
       const timeoutMs = Math.min(deps.attemptTimeoutMs, leftMs);
@@ -104,13 +108,17 @@ async function forwardHooked(
       callerTimeoutMs: callerTimeoutMs(exchange.headers[timeoutHeader]),
       ...(before?.charge && { charge: before.charge }),
       ...(resume && { resume }),
+      trace: exchange.trace,
       request: {
         method: message.method,
-        params: upstreamParams(message, {
-          name: hooks.kind !== "resource" && exposed !== name ? name : undefined,
-          args: before?.args,
-          meta: idempotency.meta,
-        }),
+        params: upstreamParams(
+          message,
+          traced(exchange, {
+            name: hooks.kind !== "resource" && exposed !== name ? name : undefined,
+            args: before?.args,
+            meta: idempotency.meta,
+          }),
+        ),
         extras: message.extras,
         headers:
           hooks.kind === "tool" ? withParamHeaders(deps, exchange, route, headers, before?.args) : headers,
@@ -182,8 +190,16 @@ function relayTo(
   };
 }
 
+/** What a traced call changes of its params: the upstream is told of the call's span. */
+function traced({ trace, message }: Exchange, change: ParamsChange): ParamsChange {
+  return trace === undefined
+    ? change
+    : { ...change, meta: trace.meta(change.meta ?? message.params?.["_meta"]) };
+}
+
 /** Relays an answer: the upstream's bytes under the client's id. */
 function answer(exchange: Exchange, from: UpstreamAnswer): void {
+  exchange.trace?.answered(from);
   const status = exchange.era === "modern" && from.kind === "error" ? from.httpStatus : 200;
   exchange.reply.relay(from.bytes, from.idSpan, exchange.idText, status);
 }

@@ -22,13 +22,20 @@ export async function runExchange(
     }
     session.calls.set(idText, control);
   }
+  const trace = deps.tracing?.begin(exchange);
+  const traced = trace === undefined ? exchange : { ...exchange, trace };
   try {
-    if (target.kind === "plain") await servePlain(deps, exchange, target);
-    else await serveAggregate(deps, exchange);
+    if (target.kind === "plain") await servePlain(deps, traced, target);
+    else await serveAggregate(deps, traced);
   } catch (error) {
-    if (!control.signal.aborted) throw error;
+    if (!control.signal.aborted) {
+      trace?.failed(error);
+      throw error;
+    }
+    trace?.cancelled();
     exchange.reply.abandon();
   } finally {
+    trace?.end();
     if (session?.calls.get(idText) === control) session.calls.delete(idText);
   }
 }
