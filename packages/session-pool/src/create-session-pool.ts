@@ -94,6 +94,12 @@ class KeyedSessionPool<S, C> implements SessionPool<S, C> {
     );
   }
 
+  refreshLimits(serverId: string): void {
+    for (const bucket of [...this.#buckets.values()]) {
+      if (bucket.key.serverId === serverId) this.#core.relimit(bucket);
+    }
+  }
+
   endDownstream(
     downstream: string,
     options: { readonly deadlineMs?: number; readonly handOver?: boolean } = {},

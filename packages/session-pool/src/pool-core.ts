@@ -92,7 +92,8 @@ export class PoolCore<S, C> implements LeaseOwner<Entry<S, C>> {
     this.#refreshDue(entry, nowMs);
     if (state.blocked.size === 0 || bucket.stateful) {
       const waiter = bucket.waiters.head;
-      if (waiter !== undefined) {
+      // After its limit was lowered a session may have more leases than it should.
+      if (waiter !== undefined && entry.inFlight < bucket.maxConcurrency) {
         this.#handOver(waiter, entry, nowMs);
         return;
       }
@@ -131,6 +132,17 @@ export class PoolCore<S, C> implements LeaseOwner<Entry<S, C>> {
       return;
     }
     state.blocked.delete(bucket);
+  }
+
+  /** Asks for the limits of a key anew, and serves those who wait within them. Ends nothing. */
+  relimit(bucket: Bucket<S, C>): void {
+    this.state.applyLimits(bucket);
+    bucket.available.length = 0;
+    for (const entry of bucket.entries) {
+      const lendable = entry.state === "live" && !entry.validating && entry.usesLeft > 0;
+      if (lendable && entry.inFlight < bucket.maxConcurrency) bucket.available.push(entry);
+    }
+    this.pump(bucket);
   }
 
   /** Begins one session for a key that has none, without anybody waiting for it. */

@@ -11,7 +11,7 @@ import type { UsageDelta, UsageRecord } from "./usage-record.ts";
 /** What a pool is given besides its options. */
 export interface SessionPoolDeps<S, C = unknown> {
   readonly factory: SessionFactory<S, C>;
-  /** Limits that differ per server or key; asked when a key is first seen and again after a drain. */
+  /** Limits that differ per server or key; asked when a key is first seen, after a drain and by `refreshLimits`. */
   readonly limitsOf?: (key: SessionKey) => KeyLimits | undefined;
   readonly clock?: Clock;
   /** Uniform in [0, 1); default `Math.random`. */
@@ -59,6 +59,11 @@ export interface SessionPool<S, C = unknown> {
   warm(key: SessionKey, context?: C): void;
   /** Retires all sessions of a key or server: no new leases at once, closed when idle, at the deadline in any case. */
   drain(target: DrainTarget, options?: { readonly deadlineMs?: number }): Promise<DrainReport>;
+  /**
+   * Asks `limitsOf` anew for every key of a server. Ends nothing: what is above a lowered limit goes as it is given back
+   * or falls idle.
+   */
+  refreshLimits(serverId: string): void;
   /**
    * Ends every upstream session of a downstream session, at once unless `deadlineMs` says otherwise; who waits for
    * one is refused with `not_found`. `downstream` is the key's field of that name. With `handOver` the sessions are

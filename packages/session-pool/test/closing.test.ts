@@ -16,6 +16,62 @@ function setup(options: SessionPoolOptions = {}, observer: SessionPoolObserver =
   return { factory, pool, time };
 }
 
+describe("refreshLimits", () => {
+  it("lets a waiter in when the leases of a session are raised, and ends nothing", async () => {
+    const limits = { maxConcurrencyPerSession: 1 };
+    const { factory, pool } = setup({}, {}, limits);
+    const first = await pool.acquire(downstreamKey());
+    const waiting = pool.acquire(downstreamKey());
+    expect(pool.stats().queueDepth).toBe(1);
+    limits.maxConcurrencyPerSession = 2;
+    pool.refreshLimits("another");
+    expect(pool.stats().queueDepth).toBe(1);
+    pool.refreshLimits("s1");
+    const second = await waiting;
+    expect(second.session).toBe(first.session);
+    expect(pool.tryAcquire(downstreamKey())).toBeUndefined();
+    first.release();
+    second.release();
+    expect(factory.open).toBe(1);
+  });
+
+  it("gives no lease on a session above a lowered limit, nor to those who waited, until it is below", async () => {
+    const limits = { maxConcurrencyPerSession: 3 };
+    const { pool } = setup({}, {}, limits);
+    const leases = await Promise.all([1, 2, 3].map(() => pool.acquire(downstreamKey())));
+    const order: string[] = [];
+    const waiting = pool.acquire(downstreamKey()).then((lease) => {
+      order.push("served");
+      return lease;
+    });
+    limits.maxConcurrencyPerSession = 1;
+    pool.refreshLimits("s1");
+    leases[0]!.release();
+    leases[1]!.release();
+    await Promise.resolve();
+    order.push("two given back");
+    leases[2]!.release();
+    (await waiting).release();
+    expect(order).toEqual(["two given back", "served"]);
+    const again = await pool.acquire(downstreamKey());
+    expect(pool.tryAcquire(downstreamKey())).toBeUndefined();
+    again.release();
+    expect(pool.stats()).toMatchObject({ leases: 0, sessions: 1 });
+  });
+
+  it("opens more sessions of a key when it may have more", async () => {
+    const limits = { maxPerKey: 1, maxConcurrencyPerSession: 1 };
+    const { factory, pool } = setup({}, {}, limits);
+    const first = await pool.acquire(identityKey());
+    const waiting = pool.acquire(identityKey());
+    limits.maxPerKey = 2;
+    pool.refreshLimits("s1");
+    (await waiting).release();
+    first.release();
+    expect(factory.open).toBe(2);
+  });
+});
+
 describe("drain", () => {
   it("closes the idle sessions of a key and leaves the others", async () => {
     const { factory, pool } = setup();

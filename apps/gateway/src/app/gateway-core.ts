@@ -29,7 +29,10 @@ import { openOwnSession } from "../upstreams/own-session.ts";
 import type { Refresher } from "../upstreams/refresher.ts";
 import type { RegisterDeps } from "../upstreams/register-upstream.ts";
 import { gatewayContext } from "../upstreams/session-context.ts";
+
+import { SessionLimits } from "../upstreams/session-limits.ts";
 import { connectUpstream, wireBridge } from "../wiring/mcp-bridge.ts";
+
 import { wirePipeline } from "../wiring/plugin-framework.ts";
 import { wireRateLimiter } from "../wiring/rate-limiter.ts";
 import { wireReplicas } from "../wiring/replicas.ts";
@@ -114,10 +117,12 @@ export async function createGatewayCore(config: GatewayConfig, deps: CoreDeps): 
   const live: LiveUpstreams = new LiveUpstreams(connect, async (id) => {
     await pool.drain({ serverId: id });
   });
+  const limits = new SessionLimits((id) => pool.refreshLimits(id));
   const pool: UpstreamPool = wireSessionPool({
     config,
     upstreams: () => live,
     record: (id) => snapshot().upstreams.get(id),
+    reread: () => snapshots.refresh().catch((error) => logger.warn({ err: error }, "registry not readable")),
     hear: (upstreamId, message) => polling.hear(upstreamId, message),
     observer: metrics.pool.observer,
   });
@@ -246,7 +251,10 @@ export async function createGatewayCore(config: GatewayConfig, deps: CoreDeps): 
     () => snapshots.refresh(),
     () => control.restore(),
   ]);
-  snapshots.onSnapshot((current) => live.follow(current));
+  snapshots.onSnapshot((current) => {
+    live.follow(current);
+    limits.follow(current);
+  });
 
   return {
     config,

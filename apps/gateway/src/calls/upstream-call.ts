@@ -1,10 +1,12 @@
 import type { CallOutcome } from "@gatewright/mcp-bridge/bridge";
-import type {
-  UpstreamAnswer,
-  UpstreamMessage,
-  UpstreamRequest,
-  UpstreamSession,
+import {
+  type UpstreamAnswer,
+  UpstreamError,
+  type UpstreamMessage,
+  type UpstreamRequest,
+  type UpstreamSession,
 } from "@gatewright/mcp-bridge/upstream";
+
 import type { Lease, SessionKey } from "@gatewright/session-pool";
 import type { UpstreamRecord } from "../registry/records.ts";
 import type { SessionContext } from "../upstreams/session-context.ts";
@@ -26,7 +28,8 @@ export interface UpstreamCall {
 
 /**
  * Makes one attempt: leases a session, sends, gives the session back. The time limit covers the wait for the session;
- * `signal` and `headers` stand in for those of the call.
+ * `signal` and `headers` stand in for those of the call. When the upstream refuses the credentials, nothing was executed:
+ * they are read again, and the request is sent once more; `refused` says that this is that once more.
  */
 export async function attempt(
   pool: UpstreamPool,
@@ -34,6 +37,7 @@ export async function attempt(
   timeoutMs: number,
   signal: AbortSignal = call.signal,
   headers?: Readonly<Record<string, string>>,
+  refused = false,
 ): Promise<UpstreamAnswer> {
   const { onMessage, crossing } = call;
   let leftMs = timeoutMs;
@@ -45,6 +49,7 @@ export async function attempt(
     leftMs -= performance.now() - startedMs;
   }
   const { session } = lease;
+  const sentMs = performance.now();
   const request = headers === undefined ? call.request : { ...call.request, headers };
   const options = {
     signal,
@@ -61,7 +66,10 @@ export async function attempt(
     return answer;
   } catch (error) {
     lease.fail(error);
-    throw error;
+    // Its session is evicted, and the next one is opened with the credentials of now.
+    const again = !refused && UpstreamError.is(error) && error.code === "upstream_unauthorized";
+    if (!again) throw error;
+    return await attempt(pool, call, leftMs - (performance.now() - sentMs), signal, headers, true);
   }
 }
 

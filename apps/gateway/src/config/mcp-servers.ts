@@ -5,12 +5,28 @@ const headerMap = z.record(
   z.string(),
 );
 
-/** What the gateway sends to prove itself to an upstream. */
-export const upstreamAuth = z.discriminatedUnion("type", [
+const oneAuth = [
   z.strictObject({ type: z.literal("none") }),
   z.strictObject({ type: z.literal("bearer"), token: z.string().min(1) }),
   z.strictObject({ type: z.literal("basic"), username: z.string(), password: z.string() }),
   z.strictObject({ type: z.literal("headers"), headers: headerMap }),
+] as const;
+
+/** One form of proof. */
+export const plainAuth = z.discriminatedUnion("type", oneAuth);
+
+/** What the gateway sends to prove itself to an upstream. */
+export const upstreamAuth = z.discriminatedUnion("type", [
+  ...oneAuth,
+  z.strictObject({
+    type: z.literal("per_user"),
+    users: z
+      .record(z.string().min(1).max(512), plainAuth)
+      .describe(
+        "By `sub` of the caller's token, or `tenant/sub` where it has a tenant; `/` within either is `%2F`, `%` is `%25`.",
+      ),
+    default: plainAuth.optional().describe("For everybody else, and for the gateway's own requests."),
+  }),
 ]);
 
 /** Settings of an upstream that do not say where it is. */
@@ -19,7 +35,14 @@ export const upstreamSettings = {
   trusted: z.boolean().default(false).describe("Its hints (readOnlyHint, idempotentHint) are believed."),
   idempotency: z.boolean().default(false).describe("It honours idempotency keys."),
   child: z.enum(["session", "shared"]).default("session").describe("stdio: a process per session, or one."),
-  maxConcurrencyPerSession: z.int().min(1).max(10_000).optional(),
+  maxConcurrencyPerSession: z.int().min(1).max(10_000).optional().describe("Calls in flight on one session."),
+  caps: z
+    .strictObject({
+      perKey: z.int().min(1).max(100_000).optional().describe("Sessions of one caller without a session."),
+      perServer: z.int().min(1).max(1_000_000).optional().describe("Sessions in all."),
+    })
+    .optional()
+    .describe("Most sessions with it."),
   refreshIntervalSeconds: z
     .number()
     .min(1)

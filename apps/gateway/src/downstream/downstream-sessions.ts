@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import type { Principal } from "../auth/principal.ts";
 import type { Target } from "../calls/target.ts";
 import { GatewayError } from "../errors.ts";
@@ -9,6 +10,20 @@ import type { EventLogLimits, EventLogTotal } from "./event-log.ts";
  * `let_go`, another replica goes on with it.
  */
 export type SessionEnd = "ended" | "evicted" | "let_go";
+
+/** One session as the administrator sees it. */
+export interface SessionDescription {
+  /** Part of a hash: the id itself is a secret. */
+  readonly session: string;
+  readonly endpoint: string;
+  /** Which owner of the session this replica is. */
+  readonly epoch: number;
+  readonly certain: boolean;
+  readonly streaming: boolean;
+  readonly calls: number;
+  /** Upstreams that a session is open with. */
+  readonly upstreams: readonly string[];
+}
 
 /** Bounds of {@link DownstreamSessions}. */
 export interface DownstreamSessionsOptions {
@@ -91,6 +106,21 @@ export class DownstreamSessions {
     return session;
   }
 
+  /** What is open, at most `max` of them, without anything that would let somebody in. */
+  describe(max: number): SessionDescription[] {
+    return [...this.#sessions.values()]
+      .slice(0, max)
+      .map(({ id, target, hold, streaming, calls, opened }) => ({
+        session: createHash("sha256").update(id).digest("base64url").slice(0, 16),
+        endpoint: target.id ?? "all",
+        epoch: hold?.epoch ?? 1,
+        certain: hold?.certain ?? true,
+        streaming,
+        calls: calls.size,
+        upstreams: [...opened.values()],
+      }));
+  }
+
   /** The session of an id, whosever it is. */
   peek(id: string): DownstreamSession | undefined {
     return this.#sessions.get(id);
@@ -134,7 +164,7 @@ export class DownstreamSessions {
   /** Leaves the sessions without calls in flight to other replicas, as far as these can take them over. */
   letIdleGo(): DownstreamSession[] {
     const idle = [...this.#sessions.values()].filter((session) => {
-      return session.hold !== undefined && session.calls.size === 0;
+      return session.hold !== undefined && !session.bound && session.calls.size === 0;
     });
     for (const session of idle) this.end(session, "let_go");
     return idle;
@@ -146,7 +176,7 @@ export class DownstreamSessions {
     clearInterval(this.#keepAlive);
     for (const session of [...this.#sessions.values()]) {
       for (const call of session.calls.values()) call.abort();
-      this.end(session, session.hold === undefined ? "ended" : "let_go");
+      this.end(session, session.hold === undefined || session.bound ? "ended" : "let_go");
     }
   }
 }

@@ -7,6 +7,7 @@ import type { Principal } from "../auth/principal.ts";
 import type { DownstreamSession } from "../downstream/downstream-session.ts";
 import type { UpstreamRecord } from "../registry/records.ts";
 import { gatewayContext, type SessionContext } from "../upstreams/session-context.ts";
+import { credentialUser, hasOwnCredentials } from "../upstreams/user-credentials.ts";
 import type { Exchange } from "./exchange.ts";
 
 /** Under which key, and on whose behalf, a caller reaches an upstream. */
@@ -50,7 +51,8 @@ export class UpstreamAccesses {
     // A session that is opened for a client says what that client is and can; callers that differ have their own.
     const bridged = upstream.self?.era === "modern" ? undefined : caller.modern;
     const profile = bridged && profileOf(bridged);
-    const name = `${upstream.id}/${shared ? "shared" : ""}/${profile ?? ""}`;
+    const own = shared ? `shared ${ownCredential(upstream, caller.principal) ?? ""}` : "";
+    const name = `${upstream.id}/${own}/${profile ?? ""}`;
     let access = known.get(name);
     if (access === undefined) {
       const [oldest] = known.keys();
@@ -83,6 +85,7 @@ export class UpstreamAccesses {
     { shared, profile }: { readonly shared: boolean; readonly profile: string | undefined },
   ): UpstreamAccess {
     const { principal, session, modern } = caller;
+    const credential = ownCredential(upstream, principal);
     const key = this.#keys.keyFor(
       serverOf(upstream, shared),
       {
@@ -90,15 +93,18 @@ export class UpstreamAccesses {
         ...(principal.tenant === undefined ? {} : { tenant: principal.tenant }),
         ...(session === undefined ? {} : { downstreamSessionId: session.id }),
       },
-      profile === undefined ? {} : { era: `legacy for ${profile}` },
+      {
+        ...(profile === undefined ? {} : { era: `legacy for ${profile}` }),
+        // What is shared, is shared among those who show the same credentials.
+        ...(credential === undefined ? {} : { credential }),
+      },
     );
+    const user = credentialUser(principal);
     if (profile !== undefined && modern !== undefined) {
-      return { key, context: modernContext(modern, this.#bridge) };
+      return { key, context: { ...modernContext(modern, this.#bridge), user } };
     }
-    return {
-      key,
-      context: session === undefined || shared ? gatewayContext : contextOf(session, upstream.id),
-    };
+    const context = session === undefined || shared ? gatewayContext : contextOf(session, upstream.id);
+    return { key, context: { ...context, user } };
   }
 }
 
@@ -109,6 +115,12 @@ export class UpstreamAccesses {
 export function isShared({ definition, self }: UpstreamRecord, inSession: boolean): boolean {
   if (definition.command !== undefined && definition.child === "shared") return true;
   return definition.stateless || (!inSession && self?.era === "modern");
+}
+
+/** The user whose own credentials the upstream is shown. */
+function ownCredential(upstream: UpstreamRecord, principal: Principal): string | undefined {
+  const user = credentialUser(principal);
+  return hasOwnCredentials(upstream, user) ? user : undefined;
 }
 
 function serverOf(upstream: UpstreamRecord, shared: boolean) {

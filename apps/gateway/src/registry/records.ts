@@ -11,6 +11,8 @@ export interface UpstreamDefinition {
   readonly idempotency: boolean;
   readonly child: "session" | "shared";
   readonly maxConcurrencyPerSession?: number;
+  /** Most sessions with it, of one caller and in all. */
+  readonly caps?: { readonly perKey?: number | undefined; readonly perServer?: number | undefined };
   readonly refreshIntervalSeconds?: number;
   /** Tier fixed by the operator. */
   readonly tier?: "hot" | "warm" | "cold" | "dormant";
@@ -21,6 +23,8 @@ export interface UpstreamDefinition {
 /** What is sent to an upstream as proof, and what a child finds in its environment. Kept sealed. */
 export interface UpstreamCredentials {
   readonly headers: Readonly<Record<string, string>>;
+  /** Headers in place of those of the same name, by {@link credentialUser}. */
+  readonly users?: Readonly<Record<string, Readonly<Record<string, string>>>>;
   readonly env: Readonly<Record<string, string>>;
 }
 

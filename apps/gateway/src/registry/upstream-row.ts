@@ -46,7 +46,7 @@ export function toUpstream(row: Selectable<Tables["upstreams"]>, secret: Gateway
  */
 export function toColumns(
   definition: UpstreamDefinition,
-  { headers, env }: UpstreamCredentials,
+  { headers, env, users = {} }: UpstreamCredentials,
   id: string,
   secret: GatewaySecret,
 ): { readonly definition: string; readonly credentials: string | null } {
@@ -55,10 +55,11 @@ export function toColumns(
   const sealed: Sealed = {
     headers,
     env,
+    ...(Object.keys(users).length === 0 ? {} : { users }),
     ...(url === undefined || at < 0 ? {} : { search: url.slice(at) }),
     ...(args === undefined || args.length === 0 ? {} : { args }),
   };
-  const empty = Object.keys(headers).length + Object.keys(env).length === 0;
+  const empty = [headers, env, users].every((part) => Object.keys(part).length === 0);
   const bare = empty && sealed.search === undefined && sealed.args === undefined;
   const place = {
     ...(url === undefined ? {} : { url: at < 0 ? url : url.slice(0, at) }),

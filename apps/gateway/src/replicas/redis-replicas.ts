@@ -1,6 +1,11 @@
 import { randomUUID } from "node:crypto";
 import type { IncomingMessage, ServerResponse } from "node:http";
-import type { EvictionNotice, RedisOwnership, SessionLocation } from "@gatewright/session-pool/redis";
+import type {
+  EvictionNotice,
+  OwnershipStats,
+  RedisOwnership,
+  SessionLocation,
+} from "@gatewright/session-pool/redis";
 import type { Principal } from "../auth/principal.ts";
 import { callerTimeoutMs, timeoutHeader } from "../calls/attempt-headers.ts";
 import type { DownstreamSession, SessionHold } from "../downstream/downstream-session.ts";
@@ -193,6 +198,10 @@ export class RedisReplicas implements Replicas {
     this.#ownership
       ?.serverChanged(upstreamId)
       .catch((error) => this.#options.onError(error, "the change of an upstream could not be told"));
+  }
+
+  stats(): OwnershipStats | undefined {
+    return this.#ownership?.stats();
   }
 
   async close(): Promise<void> {

@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
+import type { OwnershipStats } from "@gatewright/session-pool/redis";
 import type { Principal } from "../auth/principal.ts";
 import type { DownstreamSession } from "../downstream/downstream-session.ts";
 
@@ -57,6 +58,8 @@ export interface Replicas {
   ended(session: DownstreamSession): void;
   /** Tells all replicas that an upstream is reached in another way now, or is gone. */
   upstreamChanged(upstreamId: string): void;
+  /** Counters of ownership; undefined where there are no other replicas. */
+  stats(): OwnershipStats | undefined;
   /** Gives all sessions back, so that other replicas take them over at once, and stops. */
   close(): Promise<void>;
 }

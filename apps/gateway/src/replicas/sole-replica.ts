@@ -21,6 +21,7 @@ export function createSoleReplica(): Replicas {
     },
     ended: () => undefined,
     upstreamChanged: () => undefined,
+    stats: () => undefined,
     close: async () => undefined,
   };
 }

@@ -6,6 +6,7 @@ import {
 } from "@gatewright/mcp-bridge/upstream";
 import type { UpstreamRecord } from "../registry/records.ts";
 import type { Snapshot } from "../registry/snapshot.ts";
+import { hasOwnCredentials, onBehalfOf } from "./user-credentials.ts";
 
 /** Which revisions a connection may speak: whatever the upstream prefers, or those with sessions alone. */
 export type ConnectionEra = "auto" | "legacy";
@@ -35,12 +36,13 @@ export class LiveUpstreams {
     this.#onRetired = onRetired;
   }
 
-  /** The connection of an upstream. */
-  get(record: UpstreamRecord, era: ConnectionEra = "auto"): Upstream {
-    const key = `${record.id}/${era}`;
+  /** The connection of an upstream; one of its own for a user with own credentials. */
+  get(record: UpstreamRecord, era: ConnectionEra = "auto", user?: string): Upstream {
+    const own = hasOwnCredentials(record, user) ? `/${user}` : "";
+    const key = `${record.id}/${era}${own}`;
     const known = this.#live.get(key);
     if (known !== undefined) return known.upstream;
-    const upstream = this.#connect(record, era);
+    const upstream = this.#connect(onBehalfOf(record, user), era);
     this.#live.set(key, { id: record.id, upstream, fingerprint: fingerprintOf(record) });
     return upstream;
   }
@@ -49,16 +51,21 @@ export class LiveUpstreams {
    * Opens a session. One that should have sessions speaks a legacy revision; an upstream that refuses the handshake
    * knows only modern ones, and is spoken to in those.
    */
-  async open(record: UpstreamRecord, era: ConnectionEra, options: OpenOptions): Promise<UpstreamSession> {
+  async open(
+    record: UpstreamRecord,
+    era: ConnectionEra,
+    options: OpenOptions,
+    user?: string,
+  ): Promise<UpstreamSession> {
     if (era === "legacy") {
       try {
-        return await this.get(record, "legacy").open(options);
+        return await this.get(record, "legacy", user).open(options);
       } catch (error) {
         const refused = UpstreamError.is(error) && error.phase === "response_received";
         if (!refused) throw error;
       }
     }
-    return this.get(record).open(options);
+    return this.get(record, "auto", user).open(options);
   }
 
   /** Ends the connections of upstreams that are gone, or that are reached in another way now. */
@@ -79,6 +86,11 @@ export class LiveUpstreams {
     this.#live.clear();
     await Promise.all(all.map((live) => live.upstream.close()));
   }
+}
+
+/** Whether two records of an upstream are reached in the same way, so that sessions may stay. */
+export function isReachedAlike(one: UpstreamRecord, other: UpstreamRecord): boolean {
+  return fingerprintOf(one) === fingerprintOf(other);
 }
 
 function fingerprintOf({ definition, credentials }: UpstreamRecord): string {

@@ -16,6 +16,8 @@ export interface SessionContext {
   readonly era?: "legacy";
   /** Takes the messages that belong to no call. */
   readonly onMessage?: (message: UpstreamMessage, session: UpstreamSession) => void;
+  /** Whose credentials the upstream is shown, where it has own ones for this user; else the gateway's. */
+  readonly user?: string;
   /** The session of a former owner to go on with; each is given out once. */
   readonly resume?: () => ResumableSession | undefined;
   /** Told of a session once it is open; it is used when that has settled. */

@@ -2,6 +2,7 @@ import { z } from "zod";
 import {
   type McpServerEntry,
   mcpServerEntry,
+  type plainAuth,
   type upstreamAuth,
   upstreamSettings,
 } from "../config/mcp-servers.ts";
@@ -29,7 +30,7 @@ export function splitEntry(entry: McpServerEntry): {
   readonly definition: UpstreamDefinition;
   readonly credentials: UpstreamCredentials;
 } {
-  const { url, command, args, cwd, maxConcurrencyPerSession, refreshIntervalSeconds, tier } = entry;
+  const { url, command, args, cwd, maxConcurrencyPerSession, caps, refreshIntervalSeconds, tier } = entry;
   const place = splitUrl(url);
   const definition: UpstreamDefinition = {
     ...(place.url === undefined ? {} : { url: place.url }),
@@ -37,6 +38,7 @@ export function splitEntry(entry: McpServerEntry): {
     ...(args === undefined ? {} : { args }),
     ...(cwd === undefined ? {} : { cwd }),
     ...(maxConcurrencyPerSession === undefined ? {} : { maxConcurrencyPerSession }),
+    ...(caps === undefined ? {} : { caps }),
     ...(refreshIntervalSeconds === undefined ? {} : { refreshIntervalSeconds }),
     ...(tier === undefined ? {} : { tier }),
     ...((entry.type ?? entry.transport) === "sse" ? { transport: "sse" as const } : {}),
@@ -49,7 +51,11 @@ export function splitEntry(entry: McpServerEntry): {
   };
   return {
     definition,
-    credentials: { headers: credentialHeaders(place, entry), env: entry.env ?? {} },
+    credentials: {
+      headers: credentialHeaders(place, entry),
+      env: entry.env ?? {},
+      ...userCredentials(entry.auth),
+    },
   };
 }
 
@@ -82,11 +88,19 @@ function credentialHeaders(
   { headers = {}, auth }: Pick<Partial<McpServerEntry>, "headers" | "auth">,
 ): Record<string, string> {
   const given = Object.keys(headers).some((name) => name.toLowerCase() === "authorization");
-  return { ...(given ? {} : place.headers), ...headers, ...authHeaders(auth) };
+  const own = auth?.type === "per_user" ? auth.default : auth;
+  return { ...(given ? {} : place.headers), ...headers, ...authHeaders(own) };
+}
+
+/** The headers of callers that have credentials of their own. */
+function userCredentials(auth: z.infer<typeof upstreamAuth> | undefined): Pick<UpstreamCredentials, "users"> {
+  if (auth?.type !== "per_user") return {};
+  const users = Object.entries(auth.users).map(([user, own]) => [user, authHeaders(own)] as const);
+  return { users: Object.fromEntries(users) };
 }
 
 /** The request headers that a form of authorization stands for. */
-export function authHeaders(auth: z.infer<typeof upstreamAuth> | undefined): Record<string, string> {
+export function authHeaders(auth: z.infer<typeof plainAuth> | undefined): Record<string, string> {
   switch (auth?.type) {
     case "bearer":
       return { authorization: `Bearer ${auth.token}` };
@@ -126,6 +140,11 @@ export function changedInput(
     credentials: {
       headers: replaced ? credentialHeaders(split, { headers, auth }) : before.credentials.headers,
       env: env ?? before.credentials.env,
+      ...(replaced ? userCredentials(auth) : usersOf(before.credentials)),
     },
   };
+}
+
+function usersOf({ users }: UpstreamCredentials): Pick<UpstreamCredentials, "users"> {
+  return users === undefined ? {} : { users };
 }

@@ -1,4 +1,9 @@
-import { UpstreamError, type UpstreamMessage, type UpstreamSession } from "@gatewright/mcp-bridge/upstream";
+import {
+  type OpenOptions,
+  UpstreamError,
+  type UpstreamMessage,
+  type UpstreamSession,
+} from "@gatewright/mcp-bridge/upstream";
 import {
   createSessionKeys,
   createSessionPool,
@@ -23,7 +28,9 @@ export type UpstreamPool = SessionPool<UpstreamSession, SessionContext>;
 export interface PoolWiring {
   readonly config: GatewayConfig;
   readonly upstreams: () => LiveUpstreams;
-  /** The record of an upstream as it is now. */
+  /** Reads the registry again, since credentials may have changed; never rejects. */
+  readonly reread: () => Promise<void>;
+  /** The record of an upstream as it is known. */
   readonly record: (id: string) => UpstreamRecord | undefined;
   /** Takes what an upstream says on its own, beside whoever the session belongs to. */
   readonly hear: (upstreamId: string, message: UpstreamMessage) => void;
@@ -40,7 +47,8 @@ export function wireSessionPool(wiring: PoolWiring): UpstreamPool {
   const { bridge, limits } = wiring.config;
   const { owners: _, ...sessions } = wiring.config.sessions;
   const factory: SessionFactory<UpstreamSession, SessionContext> = {
-    async connect(key, { signal, context: given }) {
+    async connect(key, { signal, context: given, refreshCredentials }) {
+      if (refreshCredentials) await wiring.reread();
       const context: SessionContext = given ?? gatewayContext;
       const record = wiring.record(key.serverId);
       if (record === undefined) throw new GatewayError("not_found", "the gateway of this session is gone");
@@ -48,7 +56,7 @@ export function wireSessionPool(wiring: PoolWiring): UpstreamPool {
       let opened: UpstreamSession | undefined;
       const { onMessage } = context;
       const wanted = onMessage !== undefined || announcesChanges(record);
-      opened = await wiring.upstreams().open(record, context.era ?? "auto", {
+      const options: OpenOptions = {
         signal,
         clientInfo: context.clientInfo,
         capabilities: context.capabilities,
@@ -60,7 +68,8 @@ export function wireSessionPool(wiring: PoolWiring): UpstreamPool {
             if (opened !== undefined) onMessage?.(message, opened);
           },
         }),
-      });
+      };
+      opened = await wiring.upstreams().open(record, context.era ?? "auto", options, context.user);
       await context.onOpen?.(opened);
       return opened;
     },
@@ -130,8 +139,11 @@ function limitsOf(key: SessionKey, record: UpstreamRecord | undefined): KeyLimit
   const concurrency = definition?.maxConcurrencyPerSession;
   // A child process that serves calls without a session is one per principal.
   const single = definition?.command !== undefined && key.strategy !== "downstream";
+  const { perKey, perServer } = definition?.caps ?? {};
+  const maxPerKey = single ? 1 : key.strategy === "downstream" ? undefined : perKey;
   return {
     ...(concurrency === undefined ? {} : { maxConcurrencyPerSession: concurrency }),
-    ...(single ? { maxPerKey: 1 } : {}),
+    ...(maxPerKey === undefined ? {} : { maxPerKey }),
+    ...(perServer === undefined ? {} : { maxPerServer: perServer }),
   };
 }

@@ -1,15 +1,24 @@
 import type { GatewayCore } from "../../app/gateway-core.ts";
 import { defineRoute, type RestRoute } from "./route.ts";
 
-/** `/admin/sessions`: what is open. */
-export function adminRoutes({ pool, sessions }: GatewayCore): RestRoute[] {
+/** Most sessions of clients that are listed. */
+const maxDescribed = 1_000;
+
+/** `/admin/sessions`: what is open on this replica. */
+export function adminRoutes({ pool, sessions, replicas }: GatewayCore): RestRoute[] {
   return [
     defineRoute({
       method: "GET",
       path: "/admin/sessions",
       summary: "Sessions of clients and with upstreams",
       access: "admin",
-      handle: () => ({ clients: sessions.size, upstreams: pool.stats() }),
+      handle: () => ({
+        replica: replicas.selfId,
+        clients: sessions.size,
+        ownership: replicas.stats(),
+        owned: sessions.describe(maxDescribed),
+        upstreams: pool.stats(),
+      }),
     }),
   ];
 }

@@ -3,6 +3,7 @@ import { GatewayError } from "../../errors.ts";
 import type { UpstreamRecord } from "../../registry/records.ts";
 import type { RegistryRecords, UpstreamInput } from "../../registry/registry.ts";
 import { checkUpstreamUrl } from "../../upstreams/address-guard.ts";
+import { isReachedAlike } from "../../upstreams/live-upstreams.ts";
 import { registerUpstream } from "../../upstreams/register-upstream.ts";
 import { changedInput, upstreamBody, upstreamPatch } from "../../upstreams/upstream-input.ts";
 import { pageQuery, registryQuery, withTotal } from "./paging.ts";
@@ -84,6 +85,7 @@ export function gatewayRoutes(core: GatewayCore): RestRoute[] {
         if (url !== undefined) await checkUpstreamUrl(url, core.allowPrivate);
         const record = await registry.updateUpstream(before.id, input);
         await snapshots.catchUp();
+        if (!isReachedAlike(before, record)) core.replicas.upstreamChanged(record.id);
         return upstreamView(await listedAnew(record, registry), principal);
       },
     }),
@@ -95,8 +97,10 @@ export function gatewayRoutes(core: GatewayCore): RestRoute[] {
       status: 204,
       show: () => undefined,
       handle: async ({ params, registry }) => {
-        await registry.deleteUpstream(params["id"] ?? "");
+        const id = params["id"] ?? "";
+        await registry.deleteUpstream(id);
         await snapshots.catchUp();
+        core.replicas.upstreamChanged(id);
       },
     }),
     defineRoute({

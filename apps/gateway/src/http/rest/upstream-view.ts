@@ -15,6 +15,7 @@ export function upstreamView(record: UpstreamRecord, viewer: Principal | undefin
     ...shown,
     transport: definition.command === undefined ? "http" : "stdio",
     hasCredentials: Object.keys(credentials.headers).length > 0,
+    usersWithCredentials: Object.keys(credentials.users ?? {}).length,
     envKeys: Object.keys(credentials.env),
     ...(stateReason === undefined ? {} : { stateReason }),
     ...(refreshedAt === undefined ? {} : { refreshedAt }),
