@@ -76,6 +76,7 @@ export async function startReplicaProcess(
 ): Promise<ReplicaProcess> {
   const process = await startGateway({
     secret: set.secret,
+    readyTimeoutMs: 60_000,
     config: { sessions: { owners }, classifier: { enabled: false, refreshIntervalSeconds: 86_400 } },
     env: {
       REDIS_URL: redis.url,
