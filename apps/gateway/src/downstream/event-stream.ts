@@ -73,8 +73,9 @@ export class EventStream {
     this.#options.log.append(this.#options.number, ++this.#sequence, data);
     const sink = this.#sink;
     if (sink === undefined) return;
-    this.#write(sink, this.#sequence, data);
+    // What is unread already counts, not this event: one may be longer than that.
     if (sink.writableLength > this.#options.maxBufferedBytes) sink.destroy();
+    else this.#write(sink, this.#sequence, data);
   }
 
   /** Sends the last event, if there is one, and ends. */

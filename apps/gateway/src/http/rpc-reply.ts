@@ -76,8 +76,9 @@ export class RpcReply implements Reply, SlowAnswer {
     this.openStream();
     if (this.#events !== undefined) return this.message(bytes);
     this.#keepAlive();
-    this.#response.write(encodeSse({ event: "message", data: bytes }));
+    // What is unread already counts, not this message: one may be longer than that.
     if (this.#response.writableLength > this.#options.maxBufferedBytes) this.#response.destroy();
+    else this.#response.write(encodeSse({ event: "message", data: bytes }));
     return true;
   }
 

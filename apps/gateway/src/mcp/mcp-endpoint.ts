@@ -16,6 +16,7 @@ import type { Authenticator } from "../auth/authenticator.ts";
 import { requireScope } from "../auth/authenticator.ts";
 import type { Principal } from "../auth/principal.ts";
 import type { Target } from "../calls/target.ts";
+import type { OpenChannels } from "../channels/open-channels.ts";
 import type { DownstreamSessions } from "../downstream/downstream-sessions.ts";
 import { GatewayError } from "../errors.ts";
 import { checkMediaType } from "../http/check-media-type.ts";
@@ -34,6 +35,7 @@ import { takeOneWay } from "./take-one-way.ts";
 export interface McpEndpointDeps extends AggregateDeps {
   readonly sessions: DownstreamSessions;
   readonly replicas: Replicas;
+  readonly channels: OpenChannels;
   readonly authenticator: Authenticator;
   readonly guard: (request: IncomingMessage) => void;
   readonly clientAddress: (request: IncomingMessage) => string;
@@ -239,6 +241,7 @@ export class McpEndpoint {
       return;
     }
     if (!reply.streamable) throw new WireError("invalid_request", "Accept has to name text/event-stream.");
+    response.once("close", this.#deps.channels.add("stream", principal));
     const lastEventId = request.headers["last-event-id"];
     if (typeof lastEventId === "string") {
       const resume = session.resumption(lastEventId);

@@ -18,6 +18,8 @@ export interface RawCall {
   readonly ended: boolean;
   /** Resets the connection. */
   cut(): void;
+  /** Stops reading. */
+  pause(): void;
 }
 
 /** Sends a request on a connection of its own; resolves once the head of its answer is there. */
@@ -46,7 +48,9 @@ export async function openRaw(
   outgoing.on("error", () => undefined);
   outgoing.end(body === undefined ? undefined : JSON.stringify(body));
   const events: ReadEvent[] = [];
-  const call = { status: 0, headers: {}, events, ended: false, cut: () => outgoing.destroy() };
+  const cut = () => void outgoing.destroy();
+  const pause: () => void = () => undefined;
+  const call = { status: 0, headers: {}, events, ended: false, cut, pause };
   if (cutWhen !== undefined) {
     await cutWhen();
     outgoing.destroy();
@@ -55,6 +59,7 @@ export async function openRaw(
   const [response] = (await once(outgoing, "response")) as [IncomingMessage];
   call.status = response.statusCode ?? 0;
   call.headers = response.headers;
+  call.pause = () => void response.pause();
   const decoder = new SseDecoder({
     onEvent: ({ id, data }) => {
       const text = data.toString("utf8");

@@ -1,0 +1,85 @@
+import { eventually } from "@gatewright/testkit";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { openRaw } from "./support/raw-client.ts";
+import { type ScriptedServer, startScriptedServer } from "./support/scripted-server.ts";
+import { startTestGateway, type TestGateway } from "./support/test-gateway.ts";
+
+let server: ScriptedServer;
+let gateway: TestGateway;
+
+beforeAll(async () => {
+  server = await startScriptedServer();
+  gateway = await startTestGateway({
+    mcpServers: { up: { url: server.url } },
+    limits: { streamAfterMs: 1, streamBufferBytes: 65_536, streamsPerUser: 2, streams: 3 },
+  });
+  await gateway.core.refresher.ready();
+});
+
+afterAll(async () => {
+  await gateway[Symbol.asyncDispose]();
+  await server.close();
+});
+
+async function session(token = gateway.token): Promise<Record<string, string>> {
+  const params = { protocolVersion: "2025-11-25", capabilities: {}, clientInfo: { name: "t", version: "1" } };
+  const authorization = `Bearer ${token}`;
+  const message = { jsonrpc: "2.0", id: 0, method: "initialize", params };
+  const opened = await gateway.rpc("/mcp", message, { authorization });
+  const id = opened.headers.get("mcp-session-id") ?? "";
+  return { authorization, "mcp-session-id": id, "mcp-protocol-version": "2025-11-25" };
+}
+
+const listen = (headers: Record<string, string>) => openRaw(gateway, "/mcp", { method: "GET", headers });
+const streams = () => gateway.core.channels.counts().get("stream") ?? 0;
+const long = "x".repeat(8_000_000);
+
+describe("an event stream", () => {
+  it("brings an answer that is longer than what may be left unread", async () => {
+    const held: (() => void)[] = [];
+    const result = { content: [{ type: "text", text: long }] };
+    server.script("tools/call", (_response, send) => void held.push(() => send(result)));
+    const call = await openRaw(gateway, "/mcp", {
+      body: { jsonrpc: "2.0", id: 1, method: "tools/call", params: { name: "up_read", arguments: {} } },
+      headers: await session(),
+    });
+    expect(call.headers["content-type"]).toBe("text/event-stream");
+    await eventually(() => held.length === 1);
+    held[0]?.();
+    await eventually(() => call.ended);
+    expect(call.events.at(-1)?.data.result.content[0].text).toHaveLength(long.length);
+  });
+
+  it("of one user too many, or of all, is refused with 503 and Retry-After; one that ends makes room", async () => {
+    await eventually(() => streams() === 0);
+    const own = [await listen(await session()), await listen(await session())];
+    expect(own.map(({ status }) => status)).toEqual([200, 200]);
+    const mine = await listen(await session());
+    expect(mine.status).toBe(503);
+    expect(mine.headers["retry-after"]).toBe("1");
+    const other = await listen(await session(await gateway.mint({ user: "other" })));
+    expect(other.status).toBe(200);
+    expect((await listen(await session(await gateway.mint({ user: "third" })))).status).toBe(503);
+    for (const stream of [...own, other]) stream.cut();
+    await eventually(() => streams() === 0);
+    const again = await listen(await session());
+    expect(again.status).toBe(200);
+    again.cut();
+  });
+
+  it("is cut when its client reads too slowly, and the session goes on", async () => {
+    const headers = await session();
+    const stream = await listen(headers);
+    stream.pause();
+    const own = gateway.core.sessions.peek(headers["mcp-session-id"] ?? "");
+    const message = Buffer.from(
+      JSON.stringify({ jsonrpc: "2.0", method: "notifications/x", params: { long } }),
+    );
+    await eventually(() => {
+      own?.deliver(message);
+      return own?.streaming === false;
+    });
+    const ping = await gateway.rpc("/mcp", { jsonrpc: "2.0", id: 1, method: "ping" }, headers);
+    expect(ping.body).toEqual({ jsonrpc: "2.0", id: 1, result: {} });
+  });
+});
