@@ -4,6 +4,7 @@ import { SseEndpoint } from "../channels/sse-endpoint.ts";
 import { answerClientError, brokenRequestBody } from "../http/broken-request.ts";
 import { basePathOf, challengeOf } from "../http/challenge.ts";
 import { createClientAddress } from "../http/client-address.ts";
+import { Connections } from "../http/connections.ts";
 import { createHttpServer } from "../http/create-http-server.ts";
 import { registerForwardRoute } from "../http/forward-route.ts";
 import { createHostGuard } from "../http/host-guard.ts";
@@ -44,6 +45,7 @@ export async function createApp(core: GatewayCore): Promise<FastifyInstance> {
     nextRequestId,
     onFailure: (error) => logger.error({ err: error }, "a request could not be answered"),
   });
+  const connections = new Connections(limits.connections);
   const app = Fastify({
     logger: false,
     bodyLimit: limits.bodyBytes,
@@ -59,8 +61,10 @@ export async function createApp(core: GatewayCore): Promise<FastifyInstance> {
       answer.send(brokenRequestBody({ ...broken, path, status: 400 }));
     },
     clientErrorHandler: (error, socket) => answerClientError(error, socket, nextRequestId()),
-    serverFactory: (others) => createHttpServer(limits, mcp, others, shouldUpgrade),
+    serverFactory: (others) =>
+      createHttpServer(limits, mcp, others, shouldUpgrade, connections, nextRequestId),
   });
+  app.addHook("preClose", async () => connections.endUnused());
   const events = new SseEndpoint(surface);
   serveChannels(app, events, surface);
   registerForwardRoute(app, { endpoint, events, core });

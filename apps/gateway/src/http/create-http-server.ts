@@ -1,5 +1,6 @@
 import { createServer, type RequestListener, type Server } from "node:http";
 import type { GatewayConfig } from "../config/gateway-config.ts";
+import type { Connections } from "./connections.ts";
 import type { McpListener } from "./mcp-routes.ts";
 
 /** How long an idle connection is kept; longer than the 60 s after which common balancers drop theirs. */
@@ -11,6 +12,8 @@ export function createHttpServer(
   mcp: McpListener,
   others: RequestListener,
   shouldUpgradeCallback: NonNullable<Parameters<typeof createServer>[0]["shouldUpgradeCallback"]>,
+  connections: Connections,
+  nextRequestId: () => string,
 ): Server {
   const server = createServer(
     {
@@ -24,8 +27,11 @@ export function createHttpServer(
     (request, response) => {
       // While it stops, the server asks clients to leave, so that none sends into a connection that is closed.
       if (!server.listening) response.setHeader("connection", "close");
+      if (connections.refuse(request, response, nextRequestId)) return;
       if (!mcp(request, response)) others(request, response);
     },
   );
+  server.maxConnections = connections.hardMax;
+  server.on("connection", (socket) => connections.add(socket));
   return server;
 }
