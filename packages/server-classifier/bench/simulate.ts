@@ -1,19 +1,26 @@
-// `pnpm run simulate [HOURS]`: one day of 300 servers and 3 replicas in fast forward; prints a table, draws
+// `npm run simulate:classifier [HOURS]`: one day of 300 servers and 3 replicas in fast forward; prints a table, draws
 // docs/simulation.svg.
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { drawPlots, type Series } from "@gatewright/bench";
+import { createProgressBar, drawPlots, type Series } from "@gatewright/bench";
 import { type Outcome, simulate } from "./simulation.ts";
 import { quantile } from "./traffic.ts";
 
 const hours = Number(process.argv[2] ?? 24);
+if (!Number.isInteger(hours) || hours < 2 || hours > 240) {
+  console.error(`HOURS is a whole number from 2 to 240, not "${process.argv[2]}".`);
+  process.exit(2);
+}
 const scenario = { servers: 300, replicas: 3, hours, requestsPerSecond: 20, seed: 7 };
 
 const presets = ["everything", "default", "contextforge"] as const;
 const outcomes = new Map<string, Outcome>();
-for (const preset of presets) {
+const bar = createProgressBar(process.stderr);
+for (const [done, preset] of presets.entries()) {
   const startedAt = performance.now();
-  outcomes.set(preset, await simulate({ ...scenario, preset }));
+  const onProgress = (ratio: number) => bar.update(preset, (done + ratio) / presets.length);
+  outcomes.set(preset, await simulate({ ...scenario, preset }, onProgress));
+  bar.clear();
   console.log(`${preset}: ${hours} h simulated in ${((performance.now() - startedAt) / 1_000).toFixed(1)} s`);
 }
 

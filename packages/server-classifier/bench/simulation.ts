@@ -40,7 +40,10 @@ const CHANGES_PER_SERVER_AND_HOUR = 0.25;
  * Runs replicas with their own schedules over one store, in time that is only counted. Traffic is Zipf over the
  * servers; every six hours the popularity moves on by a tenth of them. Server lists change unannounced.
  */
-export async function simulate(scenario: Scenario): Promise<Outcome> {
+export async function simulate(
+  scenario: Scenario,
+  onProgress: (ratio: number) => void = () => {},
+): Promise<Outcome> {
   const { servers: count, replicas: replicaCount, hours, requestsPerSecond, preset } = scenario;
   const random = seededRandom(scenario.seed);
   const start = Date.UTC(2026, 0, 1);
@@ -68,6 +71,7 @@ export async function simulate(scenario: Scenario): Promise<Outcome> {
   let doubled = 0;
 
   for (let tick = 0; now < start + hours * HOUR_MS; tick++, now += TICK_MS) {
+    onProgress((now - start) / (hours * HOUR_MS));
     const shift = Math.floor((now - start) / (6 * HOUR_MS)) * Math.floor(count / 10);
     for (const [rank, weight] of weights.entries()) {
       const entry = usage.get(`server-${(rank + shift) % count}`);

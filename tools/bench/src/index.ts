@@ -1,2 +1,3 @@
 export { type BenchRow, figure, formatRow, ratio, recordRow, resultsVariable } from "./bench-row.ts";
 export { drawPlots, type Plot, type Series } from "./draw-plots.ts";
+export { createProgressBar } from "./progress-bar.ts";

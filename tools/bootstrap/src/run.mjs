@@ -11,6 +11,7 @@ const commands = {
   faults: "tools/faults/src/main.ts",
   loadtest: "tools/loadgen/src/main.ts",
   "probe:toggle": "tools/probe/src/main.ts",
+  "simulate:classifier": "packages/server-classifier/bench/simulate.ts",
 };
 
 const [name = "", ...rest] = process.argv.slice(2);

@@ -1,6 +1,6 @@
 import { parseArgs } from "node:util";
+import { createProgressBar } from "@gatewright/bench";
 import { type Bar, disturbanceBars, outageBars, successOf } from "./bars.ts";
-import { createProgressBar } from "./progress-bar.ts";
 import { abortBars, runAborts } from "./run-aborts.ts";
 import { type FaultsReport, runFaults } from "./run-faults.ts";
 import { textTable } from "./text-table.ts";

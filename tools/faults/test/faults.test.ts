@@ -1,8 +1,8 @@
+import { createProgressBar } from "@gatewright/bench";
 import { describe, expect, it } from "vitest";
 import { disturbanceBars, outageBars, successOf } from "../src/bars.ts";
 import { planCalls } from "../src/call-plan.ts";
 import { inParallel } from "../src/in-parallel.ts";
-import { createProgressBar } from "../src/progress-bar.ts";
 import { abortBars, runAborts } from "../src/run-aborts.ts";
 import { runFaults } from "../src/run-faults.ts";
 import { textTable } from "../src/text-table.ts";
