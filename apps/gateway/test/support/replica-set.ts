@@ -1,4 +1,4 @@
-import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { eventually, type Gateway, type RedisServer, startGateway } from "@gatewright/testkit";
@@ -26,6 +26,8 @@ export async function startReplicaSet(
   config: Record<string, unknown> = {},
 ): Promise<ReplicaSet> {
   const dataDir = await mkdtemp(join(tmpdir(), "gatewright-replicas-"));
+  const secret = "the secret that replicas of the tests share";
+  await writeFile(join(dataDir, "secret"), secret, { mode: 0o600 });
   const replicas: TestGateway[] = [];
   const add = async (more: Record<string, unknown> = {}) => {
     const gateway = await startTestGateway(
@@ -46,7 +48,7 @@ export async function startReplicaSet(
   return {
     replicas,
     dataDir,
-    secret: (await readFile(join(dataDir, "secret"), "utf8")).trim(),
+    secret,
     add,
     async register(body) {
       const [first] = replicas;

@@ -1,0 +1,208 @@
+import { createFaultProxy, type FaultProxy } from "@gatewright/db-resilience/testing";
+import {
+  type CounterFixture,
+  type SlowFixture,
+  startCounterServer,
+  startSlowServer,
+} from "@gatewright/mcp-fixtures";
+import { eventually, type RedisServer, startRedis } from "@gatewright/testkit";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { openRaw } from "./support/raw-client.ts";
+import { openSession, quickOwners, type ReplicaSet, startReplicaSet } from "./support/replica-set.ts";
+import { startTestGateway, type TestGateway } from "./support/test-gateway.ts";
+
+let redis: RedisServer;
+let counter: CounterFixture;
+let slow: SlowFixture;
+let set: ReplicaSet;
+/** In front of what other replicas reach A by. */
+let proxy: FaultProxy;
+let a: TestGateway;
+let b: TestGateway;
+let counterPath: string;
+let slowPath: string;
+
+beforeAll(async () => {
+  [redis, counter, slow] = await Promise.all([startRedis(), startCounterServer(), startSlowServer()]);
+  proxy = await createFaultProxy({ upstream: { host: "127.0.0.1", port: 1 } });
+  set = await startReplicaSet(redis, 0, {
+    sessions: { owners: { ...quickOwners, deadAfterMs: 60_000 } },
+    limits: { streamKeepAliveMs: 100, streamAfterMs: 50 },
+    plugins: [{ name: "rate_limiter", config: { rules: { by_user: "40/m" } } }],
+  });
+  a = await set.add({ server: { replicaUrl: `http://127.0.0.1:${proxy.port}` } });
+  b = await set.add();
+  proxy.setUpstream({ host: "127.0.0.1", port: Number(new URL(a.url).port) });
+  counterPath = `/servers/${await set.register({ name: "counter", url: counter.url })}/mcp`;
+  slowPath = `/servers/${await set.register({ name: "slow", url: slow.url })}/mcp`;
+});
+
+afterAll(async () => {
+  await set?.[Symbol.asyncDispose]();
+  await Promise.all([proxy.close(), redis.close(), counter.close(), slow.close()]);
+});
+
+const note = (text: string) =>
+  Buffer.from(`{"jsonrpc":"2.0","method":"notifications/message","params":{"data":"${text}"}}`);
+
+const forwards = async (at: TestGateway, outcome: string) => {
+  const { body } = await at.rest("GET", "/metrics");
+  return Number(
+    new RegExp(`gatewright_forwards_total\\{outcome="${outcome}"\\} (\\d+)`).exec(body)?.[1] ?? 0,
+  );
+};
+
+describe("a stream at B of a session of A", () => {
+  it("brings what A's session has to say, stays open on comments, and resumes from A's log", async () => {
+    const session = await openSession(a, counterPath);
+    const headers = { "mcp-session-id": session.id, "mcp-protocol-version": "2025-11-25" };
+    const stream = await openRaw(b, counterPath, { method: "GET", headers });
+    expect(stream.status).toBe(200);
+    expect(stream.headers["content-type"]).toContain("text/event-stream");
+    const own = await eventually(() => a.core.sessions.peek(session.id) ?? false);
+    await eventually(() => own.streaming);
+    own.deliver(note("one"));
+    await eventually(() => stream.events.length === 1);
+    const bytes = proxy.stats().bytes.down;
+    await eventually(() => proxy.stats().bytes.down > bytes);
+    stream.cut();
+    await eventually(() => !own.streaming);
+    own.deliver(note("two"));
+    own.deliver(note("three"));
+    const resumed = await openRaw(b, counterPath, {
+      method: "GET",
+      headers: { ...headers, "last-event-id": String(stream.events[0]?.id) },
+    });
+    await eventually(() => resumed.events.length === 2);
+    expect(resumed.events.map(({ data }) => data.params.data)).toEqual(["two", "three"]);
+    const unknown = await openRaw(b, counterPath, {
+      method: "GET",
+      headers: { ...headers, "last-event-id": "7-1" },
+    });
+    expect(unknown.status).toBe(400);
+    resumed.cut();
+  });
+
+  it("ends with its client's connection, and with A's stream", async () => {
+    const session = await openSession(a, counterPath);
+    const headers = { "mcp-session-id": session.id };
+    const stream = await openRaw(b, counterPath, { method: "GET", headers });
+    const own = await eventually(() => a.core.sessions.peek(session.id) ?? false);
+    await eventually(() => own.streaming);
+    own.endStream();
+    await eventually(() => stream.ended);
+  });
+});
+
+describe("a call at B of a session of A", () => {
+  it("is charged once, and its answer brings the limiter's headers", async () => {
+    const token = await a.mint({ user: "charged" });
+    const session = await openSession(a, counterPath, token);
+    const answers = [];
+    for (let count = 0; count < 41; count++) {
+      answers.push(await session.request(b, "tools/call", { name: "add", arguments: { amount: 1 } }));
+    }
+    expect(answers.slice(0, 40).every(({ body }) => body.result !== undefined)).toBe(true);
+    expect(answers[40]?.status).toBe(429);
+    expect(answers[40]?.headers.get("retry-after")).not.toBeNull();
+  });
+
+  it("of some length is answered by a stream, as at A itself", async () => {
+    const session = await openSession(a, slowPath);
+    const answer = await session.request(b, "tools/call", {
+      name: "slow",
+      arguments: { ms: 300 },
+    });
+    expect(answer.headers.get("content-type")).toContain("text/event-stream");
+    expect(answer.body).toContain('"result"');
+  });
+
+  it("has the time that its caller has left, and no more", async () => {
+    const session = await openSession(a, slowPath);
+    const begin = performance.now();
+    const late = await session.request(
+      b,
+      "tools/call",
+      { name: "slow", arguments: { ms: 20_000 } },
+      { "x-gatewright-timeout-ms": "300" },
+    );
+    expect(String(late.body.error?.data.code ?? late.body)).toContain("upstream_timeout");
+    expect(performance.now() - begin).toBeLessThan(10_000);
+  });
+
+  it("of a longer time than A may be silent is answered, since A gives signs of life", async () => {
+    const session = await openSession(a, slowPath);
+    const answer = await session.request(
+      b,
+      "tools/call",
+      { name: "slow", arguments: { ms: 3_000 } },
+      { accept: "application/json" },
+    );
+    expect(answer.body.result).toBeDefined();
+  });
+
+  it("whose way is blackholed is outcome_unknown, never repeated, and the session goes on once it is healed", async () => {
+    const session = await openSession(a, counterPath);
+    await session.tool(b, "add", { amount: 1 });
+    const before = await forwards(b, "unknown");
+    proxy.set({ up: { blackhole: true }, down: { blackhole: true } });
+    const lost = await session.request(b, "tools/call", { name: "add", arguments: { amount: 10 } });
+    expect(lost.body.error.data).toMatchObject({ code: "outcome_unknown", retryable: false });
+    expect(await session.tool(a, "read")).toMatchObject({ value: 1 });
+    expect(await forwards(b, "unknown")).toBe(before + 1);
+    proxy.heal();
+    proxy.resetConnections();
+    expect(await session.tool(b, "add", { amount: 2 })).toMatchObject({ value: 3 });
+  });
+
+  it("whose answer is lost on the way says that its outcome is unknown, in JSON and in a stream", async () => {
+    const session = await openSession(a, slowPath);
+    const lost = async (accept: string) => {
+      const answer = session.request(b, "tools/call", { name: "slow", arguments: { ms: 1_500 } }, { accept });
+      await eventually(() => (a.core.sessions.peek(session.id)?.calls.size ?? 0) > 0);
+      if (accept.includes("event-stream")) {
+        await eventually(() => a.core.sessions.peek(session.id)?.streaming === true);
+      }
+      proxy.resetConnections();
+      return answer;
+    };
+    const json = await lost("application/json");
+    expect(json.body.error.data.code).toBe("outcome_unknown");
+    const stream = await lost("application/json, text/event-stream");
+    expect(stream.body).toContain('"code":"outcome_unknown"');
+  });
+
+  it("is refused at A's internal route when it is not signed, and counted", async () => {
+    for (const body of ["", "no envelope", "v1.e30.forged\n{}"]) {
+      const response = await fetch(`${a.url}/internal/forward`, { method: "POST", body });
+      expect(response.status).toBe(403);
+      expect(await response.text()).toBe("");
+    }
+    const { body } = await a.rest("GET", "/metrics");
+    expect(body).toMatch(/gatewright_envelopes_refused_total\{reason="unsigned"\} [1-9]/);
+    expect(body).toMatch(/gatewright_envelopes_refused_total\{reason="tampered"\} [1-9]/);
+    await using sole = await startTestGateway();
+    expect((await fetch(`${sole.url}/internal/forward`, { method: "POST", body: "" })).status).toBe(404);
+  });
+
+  it("that comes to a replica which owns the session no longer is sent once more, to the one that does", async () => {
+    const c = await set.add();
+    const session = await openSession(a, counterPath);
+    await session.tool(b, "add", { amount: 1 });
+    // B remembers A for a second.
+    a.core.replicas.handOver();
+    expect(await session.tool(c, "add", { amount: 1 })).toMatchObject({ value: 2 });
+    const before = await forwards(b, "misdirected");
+    expect(await session.tool(b, "add", { amount: 1 })).toMatchObject({ value: 3 });
+    expect(await forwards(b, "misdirected")).toBe(before + 1);
+    expect(c.core.sessions.size).toBe(1);
+  });
+});
+
+describe("a request for a certain replica", () => {
+  it("is answered by it, or refused when it is gone", async () => {
+    await expect(
+      b.core.replicas.forward("00000000-0000-0000-0000-000000000000", {} as never),
+    ).rejects.toMatchObject({ code: "session_owner_unreachable" });
+  });
+});
