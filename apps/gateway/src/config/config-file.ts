@@ -1,5 +1,4 @@
 import { readFile } from "node:fs/promises";
-import { parse as parseYaml } from "yaml";
 import { ConfigError } from "./config-error.ts";
 
 const reasons: Readonly<Record<string, string>> = {
@@ -27,7 +26,7 @@ export async function readConfigFile(path: string): Promise<Record<string, unkno
   }
   let value: unknown;
   try {
-    value = path.endsWith(".json") ? JSON.parse(text) : parseYaml(text);
+    value = path.endsWith(".json") ? JSON.parse(text) : await parseYaml(text);
   } catch (cause) {
     const reason = cause instanceof Error ? (cause.message.split("\n")[0] ?? "") : String(cause);
     throw new ConfigError([{ path: "", message: `cannot be parsed: ${reason}`, source }]);
@@ -37,4 +36,10 @@ export async function readConfigFile(path: string): Promise<Record<string, unkno
     throw new ConfigError([{ path: "", message: "has to be an object at its top level", source }]);
   }
   return value as Record<string, unknown>;
+}
+
+// Imported when there is YAML to read: a start without a file does not wait for the parser.
+async function parseYaml(text: string): Promise<unknown> {
+  const { parse } = await import("yaml");
+  return parse(text);
 }

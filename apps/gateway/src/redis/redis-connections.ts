@@ -1,7 +1,7 @@
 import type { Logger } from "pino";
 import type { GatewayConfig } from "../config/gateway-config.ts";
 import type { RedisPlace } from "../config/redis.ts";
-import { createRedisClient, type RedisClient } from "./redis-clients.ts";
+import type { RedisClient } from "./redis-clients.ts";
 
 /** What a look at Redis found. */
 export type RedisHealth = "ok" | "down";
@@ -32,6 +32,8 @@ export async function openRedis(
   { prefix, connectTimeoutMs, commandTimeoutMs }: GatewayConfig["redis"],
   logger: Logger,
 ): Promise<RedisConnections> {
+  // The driver is loaded by those who use it: a start without Redis does not wait for it.
+  const { createRedisClient } = await import("./redis-clients.ts");
   const commands = createRedisClient(place, { connectTimeoutMs, commandTimeoutMs });
   const subscriber = createRedisClient(place, { connectTimeoutMs });
   for (const [name, client] of Object.entries({ commands, subscriber })) watch(client, name, logger);
