@@ -87,7 +87,7 @@ class ViewTraps implements ProxyHandler<object> {
 
 /**
  * A read-only view of plain data; what is read from it is read-only too. Costs one proxy for each object that is
- * really looked at. A Date, Map, Set, buffer or error is handed over as a copy; an instance of another class, and
+ * really looked at. A Date, Map, Set, RegExp, buffer or error is handed over as a copy; an instance of another class, and
  * a function, as it is.
  */
 export function readOnly<T>(value: T): T {
@@ -104,6 +104,7 @@ function copyOf<T extends object>(value: T): T {
     types.isDate(value) ||
     types.isMap(value) ||
     types.isSet(value) ||
+    types.isRegExp(value) ||
     types.isAnyArrayBuffer(value) ||
     ArrayBuffer.isView(value) ||
     types.isNativeError(value);

@@ -295,7 +295,7 @@ describe("errors and timeouts", () => {
       return new Promise<undefined>(() => undefined);
     });
     await using pipeline = await createPluginPipeline({ plugins: [{ use: slow }] }, { clock });
-    expect(pipeline.list()[0]?.timeoutMs).toBe(30_000);
+    expect(pipeline.list()[0]).toMatchObject({ timeoutMs: 30_000, priority: 100, onError: "fail" });
     const scope = pipeline.begin({ requestId: "r" });
     const outcome = Promise.resolve(scope.invoke("tool_pre_invoke", toolCall)).catch(
       (error: unknown) => error,
@@ -466,6 +466,7 @@ describe("payloads", () => {
       list: [1, [2]],
       date,
       map: new Map([["k", 1]]),
+      pattern: /a/g,
       bytes: Buffer.from("abc"),
       fn: boom,
       none: null,
@@ -480,6 +481,8 @@ describe("payloads", () => {
       expect("date" in seen && seen.date.getTime()).toBe(0);
       expect(seen.date).not.toBe(date);
       expect(seen.map.get("k")).toBe(1);
+      expect(seen.pattern.test("a")).toBe(true);
+      expect(args.pattern.lastIndex).toBe(0);
       expect(seen.bytes.fill(0).toString("hex")).toBe("000000");
       expect(args.bytes.toString()).toBe("abc");
       expect(seen.fn).toBe(boom);

@@ -9,7 +9,7 @@ import {
   type HookRecord,
   type PluginDefinition,
 } from "../src/index.ts";
-import { toolCall, toolPlugin, violation } from "./support.ts";
+import { fakeTime, toolCall, toolPlugin, violation } from "./support.ts";
 
 const timing = { pollMinMs: 60_000, pollMaxMs: 60_000, leaseMs: 5 };
 
@@ -170,6 +170,33 @@ describe("PF-I2 decisions without the store need a lease", () => {
     expect(await scope.invoke("tool_pre_invoke", toolCall)).toMatchObject({ records: [{ degraded: true }] });
     expect(performance.now() - startedAt).toBeLessThan(250);
   });
+});
+
+it("PF-I2 a lease counts from when the read was sent, not from when it was answered", async () => {
+  const { fake, clock } = fakeTime();
+  const { bus } = deafBus();
+  let reads = 0;
+  const slow: ControlBus = {
+    ...bus,
+    read: async (scopes) => {
+      reads++;
+      if (reads === 1) fake.advanceSync(900);
+      return bus.read(scopes);
+    },
+  };
+  const use = toolPlugin("plain", () => undefined);
+  await using pipeline = await createPluginPipeline(
+    { plugins: [{ use }] },
+    { bus: slow, clock, timing: { pollMinMs: 60_000, pollMaxMs: 60_000 } },
+  );
+  using scope = pipeline.begin({ requestId: "r" });
+  const before = reads;
+  fake.advanceSync(100);
+  await scope.invoke("tool_pre_invoke", toolCall);
+  expect(reads).toBe(before);
+  fake.advanceSync(1);
+  await scope.invoke("tool_pre_invoke", toolCall);
+  expect(reads).toBe(before + 1);
 });
 
 it("PF-I2 leases last a second, are renewed by a poll every 250 to 500 ms, and one read may take 50 ms", () => {

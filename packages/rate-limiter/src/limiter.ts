@@ -69,7 +69,7 @@ export interface RateLimiter {
   check(subject: Subject, options?: CheckOptions): Decision | Promise<Decision>;
   /** What `check` would say, without charging; `remaining` is what is left now. */
   peek(subject: Subject, options?: CheckOptions): Decision | Promise<Decision>;
-  /** Gives back what a decision charged; does nothing for refused ones, later windows and after a wipe. */
+  /** Gives back what a decision charged, once; does nothing for refused ones, later windows and after a wipe. */
   refund(decision: Decision): void | Promise<void>;
   /** Empties counters at once, whatever their number. */
   wipe(target: WipeTarget): void | Promise<void>;
@@ -117,6 +117,7 @@ class Limiter implements RateLimiter {
   readonly #guard: Guard | undefined;
   readonly #leases: LeaseBook | undefined;
   readonly #observer: LimiterObserver | undefined;
+  readonly #refunded = new WeakSet<Decision>();
   #allowed = 0;
   #refused = 0;
   #shadowRefused = 0;
@@ -157,6 +158,8 @@ class Limiter implements RateLimiter {
   }
 
   refund(decision: Decision): void | Promise<void> {
+    if (this.#refunded.has(decision)) return;
+    this.#refunded.add(decision);
     const spent = decision[LEASES];
     if (spent) return this.#leases?.refund(spent.leases, spent.cost);
     const receipt = decision[RECEIPT];

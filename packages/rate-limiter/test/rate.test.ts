@@ -1,5 +1,6 @@
-import { createRateLimiter, parseRate, RateLimiterError } from "@gatewright/rate-limiter";
+import { createMemoryStore, createRateLimiter, parseRate, RateLimiterError } from "@gatewright/rate-limiter";
 import { describe, expect, it } from "vitest";
+import { limiterOptionsSchema } from "../src/options.ts";
 
 describe("rate syntax", () => {
   it.each([
@@ -46,6 +47,18 @@ describe("rate syntax", () => {
 });
 
 describe("configuration", () => {
+  it("has the documented defaults", () => {
+    expect(limiterOptionsSchema.parse({})).toEqual({
+      rules: {},
+      algorithm: "fixed_window",
+      failurePolicy: "open",
+      timeoutMs: 250,
+      breaker: { failures: 3, openMs: 1_000 },
+      localMaxKeys: 100_000,
+    });
+    expect(createMemoryStore().stats()).toMatchObject({ maxKeys: 100_000 });
+  });
+
   it("refuses an unknown key with its path and the nearest right one", () => {
     const top = failure(() => createRateLimiter({ algoritm: "gcra" } as never));
     expect(top.details).toEqual({ path: "algoritm", suggestion: "algorithm" });

@@ -46,4 +46,31 @@ describe("Redis Cluster with three masters", () => {
     await eventually(() => limiter.stats().store["swept"] === 60, { timeoutMs: 10_000 });
     await store.close();
   });
+
+  it("RL-6 that lost a master: every check is decided in time by the policy, and by counters again when it is back", async () => {
+    await using own = await startRedisCluster();
+    const client = own.client({ enableOfflineQueue: false });
+    await eventually(() => client.status === "ready");
+    const limiter = createRateLimiter(
+      {
+        rules: { by_user: "9/m" },
+        timeoutMs: 100,
+        failurePolicy: "closed",
+        breaker: { failures: 3, openMs: 100 },
+      },
+      { store: createRedisStore({ client }) },
+    );
+    const subjects = Array.from({ length: 30 }, (_, i) => ({ user: "ann", tenant: `tenant-${i}` }));
+    const checkAll = () => Promise.all(subjects.map((subject) => limiter.check(subject)));
+    await eventually(async () => (await checkAll()).every((decision) => decision.allowed));
+    await own.nodes[1]?.kill();
+    await eventually(async () => (await checkAll()).every(({ degraded }) => degraded === "closed"));
+    const startedAt = performance.now();
+    await checkAll();
+    expect(performance.now() - startedAt).toBeLessThan(500);
+    await own.nodes[1]?.restart();
+    await eventually(async () => (await checkAll()).every(({ degraded }) => degraded === undefined), {
+      timeoutMs: 15_000,
+    });
+  }, 60_000);
 });

@@ -95,6 +95,26 @@ describe("a Redis that does not answer", () => {
     },
   );
 
+  it("RL-6 a server that became a replica refuses to write: the policy decides until it is a master again", async () => {
+    const { redis, client, limiter, errors } = await setUp({
+      failurePolicy: "closed",
+      breaker: { failures: 2, openMs: 50 },
+    });
+    await limiter.check(ann);
+    await client.replicaof("127.0.0.1", redis.port);
+    const refused = await limiter.check(ann);
+    expect(refused).toMatchObject({ allowed: false, code: "backend_unavailable", degraded: "closed" });
+    expect(String(errors[0])).toContain("READONLY");
+    for (let i = 0; i < 5; i++) expect((await limiter.check(ann)).degraded).toBe("closed");
+    expect(limiter.stats().breaker).not.toBe("closed");
+    await client.replicaof("NO", "ONE");
+    const served = await eventually(async () => {
+      const decision = await limiter.check(ann);
+      return decision.degraded === undefined && decision;
+    });
+    expect(served.verdicts[0]?.remaining).toBe(2);
+  });
+
   it("RL-6 hung: decided within timeoutMs, at once when the breaker is open, and by Redis again when it wakes", async () => {
     const { redis, limiter } = await setUp({ breaker: { failures: 1, openMs: 300 } });
     await limiter.check(ann);

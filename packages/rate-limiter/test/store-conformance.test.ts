@@ -91,12 +91,13 @@ describe.each(Object.keys(BACKENDS))("store conformance: %s", (kind) => {
       expect(await left({ user: "ann" })).toEqual([2]);
     });
 
-    it("a refund gives back what was charged, but not twice over a wipe nor for a refusal", async () => {
+    it("a refund gives back what was charged once, and nothing after a wipe nor for a refusal", async () => {
       const { limiter, left } = setUp({ by_user: "3/m", by_ip: "9/m" });
       const who = { user: "ann", ip: "1" };
       const first = await limiter.check(who, { cost: 2 });
-      await limiter.refund(first);
-      expect(await left(who)).toEqual([3, 9]);
+      await limiter.check(who);
+      for (let times = 0; times < 2; times++) await limiter.refund(first);
+      expect(await left(who)).toEqual([2, 8]);
       const second = await limiter.check(who);
       await limiter.wipe({ scope: "all" });
       await limiter.check(who, { cost: 3 });

@@ -5,7 +5,7 @@ import { startPostgres, startRedis } from "@gatewright/testkit";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { createConsumer, nodes } from "../src/consumer.ts";
 import { typescriptFences } from "../src/fences.ts";
-import { catalogVersion, publishedPackages } from "../src/published-packages.ts";
+import { catalogVersion, publishedPackages, root } from "../src/published-packages.ts";
 import { run } from "../src/run.ts";
 import { packAll } from "../src/tarballs.ts";
 
@@ -66,7 +66,18 @@ describe.for(publishedPackages)("$name", (pkg) => {
   });
 });
 
-it("type-checks and loads every entry point of every package together", { timeout: 180_000 }, async () => {
+/** Examples that use Redis, of packages that are to work on it from the tarball. */
+const onRedis = Object.fromEntries(
+  ["plugin-framework", "rate-limiter"].map((name) => {
+    const fences = typescriptFences(join(root, "packages", name, "README.md"));
+    return [`${name}-redis.ts`, fences.find(({ text }) => text.includes('from "ioredis"'))?.text ?? ""];
+  }),
+);
+
+it("type-checks and loads every entry point of every package together, and runs on Redis", {
+  timeout: 240_000,
+}, async () => {
+  for (const [name, text] of Object.entries(onRedis)) expect(text, name).not.toBe("");
   const entries = publishedPackages.flatMap((pkg) => pkg.entries);
   const peers = publishedPackages.flatMap((pkg) =>
     Object.keys({ ...pkg.requiredPeers, ...pkg.optionalPeers }),
@@ -86,11 +97,17 @@ it("type-checks and loads every entry point of every package together", { timeou
         `const loaded = [${entries.map((_, index) => `entry${index}`).join(", ")}];`,
         'console.log(loaded.map((entry) => Object.keys(entry).length).join(" "));',
       ].join("\n"),
+      ...onRedis,
     },
   );
   const checked = await consumer.typecheck();
   expect(checked.code, checked.output).toBe(0);
   for (const [version, node] of Object.entries(nodes)) {
+    const env = { ...process.env, NODE_OPTIONS: "", REDIS_URL: redis.url };
+    for (const name of Object.keys(onRedis)) {
+      const ran = await consumer.execute(node, name, env);
+      expect(ran.code, `${version}, ${name}:\n${ran.output}`).toBe(0);
+    }
     const ran = await consumer.execute(node, "entries.ts", { ...process.env, NODE_OPTIONS: "" });
     expect(ran.code, `${version}:\n${ran.output}`).toBe(0);
     expect(ran.output.trim().split(" "), `${version}: an entry point without exports`).not.toContain("0");
