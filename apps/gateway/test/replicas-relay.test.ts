@@ -114,7 +114,7 @@ describe("a call at B of a session of A", () => {
       arguments: { ms: 300 },
     });
     expect(answer.headers.get("content-type")).toContain("text/event-stream");
-    expect(answer.body).toContain('"result"');
+    expect(answer.body.result).toBeDefined();
   });
 
   it("has the time that its caller has left, and no more", async () => {
@@ -126,7 +126,7 @@ describe("a call at B of a session of A", () => {
       { name: "slow", arguments: { ms: 20_000 } },
       { "x-gatewright-timeout-ms": "300" },
     );
-    expect(String(late.body.error?.data.code ?? late.body)).toContain("upstream_timeout");
+    expect(late.body.error.data.code).toBe("upstream_timeout");
     expect(performance.now() - begin).toBeLessThan(10_000);
   });
 
@@ -169,7 +169,8 @@ describe("a call at B of a session of A", () => {
     const json = await lost("application/json");
     expect(json.body.error.data.code).toBe("outcome_unknown");
     const stream = await lost("application/json, text/event-stream");
-    expect(stream.body).toContain('"code":"outcome_unknown"');
+    expect(stream.headers.get("content-type")).toContain("text/event-stream");
+    expect(stream.body.error.data.code).toBe("outcome_unknown");
   });
 
   it("is refused at A's internal route when it is not signed, and counted", async () => {

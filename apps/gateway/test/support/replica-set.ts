@@ -92,7 +92,7 @@ export async function startReplicaProcess(
 /** A client's session, usable at any replica. */
 export interface ClientSession {
   readonly id: string;
-  /** Posts a request. */
+  /** Posts a request; of an answer that is a stream the body is its last message. */
   request(
     at: GatewayClient,
     method: string,
@@ -129,8 +129,14 @@ export async function openSession(at: GatewayClient, path: string, token = at.to
   const own = { authorization, "mcp-session-id": id, "mcp-protocol-version": "2025-11-25" };
   const session: ClientSession = {
     id,
-    request: (gateway, method, params = {}, headers = {}) =>
-      gateway.rpc(path, { jsonrpc: "2.0", id: ++lastId, method, params }, { ...own, ...headers }),
+    async request(gateway, method, params = {}, headers = {}) {
+      const message = { jsonrpc: "2.0", id: ++lastId, method, params };
+      const answer = await gateway.rpc(path, message, { ...own, ...headers });
+      if (typeof answer.body !== "string" || answer.body === "") return answer;
+      // Its last event; slow answers are streams.
+      const data = answer.body.split("\n").findLast((line) => line.startsWith("data: {"));
+      return { ...answer, body: JSON.parse(data?.slice(6) ?? "{}") };
+    },
     async tool(gateway, name, args = {}) {
       const { body } = await session.request(gateway, "tools/call", { name, arguments: args });
       if (body.result === undefined) throw new Error(JSON.stringify(body));
