@@ -1,9 +1,11 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import {
+  type BatchMessage,
   checkHeaders,
   classifyEra,
   encodeResultBody,
   LEGACY_REVISIONS,
+  type Message,
   type NotificationMessage,
   parseMessage,
   type RequestMessage,
@@ -29,6 +31,7 @@ import type { AggregateDeps } from "./aggregate-endpoint.ts";
 import type { Exchange } from "./exchange.ts";
 import { helloOf, initialize, ownHandshake } from "./initialize.ts";
 import { runExchange } from "./run-exchange.ts";
+import { serveBatch } from "./serve-batch.ts";
 import { takeOneWay } from "./take-one-way.ts";
 
 /** What the endpoint works with. */
@@ -111,6 +114,7 @@ export class McpEndpoint {
       if (message.kind === "request") idText = textOf(message.bytes, message.idSpan);
       const target = incoming.target(principal);
       if (message.kind === "batch") {
+        if (transport === "streamable") return await this.#batch(incoming, reply, principal, target, message);
         throw new WireError("invalid_request", "Batches are not served here; send the messages one by one.");
       }
       await (transport === "plain"
@@ -148,6 +152,32 @@ export class McpEndpoint {
     const session = this.#deps.sessions.get(id, principal, target);
     if (message.kind === "request") return this.#exchange(incoming, reply, { ...call, session, message });
     return takeOneWay(session, message).then(() => reply.accepted());
+  }
+
+  async #batch(
+    incoming: McpRequest,
+    reply: RpcReply,
+    principal: Principal,
+    target: Target,
+    message: BatchMessage,
+  ): Promise<void> {
+    const { headers } = incoming.request;
+    const verdict = classifyEra(headers, message);
+    if (verdict.era === "refused") throw verdict.error;
+    const id = sessionIdOf(incoming.request);
+    const away = this.#elsewhere(id, incoming, principal, message);
+    if (away !== undefined && (await away) === "answered") return;
+    const { onFailure, clientAddress, sessions } = this.#deps;
+    await serveBatch(this.#deps, message, {
+      principal,
+      target,
+      session: sessions.get(id, principal, target),
+      reply,
+      headers,
+      clientIp: incoming.forwarded?.clientIp ?? clientAddress(incoming.request),
+      requestId: incoming.requestId,
+      onFailure,
+    });
   }
 
   /** The refusal of a revision, which names those that `server/discover` of the target names. */
@@ -261,7 +291,7 @@ export class McpEndpoint {
     sessionId: string,
     incoming: McpRequest,
     principal: Principal,
-    message?: RequestMessage | NotificationMessage | ResponseMessage,
+    message?: Message,
   ): Promise<"here" | "answered"> | undefined {
     const { request, response, requestId, forwarded } = incoming;
     const { replicas, clientAddress } = this.#deps;

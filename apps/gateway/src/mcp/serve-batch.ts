@@ -1,0 +1,118 @@
+import {
+  type BatchMessage,
+  DEFAULT_LEGACY,
+  type RequestMessage,
+  type Span,
+  splice,
+  textOf,
+  WireError,
+} from "@gatewright/mcp-bridge";
+import type { DownstreamSession } from "../downstream/downstream-session.ts";
+import { GatewayError } from "../errors.ts";
+import { failureAnswer } from "../http/failure-answer.ts";
+import type { RpcReply } from "../http/rpc-reply.ts";
+import type { AggregateDeps } from "./aggregate-endpoint.ts";
+import type { Exchange } from "./exchange.ts";
+import type { Reply } from "./reply.ts";
+import { runExchange } from "./run-exchange.ts";
+import { takeOneWay } from "./take-one-way.ts";
+
+/** What the requests of a batch have in common. */
+export interface BatchCaller
+  extends Pick<Exchange, "principal" | "target" | "headers" | "clientIp" | "requestId"> {
+  readonly session: DownstreamSession;
+  readonly reply: RpcReply;
+  /** Told of failures that are the gateway's own fault. */
+  readonly onFailure: (error: unknown, requestId: string) => void;
+}
+
+/**
+ * Serves the messages of one body, which revision 2025-03-26 alone knows: side by side, each as if it had come alone, and
+ * answered by one array once all have been.
+ *
+ * @throws {WireError} `invalid_request` in a session of another revision, or with a handshake in it
+ */
+export async function serveBatch(
+  deps: AggregateDeps,
+  { messages }: BatchMessage,
+  caller: BatchCaller,
+): Promise<void> {
+  const { session, reply } = caller;
+  if (session.hello.protocolVersion !== DEFAULT_LEGACY) {
+    throw new WireError("invalid_request", `Batches belong to revision ${DEFAULT_LEGACY} alone.`);
+  }
+  if (messages.some((message) => message.kind === "request" && message.method === "initialize")) {
+    throw new WireError("invalid_request", "initialize may not be part of a batch.");
+  }
+  const answers = await Promise.all(
+    messages.map(async (message) => {
+      if (message.kind === "request") return answerOf(deps, message, caller);
+      await takeOneWay(session, message);
+      return undefined;
+    }),
+  );
+  const given = answers.filter((answer) => answer !== undefined);
+  if (given.length > 0) reply.answer(`[${given.join(",")}]`);
+  else if (messages.some(({ kind }) => kind === "request")) reply.abandon();
+  else reply.accepted();
+}
+
+/** The answer to one request; none when it was cancelled. */
+async function answerOf(
+  deps: AggregateDeps,
+  message: RequestMessage,
+  caller: BatchCaller,
+): Promise<string | undefined> {
+  const { session, reply: whole, onFailure, requestId, ...common } = caller;
+  const reply = new PartReply(whole);
+  const control = new AbortController();
+  const idText = textOf(message.bytes, message.idSpan);
+  const { signal } = control;
+  try {
+    const era = "legacy";
+    await runExchange(deps, control, { ...common, requestId, era, session, message, idText, reply, signal });
+    return reply.answered;
+  } catch (error) {
+    if (!WireError.is(error) && !GatewayError.is(error)) onFailure(error, requestId);
+    return failureAnswer(error, idText, requestId).body;
+  }
+}
+
+/** The answer to one of several requests: kept until all have theirs. */
+class PartReply implements Reply {
+  readonly #whole: RpcReply;
+  #answered: string | undefined;
+
+  constructor(whole: RpcReply) {
+    this.#whole = whole;
+  }
+
+  /** The answer, once there is one. */
+  get answered(): string | undefined {
+    return this.#answered;
+  }
+
+  get streamable(): boolean {
+    return this.#whole.streamable;
+  }
+
+  setHeader(name: string, value: string): void {
+    this.#whole.setHeader(name, value);
+  }
+
+  message(bytes: Uint8Array): boolean {
+    return this.#whole.message(bytes);
+  }
+
+  answer(body: Uint8Array | string): void {
+    this.#answered = typeof body === "string" ? body : Buffer.from(body).toString("utf8");
+  }
+
+  relay(bytes: Buffer, id: Span, idText: string): void {
+    this.answer(splice(bytes, [{ ...id, text: idText }]));
+  }
+
+  abandon(): void {
+    this.#answered = undefined;
+  }
+}
