@@ -2,6 +2,7 @@ import type { Attempt, AttemptFunction } from "./attempt.ts";
 import type { Budget } from "./budget.ts";
 import type { Clock } from "./clock.ts";
 import type { Core } from "./core.ts";
+import { guardedBudget } from "./guarded-budget.ts";
 import { type Ended, runCall, type Shared } from "./loop.ts";
 import { type RetryObserver, tell } from "./observer.ts";
 import type { RetryPolicy } from "./policy.ts";
@@ -28,7 +29,8 @@ const firstAttempt: Attempt = Object.freeze({ number: 1, hedge: false });
 
 /** Makes an {@link Engine}. A call without limits of time whose first attempt succeeds touches nothing else. */
 export function createEngine(core: Core, parts: EngineParts): Engine {
-  const { policy, clock, random = Math.random, budget, observer } = parts;
+  const { policy, clock, random = Math.random, observer } = parts;
+  const budget = parts.budget && guardedBudget(parts.budget);
   const { resultSignal, RetryError } = core;
   const sleeper = createSleeper(clock);
   const counts = { calls: 0, retries: 0, hedges: 0, giveUps: {} as Partial<Record<GiveUpReason, number>> };

@@ -16,6 +16,8 @@ export interface Race<T> {
   readonly scope: BudgetScope;
   /** Makes one attempt of the function under the limits of the call. */
   run(fn: AttemptFunction<T>, hedge: boolean): Promise<T>;
+  /** No attempt starts any more. */
+  isStopped(): boolean;
   onHedge(): void;
   onRefusal(reason: GiveUpReason): void;
   /** What the losers are aborted with. */
@@ -60,7 +62,7 @@ export function runHedged<T>(fn: AttemptFunction<T>, race: Race<T>): Promise<T> 
       if (left === 0) return;
       cancel = race.clock.setTimer(async () => {
         const verdict = await race.budget?.withdraw(race.scope);
-        if (over.signal.aborted || verdict?.granted === false) return;
+        if (over.signal.aborted || race.isStopped() || verdict?.granted === false) return;
         race.onHedge();
         start(true);
         arm(left - 1);

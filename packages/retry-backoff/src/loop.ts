@@ -47,6 +47,7 @@ export async function runCall<T>(
   const hints = options.idempotent ? { annotations: { idempotentHint: true }, serverTrusted: true } : options;
   const scope = { tool: name, ...options.scope };
   let previousDelayMs: number | undefined;
+  let outOfTime: unknown;
 
   const tellGiveUp = (decision: GiveUpDecision, attempts: number) => {
     counts.giveUps[decision.reason] = (counts.giveUps[decision.reason] ?? 0) + 1;
@@ -54,17 +55,20 @@ export async function runCall<T>(
   };
 
   const attempt = async (number: number, last?: unknown): Promise<Ended<T>> => {
-    const leftMs = timeLeft();
-    const limitMs = Math.max(0, Math.min(leftMs, attemptTimeoutMs));
-    const onLimit = () =>
-      leftMs <= attemptTimeoutMs
-        ? new RetryError("deadline", "the call ran out of time", {
-            cause: last,
-            details: { outcomeUnknown: true },
-          })
-        : new RetryError("attempt_timeout", `an attempt took longer than ${limitMs} ms`);
-    const run = (fn: AttemptFunction<T>, hedge: boolean) =>
-      runAttempt(fn, { number, idempotencyKey, hedge }, { clock, signal, limitMs, onLimit });
+    const run = (fn: AttemptFunction<T>, hedge: boolean) => {
+      const leftMs = timeLeft();
+      const limitMs = Math.max(0, Math.min(leftMs, attemptTimeoutMs));
+      const onLimit = () => {
+        if (leftMs > attemptTimeoutMs) {
+          return new RetryError("attempt_timeout", `an attempt took longer than ${limitMs} ms`);
+        }
+        const details = { outcomeUnknown: true };
+        const error = new RetryError("deadline", "the call ran out of time", { cause: last, details });
+        outOfTime = error;
+        return error;
+      };
+      return runAttempt(fn, { number, idempotencyKey, hedge }, { clock, signal, limitMs, onLimit });
+    };
     try {
       if (!policy.hedge) return { ok: true, value: await run(fn, false) };
       const { runHedged } = await import("./hedge.ts");
@@ -85,13 +89,20 @@ export async function runCall<T>(
     }
   };
 
+  if (first === undefined && timeLeft() < policy.minAttemptMs) {
+    tellGiveUp(giveUp("deadline"), 0);
+    tell(observer, "onDone", { name, attempts: 0, ok: false });
+    throw new RetryError("deadline", "there is no time for an attempt", {
+      details: { outcomeUnknown: false },
+    });
+  }
   let ended = first ?? (await attempt(1));
   let error: unknown;
   for (let number = 1; ; ended = await attempt(++number, error)) {
     error = ended.ok ? undefined : ended.error;
     const outcome = ended.ok ? ({ kind: "result", result: ended.value } as const) : classify(error);
     let decision: Decision =
-      RetryError.is(error) && error.code === "deadline"
+      !ended.ok && error === outOfTime
         ? { ...giveUp("deadline"), outcomeUnknown: true }
         : await decide(outcome, {
             ...hints,
@@ -114,13 +125,14 @@ export async function runCall<T>(
       counts.retries++;
       tell(observer, "onRetry", decision, { name, attempts: number });
       previousDelayMs = decision.delayMs;
-      try {
-        await shared.sleeper.sleep(previousDelayMs, { signal });
-        continue;
-      } catch {
-        decision = giveUp(signal?.aborted ? "aborted" : "shutdown", decision.reason);
-        tell(options, "onDecision", decision, outcome);
-      }
+      const woken = await shared.sleeper.sleep(previousDelayMs, { signal }).then(
+        // A timer may come late, and then there may be no time for what was planned.
+        () => (timeLeft() < policy.minAttemptMs ? "deadline" : undefined),
+        () => (signal?.aborted ? "aborted" : "shutdown"),
+      );
+      if (woken === undefined) continue;
+      decision = giveUp(woken, decision.reason);
+      tell(options, "onDecision", decision, outcome);
     }
     const ok = decision.reason === "success";
     if (!ok) tellGiveUp(decision, number);

@@ -6,8 +6,6 @@ import {
   type RetryError,
   type RetryOptions,
 } from "../src/index.ts";
-// The first hedged call loads this, which takes real time; here it is there before a fake clock runs.
-import "../src/hedge.ts";
 import { fakeTime, idempotent, readOnly } from "./helpers.ts";
 
 const policy = { hedge: { delayMs: 50 }, jitter: "none", budget: false } as const;
@@ -103,6 +101,37 @@ describe("hedging", () => {
     await fake.advance(2_000);
     expect(await call).toBe("no 3");
     expect(started).toBe(3);
+  });
+
+  it("keeps to the deadline: a hedge has no more time than is left", async () => {
+    const { fake, retrier } = setup({ totalDeadlineMs: 100 });
+    const left: Array<number | undefined> = [];
+    const call = retrier
+      .retry(({ remainingMs }) => new Promise<never>(() => left.push(remainingMs)), {
+        ...readOnly,
+        concurrent: true,
+      })
+      .catch((error: RetryError) => [error.code, fake.monotonic()]);
+    await fake.advance(1_000);
+    expect(await call).toEqual(["deadline", 100]);
+    expect(left).toEqual([100, 50]);
+    expect(fake.pendingTimers).toBe(0);
+  });
+
+  it("starts no hedge after stop(), and none that a budget which fails would have to pay", async () => {
+    const stopped = setup();
+    const answer = stopped.run({ ...readOnly, concurrent: true });
+    await stopped.fake.advance(10);
+    stopped.retrier.stop();
+    await stopped.fake.advance(1_000);
+    expect(await answer).toMatchObject({ by: "primary" });
+    expect(stopped.seen).toHaveLength(1);
+    const budget = { deposit: () => undefined, withdraw: () => Promise.reject(new Error("budget")) };
+    const broken = setup({}, { budget });
+    const other = broken.run({ ...readOnly, concurrent: true });
+    await broken.fake.advance(1_000);
+    expect(await other).toMatchObject({ by: "primary" });
+    expect(broken.seen).toHaveLength(1);
   });
 
   it("a hedged race that failed is retried like any attempt, and an abort ends it", async () => {

@@ -161,14 +161,70 @@ describe("createRetrier", () => {
     expect((ended.error.cause as Error).message).toBe("no");
   });
 
-  it("starts no attempt with less than minAttemptMs left and then ends with the last error", async () => {
+  it("starts no further attempt with less than minAttemptMs left and then ends with the last error", async () => {
     const { clock, fake } = fakeTime();
     const retrier = createRetrier({ ...soon, minAttemptMs: 200 }, { clock });
     const { fn, seen } = failing(5);
-    await expect(retrier.retry(fn, { deadline: 100, idempotent: true })).rejects.toThrow("no 1");
+    await expect(retrier.retry(fn, { deadline: 200, idempotent: true })).rejects.toThrow("no 1");
     expect(seen).toHaveLength(1);
     expect(retrier.stats().giveUps).toEqual({ deadline: 1 });
     expect(fake.pendingTimers).toBe(0);
+  });
+
+  it("makes no attempt at all when the deadline has passed or is too near, and says that nothing was sent", async () => {
+    const { clock, fake } = fakeTime();
+    await fake.advance(1_000);
+    const done: unknown[] = [];
+    const retrier = createRetrier(soon, { clock, observer: { onDone: (info) => done.push(info) } });
+    const { fn, seen } = failing(0);
+    for (const deadline of [-5, 0, 1_000, 1_009]) {
+      await expect(retrier.retry(fn, { deadline, name: "t" })).rejects.toMatchObject({
+        code: "deadline",
+        details: { outcomeUnknown: false },
+      });
+    }
+    expect(seen).toHaveLength(0);
+    expect(retrier.stats().giveUps).toEqual({ deadline: 4 });
+    expect(done).toEqual(Array(4).fill({ name: "t", attempts: 0, ok: false }));
+    expect(await retrier.retry(fn, { deadline: 1_010 })).toBe("done");
+  });
+
+  it("a timer that comes late does not start an attempt after the deadline", async () => {
+    let now = 0;
+    // Every timer comes 500 ms late.
+    const late = (callback: () => void, ms: number) => {
+      queueMicrotask(() => {
+        now += ms + 500;
+        callback();
+      });
+      return () => {};
+    };
+    const retrier = createRetrier(soon, {
+      clock: { now: () => now, setTimer: (c, ms) => (ms < 10 ? late(c, ms) : () => {}) },
+    });
+    const { fn, seen } = failing(5);
+    await expect(retrier.retry(fn, { deadline: 300, idempotent: true })).rejects.toThrow("no 1");
+    expect(seen).toHaveLength(1);
+    expect(retrier.stats().giveUps).toEqual({ deadline: 1 });
+  });
+
+  it("a clock that steps back loses no call", async () => {
+    let now = 1_000;
+    const clock = {
+      now: () => now,
+      setTimer: (callback: () => void) => {
+        const timer = setTimeout(callback, 1);
+        return () => clearTimeout(timer);
+      },
+    };
+    const retrier = createRetrier({ ...soon, totalDeadlineMs: 100 }, { clock });
+    const { fn, seen } = failing(2);
+    const stepping = (attempt: Attempt) => {
+      now -= 400;
+      return fn(attempt);
+    };
+    expect(await retrier.retry(stepping, { idempotent: true })).toBe("done");
+    expect(seen).toHaveLength(3);
   });
 
   it("takes the earlier of the caller's deadline and the policy's", async () => {
@@ -295,6 +351,75 @@ describe("createRetrier", () => {
     expect(await retrier.retry(failing(1).fn, { idempotent: true })).toBe("done");
     await expect(retrier.retry(failing(1).fn, { idempotent: true })).rejects.toThrow("no 1");
     expect(deposits).toBe(2);
+  });
+
+  it("a budget that fails grants nothing, and the call ends with its own error", async () => {
+    const broken = () => {
+      throw new Error("budget");
+    };
+    for (const withdraw of [broken, async () => broken()]) {
+      const retrier = createRetrier(soon, { budget: { deposit: broken, withdraw } });
+      const { fn, seen } = failing(5);
+      await expect(retrier.retry(fn, { idempotent: true })).rejects.toThrow("no 1");
+      expect(seen).toHaveLength(1);
+      expect(retrier.stats().giveUps).toEqual({ budget_exhausted: 1 });
+    }
+  });
+
+  it("hands a hostile error back unchanged: proxies that throw, revoked ones, frozen ones, no errors at all", async () => {
+    const trap = () => {
+      throw new Error("trap");
+    };
+    const revoked = Proxy.revocable({}, {});
+    revoked.revoke();
+    const hostile = new Proxy({}, { get: trap, has: trap, getPrototypeOf: trap, ownKeys: trap });
+    for (const thrown of [
+      hostile,
+      revoked.proxy,
+      Object.freeze({ status: 400 }),
+      0,
+      "",
+      undefined,
+      null,
+      Symbol("x"),
+    ]) {
+      const run = retry(
+        () => Promise.reject(thrown),
+        { ...soon, maxRetries: 1, attemptTimeoutMs: 1_000 },
+        { idempotent: true },
+      );
+      expect(
+        await run.then(
+          () => "answered",
+          (error) => Object.is(error, thrown),
+        ),
+      ).toBe(true);
+    }
+  });
+
+  it("hands a hostile result back unchanged", async () => {
+    const trap = () => {
+      throw new Error("trap");
+    };
+    const hostile = new Proxy({}, { get: (_, key) => (key === "then" ? undefined : trap()) });
+    expect(Object.is(await retry(() => hostile, soon, { idempotent: true }), hostile)).toBe(true);
+    const frozen = Object.freeze({ isError: true });
+    expect(await retry(() => frozen, soon, { idempotent: true })).toBe(frozen);
+  });
+
+  it("an abort of a sleep is told to whoever hears decisions, too", async () => {
+    const retrier = createRetrier({ jitter: "none", baseMs: 60_000, maxMs: 60_000 });
+    const control = new AbortController();
+    const heard: string[] = [];
+    const call = retrier.retry(failing(1).fn, {
+      idempotent: true,
+      signal: control.signal,
+      onDecision: ({ reason }) => heard.push(reason),
+    });
+    await eventually(() => retrier.stats().sleeping === 1);
+    control.abort(new Error("gone"));
+    await expect(call).rejects.toThrow("gone");
+    expect(heard).toEqual(["exception", "aborted"]);
   });
 
   it("tells its observer of retries, give-ups and ends, and ignores one that throws", async () => {
