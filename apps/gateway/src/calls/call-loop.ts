@@ -7,6 +7,7 @@ import type {
   ToolAnnotations,
 } from "@gatewright/plugin-framework";
 import type { RetryPolicy } from "@gatewright/retry-backoff";
+import { GatewayError } from "../errors.ts";
 import type { RetryMetrics } from "../metrics/retry-metrics.ts";
 import type { CallTrace } from "../tracing/call-trace.ts";
 import type { UpstreamPool } from "../wiring/session-pool.ts";
@@ -73,7 +74,14 @@ export async function runCallLoop(
   const { post } = call.hooks;
   const needBody = pipeline.reads(post) === "body";
   const policy = retries.limitsOf(call.name, call.tenant);
-  const endsMs = performance.now() + totalMs(deps, call, policy);
+  const ownMs = totalMs(deps, call, policy);
+  if (ownMs < minAttemptMs && call.resume === undefined) {
+    metrics.gaveUp("deadline");
+    call.trace?.gaveUp(0, "deadline");
+    const details = { reason: "deadline" };
+    throw new GatewayError("upstream_timeout", "there is no time for an attempt", { details });
+  }
+  const endsMs = performance.now() + ownMs;
   for (let count = 1; ; count++) {
     let answer: UpstreamAnswer | undefined;
     let error: unknown;
