@@ -39,6 +39,7 @@ import { wireReplicas } from "../wiring/replicas.ts";
 import { wireRetry } from "../wiring/retry-backoff.ts";
 import { wireClassifierStore } from "../wiring/server-classifier.ts";
 import { type UpstreamPool, wireSessionKeys, wireSessionPool } from "../wiring/session-pool.ts";
+import type { WorkerLink } from "../workers/worker-link.ts";
 import { syncConfiguredUpstreams } from "./configured-upstreams.ts";
 import { RegistryStart } from "./registry-start.ts";
 
@@ -81,11 +82,13 @@ export interface GatewayCore {
 export interface CoreDeps {
   readonly secret: GatewaySecret;
   readonly logger: Logger;
+  /** This process as one of several workers of a primary. */
+  readonly worker?: WorkerLink | undefined;
 }
 
 /** Puts the packages together. Nothing listens yet. */
 export async function createGatewayCore(config: GatewayConfig, deps: CoreDeps): Promise<GatewayCore> {
-  const { secret, logger } = deps;
+  const { secret, logger, worker } = deps;
   const metrics = new Metrics({ processMetrics: config.observability.processMetrics });
   const place = redisPlace(config.redis);
   const redis = place && (await openRedis(place, config.redis, logger));
@@ -128,7 +131,7 @@ export async function createGatewayCore(config: GatewayConfig, deps: CoreDeps): 
   });
   metrics.pool.isKnown = (id) => snapshots.current?.upstreams.has(id) !== false;
   for (const gauge of metrics.pool.gauges(() => pool.stats())) metrics.add(gauge);
-  const control = await createPluginControl(redis, registry.plugins, logger, prepared);
+  const control = await createPluginControl(redis, registry.plugins, logger, prepared, worker);
   const { definition: retry, layer: retries } = wireRetry(config, {
     redis,
     metrics: metrics.retry,
@@ -144,6 +147,7 @@ export async function createGatewayCore(config: GatewayConfig, deps: CoreDeps): 
         redis,
         replicas: () => control.board.count,
         observer: metrics.limiter.observer,
+        workers: worker?.count,
       }),
       retry,
     },
@@ -190,6 +194,7 @@ export async function createGatewayCore(config: GatewayConfig, deps: CoreDeps): 
     sessions,
     metrics: metrics.replicas,
     logger,
+    worker,
     // Their streams are opened at once: an upstream may have something to say before the client calls it.
     onTakenOver: (session) => {
       for (const id of session.resumable.keys()) {
@@ -228,7 +233,8 @@ export async function createGatewayCore(config: GatewayConfig, deps: CoreDeps): 
     snapshots,
     pool,
     listing,
-    store: redis && wireClassifierStore(redis),
+    store: redis === undefined ? worker?.classifierStore() : wireClassifierStore(redis),
+    polls: redis !== undefined || worker === undefined || worker.index === 1,
     withSession: (record, use) => openOwnSession({ live, pool, accesses, retries }, record, use),
     hub,
     metrics,
@@ -248,8 +254,8 @@ export async function createGatewayCore(config: GatewayConfig, deps: CoreDeps): 
           "not in this configuration, but in that of another gateway on this registry",
         ),
       ),
-    () => snapshots.refresh(),
     () => control.restore(),
+    () => snapshots.refresh(),
   ]);
   snapshots.onSnapshot((current) => {
     live.follow(current);

@@ -3,6 +3,7 @@ import type { FastifyInstance } from "fastify";
 import type { GatewayConfig } from "../config/gateway-config.ts";
 import { GatewayError } from "../errors.ts";
 import { replicaUrlOf } from "../wiring/replicas.ts";
+import type { ForwardListener } from "../workers/forward-listener.ts";
 import { createApp } from "./create-app.ts";
 import { drainConnections } from "./drain-connections.ts";
 import { type CoreDeps, createGatewayCore, type GatewayCore } from "./gateway-core.ts";
@@ -29,11 +30,18 @@ export async function startGateway(config: GatewayConfig, deps: CoreDeps): Promi
   const core = await createGatewayCore(config, deps);
   core.polling.start();
   let app: FastifyInstance;
+  let forward: ForwardListener | undefined;
   try {
     app = await createApp(core);
     await app.listen({ host: config.server.host, port: config.server.port });
-    await core.replicas.start(replicaUrlOf(config.server, (app.server.address() as AddressInfo).port));
+    if (deps.worker !== undefined) {
+      const { openForwardListener } = await import("../workers/forward-listener.ts");
+      forward = await openForwardListener(app, config);
+    }
+    const { port } = app.server.address() as AddressInfo;
+    await core.replicas.start(forward?.url ?? replicaUrlOf(config.server, port));
   } catch (cause) {
+    forward?.close();
     await core.close(0);
     throw describeListenFailure(cause, config.server);
   }
@@ -43,7 +51,7 @@ export async function startGateway(config: GatewayConfig, deps: CoreDeps): Promi
     core,
     app,
     close: () => {
-      closing ??= stop(core, app);
+      closing ??= stop(core, app).finally(() => forward?.close());
       return closing;
     },
   };

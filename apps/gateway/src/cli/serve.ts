@@ -1,10 +1,12 @@
 import { pino } from "pino";
-import { startGateway } from "../app/gateway.ts";
+import type { Gateway } from "../app/gateway.ts";
 import { tuneV8 } from "../app/tune-v8.ts";
 import { mintToken } from "../auth/mint-token.ts";
+import type { GatewayConfig } from "../config/gateway-config.ts";
 import { GatewayError } from "../errors.ts";
-import { loadSecret } from "../secret/gateway-secret.ts";
+import { type GatewaySecret, loadSecret } from "../secret/gateway-secret.ts";
 import { sharedBy } from "../secret/shared-by.ts";
+import type { WorkerLink } from "../workers/worker-link.ts";
 import { loadCommandConfig } from "./command-config.ts";
 import { type CommandIo, exitCodes } from "./command-io.ts";
 import { demoLines, demoUser, withDemoServer } from "./demo.ts";
@@ -25,32 +27,51 @@ export async function serve(args: readonly string[], io: CommandIo): Promise<num
     },
     pino.destination({ fd: 2, sync: true }),
   );
+  const announce = async (url: string) => {
+    io.out(`Gatewright listens on ${url}`);
+    if (demo) for (const line of demoLines(url, await demoToken(config, secret))) io.out(line);
+  };
+  const worker = await workerOf(config, io);
+  if (config.server.workers > 1 && worker === undefined) {
+    const { runWorkers } = await import("../workers/run-workers.ts");
+    return runWorkers(config, io, logger, announce);
+  }
   const stopped = io.stopped();
-  let gateway: Awaited<ReturnType<typeof startGateway>>;
+  let gateway: Gateway;
+  // The primary of several workers runs none of it.
+  const { startGateway } = await import("../app/gateway.ts");
   try {
-    gateway = await startGateway(config, { secret, logger });
+    gateway = await startGateway(config, { secret, logger, worker });
   } catch (error) {
     if (!GatewayError.is(error)) throw error;
     if (error.code !== "conflict") throw error;
     io.err(`gatewright: ${error.message}`);
     return exitCodes.listen;
   }
-  io.out(`Gatewright listens on ${gateway.url}`);
-  if (demo) {
-    const { audience, issuer, required } = config.auth;
-    const token = required
-      ? await mintToken(secret, {
-          user: demoUser,
-          scopes: ["mcp", "admin"],
-          audience,
-          ...(issuer === undefined ? {} : { issuer }),
-          expiresInSeconds: 86_400,
-        })
-      : undefined;
-    for (const line of demoLines(gateway.url, token)) io.out(line);
-  }
+  if (worker === undefined) await announce(gateway.url);
+  else worker.primary.tell("listening", gateway.url);
   await stopped;
   logger.info("stopping");
   await gateway.close();
   return exitCodes.ok;
+}
+
+/** This process as a worker, when a primary has started it as one. */
+async function workerOf(config: GatewayConfig, { env }: CommandIo): Promise<WorkerLink | undefined> {
+  const index = Number(env["GATEWRIGHT_WORKER"]);
+  if (!Number.isInteger(index) || index < 1 || process.send === undefined) return undefined;
+  const { createWorkerLink } = await import("../workers/worker-link.ts");
+  return createWorkerLink(index, config.server.workers);
+}
+
+async function demoToken(config: GatewayConfig, secret: GatewaySecret): Promise<string | undefined> {
+  const { audience, issuer, required } = config.auth;
+  if (!required) return undefined;
+  return mintToken(secret, {
+    user: demoUser,
+    scopes: ["mcp", "admin"],
+    audience,
+    ...(issuer === undefined ? {} : { issuer }),
+    expiresInSeconds: 86_400,
+  });
 }

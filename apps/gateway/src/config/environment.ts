@@ -23,6 +23,7 @@ const reserved = new Set([
   "GATEWRIGHT_CONFIG",
   "GATEWRIGHT_TOKEN",
   "GATEWRIGHT_URL",
+  "GATEWRIGHT_WORKER",
 ]);
 
 /** A value found outside the file. */

@@ -104,8 +104,6 @@ function crossCheck(config: GatewayConfig, origins: ReadonlyMap<string, string>)
   }
   if (config.server.workers > 1 && !usesPostgres(config.database)) {
     refuse("server.workers", "more than one worker needs a PostgreSQL registry, and this one is SQLite");
-  } else if (config.server.workers > 1) {
-    refuse("server.workers", "more than one worker is not served by this version");
   }
   if (config.database.pool.min > config.database.pool.size) {
     refuse("database.pool.min", "is larger than database.pool.size");

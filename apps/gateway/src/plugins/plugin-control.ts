@@ -13,9 +13,11 @@ import { createRedisBus } from "@gatewright/plugin-framework/redis";
 import type { Logger } from "pino";
 import { GatewayError } from "../errors.ts";
 import { type AckFeed, createAckFeed } from "../redis/ack-feed.ts";
+import { createRedisNotes } from "../redis/note-store.ts";
 import type { RedisConnections } from "../redis/redis-connections.ts";
 import { ReplicaBoard } from "../redis/replica-board.ts";
 import type { PluginStore } from "../registry/plugin-store.ts";
+import type { WorkerLink } from "../workers/worker-link.ts";
 import { PluginJournal } from "./plugin-journal.ts";
 
 /** The live switch of plugin modes on this replica. */
@@ -35,7 +37,7 @@ export interface PluginControl {
 }
 
 /**
- * Control records in Redis, or in this process without it; overrides that the registry kept are put back.
+ * Control records in Redis, or without it in the primary of several workers, or in this process; overrides that the registry kept are put back.
  *
  * @param readable whether the registry can be read yet; else {@link PluginControl.restore} reads it later
  */
@@ -44,14 +46,16 @@ export async function createPluginControl(
   store: PluginStore,
   logger: Logger,
   readable: boolean,
+  worker?: WorkerLink | undefined,
 ): Promise<PluginControl> {
   const replica = `${hostname()}:${process.pid}:${randomUUID().slice(0, 8)}`;
   const bus =
     redis === undefined
-      ? createInProcessBus()
+      ? (worker?.bus() ?? createInProcessBus())
       : createRedisBus({ client: redis.commands, subscriber: redis.subscriber, prefix: redis.prefix });
   const acks = createAckFeed(bus);
-  const board = new ReplicaBoard({ replica, bus, redis });
+  const notes = redis === undefined ? worker?.notes : createRedisNotes(redis);
+  const board = new ReplicaBoard({ replica, bus, notes });
   const journal = new PluginJournal(store, (error) => logger.warn({ err: error }, "modes not written down"));
   const known = readable ? await store.overrides().catch(() => undefined) : undefined;
   let restored = known !== undefined;

@@ -24,6 +24,8 @@ export interface PollingDeps {
   readonly pool: ClassifierWiring["pool"];
   /** State shared with other replicas, if there is any. */
   readonly store?: ClassifierStore | undefined;
+  /** Whether this replica polls at all; true by default. */
+  readonly polls?: boolean;
   /** Runs `use` with a session of the gateway's own. */
   readonly withSession: <T>(
     record: UpstreamRecord,
@@ -119,7 +121,7 @@ export function createPolling(deps: PollingDeps): Polling {
     hear,
     start() {
       classifier.start();
-      poller.start();
+      if (deps.polls !== false) poller.start();
       listen();
     },
     async stop() {

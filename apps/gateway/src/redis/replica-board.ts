@@ -1,5 +1,5 @@
-import { type ControlBus, MEMBER_EXPIRY_MS } from "@gatewright/plugin-framework";
-import type { RedisConnections } from "./redis-connections.ts";
+import type { ControlBus } from "@gatewright/plugin-framework";
+import type { NoteStore } from "./note-store.ts";
 
 /** What one replica says of one plugin. */
 export interface PluginNote {
@@ -22,13 +22,14 @@ export interface ReplicaBoardOptions {
   /** Name of this process among the members. */
   readonly replica: string;
   readonly bus: ControlBus;
-  readonly redis: RedisConnections | undefined;
+  /** Undefined where this replica is alone. */
+  readonly notes: NoteStore | undefined;
   /** How often this replica says what it follows; 2 000 ms by default. */
   readonly intervalMs?: number;
 }
 
 /**
- * Where replicas tell each other under which modes they are, and how many of them live. Without Redis there is
+ * Where replicas tell each other under which modes they are, and how many of them live. Without notes there is
  * one. A note is forgotten with its replica, 6 s after it was last said.
  */
 export class ReplicaBoard {
@@ -51,7 +52,7 @@ export class ReplicaBoard {
   /** Begins to tell. `own` says what this process follows. */
   async start(own: () => readonly PluginNote[]): Promise<void> {
     this.#own = own;
-    if (this.#options.redis === undefined) return;
+    if (this.#options.notes === undefined) return;
     this.#timer = setInterval(() => void this.tell(), this.#options.intervalMs ?? 2_000).unref();
     await this.tell();
   }
@@ -69,13 +70,13 @@ export class ReplicaBoard {
 
   /** What every live replica follows, this one first. */
   async notes(): Promise<readonly ReplicaNote[]> {
-    const { replica, redis, bus } = this.#options;
+    const { replica, notes, bus } = this.#options;
     const own = { replica, plugins: this.#own() };
-    if (redis === undefined) return [own];
+    if (notes === undefined) return [own];
     try {
       const others = (await bus.members()).filter((name) => name !== replica).sort();
       if (others.length === 0) return [own];
-      const texts = await redis.commands.mget(others.map((name) => this.#key(name)));
+      const texts = await notes.get(others);
       return [own, ...others.map((name, index) => noteOf(name, texts[index] ?? null))];
     } catch {
       return [own];
@@ -84,25 +85,20 @@ export class ReplicaBoard {
 
   /** Stops telling and takes the note away. */
   async stop(): Promise<void> {
-    const { redis, replica } = this.#options;
-    if (this.#timer === undefined || redis === undefined) return;
+    const { notes, replica } = this.#options;
+    if (this.#timer === undefined || notes === undefined) return;
     clearInterval(this.#timer);
     this.#timer = undefined;
     await (this.#queued ?? this.#telling);
-    await redis.commands.unlink(this.#key(replica)).catch(() => undefined);
+    await notes.drop(replica).catch(() => undefined);
   }
 
   async #tell(): Promise<void> {
-    const { redis, replica, bus } = this.#options;
-    if (redis === undefined || this.#timer === undefined) return;
-    await redis.commands.set(this.#key(replica), JSON.stringify(this.#own()), "PX", MEMBER_EXPIRY_MS);
+    const { notes, replica, bus } = this.#options;
+    if (notes === undefined || this.#timer === undefined) return;
+    await notes.put(replica, JSON.stringify(this.#own()));
     const members = await bus.members();
     this.#count = Math.max(1, members.length);
-  }
-
-  /** In the hash slot of the members. */
-  #key(replica: string): string {
-    return `${this.#options.redis?.prefix}:{bus}:note:${replica}`;
   }
 }
 

@@ -5,6 +5,7 @@ import { createRedisStore } from "@gatewright/rate-limiter/redis";
 import type { GatewayConfig } from "../config/gateway-config.ts";
 import { defaultRateLimiterEntry } from "../config/rate-limiter.ts";
 import type { RedisConnections } from "../redis/redis-connections.ts";
+import { shareOfLimits } from "../workers/share-of-limits.ts";
 
 /** What the limiter works with. */
 export interface LimiterWiring {
@@ -12,13 +13,19 @@ export interface LimiterWiring {
   /** How many live replicas share the limits. */
   readonly replicas: () => number;
   readonly observer: LimiterObserver;
+  /** Workers of one primary that share no Redis: each has its part of the limits. */
+  readonly workers?: number | undefined;
 }
 
 /** The built-in plugin `rate_limiter`: its counters in Redis, or in the memory of this process without it. */
-export function wireRateLimiter({ redis, replicas, observer }: LimiterWiring): PluginDefinition {
+export function wireRateLimiter(wiring: LimiterWiring): PluginDefinition {
+  const { redis, replicas, observer, workers = 1 } = wiring;
   const store =
     redis === undefined ? undefined : createRedisStore({ client: redis.commands, prefix: redis.prefix });
-  return rateLimiterPlugin({ store, replicas, observer }) satisfies PluginDefinition;
+  const plugin = rateLimiterPlugin({ store, replicas, observer });
+  if (redis !== undefined || workers === 1) return plugin satisfies PluginDefinition;
+  const create: typeof plugin.create = (config, host) => plugin.create(shareOfLimits(config, workers), host);
+  return { ...plugin, create } as PluginDefinition;
 }
 
 /** Would calls be refused now if the limiter's store were out of reach? */

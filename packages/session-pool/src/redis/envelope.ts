@@ -1,5 +1,5 @@
 import { createHash, createHmac, randomBytes, timingSafeEqual } from "node:crypto";
-import type { Clock } from "../clock.ts";
+import { type Clock, systemClock } from "../clock.ts";
 import { NonceMemory } from "./nonce-memory.ts";
 
 /** Why an envelope was refused. */
@@ -76,7 +76,7 @@ export class EnvelopeCodec {
     overloaded: 0,
   };
 
-  constructor(options: EnvelopeOptions, clock: Clock) {
+  constructor(options: EnvelopeOptions, clock: Clock = systemClock) {
     this.#options = options;
     this.#clock = clock;
     // An envelope is good from maxAge before to maxAge after its time stamp.

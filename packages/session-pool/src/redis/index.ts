@@ -1,4 +1,11 @@
-export type { EnvelopeClaims, EnvelopeRefusal, EnvelopeRequest, OpenedEnvelope } from "./envelope.ts";
+export {
+  type EnvelopeClaims,
+  EnvelopeCodec,
+  type EnvelopeOptions,
+  type EnvelopeRefusal,
+  type EnvelopeRequest,
+  type OpenedEnvelope,
+} from "./envelope.ts";
 export { ownerUnreachable } from "./owner-unreachable.ts";
 export type {
   ClaimOptions,

@@ -1,0 +1,56 @@
+import cluster from "node:cluster";
+import type { Logger } from "pino";
+import type { CommandIo } from "../cli/command-io.ts";
+import { exitCodes } from "../cli/command-io.ts";
+import type { GatewayConfig } from "../config/gateway-config.ts";
+import { StartFailed, Supervisor, type WorkerProcess } from "./supervisor.ts";
+import { WorkerHub } from "./worker-hub.ts";
+
+/** Beyond the gateway's own deadline a worker may take this much longer to end. */
+const graceMs = 3_000;
+
+/** Names the environment variable by which a worker knows which one it is. */
+export const workerVariable = "GATEWRIGHT_WORKER";
+
+/** `gatewright serve` as the primary of several workers, which share one port; until it is asked to stop. */
+export async function runWorkers(
+  config: GatewayConfig,
+  io: CommandIo,
+  logger: Logger,
+  onListening: (url: string) => Promise<void>,
+): Promise<number> {
+  // Maps and undefined survive the way.
+  cluster.setupPrimary({ serialization: "advanced" });
+  const supervisor = new Supervisor({
+    count: config.server.workers,
+    fork: forkWorker,
+    hub: new WorkerHub(),
+    logger,
+    stopMs: config.server.shutdownDeadlineMs + graceMs,
+  });
+  const stopped = io.stopped();
+  try {
+    const url = await Promise.race([supervisor.start(), stopped]);
+    if (url !== undefined) await onListening(url);
+  } catch (error) {
+    await supervisor.stop();
+    if (error instanceof StartFailed) return error.code;
+    throw error;
+  }
+  await stopped;
+  logger.info("stopping the workers");
+  await supervisor.stop();
+  return exitCodes.ok;
+}
+
+function forkWorker(index: number): WorkerProcess {
+  const worker = cluster.fork({ [workerVariable]: String(index) });
+  return {
+    send: (message) => worker.isConnected() && worker.send(message as string),
+    on: (event, listener) => worker.on(event, listener),
+    off: (event, listener) => worker.off(event, listener),
+    kill: (signal) => void worker.process.kill(signal),
+    onExit: (listener) =>
+      void worker.once("exit", (code, signal) => listener(code, signal as NodeJS.Signals)),
+  };
+}

@@ -1,0 +1,19 @@
+const rate = /^(\s*)(\d+)(\s*\/\s*\w+\s*)$/;
+
+/**
+ * A limiter's configuration with every rate and burst divided by the number of workers, so that all together never allow
+ * more than the whole. Where clients are spread unevenly they allow less; a limit is never below 1 for a worker.
+ */
+export function shareOfLimits<T>(config: T, workers: number): T {
+  const part = (value: number) => Math.max(1, Math.floor(value / workers));
+  const divide = (value: unknown, key: string): unknown => {
+    if (typeof value === "string") {
+      const [, before = "", count, after = ""] = rate.exec(value) ?? [];
+      return count === undefined ? value : `${before}${part(Number(count))}${after}`;
+    }
+    if (typeof value === "number") return key === "burst" ? part(value) : value;
+    if (typeof value !== "object" || value === null || Array.isArray(value)) return value;
+    return Object.fromEntries(Object.entries(value).map(([name, inner]) => [name, divide(inner, name)]));
+  };
+  return divide(config, "") as T;
+}

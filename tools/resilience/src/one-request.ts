@@ -1,0 +1,49 @@
+import { once } from "node:events";
+import { Agent, type IncomingMessage, request } from "node:http";
+
+/** An answer, with the time that it took. */
+export interface Answer {
+  readonly status: number;
+  readonly headers: IncomingMessage["headers"];
+  readonly text: string;
+  // biome-ignore lint/suspicious/noExplicitAny: bodies of any shape are looked into.
+  readonly body: any;
+  readonly ms: number;
+}
+
+/** What to send. */
+export interface RequestOptions {
+  readonly method?: string;
+  readonly body?: unknown;
+  readonly headers?: Readonly<Record<string, string>>;
+  /** Longest wait for the whole. Default 30 000. */
+  readonly timeoutMs?: number;
+  /** Keeps connections; without one each request has its own. */
+  readonly agent?: Agent;
+}
+
+/** Sends a request; rejects when there is no answer. */
+export async function send(url: string, options: RequestOptions = {}): Promise<Answer> {
+  const { body, headers = {}, timeoutMs = 30_000, agent = false } = options;
+  const startedMs = performance.now();
+  const outgoing = request(url, {
+    method: options.method ?? (body === undefined ? "GET" : "POST"),
+    agent,
+    signal: AbortSignal.timeout(timeoutMs),
+    headers: { ...(body === undefined ? {} : { "content-type": "application/json" }), ...headers },
+  });
+  outgoing.end(body === undefined ? undefined : JSON.stringify(body));
+  const [response] = (await once(outgoing, "response")) as [IncomingMessage];
+  const chunks: Buffer[] = [];
+  for await (const chunk of response) chunks.push(chunk as Buffer);
+  const text = Buffer.concat(chunks).toString("utf8");
+  const isJson = response.headers["content-type"]?.includes("json") === true && text !== "";
+  const parsed = isJson ? JSON.parse(text) : undefined;
+  const ms = performance.now() - startedMs;
+  return { status: response.statusCode ?? 0, headers: response.headers, text, body: parsed, ms };
+}
+
+/** Connections that stay open between the requests of one prober. */
+export function keepingAgent(): Agent {
+  return new Agent({ keepAlive: true, maxSockets: 4 });
+}
