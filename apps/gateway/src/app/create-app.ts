@@ -1,4 +1,6 @@
+import type { IncomingMessage } from "node:http";
 import Fastify, { type FastifyInstance, type FastifyReply } from "fastify";
+import { createAdmission } from "../auth/admission.ts";
 import { Heartbeat } from "../channels/heartbeat.ts";
 import { SseEndpoint } from "../channels/sse-endpoint.ts";
 import { answerClientError, brokenRequestBody } from "../http/broken-request.ts";
@@ -9,6 +11,7 @@ import { createHttpServer } from "../http/create-http-server.ts";
 import { registerForwardRoute } from "../http/forward-route.ts";
 import { createHostGuard } from "../http/host-guard.ts";
 import { createMcpListener } from "../http/mcp-routes.ts";
+import { RequestHooks } from "../http/request-hooks.ts";
 import { registerRestRoutes } from "../http/rest-routes.ts";
 import { McpEndpoint, type McpEndpointDeps } from "../mcp/mcp-endpoint.ts";
 import type { GatewayCore } from "./gateway-core.ts";
@@ -21,14 +24,20 @@ export async function createApp(core: GatewayCore): Promise<FastifyInstance> {
   const { limits } = config;
   const nextRequestId = createRequestIds();
   const guard = createHostGuard(config.server);
+  const clientAddress = createClientAddress(config.server.trustedProxies);
+  const { pipeline } = core;
+  const hooks = new RequestHooks({ pipeline, clientAddress, nextRequestId });
+  const requestIdOf = (request: IncomingMessage) => hooks.of(request)?.requestId ?? nextRequestId();
+  const admission = createAdmission({ authenticator: core.authenticator, pipeline, hooks });
   const surface: McpEndpointDeps & ChannelDeps = {
     ...core.calls,
     sessions: core.sessions,
     channels: core.channels,
     replicas: core.replicas,
-    authenticator: core.authenticator,
+    admission,
+    hooks,
     guard,
-    clientAddress: createClientAddress(config.server.trustedProxies),
+    clientAddress,
     limits,
     challenge: (request) => challengeOf(config.server, request),
     heartbeat: new Heartbeat(limits.channelPingMs),
@@ -42,14 +51,14 @@ export async function createApp(core: GatewayCore): Promise<FastifyInstance> {
     endpoint,
     snapshot: core.calls.snapshot,
     metrics: metrics.http,
-    nextRequestId,
+    requestIdOf,
     onFailure: (error) => logger.error({ err: error }, "a request could not be answered"),
   });
   const connections = new Connections(limits.connections);
   const app = Fastify({
     logger: false,
     bodyLimit: limits.bodyBytes,
-    genReqId: nextRequestId,
+    genReqId: (request) => requestIdOf(request),
     forceCloseConnections: false,
     routerOptions: { ignoreTrailingSlash: false },
     frameworkErrors: (_error, request, reply) => {
@@ -62,14 +71,14 @@ export async function createApp(core: GatewayCore): Promise<FastifyInstance> {
     },
     clientErrorHandler: (error, socket) => answerClientError(error, socket, nextRequestId()),
     serverFactory: (others) =>
-      createHttpServer(limits, mcp, others, shouldUpgrade, connections, nextRequestId),
+      createHttpServer({ limits, mcp, others, hooks, connections, shouldUpgrade, nextRequestId }),
   });
   app.addHook("preClose", async () => connections.endUnused());
   const events = new SseEndpoint(surface);
   serveChannels(app, events, surface);
   registerForwardRoute(app, { endpoint, events, core });
   acceptJsonOnly(app);
-  registerRestRoutes(app, core, guard);
+  registerRestRoutes(app, core, guard, admission);
   return app;
 }
 

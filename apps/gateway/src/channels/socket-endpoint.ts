@@ -2,11 +2,12 @@ import type { IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
 import { WireError } from "@gatewright/mcp-bridge";
 import { type ServerOptions, type WebSocket, WebSocketServer } from "ws";
-import { type Authenticator, requireScope } from "../auth/authenticator.ts";
+import type { Admission } from "../auth/admission.ts";
 import type { Principal } from "../auth/principal.ts";
 import type { Target } from "../calls/target.ts";
 import { GatewayError } from "../errors.ts";
 import { failureAnswer } from "../http/failure-answer.ts";
+import type { RequestHooks } from "../http/request-hooks.ts";
 import { Conversation, type ConversationDeps, readMessage, type Speaker } from "./conversation.ts";
 import type { Heartbeat } from "./heartbeat.ts";
 import type { OpenChannels } from "./open-channels.ts";
@@ -15,7 +16,8 @@ import { SocketChannel } from "./socket-channel.ts";
 
 /** What the WebSocket endpoint works with. */
 export interface SocketEndpointDeps extends ConversationDeps {
-  readonly authenticator: Authenticator;
+  readonly admission: Admission;
+  readonly hooks: RequestHooks;
   readonly channels: OpenChannels;
   readonly heartbeat: Heartbeat;
   readonly guard: (request: IncomingMessage) => void;
@@ -63,9 +65,9 @@ export class SocketEndpoint {
       const targetOf = this.#deps.targetOf(path);
       if (targetOf === undefined) throw new GatewayError("not_found", `no WebSocket is served at ${path}`);
       if (request.method !== "GET") throw new WireError("method_not_allowed", "A WebSocket begins with GET.");
+      if (this.#deps.hooks.wanted) await this.#deps.hooks.begin(request);
       const identify = async () => {
-        const principal = await this.#deps.authenticator.authenticate(headers.authorization);
-        requireScope(principal, "mcp");
+        const principal = await this.#deps.admission.admit(request, "mcp");
         return { principal, target: targetOf(principal) };
       };
       const { principal } = await identify();

@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { DEFAULT_LEGACY, textOf, WireError } from "@gatewright/mcp-bridge";
-import { type Authenticator, requireScope } from "../auth/authenticator.ts";
+import type { Admission } from "../auth/admission.ts";
 import type { Principal } from "../auth/principal.ts";
 import type { Target } from "../calls/target.ts";
 import { GatewayError } from "../errors.ts";
@@ -21,7 +21,7 @@ import { SseChannel } from "./sse-channel.ts";
 
 /** What the endpoint works with. */
 export interface SseEndpointDeps extends ConversationDeps {
-  readonly authenticator: Authenticator;
+  readonly admission: Admission;
   readonly channels: OpenChannels;
   readonly heartbeat: Heartbeat;
   readonly guard: (request: IncomingMessage) => void;
@@ -86,9 +86,7 @@ export class SseEndpoint {
       }
       const looped = request.headers[hopHeader]?.includes(deps.hopId) === true;
       if (looped && forwarded === undefined) throw loopRefusal();
-      const { authorization } = request.headers;
-      const principal = forwarded?.principal ?? (await deps.authenticator.authenticate(authorization));
-      requireScope(principal, "mcp");
+      const principal = forwarded?.principal ?? (await deps.admission.admit(request, "mcp"));
       if (purpose.kind === "stream") return await this.#open(incoming, purpose.messagesPath, principal);
       checkMediaType(request.headers);
       const body = forwarded?.body ?? (await readBody(request, deps.limits.bodyBytes));

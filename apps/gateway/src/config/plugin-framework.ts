@@ -1,8 +1,18 @@
 import { z } from "zod";
+import { mcpPlugin } from "./external-plugin.ts";
 
 /** One entry of `plugins[]`. */
 export const pluginEntry = z.strictObject({
-  name: z.string().min(1).describe("Name of a plugin: `rate_limiter` or `retry`."),
+  name: z
+    .string()
+    .min(1)
+    .describe("Name of the plugin: `rate_limiter`, `retry`, or your own with `mcp` or `module`."),
+  mcp: mcpPlugin.optional().describe("The plugin is an MCP server."),
+  module: z
+    .string()
+    .min(1)
+    .optional()
+    .describe("The plugin is the default export of this ES module: a path from here, or a package."),
   mode: z.enum(["enforce", "permissive", "disabled", "enforce_ignore_error"]).default("enforce"),
   priority: z.int().optional().describe("Lower runs earlier."),
   onError: z.enum(["fail", "ignore", "disable"]).optional(),

@@ -2,22 +2,34 @@ import { createServer, type RequestListener, type Server } from "node:http";
 import type { GatewayConfig } from "../config/gateway-config.ts";
 import type { Connections } from "./connections.ts";
 import type { McpListener } from "./mcp-routes.ts";
+import { refuseRequest } from "./refuse-request.ts";
+import type { RequestHooks } from "./request-hooks.ts";
 
 /** How long an idle connection is kept; longer than the 60 s after which common balancers drop theirs. */
 const keepAliveTimeoutMs = 72_000;
 
-/** The HTTP server: MCP paths go to `mcp`, all others to `others`. */
-export function createHttpServer(
-  limits: GatewayConfig["limits"],
-  mcp: McpListener,
-  others: RequestListener,
-  shouldUpgradeCallback: NonNullable<Parameters<typeof createServer>[0]["shouldUpgradeCallback"]>,
-  connections: Connections,
-  nextRequestId: () => string,
-): Server {
+/** What the server is made of. */
+export interface HttpServerParts {
+  readonly limits: GatewayConfig["limits"];
+  /** Serves MCP paths. */
+  readonly mcp: McpListener;
+  /** Serves all other paths. */
+  readonly others: RequestListener;
+  readonly hooks: RequestHooks;
+  readonly connections: Connections;
+  readonly shouldUpgrade: NonNullable<Parameters<typeof createServer>[0]["shouldUpgradeCallback"]>;
+  readonly nextRequestId: () => string;
+}
+
+/** The HTTP server: asks the plugins that want to see requests, then whoever serves the path. */
+export function createHttpServer(parts: HttpServerParts): Server {
+  const { limits, mcp, others, hooks, connections, nextRequestId } = parts;
+  const dispatch: RequestListener = (request, response) => {
+    if (!mcp(request, response)) others(request, response);
+  };
   const server = createServer(
     {
-      shouldUpgradeCallback,
+      shouldUpgradeCallback: parts.shouldUpgrade,
       maxHeaderSize: limits.headerBytes,
       headersTimeout: limits.headersTimeoutMs,
       requestTimeout: limits.requestTimeoutMs,
@@ -28,7 +40,11 @@ export function createHttpServer(
       // While it stops, the server asks clients to leave, so that none sends into a connection that is closed.
       if (!server.listening) response.setHeader("connection", "close");
       if (connections.refuse(request, response, nextRequestId)) return;
-      if (!mcp(request, response)) others(request, response);
+      if (!hooks.wanted) return dispatch(request, response);
+      hooks.begin(request, response).then(
+        () => dispatch(request, response),
+        (error) => refuseRequest(error, hooks.of(request)?.requestId ?? nextRequestId(), request, response),
+      );
     },
   );
   server.maxConnections = connections.hardMax;

@@ -9,7 +9,7 @@ export interface McpRoutesDeps {
   readonly endpoint: McpEndpoint;
   readonly snapshot: () => Snapshot;
   readonly metrics: HttpMetrics;
-  readonly nextRequestId: () => string;
+  readonly requestIdOf: (request: IncomingMessage) => string;
   /** Told of requests that could not even be answered. */
   readonly onFailure: (error: unknown) => void;
 }
@@ -42,7 +42,7 @@ export function createMcpListener(deps: McpRoutesDeps): McpListener {
     // A posted request ends with its answer; the stream of a GET, when its client goes.
     const streams = method === "GET";
     if (streams) response.once("close", observe);
-    const requestId = deps.nextRequestId();
+    const requestId = deps.requestIdOf(request);
     deps.endpoint
       .serve({ request, response, requestId, target, transport })
       .then(streams ? undefined : observe, (error) => {

@@ -1,7 +1,7 @@
 import type { IncomingMessage } from "node:http";
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import type { GatewayCore } from "../app/gateway-core.ts";
-import { requireAdmin } from "../auth/authenticator.ts";
+import type { Admission } from "../auth/admission.ts";
 import { GatewayError } from "../errors.ts";
 import { baseUrlOf, challengeOf, metadataPath } from "./challenge.ts";
 import { adminRoutes } from "./rest/admin-routes.ts";
@@ -22,6 +22,7 @@ export function registerRestRoutes(
   app: FastifyInstance,
   core: GatewayCore,
   guard: (request: IncomingMessage) => void,
+  admission: Admission,
 ): void {
   const routes = [
     ...gatewayRoutes(core),
@@ -62,9 +63,7 @@ export function registerRestRoutes(
       guard(request.raw);
       const { access = "admin" } = request.routeOptions.config;
       if (access === "open") return;
-      const principal = await core.authenticator.authenticate(request.headers.authorization);
-      if (access === "admin") requireAdmin(principal);
-      request.principal = principal;
+      request.principal = await admission.admit(request.raw, access === "admin" ? "admin" : "read");
     });
     rest.addHook("onResponse", async (request, reply) => {
       const route = request.routeOptions.url ?? "unknown";

@@ -14,8 +14,7 @@ import {
   textOf,
   WireError,
 } from "@gatewright/mcp-bridge";
-import type { Authenticator } from "../auth/authenticator.ts";
-import { requireScope } from "../auth/authenticator.ts";
+import type { Admission } from "../auth/admission.ts";
 import type { Principal } from "../auth/principal.ts";
 import type { Target } from "../calls/target.ts";
 import type { OpenChannels } from "../channels/open-channels.ts";
@@ -39,7 +38,7 @@ export interface McpEndpointDeps extends AggregateDeps {
   readonly sessions: DownstreamSessions;
   readonly replicas: Replicas;
   readonly channels: OpenChannels;
-  readonly authenticator: Authenticator;
+  readonly admission: Admission;
   readonly guard: (request: IncomingMessage) => void;
   readonly clientAddress: (request: IncomingMessage) => string;
   readonly limits: {
@@ -102,9 +101,8 @@ export class McpEndpoint {
         if (message.kind === "request") idText = textOf(message.bytes, message.idSpan);
       }
       if (looped) throw loopRefusal();
-      const known = forwarded?.principal ?? this.#deps.authenticator.authenticate(headers.authorization);
+      const known = forwarded?.principal ?? this.#deps.admission.admit(request, "mcp");
       const principal = "then" in known ? await known : known;
-      requireScope(principal, "mcp");
       if (request.method !== "POST") {
         return await this.#withoutBody(incoming, reply, principal, incoming.target(principal));
       }

@@ -10,6 +10,7 @@ import { nearestKey } from "../config/nearest-key.ts";
 import type { PluginEntry } from "../config/plugin-framework.ts";
 import { defaultRateLimiterEntry } from "../config/rate-limiter.ts";
 import { defaultRetryEntry } from "../config/retry-backoff.ts";
+import { loadExternalPlugins } from "./external-plugins.ts";
 
 /** Largest payload that a plugin may be given, in characters. */
 const maxPayload = 4_194_304;
@@ -25,10 +26,11 @@ export type BuiltInPlugins = Readonly<Record<string, PluginDefinition>>;
  */
 export async function wirePipeline(
   config: GatewayConfig,
-  plugins: BuiltInPlugins,
+  builtIn: BuiltInPlugins,
   deps: PipelineDeps,
 ): Promise<PluginPipeline> {
   const entries = withDefaults(config.plugins);
+  const plugins = { ...builtIn, ...(await loadExternalPlugins(config.plugins)) };
   for (const [index, entry] of entries.entries()) {
     if (Object.hasOwn(plugins, entry.name)) continue;
     const near = nearestKey(entry.name, Object.keys(plugins));
@@ -41,7 +43,7 @@ export async function wirePipeline(
   try {
     return await createPluginPipeline(
       {
-        plugins: entries.map(({ name, ...settings }) => ({
+        plugins: entries.map(({ name, mcp: _, module: __, ...settings }) => ({
           use: plugins[name] as PluginDefinition,
           name,
           ...settings,
