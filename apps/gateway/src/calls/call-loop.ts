@@ -93,7 +93,7 @@ export async function runCallLoop(
     }
     const outcome: CallOutcome = answer === undefined ? outcomeOf(error) : outcomeOfAnswer(answer, needBody);
     const invoked = scope.invoke(post, postPayload(call, outcome, count));
-    const result = "then" in invoked ? await invoked : invoked;
+    const result = invoked instanceof Promise ? await invoked : invoked;
     const decision = decisionOf(result);
     let giveUp: GiveUp | undefined;
     if (result.allowed && result.retryDelayMs !== undefined) {

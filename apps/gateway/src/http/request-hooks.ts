@@ -107,7 +107,7 @@ function watchHead(
     const responseHeaders = { ...textOf(response.getHeaders()), ...textOf(pairsOf(given)) };
     const payload: PostPayload = { ...request, responseHeaders, statusCode: status };
     const seen = scope.invoke("http_post_request", payload);
-    if ("then" in seen) {
+    if (seen instanceof Promise) {
       // A plugin that fails after the answer has begun can change nothing about it.
       seen.catch(() => undefined);
       return write(status, responseHeaders);

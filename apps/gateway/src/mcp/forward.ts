@@ -150,7 +150,7 @@ async function askBefore(
   payload: ReturnType<typeof prePayload>,
 ): Promise<Before> {
   const invoked = scope.invoke(hooks.pre, payload as never);
-  const result = "then" in invoked ? await invoked : invoked;
+  const result = invoked instanceof Promise ? await invoked : invoked;
   if (!result.allowed && result.violation !== undefined) throw refusalOf(result.violation);
   setHeaders(exchange, result.headers);
   const changed = (result.payload as { readonly args?: unknown }).args;
