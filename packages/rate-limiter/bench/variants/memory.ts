@@ -48,10 +48,13 @@ function express(): () => Promise<void> {
   };
 }
 
-/** The least that gives the same answer: one Map that grows without bound, one clock reading, one decision. */
+/**
+ * The least that gives the same answer: one Map that grows without bound, one clock reading, one decision, and with it
+ * what a refund has to know.
+ */
 function floor(): () => void {
   const counters = new Map<string, { used: number; endsAt: number }>();
-  const check = (user: string): Partial<Decision> => {
+  const check = (user: string): Partial<Decision> & { charged: object | undefined } => {
     const now = Date.now();
     let counter = counters.get(user);
     if (counter === undefined || now >= counter.endsAt) {
@@ -83,6 +86,7 @@ function floor(): () => void {
       rev: 0,
       tenantRev: 0,
       shadow: false,
+      charged: allowed ? { user, at: now } : undefined,
     };
   };
   return () => {
