@@ -11,7 +11,8 @@ it("says once that Redis is away from the classification and once that it is bac
     mcpServers: { one: { url: upstream.url } },
     classifier: {
       ...{ refreshIntervalSeconds: 1, multipliers: { cold: 1 }, jitter: 0, spread: false },
-      ...{ cycleMs: 100, leaseMs: 600, heartbeatMs: 150, errorBackoffMs: 100 },
+      // Patient, so that a busy machine is not taken for an outage.
+      ...{ cycleMs: 100, leaseMs: 6_000, heartbeatMs: 2_000, errorBackoffMs: 100 },
     },
   });
   await gateway.core.refresher.ready();

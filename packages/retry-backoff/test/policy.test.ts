@@ -45,6 +45,7 @@ describe("parsePolicy", () => {
     expect(statuses.has(500) && statuses.has(599) && statuses.has(421) && statuses.has(408)).toBe(true);
     expect(statuses.has(423) || statuses.has(409) || statuses.has(600)).toBe(false);
     expect(statuses.size).toBe(104);
+    expect([...parsePolicy({ retryOnStatus: ["504-502"] }).statuses]).toEqual([502, 503, 504]);
   });
 
   it.each([

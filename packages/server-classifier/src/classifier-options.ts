@@ -3,16 +3,21 @@ import { type ScheduleOptions, scheduleSchema } from "./schedule-options.ts";
 import { type RankingOptions, rankingSchema } from "./settings.ts";
 
 /** Checks {@link ClassifierOptions}. */
-export const classifierSchema = z.strictObject({
-  enabled: z.boolean().default(true),
-  ranking: rankingSchema.prefault({}),
-  schedule: scheduleSchema.prefault({}),
-  cycleMs: z.number().positive().default(60_000),
-  leaseMs: z.number().positive().default(15_000),
-  heartbeatMs: z.number().positive().default(5_000),
-  errorBackoffMs: z.number().positive().default(30_000),
-  inUseMs: z.number().min(0).default(300_000),
-});
+export const classifierSchema = z
+  .strictObject({
+    enabled: z.boolean().default(true),
+    ranking: rankingSchema.prefault({}),
+    schedule: scheduleSchema.prefault({}),
+    cycleMs: z.number().positive().default(60_000),
+    leaseMs: z.number().positive().default(15_000),
+    heartbeatMs: z.number().positive().default(5_000),
+    errorBackoffMs: z.number().positive().default(30_000),
+    inUseMs: z.number().min(0).default(300_000),
+  })
+  .refine(({ heartbeatMs, leaseMs }) => heartbeatMs < leaseMs, {
+    path: ["heartbeatMs"],
+    message: "must be less than leaseMs",
+  });
 
 /** Options of a classifier; all have defaults. Times are milliseconds. */
 export interface ClassifierOptions {

@@ -67,7 +67,7 @@ export interface ClassifierStats {
 export interface Classifier {
   readonly instanceId: string;
   readonly schedule: PollSchedule;
-  /** Starts the loop. Does nothing when it runs or is not enabled; starts again after `stop`. */
+  /** Starts the loop. Does nothing when it runs or is not enabled; starts again after `stop`, once that is done. */
   start(): void;
   /** Ends the loop, waits for a running cycle, and hands leadership on. Idempotent. */
   stop(): Promise<void>;
@@ -102,6 +102,8 @@ export function createClassifier(options: ClassifierOptions, deps: ClassifierDep
   let snapshot: Snapshot | undefined;
   let loop: Promise<void> | undefined;
   let running = false;
+  let wanted = false;
+  let ending: Promise<void> | undefined;
   let unsubscribe = () => {};
 
   const onError = (error: unknown) => tell(() => observer?.onError?.(error));
@@ -194,27 +196,41 @@ export function createClassifier(options: ClassifierOptions, deps: ClassifierDep
     });
   };
 
-  const stop = async () => {
+  const begin = () => {
+    running = true;
+    unsubscribe = store.subscribe((event) => {
+      if (event === "released") leadership.poke();
+      else if (!leadership.isLeader()) follow().catch(onError);
+    });
+    leadership.start();
+    loop = run();
+  };
+  const end = async () => {
     running = false;
     unsubscribe();
     nap.wake();
-    await Promise.all([loop, leadership.stop()]);
-    loop = undefined;
-    if (ownStore) await store.close();
+    try {
+      await Promise.all([loop, leadership.stop()]);
+      if (ownStore) await store.close();
+    } finally {
+      ending = undefined;
+      // Whoever started it meanwhile had to wait: two loops would fight over the lease.
+      if (wanted) begin();
+    }
+  };
+  const stop = () => {
+    wanted = false;
+    ending ??= end();
+    return ending;
   };
 
   return {
     instanceId,
     schedule,
     start() {
-      if (running || !settings.enabled) return;
-      running = true;
-      unsubscribe = store.subscribe((event) => {
-        if (event === "released") leadership.poke();
-        else if (!leadership.isLeader()) follow().catch(onError);
-      });
-      leadership.start();
-      loop = run();
+      if (!settings.enabled) return;
+      wanted = true;
+      if (!running && ending === undefined) begin();
     },
     stop,
     snapshot: () => snapshot,

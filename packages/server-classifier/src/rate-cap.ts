@@ -16,7 +16,7 @@ export function createRateCap(perSecond: number, clock: Clock): RateCap {
   return {
     available() {
       const now = clock.now();
-      tokens = Math.min(size, tokens + ((now - filledAt) / 1_000) * perSecond);
+      tokens = Math.min(size, tokens + (Math.max(0, now - filledAt) / 1_000) * perSecond);
       filledAt = now;
       return Math.max(0, Math.floor(tokens));
     },

@@ -200,6 +200,17 @@ describe("a classifier over Redis", () => {
     expect(snapshot?.servers.get("s2")?.tier).toBe("hot");
   });
 
+  it("a snapshot outlives three cycles, and instances are told apart by UUIDs", async () => {
+    const cycleMs = 600_000;
+    const store = createRedisClassifierStore({ client: redis.client() });
+    const { classifier } = replica(store, { options: { cycleMs } });
+    classifier.start();
+    await eventually(() => classifier.snapshot() !== undefined);
+    expect(await redis.client().pttl("gw:{cls}:snapshot")).toBeGreaterThan(3 * cycleMs);
+    expect(await redis.client().get("gw:{cls}:leader")).toBe(classifier.instanceId);
+    expect(classifier.instanceId).toMatch(/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/);
+  });
+
   it("SC-5 SCRIPT FLUSH between two cycles changes nothing", async () => {
     const a = replica(storeOf());
     a.classifier.start();
@@ -408,6 +419,24 @@ describe("a classifier alone", () => {
     expect(events.filter((event) => event === "leads")).toHaveLength(2);
   });
 
+  it("waits with a start until a stop under way is done, and does what was asked last", async () => {
+    const { classifier, events } = replica(createMemoryStore());
+    classifier.start();
+    await eventually(() => classifier.stats().leader);
+    const stopping = classifier.stop();
+    classifier.start();
+    await stopping;
+    await eventually(() => classifier.stats().leader);
+    expect(events.filter((event) => event === "leads" || event === "follows")).toEqual([
+      "leads",
+      "follows",
+      "leads",
+    ]);
+    const last = [classifier.stop(), classifier.start(), classifier.stop()];
+    await Promise.all(last);
+    expect(classifier.stats()).toMatchObject({ running: false, leader: false });
+  });
+
   it("goes on after cycles that fail, and backs off between them", async () => {
     const { clock, fake } = fakeTime();
     let broken = true;
@@ -567,6 +596,8 @@ describe("a classifier alone", () => {
     expect(() => replica(createMemoryStore(), { options: { cycleMS: 1 } as ClassifierOptions })).toThrow(
       /cycleMs/,
     );
+    const slowBeat = { leaseMs: 1_000, heartbeatMs: 1_000 };
+    expect(() => replica(createMemoryStore(), { options: slowBeat })).toThrow(/heartbeatMs: must be less/);
     expect(leaders([])).toEqual([]);
   });
 });
