@@ -5,7 +5,7 @@ import { ExposedNames } from "../src/bridge/exposed-names.ts";
 import { ExposedUris } from "../src/bridge/exposed-uris.ts";
 import { createAggregator, createSealer, type ListCall, UPSTREAMS_META } from "../src/bridge/index.ts";
 import { parseMessage } from "../src/index.ts";
-import { createHttpUpstream, type UpstreamSession } from "../src/upstream/index.ts";
+import { createHttpUpstream, UpstreamAnswer, type UpstreamSession } from "../src/upstream/index.ts";
 import {
   CLIENT,
   failure,
@@ -63,6 +63,13 @@ const list = (text: string) =>
   JSON.parse(text) as { tools: { name: string }[]; nextCursor?: string; [key: string]: unknown };
 const names = (text: string) => list(text).tools.map((tool) => tool.name);
 const ask = { method: "tools/list", modern: false, scope: "u" } as const;
+
+function answerOf(text: string): UpstreamAnswer {
+  const bytes = Buffer.from(text);
+  const start = bytes.indexOf('"id":7') + 5;
+  const kind = text.includes('"error"') ? "error" : "result";
+  return new UpstreamAnswer(kind, bytes, { start, end: start + 1 }, 200, "json");
+}
 
 function request(method: string, params: object) {
   const message = parseMessage(Buffer.from(JSON.stringify({ jsonrpc: "2.0", id: 1, method, params })));
@@ -304,7 +311,8 @@ describe("merged lists", () => {
       ttlMs: 500,
       cacheScope: "public",
     });
-    await aggregator.list(modern);
+    now = 200;
+    expect(list(await aggregator.list(modern))["ttlMs"]).toBe(300);
     expect(asked).toBe(2);
     now = 600;
     await aggregator.list(modern);
@@ -318,6 +326,50 @@ describe("merged lists", () => {
     expect(list(await other.list(modern))).toMatchObject({ ttlMs: 0, cacheScope: "private" });
     const none = createAggregator({ ...mixed, upstreams: [], secret });
     expect(list(await none.list(modern))).toMatchObject({ tools: [], ttlMs: 0 });
+  });
+
+  it("a list whose upstream names no time may be used again for a while, until it is outdated", async () => {
+    let now = 0;
+    let asked = 0;
+    const counted: Handler = (seen, response, r) => {
+      asked++;
+      tools(["t"])(seen, response, r);
+    };
+    const connected = await connect({ one: counted });
+    const aggregator = createAggregator({ ...connected, secret, freshMs: 1_000 }, { now: () => now });
+    for (const [at, times, outdated] of [
+      [0, 1, false],
+      [999, 1, false],
+      [1_000, 2, false],
+      [1_001, 3, true],
+    ] as const) {
+      now = at;
+      if (outdated) aggregator.outdate("a");
+      expect(list(await aggregator.list({ ...ask, modern: true }))["ttlMs"]).toBe(0);
+      expect(asked).toBe(times);
+    }
+  });
+
+  it("nobody waits a second time for an upstream that failed, and its recovery is noticed all the same", async () => {
+    let hangs = true;
+    const handler: Handler = (seen, response, r) => (hangs ? undefined : tools(["t"])(seen, response, r));
+    const connected = await connect({ one: handler });
+    const stored = (id: string, method: string) =>
+      id === "a" && method === "tools/list" ? [{ name: "kept", description: "d" }] : undefined;
+    const aggregator = createAggregator({ ...connected, secret, stored, listDeadlineMs: 400 });
+    const flag = { [UPSTREAMS_META]: { one: { state: "stale", code: "upstream_timeout" } } };
+    for (const longestMs of [5_000, 200]) {
+      const before = performance.now();
+      const text = await aggregator.list(ask);
+      expect(performance.now() - before).toBeLessThan(longestMs);
+      expect(list(text)).toEqual({ tools: [{ name: "one_kept", description: "d" }], _meta: flag });
+    }
+    expect(list(await aggregator.list({ ...ask, method: "prompts/list" }))).toMatchObject({
+      prompts: [],
+      _meta: { [UPSTREAMS_META]: { one: { state: "unavailable" } } },
+    });
+    hangs = false;
+    await expect.poll(async () => names(await aggregator.list(ask)), { timeout: 5_000 }).toEqual(["one_t"]);
   });
 
   it("callers share one fetch, and one that gives up disturbs no other", async () => {
@@ -425,10 +477,17 @@ describe("rewriting", () => {
 
   it("puts the prefix on URIs in answers and notifications, and touches nothing else", async () => {
     const aggregator = await plan();
-    const answer = (value: object) => Buffer.from(JSON.stringify(result(1, value)));
-    const expose = (method: string, value: object) =>
-      (JSON.parse(aggregator.exposeAnswer("a", method, answer(value)).toString()) as { result: unknown })
-        .result;
+    const expose = (method: string, value: object) => {
+      // The id may stand in front of what changes, or behind it.
+      for (const id of [
+        `"id":7,"result":${JSON.stringify(value)}`,
+        `"result":${JSON.stringify(value)},"id":7`,
+      ]) {
+        const shown = aggregator.exposeAnswer("a", method, answerOf(`{"jsonrpc":"2.0",${id}}`));
+        expect(JSON.parse(shown.withId('"mine"').toString())).toMatchObject({ id: "mine" });
+      }
+      return aggregator.exposeAnswer("a", method, answerOf(JSON.stringify(result(7, value)))).value();
+    };
     const content = [
       { type: "resource_link", uri: "a:1", name: "n" },
       { type: "resource", resource: { uri: "a:2", text: '"uri":"a:3"' } },
@@ -449,13 +508,18 @@ describe("rewriting", () => {
     expect(expose("resources/read", { contents: [{ uri: "a:1", text: "" }, { uri: 5 }] })).toEqual({
       contents: [{ uri: "my-srv+a:1", text: "" }, { uri: 5 }],
     });
-    const same = answer({ uri: "a:1" });
+    const missing = answerOf(
+      '{"jsonrpc":"2.0","id":7,"error":{"code":-32002,"message":"m","data":{"uri":"a:1"}}}',
+    );
+    expect(aggregator.exposeAnswer("a", "resources/read", missing).value()["data"]).toEqual({
+      uri: "my-srv+a:1",
+    });
+    const same = answerOf(JSON.stringify(result(7, { uri: "a:1" })));
     expect(aggregator.exposeAnswer("a", "tools/list", same)).toBe(same);
     const notify = (method: string, params: object) => {
       const message = parseMessage(Buffer.from(JSON.stringify({ jsonrpc: "2.0", method, params })));
       if (message.kind !== "notification") throw new Error("Expected a notification.");
-      return (JSON.parse(aggregator.exposeNotification("b", message).toString()) as { params: unknown })
-        .params;
+      return aggregator.exposeNotification("b", message).params;
     };
     expect(notify("notifications/resources/updated", { uri: "a:1" })).toEqual({ uri: "two+a:1" });
     expect(
@@ -480,12 +544,12 @@ describe("rewriting", () => {
     expect(await aggregator.route(request("resources/read", { uri: "a+b:c" }), options)).toMatchObject({
       name: "a+b:c",
     });
-    const bytes = Buffer.from('{"result":{"contents":[{"uri":"a:1"}]}}');
-    expect(aggregator.exposeAnswer("a", "resources/read", bytes)).toBe(bytes);
+    const answer = answerOf('{"id":7,"result":{"contents":[{"uri":"a:1"}]}}');
+    expect(aggregator.exposeAnswer("a", "resources/read", answer)).toBe(answer);
     const note = parseMessage(
       Buffer.from('{"jsonrpc":"2.0","method":"notifications/resources/updated","params":{"uri":"a:1"}}'),
     );
-    if (note.kind === "notification") expect(aggregator.exposeNotification("a", note)).toBe(note.bytes);
+    if (note.kind === "notification") expect(aggregator.exposeNotification("a", note)).toBe(note);
     expect(aggregator.exposeUri({ upstreamId: "a", name: "a:1" })).toBe("a:1");
     const two = { ...connected, upstreams: [...connected.upstreams, { id: "q", slug: "q" }] };
     expect(() => createAggregator({ ...two, secret, names: "plain" })).toThrow(RangeError);

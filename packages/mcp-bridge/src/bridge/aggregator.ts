@@ -2,13 +2,20 @@ import type { z } from "zod";
 import { WireError } from "../errors.ts";
 import type { NotificationMessage, RequestMessage } from "../message.ts";
 import { parseOptions } from "../parse-options.ts";
-import { textOf } from "../splice.ts";
+import type { UpstreamAnswer } from "../upstream/answer.ts";
 import { type AggregatorOptions, aggregatorSchema } from "./aggregator-options.ts";
 import { ExposedNames, type NamedItem } from "./exposed-names.ts";
 import { ExposedUris } from "./exposed-uris.ts";
 import { ListCopies, type ListPart } from "./list-copies.ts";
 import { type ListMethod, type ListShape, listShape } from "./list-page.ts";
-import { exposeAnswer, exposeNotification, type RoutedRequest, routeRequest } from "./rewrite.ts";
+import {
+  exposeAnswer,
+  exposedName,
+  exposeNotification,
+  locateItem,
+  type RoutedRequest,
+  routeRequest,
+} from "./rewrite.ts";
 import { createSealer, type Sealer } from "./sealer.ts";
 
 /** Whose list, which page. */
@@ -45,10 +52,15 @@ export interface Aggregator {
     message: RequestMessage,
     options: Omit<ListRequest, "method" | "cursor" | "modern">,
   ): Promise<RoutedRequest | undefined>;
-  /** An upstream's answer with its URIs in exposed form; the same bytes when there is nothing to change. */
-  exposeAnswer(upstreamId: string, method: string, bytes: Buffer): Buffer;
-  /** An upstream's notification with its URIs in exposed form. */
-  exposeNotification(upstreamId: string, message: NotificationMessage): Buffer;
+  /** The upstream's own item that a request names; `undefined` as for {@link Aggregator.route}. */
+  locate(
+    message: RequestMessage,
+    options: Omit<ListRequest, "method" | "cursor" | "modern">,
+  ): Promise<NamedItem | undefined>;
+  /** An upstream's answer with its URIs in exposed form; the same one when there is nothing to change. */
+  exposeAnswer(upstreamId: string, method: string, answer: UpstreamAnswer): UpstreamAnswer;
+  /** An upstream's notification with its URIs in exposed form; the same one when there is nothing to change. */
+  exposeNotification(upstreamId: string, message: NotificationMessage): NotificationMessage;
   /** The exposed name of a tool or prompt. */
   exposeName(item: NamedItem): string;
   /** The exposed form of a URI or URI template. */
@@ -95,16 +107,22 @@ class AggregatedUpstreams implements Aggregator {
   readonly #copies: ListCopies;
   readonly #sealer: Sealer;
   readonly #order: readonly string[];
+  readonly #now: () => number;
 
   constructor(options: z.output<typeof aggregatorSchema>, now: () => number) {
     const { upstreams, separator, maxNameLength, secret, previousSecrets } = options;
     this.#options = options;
+    this.#now = now;
     this.#names = new ExposedNames(upstreams, { separator, maxLength: maxNameLength });
     this.#uris = new ExposedUris(this.#names);
     this.#order = this.#names.upstreamIds();
     this.#sealer = createSealer({ secret, previousSecrets, label: "cursor" });
-    const { call, listDeadlineMs: deadlineMs, maxPages, maxItems, maxCopies } = options;
-    this.#copies = new ListCopies({ call, deadlineMs, maxPages, maxItems, maxCopies, now });
+    this.#copies = new ListCopies({
+      ...options,
+      deadlineMs: options.listDeadlineMs,
+      stored: options.stored,
+      now,
+    });
   }
 
   async list(request: ListRequest): Promise<string> {
@@ -123,20 +141,25 @@ class AggregatedUpstreams implements Aggregator {
     message: RequestMessage,
     options: Omit<ListRequest, "method" | "cursor" | "modern">,
   ): Promise<RoutedRequest | undefined> {
-    const { name } = message.spans;
-    const exposed = name && (JSON.parse(textOf(message.bytes, name)) as unknown);
-    if (typeof exposed === "string" && this.#names.needsTable(exposed))
-      await this.#learn(message.method, exposed, options);
+    await this.#learnNames(message, options);
     return routeRequest(message, this);
   }
 
-  exposeAnswer(upstreamId: string, method: string, bytes: Buffer): Buffer {
-    if (this.#options.names === "plain") return bytes;
-    return exposeAnswer(bytes, method, (name) => this.#uris.expose({ upstreamId, name }));
+  async locate(
+    message: RequestMessage,
+    options: Omit<ListRequest, "method" | "cursor" | "modern">,
+  ): Promise<NamedItem | undefined> {
+    await this.#learnNames(message, options);
+    return locateItem(message, this);
   }
 
-  exposeNotification(upstreamId: string, message: NotificationMessage): Buffer {
-    if (this.#options.names === "plain") return message.bytes;
+  exposeAnswer(upstreamId: string, method: string, answer: UpstreamAnswer): UpstreamAnswer {
+    if (this.#options.names === "plain") return answer;
+    return exposeAnswer(answer, method, (name) => this.#uris.expose({ upstreamId, name }));
+  }
+
+  exposeNotification(upstreamId: string, message: NotificationMessage): NotificationMessage {
+    if (this.#options.names === "plain") return message;
     return exposeNotification(message, (name) => this.#uris.expose({ upstreamId, name }));
   }
 
@@ -166,14 +189,15 @@ class AggregatedUpstreams implements Aggregator {
   }
 
   /** Reads the list that a shortened name is in. */
-  async #learn(
-    method: string,
-    exposed: string,
+  async #learnNames(
+    message: RequestMessage,
     options: Omit<ListRequest, "method" | "cursor" | "modern">,
   ): Promise<void> {
+    const exposed = exposedName(message);
+    if (exposed === undefined || this.#options.names === "plain" || !this.#names.needsTable(exposed)) return;
     const owner = this.#names.resolve(exposed);
     if (owner === undefined) return;
-    const list: ListMethod = method === "prompts/get" ? "prompts/list" : "tools/list";
+    const list: ListMethod = message.method === "tools/call" ? "tools/list" : "prompts/list";
     const { scope, context, signal } = options;
     const part = await this.#copies.part(owner.upstreamId, { method: list, scope, context }, signal);
     if (part.state === "unavailable") return;
@@ -206,7 +230,7 @@ class AggregatedUpstreams implements Aggregator {
     }
     const members = [`"${shape.field}":[${items.join(",")}]`];
     if (next) members.push(`"nextCursor":${JSON.stringify(this.#sealer.seal(next, bindingOf(request)))}`);
-    if (request.modern) members.push(...cacheHints(parts));
+    if (request.modern) members.push(...cacheHints(parts, this.#now()));
     const flagged = this.#flags(parts);
     if (flagged !== undefined) members.push(`"_meta":{"${UPSTREAMS_META}":${flagged}}`);
     return `{${members.join(",")}}`;
@@ -241,9 +265,14 @@ function bindingOf(request: ListRequest): string {
   return JSON.stringify([request.method, request.scope]);
 }
 
-/** `ttlMs` is the smallest of all parts, `cacheScope` private if any is; a part that failed may change any time. */
-function cacheHints(parts: readonly ListPart[]): string[] {
-  const ttls = parts.map((part) => (part.state === "fresh" ? part.copy.ttlMs : 0));
+/**
+ * `ttlMs` is the smallest that is left of any part, `cacheScope` private if any is; a part that failed may change any
+ * time.
+ */
+function cacheHints(parts: readonly ListPart[], now: number): string[] {
+  const ttls = parts.map((part) => {
+    return part.state === "fresh" ? Math.max(0, Math.floor(part.copy.at + part.copy.ttlMs - now)) : 0;
+  });
   const ttlMs = parts.length === 0 ? 0 : Math.min(...ttls);
   const shared = parts.every((part) => part.state === "fresh" && part.copy.cacheScope === "public");
   return ['"resultType":"complete"', `"ttlMs":${ttlMs}`, `"cacheScope":"${shared ? "public" : "private"}"`];

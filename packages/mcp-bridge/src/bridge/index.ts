@@ -19,7 +19,7 @@ export { BridgeError, type BridgeErrorCode } from "./bridge-error.ts";
 export type { BridgeOptions } from "./bridge-options.ts";
 export type { AggregatedUpstream, NamedItem } from "./exposed-names.ts";
 export type { AskClient } from "./input-rounds.ts";
-export type { ListCall } from "./list-copies.ts";
+export type { ListCall, StoredItems } from "./list-copies.ts";
 export type { ListMethod } from "./list-page.ts";
 export { localError, localResult } from "./local-answer.ts";
 export { LOG_LEVELS, readLogLevel } from "./log-levels.ts";
@@ -34,7 +34,7 @@ export {
 export type { OpenListener } from "./notification-source.ts";
 export type { RoutedRequest } from "./rewrite.ts";
 export { createSealer, type Sealer, type SealerOptions } from "./sealer.ts";
-export { readFilter, type SubscriptionFilter, wants } from "./subscription-filter.ts";
+export { LIST_KINDS, readFilter, type SubscriptionFilter, wants } from "./subscription-filter.ts";
 export {
   encodeAcknowledged,
   encodeListenResult,

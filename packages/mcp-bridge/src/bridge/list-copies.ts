@@ -1,7 +1,8 @@
+import type { JsonObject } from "../message.ts";
 import { orAborted } from "../upstream/abort.ts";
 import type { UpstreamAnswer } from "../upstream/answer.ts";
 import { UpstreamError } from "../upstream/upstream-error.ts";
-import { type ListedItem, type ListMethod, listShape, readListPage } from "./list-page.ts";
+import { type ListedItem, type ListMethod, listShape, readItems, readListPage } from "./list-page.ts";
 
 /** Asks one upstream for one page. */
 export type ListCall = (
@@ -9,6 +10,9 @@ export type ListCall = (
   request: { readonly method: ListMethod; readonly params: string },
   options: { readonly signal: AbortSignal; readonly context: unknown },
 ) => Promise<UpstreamAnswer>;
+
+/** The last items of an upstream that were kept elsewhere; undefined when there are none. */
+export type StoredItems = (upstreamId: string, method: ListMethod) => readonly JsonObject[] | undefined;
 
 /** Options of {@link ListCopies}. */
 export interface ListCopiesOptions {
@@ -18,6 +22,9 @@ export interface ListCopiesOptions {
   readonly maxItems: number;
   /** Most lists kept. */
   readonly maxCopies: number;
+  readonly freshMs: number;
+  readonly failureHoldMs: number;
+  readonly stored: StoredItems | undefined;
   readonly now: () => number;
 }
 
@@ -50,6 +57,8 @@ export interface ListSubject {
 export class ListCopies {
   readonly #options: ListCopiesOptions;
   readonly #copies = new Map<string, ListCopy>();
+  /** Lists that failed lately, and until when nobody waits for them. */
+  readonly #failures = new Map<string, { readonly until: number; readonly code: string }>();
   readonly #fetching = new Map<string, Promise<ListCopy>>();
   /** Lists that were declared outdated, by upstream; compared with a copy's time. */
   readonly #outdated = new Map<string, number>();
@@ -63,19 +72,17 @@ export class ListCopies {
     const key = JSON.stringify([upstreamId, subject.method, subject.scope]);
     const known = this.#copies.get(key);
     if (known && this.#isFresh(upstreamId, known)) return { state: "fresh", upstreamId, copy: known };
+    const failure = this.#failures.get(key);
+    const fetching = this.#fetch(key, upstreamId, subject);
+    if (failure !== undefined && this.#options.now() < failure.until) {
+      fetching.catch(() => undefined);
+      return this.#standIn(key, upstreamId, subject, failure.code);
+    }
     try {
-      return {
-        state: "fresh",
-        upstreamId,
-        copy: await orAborted(this.#fetch(key, upstreamId, subject), signal),
-      };
+      return { state: "fresh", upstreamId, copy: await orAborted(fetching, signal) };
     } catch (error) {
       if (signal?.aborted) throw error;
-      const code = UpstreamError.is(error) ? error.code : "upstream_unreachable";
-      const last = this.#copies.get(key);
-      return last
-        ? { state: "stale", upstreamId, copy: last, code }
-        : { state: "unavailable", upstreamId, code };
+      return this.#standIn(key, upstreamId, subject, codeOf(error));
     }
   }
 
@@ -92,20 +99,42 @@ export class ListCopies {
     }
   }
 
+  /** What is shown in place of a list that could not be had. */
+  #standIn(key: string, upstreamId: string, { method }: ListSubject, code: string): ListPart {
+    const copy = this.#copies.get(key) ?? this.#fromStore(upstreamId, method);
+    return copy ? { state: "stale", upstreamId, copy, code } : { state: "unavailable", upstreamId, code };
+  }
+
+  #fromStore(upstreamId: string, method: ListMethod): ListCopy | undefined {
+    const shape = listShape(method);
+    const stored = this.#options.stored?.(upstreamId, method);
+    if (shape === undefined || stored === undefined) return undefined;
+    const items = readItems(Buffer.from(JSON.stringify({ result: { [shape.field]: stored } })), shape);
+    return { items, ttlMs: 0, cacheScope: "private", at: Number.NEGATIVE_INFINITY };
+  }
+
   #isFresh(upstreamId: string, copy: ListCopy): boolean {
     const outdatedAt = this.#outdated.get(upstreamId);
     if (outdatedAt !== undefined && copy.at <= outdatedAt) return false;
-    return this.#options.now() < copy.at + copy.ttlMs;
+    const { now, freshMs } = this.#options;
+    return now() < copy.at + Math.max(copy.ttlMs, freshMs);
   }
 
   #fetch(key: string, upstreamId: string, subject: ListSubject): Promise<ListCopy> {
     const running = this.#fetching.get(key);
     if (running) return running;
     const fetching = this.#fetchAll(upstreamId, subject)
-      .then((copy) => {
-        this.#keep(key, copy);
-        return copy;
-      })
+      .then(
+        (copy) => {
+          this.#failures.delete(key);
+          this.#keep(key, copy);
+          return copy;
+        },
+        (error: unknown) => {
+          this.#noteFailure(key, codeOf(error));
+          throw error;
+        },
+      )
       .finally(() => this.#fetching.delete(key));
     this.#fetching.set(key, fetching);
     return fetching;
@@ -147,12 +176,24 @@ export class ListCopies {
     }
   }
 
+  #noteFailure(key: string, code: string): void {
+    const { failureHoldMs, maxCopies, now } = this.#options;
+    this.#failures.delete(key);
+    this.#failures.set(key, { until: now() + failureHoldMs, code });
+    const [oldest] = this.#failures.keys();
+    if (this.#failures.size > maxCopies && oldest !== undefined) this.#failures.delete(oldest);
+  }
+
   #keep(key: string, copy: ListCopy): void {
     this.#copies.delete(key);
     this.#copies.set(key, copy);
     const [oldest] = this.#copies.keys();
     if (this.#copies.size > this.#options.maxCopies && oldest !== undefined) this.#copies.delete(oldest);
   }
+}
+
+function codeOf(error: unknown): string {
+  return UpstreamError.is(error) ? error.code : "upstream_unreachable";
 }
 
 function listTimeout(deadlineMs: number): UpstreamError {

@@ -73,7 +73,8 @@ export function readListPage(answer: UpstreamAnswer, shape: ListShape): ListPage
   };
 }
 
-function readItems(bytes: Buffer, shape: ListShape): ListedItem[] {
+/** The items of a list's answer, each as text cut at its name. */
+export function readItems(bytes: Buffer, shape: ListShape): ListedItem[] {
   const cursor = new JsonCursor(bytes, 0, MAX_DEPTH);
   if (!descend(cursor, "result") || !descend(cursor, shape.field) || !cursor.enter("[")) return [];
   const items: ListedItem[] = [];

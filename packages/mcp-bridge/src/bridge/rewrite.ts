@@ -1,6 +1,8 @@
 import { findSpans, type SpanPattern } from "../find-spans.ts";
 import type { NotificationMessage, RequestMessage } from "../message.ts";
+import { parseMessage } from "../parse-message.ts";
 import { type Edit, type Span, splice, textOf } from "../splice.ts";
+import type { UpstreamAnswer } from "../upstream/answer.ts";
 import type { NamedItem } from "./exposed-names.ts";
 
 /** A request for one upstream. */
@@ -25,42 +27,64 @@ const BY_URI: ReadonlySet<string> = new Set([
   "resources/unsubscribe",
 ]);
 
+/** Where a request carries an identity, and of which kind. */
+interface Identity {
+  readonly kind: "name" | "uri";
+  readonly span: Span;
+  readonly text: string;
+}
+
+/** The exposed name of the tool or prompt that a request is about. */
+export function exposedName(message: RequestMessage): string | undefined {
+  const identity = identityOf(message);
+  return identity?.kind === "name" ? identity.text : undefined;
+}
+
+/** The upstream's own item that a request names. */
+export function locateItem(message: RequestMessage, resolver: Resolver): NamedItem | undefined {
+  const identity = identityOf(message);
+  return identity && resolve(identity, resolver);
+}
+
 /** Finds the upstream that a request is for and replaces the identity in its params. */
 export function routeRequest(message: RequestMessage, resolver: Resolver): RoutedRequest | undefined {
-  const { method, spans } = message;
-  if (BY_NAME.has(method)) return routeBy(message, spans.name, (name) => resolver.resolveName(name));
-  if (BY_URI.has(method)) return routeBy(message, spans.uri, (uri) => resolver.resolveUri(uri));
+  const { bytes, paramsSpan } = message;
+  const identity = identityOf(message);
+  if (identity === undefined || paramsSpan === undefined) return undefined;
+  const item = resolve(identity, resolver);
+  if (item === undefined) return undefined;
+  const params = bytes.subarray(paramsSpan.start, paramsSpan.end);
+  if (item.name === identity.text) return { ...item, params };
+  const edit: Edit = {
+    start: identity.span.start - paramsSpan.start,
+    end: identity.span.end - paramsSpan.start,
+    text: JSON.stringify(item.name),
+  };
+  return { ...item, params: splice(params, [edit]) };
+}
+
+function resolve({ kind, text }: Identity, resolver: Resolver): NamedItem | undefined {
+  return kind === "name" ? resolver.resolveName(text) : resolver.resolveUri(text);
+}
+
+function identityOf(message: RequestMessage): Identity | undefined {
+  const { method, spans, bytes } = message;
+  if (BY_NAME.has(method)) return identityAt(bytes, spans.name, "name");
+  if (BY_URI.has(method)) return identityAt(bytes, spans.uri, "uri");
   if (method !== "completion/complete" || spans.ref === undefined) return undefined;
-  const { start } = spans.ref;
-  const [name] = findSpans(message.bytes, { name: true }, start);
-  if (refType(message) === "ref/prompt") return routeBy(message, name, (text) => resolver.resolveName(text));
-  const [uri] = findSpans(message.bytes, { uri: true }, start);
-  return routeBy(message, uri, (text) => resolver.resolveUri(text));
+  const kind = refType(message) === "ref/prompt" ? "name" : "uri";
+  const [span] = findSpans(bytes, { [kind]: true }, spans.ref.start);
+  return identityAt(bytes, span, kind);
+}
+
+function identityAt(bytes: Buffer, span: Span | undefined, kind: "name" | "uri"): Identity | undefined {
+  const text: unknown = span && JSON.parse(textOf(bytes, span));
+  return span !== undefined && typeof text === "string" ? { kind, span, text } : undefined;
 }
 
 function refType(message: RequestMessage): unknown {
   const ref = message.params?.["ref"];
   return typeof ref === "object" && ref !== null ? (ref as { type?: unknown }).type : undefined;
-}
-
-function routeBy(
-  message: RequestMessage,
-  span: Span | undefined,
-  resolve: (exposed: string) => NamedItem | undefined,
-): RoutedRequest | undefined {
-  const { bytes, paramsSpan } = message;
-  const exposed: unknown = span && JSON.parse(textOf(bytes, span));
-  if (span === undefined || paramsSpan === undefined || typeof exposed !== "string") return undefined;
-  const item = resolve(exposed);
-  if (item === undefined) return undefined;
-  const params = bytes.subarray(paramsSpan.start, paramsSpan.end);
-  if (item.name === exposed) return { ...item, params };
-  const edit: Edit = {
-    start: span.start - paramsSpan.start,
-    end: span.end - paramsSpan.start,
-    text: JSON.stringify(item.name),
-  };
-  return { ...item, params: splice(params, [edit]) };
 }
 
 const CONTENT: SpanPattern = { uri: true, resource: { uri: true } };
@@ -69,14 +93,19 @@ const CONTENT: SpanPattern = { uri: true, resource: { uri: true } };
 const ANSWER_URIS: { readonly [method: string]: SpanPattern } = {
   "tools/call": { result: { content: { "*": CONTENT } } },
   "prompts/get": { result: { messages: { "*": { content: { ...CONTENT, "*": CONTENT } } } } },
-  "resources/read": { result: { contents: { "*": { uri: true } } } },
+  "resources/read": { result: { contents: { "*": { uri: true } } }, error: { data: { uri: true } } },
 };
 
 /** An answer whose URIs went through `expose`; every other byte as it came. */
-export function exposeAnswer(bytes: Buffer, method: string, expose: (uri: string) => string): Buffer {
+export function exposeAnswer(
+  answer: UpstreamAnswer,
+  method: string,
+  expose: (uri: string) => string,
+): UpstreamAnswer {
+  const { bytes } = answer;
   const pattern = Object.hasOwn(ANSWER_URIS, method) ? ANSWER_URIS[method] : undefined;
-  if (pattern === undefined || !bytes.includes('"uri"')) return bytes;
-  return splice(bytes, exposedSpans(bytes, findSpans(bytes, pattern), expose));
+  if (pattern === undefined || !bytes.includes('"uri"')) return answer;
+  return answer.edited(exposedSpans(bytes, findSpans(bytes, pattern), expose));
 }
 
 const NOTIFIED_URIS: { readonly [method: string]: SpanPattern } = {
@@ -87,11 +116,15 @@ const NOTIFIED_URIS: { readonly [method: string]: SpanPattern } = {
 };
 
 /** A notification whose URIs went through `expose`. */
-export function exposeNotification(message: NotificationMessage, expose: (uri: string) => string): Buffer {
+export function exposeNotification(
+  message: NotificationMessage,
+  expose: (uri: string) => string,
+): NotificationMessage {
   const { bytes, method } = message;
   const pattern = Object.hasOwn(NOTIFIED_URIS, method) ? NOTIFIED_URIS[method] : undefined;
-  if (pattern === undefined) return bytes;
-  return splice(bytes, exposedSpans(bytes, findSpans(bytes, pattern), expose));
+  if (pattern === undefined) return message;
+  const exposed = parseMessage(splice(bytes, exposedSpans(bytes, findSpans(bytes, pattern), expose)));
+  return exposed.kind === "notification" ? exposed : message;
 }
 
 function exposedSpans(bytes: Buffer, spans: readonly Span[], expose: (uri: string) => string): Edit[] {

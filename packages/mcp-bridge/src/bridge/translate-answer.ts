@@ -2,7 +2,6 @@ import { RPC } from "../errors.ts";
 import { JsonCursor, ScanError } from "../json-cursor.ts";
 import type { JsonObject } from "../message.ts";
 import type { Era } from "../revisions.ts";
-import { type Edit, splice } from "../splice.ts";
 import { UpstreamAnswer } from "../upstream/answer.ts";
 import { insertMembers } from "./edit-members.ts";
 import { localError } from "./local-answer.ts";
@@ -33,8 +32,7 @@ export function toModern(answer: UpstreamAnswer, method: string): UpstreamAnswer
   const missing = missingMembers(answer.bytes, CACHEABLE.has(method));
   if (missing === undefined || missing.members.length === 0) return answer;
   const { at, members } = missing;
-  const edit = insertMembers(answer.bytes, at, members);
-  return spliced(answer, edit);
+  return answer.edited([insertMembers(answer.bytes, at, members)]);
 }
 
 interface Missing {
@@ -80,15 +78,6 @@ function scanResult(bytes: Buffer, cacheable: boolean): Missing | undefined {
     return { at, members };
   }
   return undefined;
-}
-
-/** The answer with one insertion; its id may lie in front of it or behind. */
-function spliced(answer: UpstreamAnswer, edit: Edit): UpstreamAnswer {
-  const { kind, bytes, idSpan, httpStatus, via } = answer;
-  const changed = splice(bytes, [edit]);
-  const shift = idSpan.start < edit.start ? 0 : changed.length - bytes.length;
-  const moved = { start: idSpan.start + shift, end: idSpan.end + shift };
-  return new UpstreamAnswer(kind, changed, moved, httpStatus, via);
 }
 
 function modernError(answer: UpstreamAnswer): UpstreamAnswer {

@@ -1,6 +1,6 @@
 import { JsonCursor, ScanError } from "../json-cursor.ts";
 import type { JsonObject } from "../message.ts";
-import { type Span, splice } from "../splice.ts";
+import { type Edit, type Span, splice } from "../splice.ts";
 import { UpstreamError } from "./upstream-error.ts";
 
 /** Depth to which an answer is read; deeper ones can be relayed but not parsed. */
@@ -36,6 +36,18 @@ export class UpstreamAnswer {
   /** The answer with another id; every other byte as it came. `idText` is raw JSON. */
   withId(idText: string): Buffer {
     return splice(this.bytes, [{ ...this.idSpan, text: idText }]);
+  }
+
+  /** The answer with ranges replaced, none of them its id; the same one without edits. `edits` as for `splice`. */
+  edited(edits: readonly Edit[]): UpstreamAnswer {
+    if (edits.length === 0) return this;
+    let shift = 0;
+    for (const { start, end, text } of edits) {
+      if (start >= this.idSpan.end) break;
+      shift += (typeof text === "string" ? Buffer.byteLength(text) : text.length) - (end - start);
+    }
+    const idSpan = { start: this.idSpan.start + shift, end: this.idSpan.end + shift };
+    return new UpstreamAnswer(this.kind, splice(this.bytes, edits), idSpan, this.httpStatus, this.via);
   }
 
   /**
