@@ -324,7 +324,7 @@ describe("the aggregated endpoint", () => {
     const { resources } = (await ask("resources/list", {})).result;
     const read = await ask("resources/read", { uri: resources[0].uri });
     expect(read.result.contents[0].uri).toBe(resources[0].uri);
-    const templated = await ask("resources/read", { uri: "test://template/42/data" });
+    const templated = await ask("resources/read", { uri: "everything+test://template/42/data" });
     expect(JSON.stringify(templated.result)).toContain("42");
     expect((await ask("resources/read", { uri: "none://x" })).error.code).toBe(-32602);
     expect((await ask("resources/subscribe", { uri: resources[0].uri })).result).toEqual({});
@@ -335,7 +335,7 @@ describe("the aggregated endpoint", () => {
     };
     expect((await ask("completion/complete", prompt)).result.completion).toBeDefined();
     const template = {
-      ref: { type: "ref/resource", uri: "test://template/{id}/data" },
+      ref: { type: "ref/resource", uri: "everything+test://template/{id}/data" },
       argument: { name: "id", value: "1" },
     };
     expect(

@@ -9,7 +9,6 @@ import { DownstreamSessions } from "../src/downstream/downstream-sessions.ts";
 import { GatewayError } from "../src/errors.ts";
 import { createClientAddress } from "../src/http/client-address.ts";
 import { createHostGuard } from "../src/http/host-guard.ts";
-import { matchesTemplate } from "../src/mcp/uri-template.ts";
 import { guardedLookup, isAllowedAddress } from "../src/upstreams/address-guard.ts";
 import { authHeaders } from "../src/upstreams/upstream-input.ts";
 import { classifyUpstreamFault } from "../src/wiring/session-pool.ts";
@@ -217,13 +216,6 @@ describe("sessions of clients", () => {
 });
 
 describe("small parts", () => {
-  it("URI templates match what they may have made", () => {
-    expect(matchesTemplate("a://{id}/b", "a://1/b")).toBe(true);
-    expect(matchesTemplate("a://{id}/b", "a://1/2/b")).toBe(false);
-    expect(matchesTemplate("file:///{+path}", "file:///a/b.txt")).toBe(true);
-    expect(matchesTemplate("a.b", "aXb")).toBe(false);
-  });
-
   it("authorization becomes headers", () => {
     expect(authHeaders({ type: "basic", username: "u", password: "p" })).toEqual({
       authorization: "Basic dTpw",

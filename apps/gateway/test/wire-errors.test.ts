@@ -21,6 +21,8 @@ const modern = {
   "io.modelcontextprotocol/clientCapabilities": {},
 };
 
+const unheardOf = { ...modern, "io.modelcontextprotocol/protocolVersion": "2099-01-01" };
+
 describe("refusals of messages say code, retryable and requestId", () => {
   it.each([
     ["parse_error", -32700, "{", {}],
@@ -36,8 +38,8 @@ describe("refusals of messages say code, retryable and requestId", () => {
     [
       "unsupported_version",
       -32022,
-      { ...ping, method: "tools/list", params: { _meta: modern } },
-      { "mcp-protocol-version": "2026-07-28", "mcp-method": "tools/list" },
+      { ...ping, method: "tools/list", params: { _meta: unheardOf } },
+      { "mcp-protocol-version": "2099-01-01", "mcp-method": "tools/list" },
     ],
   ] as const)("%s is %i", async (code, number, body, headers) => {
     const answer = await gateway.rpc("/mcp", body, headers);

@@ -1,4 +1,5 @@
-import { createNotificationHub } from "@gatewright/mcp-bridge/bridge";
+import { createNotificationHub, type NotificationHub } from "@gatewright/mcp-bridge/bridge";
+import type { UpstreamMessage } from "@gatewright/mcp-bridge/upstream";
 import type { PluginPipeline } from "@gatewright/plugin-framework";
 import type { Logger } from "pino";
 import { type Authenticator, createAuthenticator } from "../auth/authenticator.ts";
@@ -10,10 +11,13 @@ import { redisPlace } from "../config/redis.ts";
 import { DownstreamSessions } from "../downstream/downstream-sessions.ts";
 import { GatewayError } from "../errors.ts";
 import type { AggregateDeps } from "../mcp/aggregate-endpoint.ts";
+import { Aggregates } from "../mcp/aggregates.ts";
+import { createListCall } from "../mcp/list-upstream.ts";
 import { Listening } from "../mcp/listening.ts";
 import { UpstreamAccesses } from "../mcp/upstream-access.ts";
 import { Metrics } from "../metrics/metrics.ts";
 import { createPluginControl, type PluginControl } from "../plugins/plugin-control.ts";
+import { isListChange } from "../polling/announced.ts";
 import { createPolling, type Polling } from "../polling/polling.ts";
 import { openRedis, type RedisConnections } from "../redis/redis-connections.ts";
 import { openRegistry } from "../registry/open-registry.ts";
@@ -59,6 +63,8 @@ export interface GatewayCore {
   readonly pool: UpstreamPool;
   readonly live: LiveUpstreams;
   readonly sessions: DownstreamSessions;
+  /** Change notifications: one stream per upstream, any number of listeners. */
+  readonly hub: NotificationHub;
   /** Streams and sockets that are open. */
   readonly channels: OpenChannels;
   /** Where the sessions of clients live. */
@@ -126,7 +132,7 @@ export async function createGatewayCore(config: GatewayConfig, deps: CoreDeps): 
     upstreams: () => live,
     record: (id) => snapshot().upstreams.get(id),
     reread: () => snapshots.refresh().catch((error) => logger.warn({ err: error }, "registry not readable")),
-    hear: (upstreamId, message) => polling.hear(upstreamId, message),
+    hear: (upstreamId, message) => hear(upstreamId, message),
     observer: metrics.pool.observer,
   });
   metrics.pool.isKnown = (id) => snapshots.current?.upstreams.has(id) !== false;
@@ -158,8 +164,29 @@ export async function createGatewayCore(config: GatewayConfig, deps: CoreDeps): 
   });
   await control.start(pipeline);
 
-  const bridge = wireBridge(config.bridge, secret);
-  const accesses = new UpstreamAccesses(wireSessionKeys(secret.key("identity")), bridge);
+  const accesses = new UpstreamAccesses(
+    wireSessionKeys(secret.key("identity")),
+    {
+      offer: (session, message) => bridge.offer(session, message),
+    },
+    (session, upstreamId, message) => listening.show(session, upstreamId, message),
+  );
+  const aggregates = new Aggregates({
+    snapshot,
+    call: createListCall({ ...listing, snapshot, pool, accesses, retries }),
+    secrets: secret.accepted("cursor"),
+    separator: config.bridge.separator,
+    maxNameLength: config.bridge.maxNameLength,
+    listDeadlineMs: config.bridge.listTimeoutMs,
+    freshMs: config.bridge.listFreshMs,
+    failureHoldMs: config.bridge.listFailureHoldMs,
+    maxItems: config.limits.itemsPerUpstream,
+  });
+  snapshots.onSnapshot((current) => aggregates.follow(current));
+  const hear = (upstreamId: string, message: UpstreamMessage) => {
+    if (isListChange(message)) aggregates.outdate(upstreamId);
+    polling.hear(upstreamId, message);
+  };
   const hub = createNotificationHub({
     open: async (id, listening) => {
       const record = snapshot().upstreams.get(id);
@@ -168,7 +195,12 @@ export async function createGatewayCore(config: GatewayConfig, deps: CoreDeps): 
     },
     maxListeners: config.bridge.maxListeners,
   });
-  const listening = new Listening(hub);
+  const listening = new Listening({
+    hub,
+    hear,
+    expose: (target, upstreamId, message) =>
+      target.kind === "plain" ? message : aggregates.of(target).exposeNotification(upstreamId, message),
+  });
   const sessions = new DownstreamSessions({
     maxSessions: config.limits.downstreamSessions,
     idleMs: config.limits.downstreamIdleMs,
@@ -211,6 +243,7 @@ export async function createGatewayCore(config: GatewayConfig, deps: CoreDeps): 
       });
     },
   });
+  const bridge = wireBridge(config.bridge, secret, replicas.selfId);
   metrics.add({
     name: "gatewright_client_sessions",
     help: "Sessions of legacy clients.",
@@ -275,6 +308,7 @@ export async function createGatewayCore(config: GatewayConfig, deps: CoreDeps): 
     pool,
     live,
     sessions,
+    hub,
     channels,
     replicas,
     refresher,
@@ -294,11 +328,11 @@ export async function createGatewayCore(config: GatewayConfig, deps: CoreDeps): 
       questionTimeoutMs: config.bridge.parkedTtlMs,
       hopId,
       snapshot: () => snapshots.current ?? neverRead(),
-      hear: (upstreamId, message) => polling.hear(upstreamId, message),
+      hear,
       attemptTimeoutMs: config.bridge.requestTimeoutMs,
       callTimeoutMs: config.limits.callTimeoutMs,
       maxRetries: config.retry.maxToolRetries,
-      names: { separator: config.bridge.separator, maxLength: config.bridge.maxNameLength },
+      aggregates,
       tracing: await createTracing(),
       catalogueReady: () => refresher.ready(),
     },

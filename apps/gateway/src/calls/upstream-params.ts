@@ -9,6 +9,8 @@ export const idempotencyMeta = "io.gatewright/idempotencyKey";
 export interface ParamsChange {
   /** The upstream's own name of the tool or prompt, when it differs. */
   readonly name?: string | undefined;
+  /** The upstream's own URI of the resource, when it differs. */
+  readonly uri?: string | undefined;
   /** Arguments that a plugin changed. */
   readonly args?: { readonly value: unknown } | undefined;
   /** `ref` of a completion. */
@@ -20,12 +22,13 @@ export interface ParamsChange {
 /** The raw params for the upstream: the client's own bytes but for what `change` names. */
 export function upstreamParams(message: RequestMessage, change: ParamsChange): Buffer | undefined {
   const { paramsSpan, spans, bytes } = message;
-  const { name, args, ref, meta } = change;
+  const { name, uri, args, ref, meta } = change;
   if (paramsSpan === undefined) {
     return meta === undefined ? undefined : Buffer.from(JSON.stringify({ _meta: meta }));
   }
   const raw = bytes.subarray(paramsSpan.start, paramsSpan.end);
-  if (name === undefined && args === undefined && ref === undefined && meta === undefined) return raw;
+  const renamed = name !== undefined || uri !== undefined;
+  if (!renamed && args === undefined && ref === undefined && meta === undefined) return raw;
   const edits: Edit[] = [];
   const put = (span: { start: number; end: number } | undefined, key: string, value: unknown) => {
     const text = JSON.stringify(value);
@@ -37,6 +40,7 @@ export function upstreamParams(message: RequestMessage, change: ParamsChange): B
     }
   };
   if (name !== undefined) put(spans.name, "name", name);
+  if (uri !== undefined) put(spans.uri, "uri", uri);
   if (args !== undefined) put(spans.arguments, "arguments", args.value);
   if (ref !== undefined) put(spans.ref, "ref", ref);
   if (meta !== undefined) put(spans.meta, "_meta", meta);

@@ -10,10 +10,20 @@ export const bridgeConfig = z
       .regex(/^[A-Za-z0-9_.-]+$/, "may contain letters, digits, `_`, `.` and `-`")
       .default("_")
       .describe("Between an upstream's slug and a tool's name on /mcp."),
-    maxNameLength: z.int().min(16).max(128).default(64).describe("Longest aggregated name."),
+    maxNameLength: z.int().min(56).max(128).default(64).describe("Longest aggregated name."),
     connectTimeoutMs: z.int().min(10).default(10_000).describe("Time to reach an upstream and shake hands."),
     requestTimeoutMs: z.int().min(10).default(60_000).describe("Time for one attempt of a call."),
     listTimeoutMs: z.int().min(10).default(10_000).describe("Time for one upstream's part of a list."),
+    listFreshMs: z
+      .int()
+      .min(0)
+      .default(1_000)
+      .describe("How long a merged list is used again whose upstream names no longer time, in milliseconds."),
+    listFailureHoldMs: z
+      .int()
+      .min(0)
+      .default(5_000)
+      .describe("How long no list waits for an upstream that failed; it is asked again meanwhile."),
     connectionsPerUpstream: z.int().min(1).max(1_024).default(64).describe("TCP connections to one origin."),
     parkedTtlMs: z
       .int()

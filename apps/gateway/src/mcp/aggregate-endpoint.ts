@@ -1,183 +1,198 @@
-import { encodeResultBody, LEGACY_REVISIONS, RPC, WireError } from "@gatewright/mcp-bridge";
 import {
-  type ExposedItem,
-  type NameRules,
-  nameTable,
-  type Route,
-  type Target,
-  upstreamsOf,
-} from "../calls/target.ts";
+  encodeResultBody,
+  type JsonObject,
+  META,
+  RPC,
+  SUPPORTED_REVISIONS,
+  WireError,
+} from "@gatewright/mcp-bridge";
+import {
+  type Aggregator,
+  LIST_KINDS,
+  type ListMethod,
+  readLogLevel,
+  type SubscriptionFilter,
+} from "@gatewright/mcp-bridge/bridge";
+import { type Route, type Target, upstreamsOf } from "../calls/target.ts";
 import { GatewayError } from "../errors.ts";
-import type { ItemKind } from "../registry/records.ts";
+import { gatewayIdentity } from "../upstreams/gateway-identity.ts";
 import { hopHeader, withVia } from "../upstreams/hop.ts";
+import { type Aggregates, listKinds } from "./aggregates.ts";
 import type { Exchange } from "./exchange.ts";
 import { type ForwardDeps, forward, forwardPlainly } from "./forward.ts";
-import { matchesTemplate } from "./uri-template.ts";
+import { wantedBy } from "./listening.ts";
 
 /** What the aggregated endpoint works with beside forwarding. */
 export interface AggregateDeps extends ForwardDeps {
-  readonly names: NameRules;
+  readonly aggregates: Aggregates;
   /** The gateway's own name among deployments. */
   readonly hopId: string;
   /** Waits until upstreams that were never listed have been, or could not be reached; bounded. */
   readonly catalogueReady: () => Promise<void>;
 }
 
-const lists: Readonly<
-  Record<string, { readonly kind: ItemKind; readonly field: string; readonly key: string }>
-> = {
-  "tools/list": { kind: "tool", field: "tools", key: "name" },
-  "prompts/list": { kind: "prompt", field: "prompts", key: "name" },
-  "resources/list": { kind: "resource", field: "resources", key: "uri" },
-  "resources/templates/list": { kind: "resource_template", field: "resourceTemplates", key: "uriTemplate" },
-};
-
-const logLevels = new Set(["debug", "info", "notice", "warning", "error", "critical", "alert", "emergency"]);
-
 /** Serves several upstreams as one: lists are merged, names prefixed, calls sent where the name leads. */
-export async function serveAggregate(deps: AggregateDeps, exchange: Exchange): Promise<void> {
-  const { message, era, reply, idText, target } = exchange;
+export async function serveAggregate(deps: AggregateDeps, plain: Exchange): Promise<void> {
+  const aggregator = deps.aggregates.of(plain.target);
+  const exchange: Exchange = { ...plain, aggregator };
+  const { message, era, reply, idText } = exchange;
   const { method } = message;
-  if (era === "modern") return refuseModern(exchange);
-  if (method === "ping") return reply.answer(encodeResultBody(idText, "{}"));
-  const list = Object.hasOwn(lists, method) ? lists[method] : undefined;
-  if (list !== undefined) {
-    // Lists come in one page, so no cursor is ever given out.
-    if (message.params?.["cursor"] !== undefined) throw invalidParams(exchange, "params.cursor is unknown");
-    await deps.catalogueReady();
-    const { items } = nameTable(deps.snapshot(), target, list.kind, deps.names);
-    // Another gateway is told whence the items come; others see what the upstream said.
-    const asked = exchange.headers[hopHeader] !== undefined;
-    const shown = items.map((item) => ({
-      ...(asked ? withVia(item.body, deps.hopId) : item.body),
-      [list.key]: item.exposed,
-    }));
-    return reply.answer(encodeResultBody(idText, JSON.stringify({ [list.field]: shown })));
-  }
+  if (Object.hasOwn(listKinds, method)) return list(deps, exchange, aggregator, method as ListMethod);
   switch (method) {
     case "tools/call":
-      return forward(
-        deps,
-        exchange,
-        await routeByName(deps, exchange, "tool", stringParam(exchange, "name")),
-      );
     case "prompts/get":
-      return forward(
-        deps,
-        exchange,
-        await routeByName(deps, exchange, "prompt", stringParam(exchange, "name")),
-      );
     case "resources/read":
-      return forward(deps, exchange, await routeByUri(deps, exchange, stringParam(exchange, "uri")));
+      return forward(deps, exchange, await routeOf(deps, exchange, aggregator));
+    case "completion/complete": {
+      const route = await routeOf(deps, exchange, aggregator);
+      const ref = message.params?.["ref"] as JsonObject;
+      const named = ref["type"] === "ref/prompt" ? { name: route.name } : { uri: route.name };
+      return forwardPlainly(deps, exchange, route, { ref: { ...ref, ...named } });
+    }
+  }
+  if (era === "modern") {
+    if (method === "server/discover") {
+      await deps.catalogueReady();
+      return reply.answer(encodeResultBody(idText, JSON.stringify(discovered(deps, exchange.target))));
+    }
+    if (method === "subscriptions/listen") {
+      return deps.listening.serve(exchange, filtersOf(deps, exchange, aggregator));
+    }
+    throw unknownMethod(method, 404);
+  }
+  switch (method) {
+    case "ping":
+      return reply.answer(encodeResultBody(idText, "{}"));
     case "resources/subscribe":
-    case "resources/unsubscribe":
-      return forwardPlainly(
-        deps,
-        exchange,
-        await routeByUri(deps, exchange, stringParam(exchange, "uri")),
-        {},
-      );
-    case "completion/complete":
-      return complete(deps, exchange);
+    case "resources/unsubscribe": {
+      const route = await routeOf(deps, exchange, aggregator);
+      return forwardPlainly(deps, exchange, route, { uri: route.name });
+    }
     case "logging/setLevel":
       return setLevel(deps, exchange);
     default:
-      throw unknownMethod(method);
+      throw unknownMethod(method, 200);
   }
 }
 
-/** Tells a modern client which revisions are spoken here, so that it falls back to a handshake. */
-function refuseModern(exchange: Exchange): never {
-  throw new WireError("unsupported_version", "Unsupported protocol version", {
-    idText: exchange.idText,
-    details: { supported: LEGACY_REVISIONS },
-  });
-}
-
 /** The refusal of a method that nobody behind this endpoint can be asked for. */
-export function unknownMethod(method: string): GatewayError {
+function unknownMethod(method: string, httpStatus: number): GatewayError {
   return new GatewayError("validation_failed", `Method not found: ${method}`, {
     rpcCode: RPC.methodNotFound,
-    httpStatus: 200,
+    httpStatus,
     publicCode: "method_not_found",
   });
 }
 
-async function routeByName(
+async function list(
   deps: AggregateDeps,
   exchange: Exchange,
-  kind: "tool" | "prompt",
-  name: string,
-): Promise<Route> {
-  let route = nameTable(deps.snapshot(), exchange.target, kind, deps.names).routes.get(name);
-  if (route === undefined) {
-    await deps.catalogueReady();
-    route = nameTable(deps.snapshot(), exchange.target, kind, deps.names).routes.get(name);
+  aggregator: Aggregator,
+  method: ListMethod,
+): Promise<void> {
+  const { message, era, reply, idText, target, headers, signal } = exchange;
+  const cursor = message.params?.["cursor"];
+  if (cursor !== undefined && typeof cursor !== "string") {
+    throw new WireError("invalid_params", "params.cursor has to be a string", { idText });
   }
-  if (route === undefined) throw unknown(kind, name);
-  return route;
+  // What came through other gateways is listed for itself, so that a circle of them ends.
+  const hops = headers[hopHeader];
+  const context = typeof hops === "string" ? hops : "";
+  const scope = JSON.stringify([target.id ?? "", context]);
+  const request = { method, cursor, modern: era === "modern", scope, context, signal };
+  const result = await aggregator.list(request).catch((error) => {
+    throw WireError.is(error) ? new WireError(error.code, error.message, { idText }) : error;
+  });
+  reply.answer(encodeResultBody(idText, hops === undefined ? result : marked(result, deps.hopId)));
 }
 
-async function routeByUri(deps: AggregateDeps, exchange: Exchange, uri: string): Promise<Route> {
-  await deps.catalogueReady();
-  const snapshot = deps.snapshot();
-  const { target } = exchange;
-  const listed = nameTable(snapshot, target, "resource", deps.names).routes.get(uri);
-  if (listed !== undefined) return listed;
-  const matching = (item: ExposedItem) => matchesTemplate(item.name, uri);
-  const template = nameTable(snapshot, target, "resource_template", deps.names).items.find(matching);
-  if (template !== undefined) return { upstream: template.upstream, name: uri };
-  const [only, second] = upstreamsOf(snapshot, target);
-  if (only !== undefined && second === undefined) return { upstream: only, name: uri };
-  throw unknown("resource", uri);
+/** Another gateway is told whence the items come; others see what the upstream said. */
+function marked(result: string, hopId: string): string {
+  const entries = Object.entries(JSON.parse(result) as JsonObject).map(([key, value]) => [
+    key,
+    Array.isArray(value) ? value.map((item: JsonObject) => withVia(item, hopId)) : value,
+  ]);
+  return JSON.stringify(Object.fromEntries(entries));
 }
 
-async function complete(deps: AggregateDeps, exchange: Exchange): Promise<void> {
-  const { message } = exchange;
-  const ref = message.params?.["ref"];
-  const { type, name, uri } = (typeof ref === "object" && ref !== null ? ref : {}) as Record<string, unknown>;
-  if (type === "ref/prompt" && typeof name === "string") {
-    const route = await routeByName(deps, exchange, "prompt", name);
-    return forwardPlainly(deps, exchange, route, { ref: { ...(ref as object), name: route.name } });
+/**
+ * Where a request leads.
+ *
+ * @throws {GatewayError} `not_found` when what it names is nobody's; {WireError} `invalid_params` when it names nothing
+ */
+async function routeOf(deps: AggregateDeps, exchange: Exchange, aggregator: Aggregator): Promise<Route> {
+  const { message, target, signal, idText } = exchange;
+  const scope = JSON.stringify([target.id ?? "", ""]);
+  const item = await aggregator.locate(message, { scope, context: "", signal });
+  const upstream = item && deps.snapshot().upstreams.get(item.upstreamId);
+  if (item !== undefined && upstream !== undefined) return { upstream, name: item.name };
+  const { name, uri, ref } = message.params ?? {};
+  const { type, name: refName, uri: refUri } = (ref ?? {}) as JsonObject;
+  const named = name ?? refName ?? uri ?? refUri;
+  if (typeof named !== "string") {
+    throw new WireError("invalid_params", "params has to name a tool, a prompt or a resource", { idText });
   }
-  if (typeof uri !== "string") throw invalidParams(exchange, "params.ref has to name a prompt or a resource");
-  await deps.catalogueReady();
-  const templates = nameTable(deps.snapshot(), exchange.target, "resource_template", deps.names).routes;
-  return forwardPlainly(deps, exchange, templates.get(uri) ?? (await routeByUri(deps, exchange, uri)), {});
+  const kind = message.method === "tools/call" ? "tool" : (name ?? refName) ? "prompt" : "resource";
+  throw new GatewayError("not_found", `Unknown ${type === "ref/resource" ? "resource" : kind}: ${named}`, {
+    httpStatus: 200,
+  });
 }
 
-/** Sets the level at every upstream that the client has a session with and that logs. */
+/** What of the upstreams a listener wants to hear, by upstream and in its own words. */
+function filtersOf(
+  deps: AggregateDeps,
+  exchange: Exchange,
+  aggregator: Aggregator,
+): ReadonlyMap<string, SubscriptionFilter> {
+  const wanted = wantedBy(exchange);
+  const uris = new Map<string, string[]>();
+  for (const exposed of wanted.resourceSubscriptions ?? []) {
+    const item = aggregator.resolveUri(exposed);
+    if (item !== undefined) uris.set(item.upstreamId, [...(uris.get(item.upstreamId) ?? []), item.name]);
+  }
+  const lists = Object.fromEntries(
+    LIST_KINDS.filter((kind) => wanted[kind] === true).map((kind) => [kind, true]),
+  );
+  const any = Object.keys(lists).length > 0;
+  const filters = new Map<string, SubscriptionFilter>();
+  for (const { id } of upstreamsOf(deps.snapshot(), exchange.target)) {
+    const own = uris.get(id);
+    if (any || own !== undefined) filters.set(id, { ...lists, ...(own && { resourceSubscriptions: own }) });
+  }
+  return filters;
+}
+
+/** Sets the level for every upstream that the client talks to, now or later, and that logs. */
 async function setLevel(deps: AggregateDeps, exchange: Exchange): Promise<void> {
   const { message, session, reply, idText } = exchange;
-  const level = stringParam(exchange, "level");
-  if (!logLevels.has(level)) {
-    throw invalidParams(exchange, `params.level has to be one of ${[...logLevels].join(", ")}`);
+  const level = readLogLevel(message.params?.["level"]);
+  if (level === undefined) {
+    throw new WireError("invalid_params", "params.level has to be a level of RFC 5424, like info", {
+      idText,
+    });
   }
-  const { paramsSpan, bytes } = message;
-  const params = paramsSpan === undefined ? undefined : bytes.subarray(paramsSpan.start, paramsSpan.end);
-  const logging = [...(session?.opened.keys() ?? [])].filter(
-    (upstream) => "logging" in upstream.capabilities,
-  );
+  if (session !== undefined) session.logLevel = level;
+  const params = JSON.stringify({ level });
+  const told = [...(session?.opened.keys() ?? [])].filter((upstream) => {
+    return upstream.era === "legacy" && "logging" in upstream.capabilities;
+  });
   await Promise.allSettled(
-    logging.map((upstream) =>
+    told.map((upstream) =>
       upstream.request({ method: message.method, params }, { timeoutMs: deps.attemptTimeoutMs }),
     ),
   );
   reply.answer(encodeResultBody(idText, "{}"));
 }
 
-function stringParam(exchange: Exchange, key: string): string {
-  const value = exchange.message.params?.[key];
-  if (typeof value !== "string") throw invalidParams(exchange, `params.${key} has to be a string`);
-  return value;
-}
-
-function invalidParams(exchange: Exchange, text: string): WireError {
-  return new WireError("invalid_params", text, { idText: exchange.idText });
-}
-
-function unknown(kind: string, name: string): GatewayError {
-  return new GatewayError("not_found", `Unknown ${kind}: ${name}`, { httpStatus: 200 });
+function discovered(deps: AggregateDeps, target: Target): JsonObject {
+  return {
+    resultType: "complete",
+    supportedVersions: SUPPORTED_REVISIONS,
+    capabilities: mergedCapabilities(deps, target),
+    ttlMs: 0,
+    cacheScope: "private",
+    _meta: { [META.serverInfo]: gatewayIdentity },
+  };
 }
 
 /** Capabilities of several upstreams as one: whatever any of them has. */

@@ -1,7 +1,7 @@
 import type { Bridge } from "@gatewright/mcp-bridge/bridge";
 import type { UpstreamMessage } from "@gatewright/mcp-bridge/upstream";
 import type { Crossing } from "../calls/crossing.ts";
-import type { UpstreamRecord } from "../registry/records.ts";
+import type { Route } from "../calls/target.ts";
 import type { Exchange } from "./exchange.ts";
 import { LegacyClient } from "./legacy-client.ts";
 import type { Listening } from "./listening.ts";
@@ -18,15 +18,11 @@ export interface CrossingDeps {
 }
 
 /** How a request gets into a session that does not speak what its client speaks; plain JSON-RPC takes any session. */
-export function crossingOf(
-  deps: CrossingDeps,
-  exchange: Exchange,
-  upstream: UpstreamRecord,
-): Crossing | undefined {
+export function crossingOf(deps: CrossingDeps, exchange: Exchange, route: Route): Crossing | undefined {
   const { era, session } = exchange;
   if (era === "modern") {
-    return new ModernClient(deps.bridge, exchange, (message) => deps.hear(upstream.id, message));
+    return new ModernClient(deps.bridge, exchange, (message) => deps.hear(route.upstream.id, message));
   }
   if (session === undefined) return undefined;
-  return new LegacyClient(deps, exchange, session, upstream.id);
+  return new LegacyClient(deps, exchange, session, route);
 }

@@ -1,4 +1,5 @@
-import { encodeParamHeaders, encodeResultBody } from "@gatewright/mcp-bridge";
+import { encodeParamHeaders } from "@gatewright/mcp-bridge";
+import { localResult } from "@gatewright/mcp-bridge/bridge";
 import type { UpstreamAnswer } from "@gatewright/mcp-bridge/upstream";
 import type { PluginPipeline, RequestContext, RequestScope } from "@gatewright/plugin-framework";
 import { outcomeOfAnswer } from "../calls/answer-outcome.ts";
@@ -57,7 +58,7 @@ export async function forwardPlainly(
       headers: upstreamHeaders(exchange, route),
     },
     onMessage: relayTo(deps, exchange, upstream.id),
-    crossing: crossingOf(deps, exchange, upstream),
+    crossing: crossingOf(deps, exchange, route),
   };
   const { tenant } = exchange.principal;
   const request = { method: message.method, upstream, tenant, signal, trace: exchange.trace };
@@ -68,9 +69,9 @@ export async function forwardPlainly(
       if (answered.kind === "error") throw new AnsweredError(answered, outcomeOfAnswer(answered, false));
       return answered;
     });
-    answer(exchange, found);
+    answer(exchange, upstream.id, found);
   } catch (error) {
-    if (error instanceof AnsweredError) return answer(exchange, error.answer);
+    if (error instanceof AnsweredError) return answer(exchange, upstream.id, error.answer);
     throw signal.aborted ? error : failureOf(error, upstream.name);
   }
 }
@@ -81,15 +82,16 @@ async function forwardHooked(
   route: Route,
   hooks: HookPair,
 ): Promise<void> {
-  const { message, signal, reply } = exchange;
+  const { message, signal } = exchange;
   const { upstream, name } = route;
-  const resume = resumptionOf(deps, exchange, upstream);
+  const resumption = resumptionOf(deps, exchange, upstream);
+  if (resumption?.kind === "elsewhere") return resumption.answer();
   const scope = deps.pipeline.begin(requestContext(exchange, upstream.id));
   try {
     const headers = upstreamHeaders(exchange, route);
     // A call that goes on was let through, and charged, when it began.
     const before =
-      resume === undefined && deps.pipeline.has(hooks.pre)
+      resumption === undefined && deps.pipeline.has(hooks.pre)
         ? await askBefore(deps, exchange, scope, hooks, prePayload(hooks.kind, name, message, headers))
         : undefined;
     const idempotency = idempotencyOf(message, upstream.definition.idempotency && hooks.kind === "tool");
@@ -107,14 +109,14 @@ async function forwardHooked(
       tenant: exchange.principal.tenant,
       callerTimeoutMs: callerTimeoutMs(exchange.headers[timeoutHeader]),
       ...(before?.charge && { charge: before.charge }),
-      ...(resume && { resume }),
+      ...(resumption && { resume: resumption.proceed }),
       trace: exchange.trace,
       request: {
         method: message.method,
         params: upstreamParams(
           message,
           traced(exchange, {
-            name: hooks.kind !== "resource" && exposed !== name ? name : undefined,
+            ...(exposed !== name && (hooks.kind === "resource" ? { uri: name } : { name })),
             args: before?.args,
             meta: idempotency.meta,
           }),
@@ -124,11 +126,15 @@ async function forwardHooked(
           hooks.kind === "tool" ? withParamHeaders(deps, exchange, route, headers, before?.args) : headers,
       },
       onMessage: relayTo(deps, exchange, upstream.id),
-      crossing: crossingOf(deps, exchange, upstream),
+      crossing: crossingOf(deps, exchange, route),
     });
     setHeaders(exchange, result.headers);
-    if (result.changed === undefined) answer(exchange, result.answer);
-    else reply.answer(encodeResultBody(exchange.idText, JSON.stringify(result.changed)));
+    const { changed } = result;
+    answer(
+      exchange,
+      upstream.id,
+      changed === undefined ? result.answer : localResult(JSON.stringify(changed)),
+    );
   } finally {
     scope.end();
   }
@@ -186,7 +192,7 @@ function relayTo(
 ): NonNullable<Parameters<typeof attempt>[1]["onMessage"]> {
   return (message, upstream) => {
     deps.hear(upstreamId, message);
-    relayMessage(exchange, message, upstream);
+    relayMessage(exchange, upstreamId, message, upstream);
   };
 }
 
@@ -197,11 +203,13 @@ function traced({ trace, message }: Exchange, change: ParamsChange): ParamsChang
     : { ...change, meta: trace.meta(change.meta ?? message.params?.["_meta"]) };
 }
 
-/** Relays an answer: the upstream's bytes under the client's id. */
-function answer(exchange: Exchange, from: UpstreamAnswer): void {
+/** Relays an answer: the upstream's bytes under the client's id, and in the words of the endpoint. */
+function answer(exchange: Exchange, upstreamId: string, from: UpstreamAnswer): void {
+  const { aggregator, message, era, idText } = exchange;
   exchange.trace?.answered(from);
-  const status = exchange.era === "modern" && from.kind === "error" ? from.httpStatus : 200;
-  exchange.reply.relay(from.bytes, from.idSpan, exchange.idText, status);
+  const shown = aggregator === undefined ? from : aggregator.exposeAnswer(upstreamId, message.method, from);
+  const status = era === "modern" && shown.kind === "error" ? shown.httpStatus : 200;
+  exchange.reply.relay(shown.bytes, shown.idSpan, idText, status);
 }
 
 const noHeaders: Readonly<Record<string, string>> = {};

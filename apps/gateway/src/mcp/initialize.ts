@@ -10,7 +10,7 @@ import type { Bridge } from "@gatewright/mcp-bridge/bridge";
 import type { UpstreamSession } from "@gatewright/mcp-bridge/upstream";
 import type { Principal } from "../auth/principal.ts";
 import { failureOf } from "../calls/call-failure.ts";
-import type { Target } from "../calls/target.ts";
+import { type Target, upstreamsOf } from "../calls/target.ts";
 import type { ClientHello, DownstreamSession } from "../downstream/downstream-session.ts";
 import type { DownstreamSessions } from "../downstream/downstream-sessions.ts";
 import type { Replicas } from "../replicas/replicas.ts";
@@ -51,12 +51,19 @@ export async function initialize(
     const result =
       target.kind === "plain"
         ? await upstreamHandshake(deps, { principal, session, upstreamId: target.upstreamId })
-        : await ownHandshake(deps, target, session.hello);
+        : await aggregateHandshake(deps, session);
     return { body: encodeResultBody(idText, JSON.stringify(result)), session };
   } catch (error) {
     if (request.session === undefined) deps.sessions.end(session);
     throw error;
   }
+}
+
+/** The handshake of an endpoint of several upstreams; the client is told of changes of their lists. */
+async function aggregateHandshake(deps: AggregateDeps, session: DownstreamSession): Promise<JsonObject> {
+  const result = await ownHandshake(deps, session.target, session.hello);
+  deps.listening.followLists(session, upstreamsOf(deps.snapshot(), session.target));
+  return result;
 }
 
 /** The gateway's own answer to `initialize`, for an endpoint of several upstreams. */
@@ -108,7 +115,7 @@ async function upstreamHandshake(
   const request = { method: "initialize", upstream, tenant: caller.principal.tenant };
   try {
     await using lease = await deps.retries.run(request, () => deps.pool.acquire(key, { context }));
-    if (lease.session.era === "modern") deps.listening.followLists(caller.session, [upstream.id]);
+    if (lease.session.era === "modern") deps.listening.followLists(caller.session, [upstream]);
     return handshakeOf(deps.bridge, lease.session, caller.session.hello, isShared(upstream, true));
   } catch (error) {
     throw failureOf(error, upstream.name);

@@ -8,6 +8,7 @@ import {
 } from "@gatewright/mcp-bridge/bridge";
 import type { UpstreamAnswer, UpstreamRequest, UpstreamSession } from "@gatewright/mcp-bridge/upstream";
 import type { Crossing, CrossingOptions } from "../calls/crossing.ts";
+import type { Route } from "../calls/target.ts";
 import type { DownstreamSession } from "../downstream/downstream-session.ts";
 import { GatewayError } from "../errors.ts";
 import type { Exchange } from "./exchange.ts";
@@ -27,13 +28,13 @@ export class LegacyClient implements Crossing {
   readonly #deps: LegacyClientDeps;
   readonly #exchange: Exchange;
   readonly #session: DownstreamSession;
-  readonly #upstreamId: string;
+  readonly #route: Route;
 
-  constructor(deps: LegacyClientDeps, exchange: Exchange, session: DownstreamSession, upstreamId: string) {
+  constructor(deps: LegacyClientDeps, exchange: Exchange, session: DownstreamSession, route: Route) {
     this.#deps = deps;
     this.#exchange = exchange;
     this.#session = session;
-    this.#upstreamId = upstreamId;
+    this.#route = route;
   }
 
   async send(
@@ -42,6 +43,7 @@ export class LegacyClient implements Crossing {
     options: CrossingOptions,
   ): Promise<UpstreamAnswer> {
     const { onEnd } = options;
+    this.#deps.listening.followLists(this.#session, [this.#route.upstream]);
     try {
       const answer = (await this.#answerHere()) ?? (await this.#forward(session, request, options));
       onEnd({ answer });
@@ -65,13 +67,13 @@ export class LegacyClient implements Crossing {
       }
       case "resources/subscribe":
       case "resources/unsubscribe": {
-        const uri = params?.["uri"];
-        if (typeof uri !== "string") {
+        if (typeof params?.["uri"] !== "string") {
           return localError({ code: RPC.invalidParams, message: "params.uri has to be a string" }, 200);
         }
         const { listening } = this.#deps;
-        if (method === "resources/subscribe") await listening.subscribe(this.#session, this.#upstreamId, uri);
-        else listening.unsubscribe(this.#session, this.#upstreamId, uri);
+        const { upstream, name } = this.#route;
+        if (method === "resources/subscribe") await listening.subscribe(this.#session, upstream.id, name);
+        else listening.unsubscribe(this.#session, upstream.id, name);
         return localResult("{}");
       }
       default:

@@ -4,7 +4,6 @@ import {
   checkHeaders,
   classifyEra,
   encodeResultBody,
-  LEGACY_REVISIONS,
   type Message,
   type NotificationMessage,
   parseMessage,
@@ -24,7 +23,7 @@ import { checkMediaType } from "../http/check-media-type.ts";
 import { readBody } from "../http/read-body.ts";
 import { RpcReply } from "../http/rpc-reply.ts";
 import { StreamStarts } from "../http/stream-starts.ts";
-import type { ForwardedRequest, Replicas } from "../replicas/replicas.ts";
+import type { EdgeRequest, ForwardedRequest, Replicas } from "../replicas/replicas.ts";
 import { hopHeader, loopRefusal } from "../upstreams/hop.ts";
 import type { AggregateDeps } from "./aggregate-endpoint.ts";
 import type { Exchange } from "./exchange.ts";
@@ -186,8 +185,7 @@ export class McpEndpoint {
   ): WireError | undefined {
     const upstream =
       target.kind === "plain" ? this.#deps.snapshot().upstreams.get(target.upstreamId) : undefined;
-    const all = target.kind === "aggregate" ? LEGACY_REVISIONS : SUPPORTED_REVISIONS;
-    const verdict = classifyEra(headers, message, upstream?.self?.supportedVersions ?? all);
+    const verdict = classifyEra(headers, message, upstream?.self?.supportedVersions ?? SUPPORTED_REVISIONS);
     return verdict.era === "refused" ? verdict.error : undefined;
   }
 
@@ -235,6 +233,9 @@ export class McpEndpoint {
         if (!response.writableFinished) control.abort();
       });
     }
+    const { forwarded } = incoming;
+    const forwardTo = (replica: string) =>
+      this.#deps.replicas.forward(replica, this.#edge(incoming, what.principal, what.message));
     await runExchange(this.#deps, control, {
       target: what.target,
       principal: what.principal,
@@ -244,8 +245,9 @@ export class McpEndpoint {
       idText,
       reply,
       headers: request.headers,
-      clientIp: incoming.forwarded?.clientIp ?? this.#deps.clientAddress(request),
+      clientIp: forwarded?.clientIp ?? this.#deps.clientAddress(request),
       requestId,
+      ...(forwarded === undefined && { forwardTo }),
       signal: control.signal,
     });
   }
@@ -291,18 +293,25 @@ export class McpEndpoint {
     principal: Principal,
     message?: Message,
   ): Promise<"here" | "answered"> | undefined {
-    const { request, response, requestId, forwarded } = incoming;
-    const { replicas, clientAddress } = this.#deps;
-    if (forwarded !== undefined || replicas.isHere(sessionId)) return undefined;
-    return replicas.route(sessionId, {
+    const { replicas } = this.#deps;
+    if (incoming.forwarded !== undefined || replicas.isHere(sessionId)) return undefined;
+    return replicas.route(sessionId, this.#edge(incoming, principal, message));
+  }
+
+  #edge(
+    { request, response, requestId }: McpRequest,
+    principal: Principal,
+    message: Message | undefined,
+  ): EdgeRequest {
+    return {
       request,
       response,
       body: message?.bytes ?? Buffer.alloc(0),
       principal,
-      clientIp: clientAddress(request),
+      clientIp: this.#deps.clientAddress(request),
       requestId,
       idText: message?.kind === "request" ? textOf(message.bytes, message.idSpan) : undefined,
-    });
+    };
   }
 
   #fail(incoming: McpRequest, reply: RpcReply, error: unknown, idText: string): void {

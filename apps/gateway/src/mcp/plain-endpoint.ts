@@ -21,7 +21,7 @@ export function servePlain(
   if (message.method === "subscriptions/listen" && era === "modern") {
     return deps.listening.serve(exchange, new Map([[upstream.id, wantedBy(exchange)]]));
   }
-  const name = message.params?.[message.method === "resources/read" ? "uri" : "name"];
+  const name = message.params?.[message.method.startsWith("resources/") ? "uri" : "name"];
   return forward(deps, exchange, { upstream, name: typeof name === "string" ? name : "" });
 }
 

@@ -1,5 +1,12 @@
 import { createHash } from "node:crypto";
-import { type JsonObject, META, type RequestMessage, RPC, textOf } from "@gatewright/mcp-bridge";
+import {
+  type JsonObject,
+  META,
+  type NotificationMessage,
+  type RequestMessage,
+  RPC,
+  textOf,
+} from "@gatewright/mcp-bridge";
 import type { Bridge } from "@gatewright/mcp-bridge/bridge";
 import type { Implementation, UpstreamMessage, UpstreamSession } from "@gatewright/mcp-bridge/upstream";
 import type { SessionKey, SessionKeys } from "@gatewright/session-pool";
@@ -27,15 +34,24 @@ export interface Caller {
   readonly modern?: RequestMessage | undefined;
 }
 
+/** What a client with a session gets of a notification that belongs to no call; undefined when it hears it elsewhere. */
+export type ShowNotification = (
+  session: DownstreamSession,
+  upstreamId: string,
+  message: NotificationMessage,
+) => NotificationMessage | undefined;
+
 /** Makes the keys and contexts of upstream sessions; each once per caller and upstream. */
 export class UpstreamAccesses {
   readonly #keys: SessionKeys;
   readonly #bridge: Pick<Bridge, "offer">;
+  readonly #show: ShowNotification;
   readonly #byOwner = new WeakMap<object, Map<string, UpstreamAccess>>();
 
-  constructor(keys: SessionKeys, bridge: Pick<Bridge, "offer">) {
+  constructor(keys: SessionKeys, bridge: Pick<Bridge, "offer">, show: ShowNotification) {
     this.#keys = keys;
     this.#bridge = bridge;
+    this.#show = show;
   }
 
   /** The access of a caller to an upstream. */
@@ -103,7 +119,8 @@ export class UpstreamAccesses {
     if (profile !== undefined && modern !== undefined) {
       return { key, context: { ...modernContext(modern, this.#bridge), user } };
     }
-    const context = session === undefined || shared ? gatewayContext : contextOf(session, upstream.id);
+    const context =
+      session === undefined || shared ? gatewayContext : contextOf(session, upstream.id, this.#show);
     return { key, context: { ...context, user } };
   }
 }
@@ -155,11 +172,16 @@ function modernContext(message: RequestMessage, bridge: Pick<Bridge, "offer">): 
   };
 }
 
-function contextOf(session: DownstreamSession, upstreamId: string): SessionContext {
+function contextOf(session: DownstreamSession, upstreamId: string, show: ShowNotification): SessionContext {
   return {
     ...session.hello,
     era: "legacy",
     onMessage: (message, upstream) => {
+      if (message.kind === "notification") {
+        const shown = show(session, upstreamId, message);
+        if (shown !== undefined) session.deliver(shown.bytes);
+        return;
+      }
       const bytes = session.outgoing(message, upstream);
       if (bytes !== undefined) session.deliver(bytes);
       else refuseQuestion(message, upstream);
@@ -171,6 +193,7 @@ function contextOf(session: DownstreamSession, upstreamId: string): SessionConte
     },
     onOpen: async (upstream) => {
       session.opened.set(upstream, upstreamId);
+      await tellLogLevel(session, upstream);
       void upstream.closed.then(() => {
         session.opened.delete(upstream);
         void session.hold?.save();
@@ -181,11 +204,23 @@ function contextOf(session: DownstreamSession, upstreamId: string): SessionConte
   };
 }
 
+/** A level that the client set before this upstream's session was opened, on an endpoint of several. */
+async function tellLogLevel({ logLevel }: DownstreamSession, upstream: UpstreamSession): Promise<void> {
+  if (logLevel === undefined || upstream.era !== "legacy" || !("logging" in upstream.capabilities)) return;
+  const params = JSON.stringify({ level: logLevel });
+  await upstream.request({ method: "logging/setLevel", params }).catch(() => undefined);
+}
+
 /** Passes on what an upstream says during a call, or answers for a client that cannot be asked. */
-export function relayMessage(exchange: Exchange, message: UpstreamMessage, upstream: UpstreamSession): void {
-  const { reply, session } = exchange;
+export function relayMessage(
+  exchange: Exchange,
+  upstreamId: string,
+  message: UpstreamMessage,
+  upstream: UpstreamSession,
+): void {
+  const { reply, session, aggregator } = exchange;
   if (message.kind === "notification") {
-    reply.message(message.bytes);
+    reply.message((aggregator?.exposeNotification(upstreamId, message) ?? message).bytes);
     return;
   }
   const bytes = session !== undefined && reply.streamable ? session.outgoing(message, upstream) : undefined;

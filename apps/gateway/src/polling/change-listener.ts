@@ -1,6 +1,7 @@
 import type { Listener, NotificationHub, SubscriptionFilter } from "@gatewright/mcp-bridge/bridge";
 import type { UpstreamMessage } from "@gatewright/mcp-bridge/upstream";
 import type { UpstreamRecord } from "../registry/records.ts";
+import { announcedBy } from "./announced.ts";
 
 /** What the listener works with. */
 export interface ChangeListenerOptions {
@@ -53,16 +54,9 @@ export class ChangeListener {
   }
 }
 
-/** The changes that an upstream says it announces. Offline ones are not asked: their health checks find them. */
-function announced({ self, state, definition }: UpstreamRecord): SubscriptionFilter | undefined {
-  if (self === undefined || state !== "reachable" || definition.command !== undefined) return undefined;
-  const says = (name: string) => {
-    return (self.capabilities[name] as { readonly listChanged?: unknown } | undefined)?.listChanged === true;
-  };
-  const filter = {
-    ...(says("tools") && { toolsListChanged: true }),
-    ...(says("prompts") && { promptsListChanged: true }),
-    ...(says("resources") && { resourcesListChanged: true }),
-  };
-  return Object.keys(filter).length === 0 ? undefined : filter;
+/** Offline ones are not asked: their health checks find them. */
+function announced(record: UpstreamRecord): SubscriptionFilter | undefined {
+  return record.state === "reachable" && record.definition.command === undefined
+    ? announcedBy(record)
+    : undefined;
 }

@@ -1,10 +1,5 @@
 import type { UpstreamMessage } from "@gatewright/mcp-bridge/upstream";
-
-const listChanges: ReadonlySet<string> = new Set([
-  "notifications/tools/list_changed",
-  "notifications/prompts/list_changed",
-  "notifications/resources/list_changed",
-]);
+import { isListChange } from "./announced.ts";
 
 /**
  * Passes on that an upstream's lists have changed. Every session of an upstream hears the same notice, so further ones
@@ -29,7 +24,7 @@ export class ChangeNotices {
 
   /** Takes any message of an upstream. */
   hear(upstreamId: string, message: UpstreamMessage): void {
-    if (message.kind !== "notification" || !listChanges.has(message.method)) return;
+    if (!isListChange(message)) return;
     const now = this.#now();
     const before = this.#heardAt.get(upstreamId);
     if (before !== undefined && now - before < this.#quietMs) return;

@@ -8,13 +8,14 @@ import { guardedLookup } from "../upstreams/address-guard.ts";
 import { hopHeader } from "../upstreams/hop.ts";
 import type { ConnectionEra } from "../upstreams/live-upstreams.ts";
 
-/** The translator between the two families of revisions. */
-export function wireBridge(config: GatewayConfig["bridge"], secret: GatewaySecret): Bridge {
+/** The translator between the two families of revisions. `replica` names this process to the others. */
+export function wireBridge(config: GatewayConfig["bridge"], secret: GatewaySecret, replica: string): Bridge {
   const [current, ...previousSecrets] = secret.accepted("state");
   const { parkedTtlMs, maxParked, maxParkedPerPrincipal } = config;
   return createBridge({
     secret: current ?? secret.key("state"),
     previousSecrets,
+    replica,
     parkedTtlMs,
     maxParked,
     maxParkedPerPrincipal,

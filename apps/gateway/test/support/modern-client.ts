@@ -52,7 +52,7 @@ export function openModern(
 }
 
 /** Sends a request and waits for its answer: the last message, and those before it. */
-export async function modern(gateway: TestGateway, request: ModernRequest) {
+export async function modern(gateway: Pick<TestGateway, "rpc">, request: ModernRequest) {
   const { body, headers } = prepared(request);
   const answer = await gateway.rpc(request.path, body, headers);
   if (typeof answer.body !== "string") return { ...answer, before: [] };
