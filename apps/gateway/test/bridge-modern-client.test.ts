@@ -31,7 +31,7 @@ beforeAll(async () => {
       { name: "rate_limiter", config: { rules: { by_tool: { test_elicitation_sep1034_defaults: "1/m" } } } },
       { name: "retry", config: { maxRetries: 2, baseMs: 1, maxMs: 5 } },
     ],
-    bridge: { requestTimeoutMs: 1_500, parkedTtlMs: 5_000, maxParkedPerPrincipal: 2 },
+    bridge: { parkedTtlMs: 30_000, maxParkedPerPrincipal: 2 },
   });
   await gateway.core.refresher.ready();
   path = await at("everything");
@@ -141,8 +141,8 @@ describe("a modern client of a legacy upstream", () => {
   });
 
   it("takes its time: neither the attempt's limit nor the caller's counts while a call waits", async () => {
-    const first = await modern(gateway, { ...question(), headers: { "x-gatewright-timeout-ms": "1000" } });
-    await new Promise((resolve) => setTimeout(resolve, 1_700));
+    const first = await modern(gateway, { ...question(), headers: { "x-gatewright-timeout-ms": "2000" } });
+    await new Promise((resolve) => setTimeout(resolve, 2_500));
     expect((await reply(first.body.result.requestState)).body.result.resultType).toBe("complete");
   });
 
