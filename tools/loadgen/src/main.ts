@@ -7,10 +7,11 @@ import { createProgressBar } from "./progress-bar.ts";
 import { type ProfileReport, summary } from "./report.ts";
 import { runProfile, writeReport } from "./run-profile.ts";
 import { startSite } from "./site.ts";
+import { runStreamProfile, STREAM_PROFILES, type StreamProfile } from "./stream-profiles.ts";
 
 const USAGE = `usage: loadtest NAME… [options]
 
-  NAME         ${PROFILES.map(({ name }) => name).join(", ")}, all, or gateway-bar
+  NAME         ${PROFILES.map(({ name }) => name).join(", ")}, all, ${STREAM_PROFILES.join(", ")}, or gateway-bar
   --scale S    smoke (seconds), ci (default) or full (as in the performance plan)
   --front F    how the generator speaks to the gateway: legacy (default), modern or plain
   --result R   for gateway-bar: small (default) or 50kb
@@ -56,12 +57,25 @@ const { plugins } = values;
 const names = positionals.includes("all") ? PROFILES.map(({ name }) => name) : positionals;
 if (names.length === 0) refuse("name at least one profile");
 for (const name of names) {
-  if (name !== "gateway-bar" && !PROFILES.some((profile) => profile.name === name)) {
+  if (name !== "gateway-bar" && !isStream(name) && !PROFILES.some((profile) => profile.name === name)) {
     refuse(`there is no profile "${name}"`);
   }
 }
 
+function isStream(name: string): name is StreamProfile {
+  return STREAM_PROFILES.some((each) => each === name);
+}
+
 const progress = createProgressBar(process.stdout);
+const verdicts: ProfileReport["verdict"][] = [];
+for (const name of names.filter(isStream)) {
+  const { text, verdict } = await runStreamProfile({ name, scale, progress, folder: values.out });
+  process.stdout.write(`${text}\n`);
+  verdicts.push(verdict);
+}
+const others = names.filter((name) => !isStream(name));
+if (others.length === 0) process.exit(exitCode());
+
 const site = await startSite(front, plugins);
 const stop = (): void => {
   void site.close().then(() => process.exit(EXIT.failed));
@@ -69,9 +83,8 @@ const stop = (): void => {
 process.once("SIGINT", stop);
 process.once("SIGTERM", stop);
 
-const verdicts: ProfileReport["verdict"][] = [];
 try {
-  for (const name of names) {
+  for (const name of others) {
     if (name === "gateway-bar") {
       const bar = await runGatewayBar({ site, front, scale, result, plugins, progress, folder: values.out });
       process.stdout.write(`${bar.text}\n`);
@@ -88,4 +101,9 @@ try {
 } finally {
   await site.close();
 }
-process.exit(verdicts.includes("failed") ? EXIT.failed : verdicts.includes("void") ? EXIT.void : EXIT.passed);
+process.exit(exitCode());
+
+function exitCode(): number {
+  if (verdicts.includes("failed")) return EXIT.failed;
+  return verdicts.includes("void") ? EXIT.void : EXIT.passed;
+}

@@ -45,6 +45,24 @@ describe("loadtest command", () => {
     expect(readFileSync(join(folder, "perf-01-smoke.html"), "utf8")).toMatch(/<svg/);
   });
 
+  it("runs the profiles of streams: every message arrives, over one stream to the upstream", async () => {
+    const { code, output } = await loadtest("ws", "sse", "--scale", "smoke");
+    const read = (name: string) =>
+      JSON.parse(readFileSync(join(folder, `${name}-smoke.json`), "utf8")) as {
+        checks: { what: string; measured: string }[];
+      };
+    const measured = (name: string) =>
+      Object.fromEntries(read(name).checks.map((check) => [check.what, check.measured]));
+    expect(measured("ws"), output).toMatchObject({ "sockets dropped": "0" });
+    expect(measured("sse"), output).toMatchObject({
+      "streams dropped": "0",
+      "changes not heard": "0 of 60",
+      "streams to the upstream": "1",
+    });
+    // Where other tests take the processor, times are missed or the run is void.
+    expect([0, 1, 3]).toContain(code);
+  });
+
   it("refuses what it does not know, with the names that it does", async () => {
     const [unknown, scale, none] = await Promise.all([
       loadtest("perf-99"),
