@@ -45,6 +45,7 @@ describe("loadtest command", () => {
     expect(readFileSync(join(folder, "perf-01-smoke.html"), "utf8")).toMatch(/<svg/);
   });
 
+  // Slow because each starts an upstream and a gateway of its own.
   it("runs the profiles of streams: every message arrives, over one stream to the upstream", async () => {
     const { code, output } = await loadtest("ws", "sse", "--scale", "smoke");
     const read = (name: string) =>
@@ -61,7 +62,7 @@ describe("loadtest command", () => {
     });
     // Where other tests take the processor, times are missed or the run is void.
     expect([0, 1, 3]).toContain(code);
-  });
+  }, 60_000);
 
   it("refuses what it does not know, with the names that it does", async () => {
     const [unknown, scale, none] = await Promise.all([
