@@ -4,9 +4,10 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { exportJWK, SignJWT } from "jose";
 import { describe, expect, it } from "vitest";
+import { newApiKey } from "../src/auth/api-keys.ts";
 import { createAuthenticator, requireScope } from "../src/auth/authenticator.ts";
 import { mintToken } from "../src/auth/mint-token.ts";
-import { localPrincipal, principalOf } from "../src/auth/principal.ts";
+import { localPrincipal, type Principal, principalOf } from "../src/auth/principal.ts";
 import { TokenCache } from "../src/auth/token-cache.ts";
 import { authConfig } from "../src/config/auth.ts";
 import { loadSecret } from "../src/secret/gateway-secret.ts";
@@ -107,5 +108,42 @@ describe("authentication", () => {
     expect(cache.get("c")).toBe(localPrincipal);
     cache.set("d", localPrincipal, 0);
     expect(cache.get("d")).toBeUndefined();
+  });
+});
+
+describe("API keys", () => {
+  const made = newApiKey();
+  const entry = { name: "ci", sha256: made.sha256, scopes: ["mcp"], tenant: "t", servers: ["a"] };
+  const authOf = (apiKeys: object[], now?: () => number) =>
+    createAuthenticator(authConfig.parse({ apiKeys }), secret, now);
+
+  it("one is known by its hash alone, without a promise, as whom its entry says", async () => {
+    const auth = await authOf([entry]);
+    const principal = auth.authenticate(`Bearer ${made.key}`);
+    expect(principal).toMatchObject({ user: "ci", tenant: "t", isAdmin: false });
+    expect((principal as Principal).servers?.has("a")).toBe(true);
+    expect(made.key).toMatch(/^gwk_[\w-]{43}$/);
+  });
+
+  it("one that nobody knows, and one that has expired, are refused", async () => {
+    const auth = await authOf([{ ...entry, expiresAt: "2026-01-01T00:00:00Z" }], () =>
+      Date.parse("2026-01-02"),
+    );
+    expect(await codeOf(() => auth.authenticate(`Bearer ${made.key}`))).toMatch(/^unauthorized: .*expired/);
+    expect(await codeOf(() => auth.authenticate("Bearer gwk_other"))).toMatch(/^unauthorized: .*not valid/);
+  });
+
+  it("does not stand for the JWT's user of the same name", async () => {
+    const auth = await authOf([{ ...entry, user: "u", tenant: undefined, servers: undefined }]);
+    const byKey = auth.authenticate(`Bearer ${made.key}`) as Principal;
+    const byToken = await auth.authenticate(`Bearer ${await mintToken(secret, request)}`);
+    expect([byKey.user, byToken.user]).toEqual(["u", "u"]);
+    expect(byKey.key).not.toBe(byToken.key);
+  });
+
+  it("refuses a hash that is none", () => {
+    expect(
+      authConfig.safeParse({ apiKeys: [{ ...entry, sha256: "abc" }] }).error?.issues[0]?.message,
+    ).toMatch(/SHA-256/);
   });
 });

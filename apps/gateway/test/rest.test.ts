@@ -182,6 +182,16 @@ describe("health, metrics and documents", () => {
     const metadata = await (await fetch(`${gateway.url}/.well-known/oauth-protected-resource`)).json();
     expect(metadata).toMatchObject({ resource: gateway.url, scopes_supported: ["mcp", "admin"] });
   });
+
+  it("shows the same as a page that loads nothing from elsewhere", async () => {
+    const page = await fetch(`${gateway.url}/docs`);
+    expect(page.headers.get("content-type")).toBe("text/html; charset=utf-8");
+    expect(page.headers.get("content-security-policy")).toMatch(/^default-src 'none'/);
+    const text = await page.text();
+    const { body: document } = await gateway.rest("GET", "/openapi.json");
+    for (const path of Object.keys(document.paths)) expect(text).toContain(`<code>${path}</code>`);
+    expect(text).not.toMatch(/<script|https?:\/\//);
+  });
 });
 
 describe("/admin/plugins", () => {

@@ -1,6 +1,7 @@
 import type { GatewayConfig } from "../config/gateway-config.ts";
 import { GatewayError } from "../errors.ts";
 import type { GatewaySecret } from "../secret/gateway-secret.ts";
+import { ApiKeys, apiKeyPrefix } from "./api-keys.ts";
 import { localPrincipal, type Principal, principalOf, type Scope } from "./principal.ts";
 import { TokenCache } from "./token-cache.ts";
 import { createTokenVerifier } from "./token-verifier.ts";
@@ -27,6 +28,7 @@ export async function createAuthenticator(
   if (!config.required) return { authenticate: () => localPrincipal };
   const verify = await createTokenVerifier(config, secret);
   const cache = new TokenCache(config.tokenCacheSize, now);
+  const apiKeys = new ApiKeys(config.apiKeys, now);
 
   async function verifyAndRemember(token: string): Promise<Principal> {
     const claims = await verify(token);
@@ -43,6 +45,7 @@ export async function createAuthenticator(
         throw new GatewayError("unauthorized", "the Authorization header is not a bearer token");
       }
       const token = authorization.slice(7);
+      if (token.startsWith(apiKeyPrefix)) return apiKeys.principalOf(token);
       return cache.get(token) ?? verifyAndRemember(token);
     },
   };

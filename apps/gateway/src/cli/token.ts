@@ -1,12 +1,13 @@
+import { newApiKey } from "../auth/api-keys.ts";
 import { mintToken } from "../auth/mint-token.ts";
 import type { Scope } from "../auth/principal.ts";
 import { loadSecret } from "../secret/gateway-secret.ts";
 import { sharedBy } from "../secret/shared-by.ts";
 import { loadCommandConfig } from "./command-config.ts";
 import { type CommandIo, exitCodes } from "./command-io.ts";
-import { parseFlags, UsageError } from "./flags.ts";
+import { type Parsed, parseFlags, UsageError } from "./flags.ts";
 
-/** `gatewright token`: mints a JWT under the deployment's own key and prints it. */
+/** `gatewright token`: mints a JWT under the deployment's own key and prints it; or an API key and its entry. */
 export async function token(args: readonly string[], io: CommandIo): Promise<number> {
   const { values } = parseFlags(args, {
     user: { type: "string", default: "admin" },
@@ -14,7 +15,9 @@ export async function token(args: readonly string[], io: CommandIo): Promise<num
     tenant: { type: "string" },
     server: { type: "string", multiple: true },
     "expires-in": { type: "string", default: "3600" },
+    "api-key": { type: "string" },
   });
+  if (typeof values["api-key"] === "string") return printApiKey(values["api-key"], values, io);
   const config = await loadCommandConfig(values, io);
   const seconds = Number(values["expires-in"]);
   if (!Number.isInteger(seconds) || seconds < 1)
@@ -24,9 +27,7 @@ export async function token(args: readonly string[], io: CommandIo): Promise<num
   io.out(
     await mintToken(loadSecret(config.server.dataDir, io.env, sharedBy(config)), {
       user: String(values["user"]),
-      scopes: String(values["scope"])
-        .split(/[\s,]+/)
-        .map(scopeOf),
+      scopes: scopesOf(values["scope"]),
       audience,
       ...(issuer === undefined ? {} : { issuer }),
       ...(typeof tenant === "string" ? { tenant } : {}),
@@ -35,6 +36,29 @@ export async function token(args: readonly string[], io: CommandIo): Promise<num
     }),
   );
   return exitCodes.ok;
+}
+
+/** A key on stdout, once; on stderr the entry for `auth.apiKeys`, which holds its hash. */
+function printApiKey(name: string, values: Parsed["values"], io: CommandIo): number {
+  const { key, sha256 } = newApiKey();
+  const { tenant, server, user } = values;
+  const entry = {
+    name,
+    sha256,
+    ...(user === "admin" ? {} : { user }),
+    scopes: scopesOf(values["scope"]),
+    ...(tenant === undefined ? {} : { tenant }),
+    ...(server === undefined ? {} : { servers: server }),
+  };
+  io.out(key);
+  io.err(`add to auth.apiKeys: ${JSON.stringify(entry)}`);
+  return exitCodes.ok;
+}
+
+function scopesOf(text: unknown): Scope[] {
+  return String(text)
+    .split(/[\s,]+/)
+    .map(scopeOf);
 }
 
 function scopeOf(word: string): Scope {

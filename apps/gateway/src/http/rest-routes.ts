@@ -9,6 +9,7 @@ import { apiRoutes } from "./rest/api-routes.ts";
 import { catalogueRoutes } from "./rest/catalogue-routes.ts";
 import { classificationRoutes } from "./rest/classification-routes.ts";
 import { databaseRoutes } from "./rest/database-routes.ts";
+import { docsPage, docsPolicy } from "./rest/docs-page.ts";
 import { gatewayRoutes } from "./rest/gateway-routes.ts";
 import { healthRoutes } from "./rest/health-routes.ts";
 import { limitsRoutes } from "./rest/limits-routes.ts";
@@ -47,14 +48,30 @@ export function registerRestRoutes(
       }),
     }),
   ];
-  const document = openApiDocument(routes);
+  const described = [...routes];
+  let made: ReturnType<typeof openApiDocument> | undefined;
+  // Made when it is asked for: schemas of all routes take longer than a start has.
+  const document = () => {
+    made ??= openApiDocument(described);
+    return made;
+  };
   routes.push(
+    defineRoute({
+      method: "GET",
+      path: "/docs",
+      summary: "This document as a page",
+      access: "open",
+      handle: ({ reply }) => {
+        reply.header("content-security-policy", docsPolicy).type("text/html; charset=utf-8");
+        return docsPage(document());
+      },
+    }),
     defineRoute({
       method: "GET",
       path: "/openapi.json",
       summary: "This document",
       access: "open",
-      handle: () => document,
+      handle: document,
     }),
   );
   app.register(async (rest) => {
