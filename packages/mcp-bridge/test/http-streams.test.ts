@@ -271,4 +271,32 @@ describe("the stream for the server's own messages", () => {
     const second = await upstream.open({ ...CLIENT, onMessage: () => undefined });
     expect(await second.closed).toMatchObject({ kind: "lost" });
   });
+
+  it("can be waited for, so that what a first call makes the server ask is not lost; no longer than asked", async () => {
+    let opened = false;
+    const late: ServerResponse[] = [];
+    const { upstream } = await serve(
+      legacyHandler(() => undefined, {
+        stream: (_seen, response) => {
+          setTimeout(() => {
+            opened = true;
+            response.writeHead(200, { "content-type": "text/event-stream" }).flushHeaders();
+          }, 100);
+        },
+      }),
+    );
+    const onMessage = () => undefined;
+    await upstream.open({ ...CLIENT, onMessage, streamWaitMs: 10_000 });
+    expect(opened).toBe(true);
+    const silent = await serve(
+      legacyHandler(() => undefined, { stream: (_seen, response) => void late.push(response) }),
+    );
+    const before = performance.now();
+    await silent.upstream.open({ ...CLIENT, onMessage, streamWaitMs: 50 });
+    expect(performance.now() - before).toBeLessThan(2_000);
+    const none = await serve(
+      legacyHandler(() => undefined, { stream: (_seen, response) => void response.writeHead(405).end() }),
+    );
+    await none.upstream.open({ ...CLIENT, onMessage, streamWaitMs: 60_000 });
+  });
 });

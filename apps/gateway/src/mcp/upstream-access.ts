@@ -163,19 +163,31 @@ function profileOf({ bytes, spans }: RequestMessage): string {
 function modernContext(message: RequestMessage, bridge: Pick<Bridge, "offer">): SessionContext {
   const meta = message.params?.["_meta"] as JsonObject;
   const info = meta[META.clientInfo] as Implementation | undefined;
+  const capabilities = meta[META.clientCapabilities] as JsonObject;
   return {
     clientInfo: info ?? gatewayContext.clientInfo,
-    capabilities: meta[META.clientCapabilities] as JsonObject,
+    capabilities,
+    streamWaitMs: streamWaitMs(capabilities),
     onMessage: (said, upstream) => {
       if (!bridge.offer(upstream, said)) refuseQuestion(said, upstream);
     },
   };
 }
 
+/** Longest wait for the stream on which a server may ask what it does not ask on the stream of a call. */
+const maxStreamWaitMs = 1_000;
+
+function streamWaitMs(capabilities: JsonObject): number {
+  const asked = ["elicitation", "sampling", "roots"].some((key) => capabilities[key] !== undefined);
+  return asked ? maxStreamWaitMs : 0;
+}
+
 function contextOf(session: DownstreamSession, upstreamId: string, show: ShowNotification): SessionContext {
   return {
     ...session.hello,
     era: "legacy",
+    // Behind a plain endpoint it is opened with the handshake, before any call.
+    streamWaitMs: session.target.kind === "plain" ? 0 : streamWaitMs(session.hello.capabilities),
     onMessage: (message, upstream) => {
       if (message.kind === "notification") {
         const shown = show(session, upstreamId, message);

@@ -14,6 +14,8 @@ export interface SessionContext {
   readonly protocolVersion?: string;
   /** `legacy`: speak a revision with sessions if the upstream speaks one, so that its state is the client's own. */
   readonly era?: "legacy";
+  /** How long to wait for the upstream's own stream, for a session that is called at once and may ask at once. */
+  readonly streamWaitMs?: number;
   /** Takes the messages that belong to no call. */
   readonly onMessage?: (message: UpstreamMessage, session: UpstreamSession) => void;
   /** Whose credentials the upstream is shown, where it has own ones for this user; else the gateway's. */

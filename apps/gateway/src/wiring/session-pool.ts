@@ -62,6 +62,7 @@ export function wireSessionPool(wiring: PoolWiring): UpstreamPool {
         capabilities: context.capabilities,
         protocolVersion: context.protocolVersion,
         resume: context.resume?.(),
+        streamWaitMs: context.streamWaitMs,
         ...(wanted && {
           onMessage: (message: UpstreamMessage) => {
             wiring.hear(record.id, message);

@@ -29,6 +29,11 @@ export class GetStream {
   #serverRetryMs: number | undefined;
   #failures = 0;
   #everOpen = false;
+  #settle!: () => void;
+  /** Settles when the stream is open for the first time, or is known not to open now. */
+  readonly settled = new Promise<void>((resolve) => {
+    this.#settle = resolve;
+  });
 
   constructor(connection: HttpConnection, options: GetStreamOptions) {
     this.#connection = connection;
@@ -67,6 +72,7 @@ export class GetStream {
           if (status !== 200 || mediaType(head) !== "text/event-stream") return undefined;
           this.#failures = 0;
           this.#everOpen = true;
+          this.#settle();
           return this.#reader(maxEventBytes);
         },
       },
@@ -79,6 +85,8 @@ export class GetStream {
       if (status !== 200) this.#failures++;
     } catch {
       this.#failures++;
+    } finally {
+      this.#settle();
     }
     return true;
   }

@@ -1,5 +1,6 @@
 import { encodeHeaderValue } from "../headers.ts";
 import type { JsonObject, SingleMessage } from "../message.ts";
+import { pause } from "./abort.ts";
 import type { UpstreamAnswer } from "./answer.ts";
 import { GetStream } from "./get-stream.ts";
 import { HttpCall, restoreProgressToken } from "./http-call.ts";
@@ -145,8 +146,12 @@ export class HttpSession implements UpstreamSession {
     await this.#post(body, this.#versioned(this.protocolVersion), options.signal);
   }
 
-  /** Opens the stream for the server's own messages (legacy). A server without one is fine. */
-  listen(): void {
+  /**
+   * Opens the stream for the server's own messages (legacy). A server without one is fine.
+   *
+   * @param waitMs how long to wait for it
+   */
+  async listen(waitMs: number): Promise<void> {
     const { connection, limits, onMessage } = this.#parts;
     if (this.era !== "legacy" || onMessage === undefined) return;
     this.#stream = new GetStream(connection, {
@@ -157,6 +162,10 @@ export class HttpSession implements UpstreamSession {
       onLost: () => this.#finish({ kind: "lost", detail: "The upstream no longer knows the session." }),
     });
     this.#stream.start();
+    if (waitMs === 0) return;
+    const late = new AbortController();
+    await Promise.race([this.#stream.settled, pause(waitMs, late.signal).catch(() => undefined)]);
+    late.abort();
   }
 
   get continuation(): Continuation {

@@ -124,7 +124,7 @@ class HttpUpstream implements Upstream {
       void session.close();
       throw error;
     }
-    if (this.#options.serverStream) session.listen();
+    if (this.#options.serverStream) await session.listen(options.streamWaitMs ?? 0);
     return session;
   }
 
@@ -138,7 +138,7 @@ class HttpUpstream implements Upstream {
     const session = this.#track(
       new HttpSession({ ...this.#context, profile, handshake, sessionId, onMessage }),
     );
-    if (this.#options.serverStream) session.listen();
+    if (this.#options.serverStream) void session.listen(0);
     return session;
   }
 

@@ -42,6 +42,11 @@ export interface OpenOptions {
   readonly capabilities: JsonObject;
   /** Revision to ask for in the handshake. Default: the newest of the era. */
   readonly protocolVersion?: string | undefined;
+  /**
+   * How long to wait for the stream of a legacy server's own messages before the session is handed out, so that what a
+   * first call makes it ask is not lost. Only with `onMessage`. Default 0.
+   */
+  readonly streamWaitMs?: number | undefined;
   /** Messages that belong to no call: change notifications, legacy server requests. */
   readonly onMessage?: ((message: UpstreamMessage) => void) | undefined;
   /**
