@@ -7,6 +7,7 @@ import { GatewayError } from "../errors.ts";
 import { type GatewaySecret, loadSecret } from "../secret/gateway-secret.ts";
 import { sharedBy } from "../secret/shared-by.ts";
 import type { WorkerLink } from "../workers/worker-link.ts";
+import { workerVariable } from "../workers/worker-variable.ts";
 import { loadCommandConfig } from "./command-config.ts";
 import { type CommandIo, exitCodes } from "./command-io.ts";
 import { demoLines, demoUser, withDemoServer } from "./demo.ts";
@@ -58,7 +59,7 @@ export async function serve(args: readonly string[], io: CommandIo): Promise<num
 
 /** This process as a worker, when a primary has started it as one. */
 async function workerOf(config: GatewayConfig, { env }: CommandIo): Promise<WorkerLink | undefined> {
-  const index = Number(env["GATEWRIGHT_WORKER"]);
+  const index = Number(env[workerVariable]);
   if (!Number.isInteger(index) || index < 1 || process.send === undefined) return undefined;
   const { createWorkerLink } = await import("../workers/worker-link.ts");
   return createWorkerLink(index, config.server.workers);

@@ -1,3 +1,4 @@
+import { workerVariable } from "../workers/worker-variable.ts";
 import type { ConfigProblem } from "./config-error.ts";
 import { nearestKey } from "./nearest-key.ts";
 import { keysOf, type SchemaNode, schemaAt } from "./schema-node.ts";
@@ -23,7 +24,7 @@ const reserved = new Set([
   "GATEWRIGHT_CONFIG",
   "GATEWRIGHT_TOKEN",
   "GATEWRIGHT_URL",
-  "GATEWRIGHT_WORKER",
+  workerVariable,
 ]);
 
 /** A value found outside the file. */

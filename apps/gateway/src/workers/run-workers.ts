@@ -5,12 +5,10 @@ import { exitCodes } from "../cli/command-io.ts";
 import type { GatewayConfig } from "../config/gateway-config.ts";
 import { StartFailed, Supervisor, type WorkerProcess } from "./supervisor.ts";
 import { WorkerHub } from "./worker-hub.ts";
+import { workerVariable } from "./worker-variable.ts";
 
 /** Beyond the gateway's own deadline a worker may take this much longer to end. */
 const graceMs = 3_000;
-
-/** Names the environment variable by which a worker knows which one it is. */
-export const workerVariable = "GATEWRIGHT_WORKER";
 
 /** `gatewright serve` as the primary of several workers, which share one port; until it is asked to stop. */
 export async function runWorkers(

@@ -1,0 +1,126 @@
+import { type Answer, connectionsOf, type Stage, startLoad } from "@gatewright/resilience";
+import { eventually } from "@gatewright/testkit";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { at, long, openCaseStage, outcomeOf, times, underWatch } from "./case.ts";
+
+let stage: Stage;
+beforeAll(async () => {
+  stage = await openCaseStage({
+    settings: { log_statement: "all", log_line_prefix: "%a|" },
+    database: { pool: { min: 5 } },
+  });
+}, 120_000);
+afterAll(() => stage.close());
+
+const get = (index: number) => at(stage, index).rest("/gateways", { timeoutMs: 60_000 });
+const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+const pids = async () =>
+  (
+    await stage.primary.query<{ pid: number }>(
+      "select pid from pg_stat_activity where application_name ~ '^replica[0-9]$'",
+    )
+  ).map(({ pid }) => pid);
+
+/** So many requests to one replica at once, while a second session holds the table for `holdMs`. */
+async function crowd(count: number, holdMs: number): Promise<(Answer & { readonly order: number })[]> {
+  const lock = await stage.primary.client();
+  await lock.query("begin; lock table upstreams in access exclusive mode");
+  let order = 0;
+  const answers = Promise.all(
+    Array.from({ length: count }, async () => {
+      const answer = await get(0);
+      return { ...answer, order: order++ };
+    }),
+  );
+  await pause(holdMs);
+  await lock.query("rollback");
+  await lock.end();
+  return answers;
+}
+
+describe("through two gateways: more requests than connections", () => {
+  it("CP-01 black box: 20 and 200 requests on 15 slots: served, or refused when their time is over", async () => {
+    await underWatch(stage, async () => {
+      const few = await crowd(20, times.acquireMs * 0.6);
+      expect(few.map(({ status }) => status)).toEqual(Array(20).fill(200));
+      const many = await crowd(200, times.acquireMs + (times.statementMs - times.acquireMs) * 0.6);
+      const served = many.filter(({ status }) => status === 200);
+      const refused = many.filter(({ status }) => status !== 200);
+      expect(served.length).toBeGreaterThanOrEqual(14);
+      expect(served.length + refused.length).toBe(200);
+      for (const answer of refused) {
+        expect(outcomeOf(answer)).toEqual([503, "pool_exhausted"]);
+        expect(answer.ms).toBeGreaterThan(times.acquireMs - 100);
+        expect(answer.ms).toBeLessThan(times.acquireMs + 100 + (long ? 400 : 2_500));
+      }
+      const { body } = await at(stage, 0).rest("/admin/database");
+      expect(body.waiting).toBe(0);
+      expect(stage.primary.logs()).not.toMatch(/too many clients|remaining connection slots/);
+      expect(at(stage, 0).gateway.logs()).toMatch(/"event":"db_pool_exhausted"/);
+    });
+  }, 60_000);
+
+  it("CP-02 black box: restart behind a full pool: the first request sees nothing of it, and none is validated twice", async () => {
+    await underWatch(stage, async () => {
+      await crowd(15, 300);
+      const before = await pids();
+      expect(before.length).toBeGreaterThanOrEqual(15);
+      await stage.primary.restart();
+      if (long) await pause(5_000);
+      await stage.untilReady();
+      for (let index = 0; index < 2; index++) expect((await get(index)).status).toBe(200);
+      expect((await pids()).filter((pid) => before.includes(pid))).toEqual([]);
+      // A connection that was used a moment ago is taken as alive.
+      await get(0);
+      await stage.primary.query("select 'the mark'");
+      await Promise.all([get(0)]);
+      const since = stage.primary.logs().split("the mark").at(-1) ?? "";
+      expect(since).toMatch(/^replica1\|LOG: .*from "upstreams"/m);
+      expect(since).not.toMatch(/^replica1\|LOG: {2}(statement|execute [^:]+): select 1$/m);
+    });
+  }, 60_000);
+
+  it("CP-03 black box: an outage under 50 requests a second: few attempts to connect, no error soon after, as many connections as before", async () => {
+    await underWatch(stage, async () => {
+      const load = startLoad(50, get);
+      await eventually(() => load.answers.filter(({ answer }) => answer?.status === 200).length > 40, {
+        timeoutMs: 20_000,
+      });
+      const baseline = await Promise.all(
+        stage.replicas.map((replica) => connectionsOf(stage.primary, replica)),
+      );
+      await stage.primary.stop();
+      await Promise.all(
+        stage.replicas.map((replica) =>
+          eventually(async () => (await replica.rest("/health/ready")).status === 503, { timeoutMs: 5_000 }),
+        ),
+      );
+      const attempts = stage.replicas.map(({ proxies }) => proxies[0]?.stats().connections.total ?? 0);
+      const downSince = performance.now();
+      await pause(long ? 30_000 : 3_000);
+      const seconds = (performance.now() - downSince) / 1_000;
+      stage.replicas.forEach(({ proxies }, index) => {
+        const made = (proxies[0]?.stats().connections.total ?? 0) - (attempts[index] ?? 0);
+        expect(made / seconds).toBeLessThanOrEqual(3);
+      });
+      await stage.primary.restart();
+      const startedMs = performance.now();
+      await stage.untilReady(10_000);
+      await pause(2_000);
+      const answers = await load.stop();
+      const failed = answers.filter(({ answer }) => answer?.status !== 200);
+      expect(Math.max(...failed.map(({ atMs }) => atMs)) - startedMs).toBeLessThan(10_000);
+      const last = answers.filter(({ atMs }) => atMs > performance.now() - 1_000);
+      expect(last.filter(({ answer }) => answer?.status !== 200)).toEqual([]);
+      await eventually(
+        async () => {
+          const now = await Promise.all(
+            stage.replicas.map((replica) => connectionsOf(stage.primary, replica)),
+          );
+          return now.every(({ pooled }, index) => Math.abs(pooled - (baseline[index]?.pooled ?? 0)) <= 1);
+        },
+        { timeoutMs: 10_000, intervalMs: 100 },
+      );
+    });
+  }, 120_000);
+});

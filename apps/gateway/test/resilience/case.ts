@@ -1,0 +1,97 @@
+import {
+  type Answer,
+  commonProblems,
+  openStage,
+  type Replica,
+  type RequestOptions,
+  type Stage,
+  type StageOptions,
+  watchReplicas,
+} from "@gatewright/resilience";
+import type { PostgresServer } from "@gatewright/testkit";
+import { expect } from "vitest";
+
+/** `npm run resilience` runs the cases with the times of production; in the test run they are shorter. */
+export const long = process.env["GATEWRIGHT_RESILIENCE"] === "long";
+
+/** Deadlines of the replicas, and how much later than in time an answer may be seen by a busy machine. */
+export const times = long
+  ? { acquireMs: 3_000, statementMs: 5_000, slackMs: 100, openMs: 50, liveMs: 50 }
+  : { acquireMs: 1_000, statementMs: 1_500, slackMs: 1_000, openMs: 250, liveMs: 250 };
+
+const short = {
+  pool: { acquireTimeoutMs: times.acquireMs, connectTimeoutMs: 700, validationTimeoutMs: 400 },
+  statementTimeoutMs: times.statementMs,
+  checkIntervalMs: 300,
+};
+
+/** Two replicas over PostgreSQL with the deadlines of {@link times}. */
+export function openCaseStage({ database, ...options }: StageOptions = {}): Promise<Stage> {
+  const { pool, ...more } = (database ?? {}) as { readonly pool?: object };
+  const given = long ? { pool: {} } : short;
+  const sizes = { ...given.pool, ...pool };
+  return openStage({ ...options, database: { ...given, ...more, pool: sizes } });
+}
+
+/**
+ * Runs a case while every replica is watched, then checks what all cases have in common.
+ *
+ * @param server where connections are counted at the end; the primary by default
+ */
+export async function underWatch(
+  stage: Stage,
+  work: () => Promise<void>,
+  server: () => PostgresServer = () => stage.primary,
+): Promise<void> {
+  const calm = watchReplicas(stage.replicas);
+  await new Promise((resolve) => setTimeout(resolve, 400));
+  const before = await calm.stop();
+  const watch = watchReplicas(stage.replicas);
+  let report: Awaited<ReturnType<typeof watch.stop>>;
+  try {
+    await work();
+  } finally {
+    stage.heal();
+    report = await watch.stop();
+  }
+  // A machine that is busy with something else answers late without a fault too.
+  const liveMs = Math.max(times.liveMs, 3 * before.liveP99Ms);
+  expect(await commonProblems(stage, report, { server: server(), liveMs })).toEqual([]);
+}
+
+/** The nth replica, from 0, around. */
+export function at(stage: Stage, index: number): Replica {
+  return stage.replicas[index % stage.replicas.length] as Replica;
+}
+
+let count = 0;
+
+/** Makes a virtual server of a new name. */
+export function write(
+  stage: Stage,
+  replica: Replica,
+  options: RequestOptions & { name?: string } = {},
+): Promise<Answer> {
+  const { name = `made-${++count}`, ...more } = options;
+  const body = { name, gatewayIds: [stage.upstreamId], names: "prefixed" };
+  return replica.rest("/servers", { body, ...more });
+}
+
+/** An `Idempotency-Key` that was not used before. */
+export function newKey(): Record<string, string> {
+  return { "idempotency-key": `key-${process.pid}-${++count}` };
+}
+
+/** Status and code of an answer, for comparison. */
+export function outcomeOf({ status, body }: Answer): [number, string | undefined] {
+  return [status, body?.error?.code];
+}
+
+/** Names of the virtual servers in a database that begin so. */
+export async function namesIn(server: PostgresServer, prefix: string): Promise<string[]> {
+  const rows = await server.query<{ name: string }>(
+    "select name from servers where name like $1 order by name",
+    [`${prefix}%`],
+  );
+  return rows.map(({ name }) => name);
+}
