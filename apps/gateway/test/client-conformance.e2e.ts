@@ -45,6 +45,12 @@ const fronts: readonly [Front, ...Front[]] = [
     only: Object.keys(scenarios) as Scenario[],
   },
   { name: "a client with a session", mode: "legacy", plain: true, only: bridged },
+  {
+    name: "a client of any revision where many servers are one",
+    mode: "auto",
+    plain: false,
+    only: ["elicitation-sep1034-client-defaults", "http-standard-headers", ...bridged],
+  },
 ];
 
 const relay = join(import.meta.dirname, "support/suite-relay.mjs");
@@ -64,11 +70,14 @@ const driver = createServer(async (request, response) => {
     const { mode, plain } = used;
     const path = plain ? `/servers/${body.id}/mcp` : "/mcp";
     await flows[task.scenario]?.({ gateway, mode, path, prefix: plain ? "" : `${body.slug}_` }, task);
+    response.statusCode = 200;
+  } catch (error) {
+    response.statusCode = 500;
+    response.write(error instanceof Error ? error.stack : String(error));
+  } finally {
     // The suite waits until nobody is connected to its server.
     await gateway.rest("DELETE", `/gateways/${body.id}`);
-    response.writeHead(200).end();
-  } catch (error) {
-    response.writeHead(500).end(error instanceof Error ? error.stack : String(error));
+    response.end();
   }
 });
 

@@ -40,6 +40,19 @@ const clients = [
 ] as const;
 
 describe.each(clients)("the official client over $name", ({ transport, mode, version }) => {
+  it("has the tools of all servers under one endpoint", async () => {
+    const client = new Client({ name: "e2e", version: "1" }, { versionNegotiation: { mode } });
+    await client.connect(transport("/"));
+    expect(client.getNegotiatedProtocolVersion()).toBe(version);
+    const { tools } = await client.listTools();
+    for (const server of ["legacy", "modern"]) {
+      const name = `${server}_test_simple_text`;
+      expect(tools.map((tool) => tool.name)).toContain(name);
+      expect((await client.callTool({ name, arguments: {} })).content).toHaveLength(1);
+    }
+    await client.close();
+  });
+
   it.each(["legacy", "modern"])("has lists, calls, progress and questions of a %s server", async (server) => {
     const client = new Client(
       { name: "e2e", version: "1" },
