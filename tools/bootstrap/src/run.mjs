@@ -8,6 +8,7 @@ import { projectNode, root } from "./workspace.mjs";
 
 const commands = {
   bench: "tools/bench/src/main.ts",
+  conformance: "tools/conformance/src/main.ts",
   faults: "tools/faults/src/main.ts",
   loadtest: "tools/loadgen/src/main.ts",
   "probe:toggle": "tools/probe/src/main.ts",

@@ -1,5 +1,6 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
+import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 
@@ -37,7 +38,6 @@ export interface ConformanceReport {
 }
 
 const SUMMARY_LINE = /^[✓✗] (\S+): (\d+) passed, (\d+) failed$/gmu;
-const NOT_SCORED_LINE = /^ {2}[✓✗] (\S+) \(/gmu;
 // biome-ignore lint/suspicious/noControlCharactersInRegex: terminal colours begin with one
 const COLOUR = /\u001b\[\d+m/gu;
 
@@ -60,20 +60,27 @@ export async function runConformance(options: ConformanceOptions): Promise<Confo
   const [exitCode] = (await once(child, "close")) as [number | null];
   output = output.replaceAll(COLOUR, "");
 
-  const informational = new Set([...output.matchAll(NOT_SCORED_LINE)].map(([, scenario]) => scenario));
+  const required = requiredScenarios(dirname(manifest), options.requirements);
   const all = [...output.matchAll(SUMMARY_LINE)].map(([, scenario = "", passed, failed]) => ({
     scenario,
     passed: Number(passed),
     failed: Number(failed),
   }));
-  const scored = all.filter(({ scenario }) => !informational.has(scenario));
+  const scored = all.filter(({ scenario }) => required.has(scenario));
   const failed = scored.filter((result) => result.failed > 0 || result.passed === 0);
   return {
     scored,
-    notScored: all.filter(({ scenario }) => informational.has(scenario)),
+    notScored: all.filter(({ scenario }) => !required.has(scenario)),
     passed: scored.length - failed.length,
     failed: failed.map(({ scenario }) => scenario),
     exitCode,
     output,
   };
+}
+
+/** The scenarios that a revision requires of a server, by the suite's own list. */
+function requiredScenarios(folder: string, revision: string): ReadonlySet<string> {
+  const text = readFileSync(join(folder, "requirements", `${revision}.yaml`), "utf8");
+  const [, list = ""] = /^server:\n((?: {2}- .*\n)+)/mu.exec(text) ?? [];
+  return new Set([...list.matchAll(/^ {2}- (\S+)/gmu)].map(([, scenario = ""]) => scenario));
 }

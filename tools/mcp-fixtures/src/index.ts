@@ -9,6 +9,7 @@ export {
   runConformance,
   type ScenarioResult,
 } from "./conformance.ts";
+export { type ConformanceCase, conformanceCases } from "./conformance-cases.ts";
 export { buildCounterServer, type CounterFixture, startCounterServer } from "./counter-server.ts";
 export {
   buildCrashServer,

@@ -174,8 +174,11 @@ function modernContext(message: RequestMessage, bridge: Pick<Bridge, "offer">): 
   };
 }
 
-/** Longest wait for the stream on which a server may ask what it does not ask on the stream of a call. */
-const maxStreamWaitMs = 1_000;
+/**
+ * Longest wait for the stream on which a server may ask what it does not ask on the stream of a call: a lead over the
+ * first call, as many servers send no headers before they have something to say.
+ */
+const maxStreamWaitMs = 100;
 
 function streamWaitMs(capabilities: JsonObject): number {
   const asked = ["elicitation", "sampling", "roots"].some((key) => capabilities[key] !== undefined);
