@@ -40,6 +40,7 @@ export default {
       http_auth_check_permission: ({ user, permission, resource }) => {
         seen.push(["check", user.sub, permission, resource]);
         if (user.sub === "promoted") return { modify: { user, permission, resource, granted: true } };
+        if (user.sub === "vague") return { modify: { user, permission, resource, granted: "no" } };
         if (user.sub === "banned") return { modify: { user, permission, resource, granted: false } };
       },
     },
@@ -137,6 +138,14 @@ describe("hooks of authentication", () => {
     expect(banned.status).toBe(403);
     expect(await banned.json()).toMatchObject({ error: { data: { code: "forbidden" } } });
     expect(seen()).toContainEqual(["check", "banned", "mcp", "/mcp/http"]);
+  });
+
+  it("a grant is a plain yes, and does not lift a token's limit to some servers", async () => {
+    const token = await gateway.mint({ user: "promoted", scopes: ["mcp"], servers: ["up"] });
+    const limited = await get("/admin/plugins", { authorization: `Bearer ${token}` });
+    expect(limited.status).toBe(403);
+    expect(await limited.json()).toMatchObject({ error: { message: expect.stringContaining("limited") } });
+    expect((await get("/admin/plugins", as("vague"))).status).toBe(403);
   });
 
   it("a WebSocket passes the same door", async () => {

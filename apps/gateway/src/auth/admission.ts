@@ -3,7 +3,7 @@ import type { PluginPipeline } from "@gatewright/plugin-framework";
 import { refusalOf } from "../calls/call-failure.ts";
 import { GatewayError } from "../errors.ts";
 import { headerMapOf, type RequestHooks } from "../http/request-hooks.ts";
-import { type Authenticator, requireAdmin, requireScope } from "./authenticator.ts";
+import { type Authenticator, requireAdmin, requireScope, requireUnlimited } from "./authenticator.ts";
 import { type Principal, principalOf } from "./principal.ts";
 
 /** What a request wants to do: any valid token `read`s, MCP and administration need their scopes. */
@@ -50,9 +50,11 @@ export function createAdmission({ authenticator, pipeline, hooks }: AdmissionDep
     const question = { user: principal.identity, permission, resource: request.url?.split("?")[0] ?? "" };
     const checked = await scope.invoke("http_auth_check_permission", question);
     if (!checked.allowed && checked.violation !== undefined) throw refusalOf(checked.violation);
-    const { granted } = checked.payload as { readonly granted?: boolean };
+    const { granted } = checked.payload as { readonly granted?: unknown };
     if (granted === false) throw new GatewayError("forbidden", `a plugin does not grant "${permission}"`);
-    if (granted === undefined) permitted(principal, permission);
+    if (granted !== true) return permitted(principal, permission);
+    // A grant stands for the scope that the token lacks; it does not lift the token's limit to some servers.
+    if (permission === "admin") requireUnlimited(principal);
     return principal;
   }
 

@@ -65,6 +65,15 @@ export function requireScope(principal: Principal, scope: Scope): void {
  */
 export function requireAdmin(principal: Principal): void {
   requireScope(principal, "admin");
+  requireUnlimited(principal);
+}
+
+/**
+ * Refuses a principal whose token is limited to some servers.
+ *
+ * @throws {GatewayError} `forbidden`
+ */
+export function requireUnlimited(principal: Principal): void {
   if (principal.servers === undefined) return;
   throw new GatewayError(
     "forbidden",
