@@ -11,7 +11,9 @@ const commands = {
   conformance: "tools/conformance/src/main.ts",
   faults: "tools/faults/src/main.ts",
   loadtest: "tools/loadgen/src/main.ts",
+  "chaos:database": "tools/resilience/src/chaos.ts",
   "probe:toggle": "tools/probe/src/main.ts",
+  resilience: "tools/resilience/src/main.ts",
   "simulate:classifier": "packages/server-classifier/bench/simulate.ts",
 };
 

@@ -1,3 +1,4 @@
+import { appendFileSync } from "node:fs";
 import {
   type Answer,
   commonProblems,
@@ -33,6 +34,13 @@ export function openCaseStage({ database, ...options }: StageOptions = {}): Prom
   return openStage({ ...options, database: { ...given, ...more, pool: sizes } });
 }
 
+/** Keeps what a case has measured for the table of `npm run resilience`. */
+export function noteFigure(what: string, value: number): void {
+  const file = process.env["GATEWRIGHT_RESILIENCE_FIGURES"];
+  const test = expect.getState().currentTestName;
+  if (file !== undefined) appendFileSync(file, `${JSON.stringify({ test, what, value })}\n`);
+}
+
 /**
  * Runs a case while every replica is watched, then checks what all cases have in common.
  *
@@ -54,6 +62,8 @@ export async function underWatch(
     stage.heal();
     report = await watch.stop();
   }
+  noteFigure("liveness p99 ms", report.liveP99Ms);
+  noteFigure("MCP calls", report.mcpCalls);
   // A machine that is busy with something else answers late without a fault too.
   const liveMs = Math.max(times.liveMs, 3 * before.liveP99Ms);
   expect(await commonProblems(stage, report, { server: server(), liveMs })).toEqual([]);

@@ -1,7 +1,18 @@
 import { connectionsOf, type Stage, startLoad } from "@gatewright/resilience";
 import { eventually } from "@gatewright/testkit";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { at, long, namesIn, newKey, openCaseStage, outcomeOf, times, underWatch, write } from "./case.ts";
+import {
+  at,
+  long,
+  namesIn,
+  newKey,
+  noteFigure,
+  openCaseStage,
+  outcomeOf,
+  times,
+  underWatch,
+  write,
+} from "./case.ts";
 
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
@@ -48,6 +59,7 @@ describe("through two gateways: a primary with a standby, a fence in Redis", () 
           timeoutMs: 10_000,
         });
         const resumedMs = first.atMs - promotedMs;
+        noteFigure("writes resumed after ms", resumedMs);
         expect(resumedMs).toBeLessThan(long ? 3_000 : 10_000);
         const before = acknowledged.length;
         await eventually(() => acknowledged.length > before + 10, { timeoutMs: 20_000 });

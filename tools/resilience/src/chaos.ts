@@ -1,0 +1,135 @@
+import { spawn } from "node:child_process";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { eventually, seededRandom } from "@gatewright/testkit";
+import { createChaosFaults } from "./chaos-faults.ts";
+import { startChaosTraffic } from "./chaos-traffic.ts";
+import { connectionsOf } from "./common-conditions.ts";
+import { openStage } from "./stage.ts";
+
+const usage = `usage: chaos:database [--cycles N] [--seed N] [--rps N] [--replicas N] [--level gateway|package]
+
+Random faults of the database and of the gateways under writes, and a ledger that is checked at the end.
+
+  --cycles N    faults, one after the other; default 100
+  --seed N      the same seed makes the same faults; default 7
+  --rps N       writes a second; default 50
+  --replicas N  gateways; default 2
+  --level L     through the gateway (default), or at the package db-resilience
+`;
+const { values } = parseArgs({
+  options: {
+    cycles: { type: "string", default: "100" },
+    seed: { type: "string", default: "7" },
+    rps: { type: "string", default: "50" },
+    replicas: { type: "string", default: "2" },
+    level: { type: "string", default: "gateway" },
+    help: { type: "boolean", default: false },
+  },
+});
+if (values.help) {
+  process.stdout.write(usage);
+  process.exit(0);
+}
+const numberOf = (option: "cycles" | "seed" | "rps" | "replicas") => {
+  const number = Number(values[option]);
+  if (Number.isInteger(number) && number > 0) return number;
+  process.stderr.write(`--${option} ${values[option]} is not a number above 0\n\n${usage}`);
+  process.exit(2);
+};
+const [cycles, seed, rps] = [numberOf("cycles"), numberOf("seed"), numberOf("rps")];
+if (values.level === "package") {
+  const bench = join(import.meta.dirname, "../../../packages/db-resilience/bench/chaos.ts");
+  const args = ["--conditions=@gatewright/source", bench, String(cycles), String(seed)];
+  const child = spawn(process.execPath, args, { stdio: "inherit" });
+  child.once("exit", (code) => process.exit(code ?? 1));
+  await new Promise(() => {});
+}
+
+/** How long writes may take to resume at every replica once a fault is over. */
+const resumeMs = 20_000;
+
+const random = seededRandom(seed);
+const stage = await openStage({
+  pair: "synchronous",
+  redis: true,
+  replicas: numberOf("replicas"),
+  database: {
+    pool: { acquireTimeoutMs: 1_000, connectTimeoutMs: 1_000, validationTimeoutMs: 500 },
+    statementTimeoutMs: 1_500,
+    checkIntervalMs: 250,
+  },
+});
+const faults = createChaosFaults(stage, random);
+const pids = stage.replicas.map(({ gateway }) => gateway.pid);
+const traffic = await startChaosTraffic(stage, faults, rps);
+const problems: string[] = [];
+const resumed: number[] = [];
+for (let cycle = 1; cycle <= cycles; cycle++) {
+  const name = faults.names[Math.floor(random() * faults.names.length)] ?? "reset";
+  await faults.run(name);
+  stage.heal();
+  const healedMs = performance.now();
+  const before = new Map(traffic.acknowledged);
+  try {
+    await eventually(
+      () =>
+        stage.replicas.every((each) => (traffic.acknowledged.get(each) ?? 0) > (before.get(each) ?? 0) + 2),
+      { timeoutMs: resumeMs },
+    );
+    resumed.push(performance.now() - healedMs);
+    console.log(
+      `${String(cycle).padStart(4)}/${cycles}  ${name.padEnd(12)}  writes resumed after ${resumed.at(-1)?.toFixed(0)} ms`,
+    );
+  } catch {
+    problems.push(`cycle ${cycle} (${name}): writes did not resume within ${resumeMs} ms`);
+    for (const { name: replica, rest } of stage.replicas) {
+      const { text } = await rest("/admin/database").catch((error) => ({ text: String(error) }));
+      problems.push(`${replica} then: ${text}`);
+    }
+    console.log(`${String(cycle).padStart(4)}/${cycles}  ${name.padEnd(12)}  writes did NOT resume`);
+  }
+}
+await traffic.stop();
+
+const rows = await faults.primary.query<{ id: string; revision: string }>("select id, revision from servers");
+const report = traffic.ledger.settle(new Map(rows.map(({ id, revision }) => [id, Number(revision) - 1])));
+let leaked = 0;
+for (const { name, rest, gateway } of stage.replicas) {
+  await eventually(
+    async () => {
+      const { body } = await rest("/admin/database");
+      return body.checkedOut === 0 && body.waiting === 0;
+    },
+    { timeoutMs: 2_000 },
+  ).catch(() => leaked++);
+  const { pooled } = await connectionsOf(faults.primary, { name });
+  if (pooled > 15) problems.push(`${name} holds ${pooled} connections`);
+  if (/uncaughtException|unhandledRejection|Unhandled/.test(gateway.logs()))
+    problems.push(`${name}: something was not caught`);
+}
+const crashes = stage.replicas.filter(
+  ({ gateway }, index) => !gateway.running || gateway.pid !== pids[index],
+).length;
+problems.push(...new Set([...stage.problems, ...traffic.problems]));
+resumed.sort((a, b) => a - b);
+const bars: readonly (readonly [string, number, number])[] = [
+  ["acknowledged writes lost", report.lost, 0],
+  ["writes doubled", report.doubled, 0],
+  ["crashes", crashes, 0],
+  ["replicas with leaked slots", leaked, 0],
+  ["MCP calls failed", traffic.calls.failed, 0],
+  ["other problems", problems.length, 0],
+];
+console.log(
+  `\nseed ${seed}, ${cycles} cycles, ${faults.failovers} failovers, ${stage.replicas.length} replicas, ${rps} writes a second:\n` +
+    `${report.writes} writes, ${report.acknowledged} acknowledged, ${report.refused} refused, ${report.unknown} unknown; ` +
+    `${traffic.calls.made} MCP calls; writes resumed after ${resumed[resumed.length >> 1]?.toFixed(0)} ms (median), ${resumed.at(-1)?.toFixed(0)} ms (slowest)\n`,
+);
+for (const [what, figure, bar] of bars) {
+  console.log(`${what.padEnd(28)}${String(figure).padStart(6)}   ${figure <= bar ? "kept" : "MISSED"}`);
+}
+for (const problem of problems.slice(0, 20)) console.log(problem);
+await faults.close();
+await stage.close();
+process.exit(bars.every(([, figure, bar]) => figure <= bar) ? 0 : 1);
