@@ -150,6 +150,10 @@ describe("a call at B of a session of A", () => {
     expect(lost.body.error.data).toMatchObject({ code: "outcome_unknown", retryable: false });
     expect(await session.tool(a, "read")).toMatchObject({ value: 1 });
     expect(await forwards(b, "unknown")).toBe(before + 1);
+    // Now that A is suspect it is looked at first: what is sent to nobody is certainly not executed.
+    const refused = await session.request(b, "tools/call", { name: "add", arguments: { amount: 10 } });
+    expect(refused.status).toBe(503);
+    expect(refused.body.error.data).toMatchObject({ code: "session_owner_unreachable", retryable: true });
     proxy.heal();
     proxy.resetConnections();
     expect(await session.tool(b, "add", { amount: 2 })).toMatchObject({ value: 3 });

@@ -9,6 +9,7 @@ import { projectNode, root } from "./workspace.mjs";
 const commands = {
   bench: "tools/bench/src/main.ts",
   conformance: "tools/conformance/src/main.ts",
+  "chaos:sessions": "tools/chaos/src/main.ts",
   faults: "tools/faults/src/main.ts",
   loadtest: "tools/loadgen/src/main.ts",
   "chaos:database": "tools/resilience/src/chaos.ts",

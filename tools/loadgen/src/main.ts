@@ -6,12 +6,14 @@ import { PROFILES } from "./profiles.ts";
 import { createProgressBar } from "./progress-bar.ts";
 import { type ProfileReport, summary } from "./report.ts";
 import { runProfile, writeReport } from "./run-profile.ts";
+import { runSessionReuse } from "./session-reuse.ts";
 import { startSite } from "./site.ts";
 import { runStreamProfile, STREAM_PROFILES, type StreamProfile } from "./stream-profiles.ts";
 
 const USAGE = `usage: loadtest NAME… [options]
 
-  NAME         ${PROFILES.map(({ name }) => name).join(", ")}, all, ${STREAM_PROFILES.join(", ")}, or gateway-bar
+  NAME         ${PROFILES.map(({ name }) => name).join(", ")}, all, ${STREAM_PROFILES.join(", ")},
+               gateway-bar, or session-reuse
   --scale S    smoke (seconds), ci (default) or full (as in the performance plan)
   --front F    how the generator speaks to the gateway: legacy (default), modern or plain
   --result R   for gateway-bar: small (default) or 50kb
@@ -57,7 +59,8 @@ const { plugins } = values;
 const names = positionals.includes("all") ? PROFILES.map(({ name }) => name) : positionals;
 if (names.length === 0) refuse("name at least one profile");
 for (const name of names) {
-  if (name !== "gateway-bar" && !isStream(name) && !PROFILES.some((profile) => profile.name === name)) {
+  const special = name === "gateway-bar" || name === "session-reuse" || isStream(name);
+  if (!special && !PROFILES.some((profile) => profile.name === name)) {
     refuse(`there is no profile "${name}"`);
   }
 }
@@ -89,6 +92,12 @@ try {
       const bar = await runGatewayBar({ site, front, scale, result, plugins, progress, folder: values.out });
       process.stdout.write(`${bar.text}\n`);
       verdicts.push(bar.verdict);
+      continue;
+    }
+    if (name === "session-reuse") {
+      const reuse = await runSessionReuse({ site, front, scale, progress });
+      process.stdout.write(`${reuse.text}\n`);
+      verdicts.push(reuse.verdict);
       continue;
     }
     const profile = PROFILES.find((each) => each.name === name);

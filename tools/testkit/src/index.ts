@@ -4,6 +4,7 @@ export { type GatewayTokenOptions, mintGatewayToken } from "./gateway-token.ts";
 export { type PortReservation, reservePort } from "./reserve-port.ts";
 export { seededRandom } from "./seeded-random.ts";
 export { type ProcessExit, type ServerProcess, startServerProcess } from "./server-process.ts";
+export { type Balancer, startBalancer } from "./start-balancer.ts";
 export {
   type Gateway,
   type StartGatewayOptions,

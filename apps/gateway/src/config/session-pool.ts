@@ -32,6 +32,16 @@ export const sessionsConfig = z
     maxPerServer: z.int().min(1).default(1_000).describe("Sessions with one upstream."),
     maxTotal: z.int().min(1).default(10_000).describe("Sessions with all upstreams."),
     maxWaiters: z.int().min(0).default(10_000).describe("Callers waiting for a session."),
+    breakerFailures: z
+      .int()
+      .min(1)
+      .default(5)
+      .describe("Failed connects in a row that close an upstream off."),
+    breakerResetMs: z
+      .int()
+      .min(10)
+      .default(60_000)
+      .describe("How long it is left alone then, before one try."),
     maxAgeMs: z.int().min(1_000).default(300_000).describe("Age at which a shared session is replaced."),
     idleCheckMs: z.int().min(1_000).default(60_000).describe("Idle time after which a session is probed."),
     idleEvictMs: z.int().min(1_000).default(600_000).describe("Idle time after which one is closed."),

@@ -18,9 +18,14 @@ export interface PeerRequest {
   readonly timeoutMs: number | undefined;
 }
 
+/** Answered by every replica that lives, whatever else may be wrong with it. */
+const livePath = "/health/live";
+
 /** The HTTP connections of this replica to the others, one pool for each. */
 export class Peers {
   readonly #pools = new Map<string, Pool>();
+  /** Replicas that a request was lost at; each with the look whether it lives, while one is under way. */
+  readonly #suspects = new Map<string, Promise<boolean> | undefined>();
   readonly #options: PeersOptions;
 
   constructor(options: PeersOptions) {
@@ -30,8 +35,11 @@ export class Peers {
   /** Sends a request and relays its answer to the client. Never rejects. */
   async send(request: PeerRequest, options: RelayOptions): Promise<RelayOutcome> {
     const { url, body, sessionId, timeoutMs } = request;
-    const relay = new Relay(options);
     const place = new URL(forwardPath, url);
+    if (this.#suspects.has(place.origin) && !(await this.#lives(place.origin))) {
+      return { kind: "unreachable", cause: new Error("the replica does not answer") };
+    }
+    const relay = new Relay(options);
     const dispatch: Dispatcher.DispatchOptions = {
       origin: place.origin,
       path: place.pathname,
@@ -51,7 +59,9 @@ export class Peers {
       relay.onResponseError(undefined, error instanceof Error ? error : new Error(String(error)));
     }
     try {
-      return await relay.outcome;
+      const outcome = await relay.outcome;
+      if (outcome.kind === "unknown") this.#suspects.set(place.origin, undefined);
+      return outcome;
     } finally {
       clearTimeout(timer);
     }
@@ -62,6 +72,32 @@ export class Peers {
     const pools = [...this.#pools.values()];
     this.#pools.clear();
     await Promise.all(pools.map((pool) => pool.destroy()));
+  }
+
+  /** Looks whether a suspect answers, so that what is sent to a dead one is certainly not executed. */
+  #lives(origin: string): Promise<boolean> {
+    const looking = this.#suspects.get(origin) ?? this.#look(origin);
+    if (this.#suspects.has(origin)) this.#suspects.set(origin, looking);
+    return looking;
+  }
+
+  async #look(origin: string): Promise<boolean> {
+    // Once connected, an answer takes no longer than a connect.
+    const signal = AbortSignal.timeout(2 * this.#options.connectTimeoutMs);
+    try {
+      const { statusCode, body } = await this.#poolOf(origin).request({
+        method: "GET",
+        path: livePath,
+        signal,
+      });
+      await body.dump();
+      if (statusCode === 200) this.#suspects.delete(origin);
+      else this.#suspects.set(origin, undefined);
+      return statusCode === 200;
+    } catch {
+      this.#suspects.set(origin, undefined);
+      return false;
+    }
   }
 
   #poolOf(origin: string): Pool {
@@ -79,6 +115,7 @@ export class Peers {
       const [oldest] = this.#pools;
       if (oldest !== undefined && this.#pools.size >= (this.#options.maxPeers ?? 128)) {
         this.#pools.delete(oldest[0]);
+        this.#suspects.delete(oldest[0]);
         void oldest[1].close();
       }
     } else this.#pools.delete(origin);

@@ -1,0 +1,64 @@
+import { writeFileSync } from "node:fs";
+import { parseArgs } from "node:util";
+import { chaosBars, reportOf } from "./report.ts";
+import { runChaos } from "./run-chaos.ts";
+
+const usage = `usage: chaos:sessions [options]
+
+  --clients N   clients with a session each; default 200
+  --replicas N  default 3
+  --seconds N   how long they call; default 300
+  --calls N     calls at least; default 20000
+  --rounds N    how often each fault is done; default 3
+  --out FILE    every call and every fault, as JSON
+`;
+
+const { values } = parseArgs({
+  options: {
+    clients: { type: "string", default: "200" },
+    replicas: { type: "string", default: "3" },
+    seconds: { type: "string", default: "300" },
+    calls: { type: "string", default: "20000" },
+    rounds: { type: "string", default: "3" },
+    out: { type: "string" },
+    help: { type: "boolean", default: false },
+  },
+});
+if (values.help) {
+  process.stdout.write(usage);
+  process.exit(0);
+}
+
+function numberOf(option: "clients" | "replicas" | "seconds" | "calls" | "rounds"): number {
+  const number = Number(values[option]);
+  if (Number.isInteger(number) && number > 0) return number;
+  process.stderr.write(`--${option} ${values[option]} is not a whole number above 0\n\n${usage}`);
+  process.exit(2);
+}
+
+const owners = { heartbeatMs: 1_000, deadAfterMs: 3_000, silenceMs: 3_000 };
+const { isTTY } = process.stderr;
+const width = 32;
+const verdict = await runChaos({
+  clients: numberOf("clients"),
+  replicas: numberOf("replicas"),
+  seconds: numberOf("seconds"),
+  calls: numberOf("calls"),
+  rounds: numberOf("rounds"),
+  owners,
+  holdMs: 6_000,
+  onProgress(label, ratio) {
+    const filled = Math.round(ratio * width);
+    const bar = `${"█".repeat(filled)}${"░".repeat(width - filled)} ${Math.round(ratio * 100)} %  ${label}`;
+    process.stderr.write(isTTY ? `\r\x1b[K${bar}` : `${bar}\n`);
+  },
+});
+if (isTTY) process.stderr.write("\r\x1b[K");
+const bars = chaosBars(verdict, owners);
+process.stdout.write(`${reportOf(verdict, bars)}\n`);
+if (values.out !== undefined) writeFileSync(values.out, JSON.stringify(verdict, null, 1));
+const missed = bars.filter(({ met }) => !met);
+if (missed.length > 0) {
+  process.stderr.write(`${missed.length} missed: ${missed.map(({ what }) => what).join(", ")}\n`);
+  process.exit(1);
+}
