@@ -143,14 +143,15 @@ export function createClassifier(options: ClassifierOptions, deps: ClassifierDep
     time.note(reply.now);
     adopt(reply.snapshot);
   };
-  const lead = async () => {
+  // Its term is that of when the work began: one that hears of its successor meanwhile must not take the successor's.
+  const lead = async (epoch: number) => {
     const { usage, snapshot: stored, now } = await store.collect();
     time.note(now);
     adopt(stored);
     const before: ReadonlyMap<string, ServerHistory> = snapshot?.servers ?? new Map();
     const classification = classifyWith(deps.servers(), usage, settings.ranking, now, before);
     const reply = await store.publish({
-      epoch: leadership.epoch(),
+      epoch,
       versionSeen: snapshot?.version ?? 0,
       classification,
       ttlMs: settings.cycleMs * SNAPSHOT_CYCLES,
@@ -169,7 +170,7 @@ export function createClassifier(options: ClassifierOptions, deps: ClassifierDep
     const startedAt = clock.now();
     await reporter.flush(settings.cycleMs * REPORT_CYCLES);
     const leader = leadership.isLeader();
-    await (leader ? lead() : follow());
+    await (leader ? lead(leadership.epoch()) : follow());
     counts.cycles++;
     const { epoch = 0, version = 0 } = snapshot ?? {};
     tell(() => observer?.onCycle?.({ leader, epoch, version, durationMs: clock.now() - startedAt }));
@@ -203,7 +204,11 @@ export function createClassifier(options: ClassifierOptions, deps: ClassifierDep
       else if (!leadership.isLeader()) follow().catch(onError);
     });
     leadership.start();
-    loop = run();
+    // Nothing in the loop should throw; if something does, the lease goes to another and `start` may be called again.
+    loop = run().catch((error) => {
+      onError(error);
+      stop().catch(onError);
+    });
   };
   const end = async () => {
     running = false;

@@ -49,10 +49,9 @@ export function createMemoryStore({
   return {
     async acquire(instanceId, leaseMs, epochSeen) {
       const at = now();
-      if (lease.until <= at) {
-        epoch = Math.max(epoch, epochSeen) + 1;
-        lease = { holder: instanceId, until: at + leaseMs };
-      } else if (lease.holder === instanceId) lease.until = at + leaseMs;
+      const free = lease.until <= at;
+      if (free || epochSeen > epoch) epoch = Math.max(epoch, epochSeen) + 1;
+      if (free || lease.holder === instanceId) lease = { holder: instanceId, until: at + leaseMs };
       return { leader: lease.holder === instanceId, epoch, expiresInMs: lease.until - at, now: at };
     },
     async release(instanceId) {

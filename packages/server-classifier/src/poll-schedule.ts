@@ -64,6 +64,7 @@ export interface PollSchedule {
     readonly failures: number;
     /** Polls that 1× for all would have made more. */
     readonly saved: number;
+    /** Polls granted without the store. */
     readonly degraded: number;
     /** Claims that came back empty-handed while the cap was reached. */
     readonly capped: number;
@@ -143,7 +144,6 @@ export function createPollSchedule(options: ScheduleOptions, deps: ScheduleDeps)
   };
 
   const decideAlone = (scope: string, token: string, intervalMs: number): boolean => {
-    counts.degraded++;
     const state = recall(scope);
     const now = time.now();
     // Replicas that cannot talk to each other should at least not poll in the same moment.
@@ -154,6 +154,7 @@ export function createPollSchedule(options: ScheduleOptions, deps: ScheduleDeps)
       return false;
     }
     cap.take(1);
+    counts.degraded++;
     remember(scope, { ...state, claimedAt: now, holder: token });
     return true;
   };

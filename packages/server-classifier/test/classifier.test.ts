@@ -528,6 +528,33 @@ describe("a classifier alone", () => {
     expect(events).toEqual([true, false, true]);
   });
 
+  it("gives the lease back when its loop crashes, and can be started again", async () => {
+    const errors: unknown[] = [];
+    let broken = false;
+    const store = createMemoryStore();
+    const classifier = createClassifier(fast, {
+      store,
+      servers: () => servers(5),
+      usage: { usage: () => [] },
+      random: () => {
+        if (broken) throw new Error("crashed");
+        return 0.5;
+      },
+      observer: { onError: (error) => errors.push(error) },
+    });
+    open.push(classifier);
+    classifier.start();
+    await eventually(() => classifier.stats().cycles > 0);
+    broken = true;
+    await eventually(() => !classifier.stats().running && !classifier.stats().leader);
+    expect(errors).toMatchObject([{ message: "crashed" }]);
+    broken = false;
+    expect((await store.acquire("other", 1, 0)).leader).toBe(true);
+    const { cycles } = classifier.stats();
+    classifier.start();
+    await eventually(() => classifier.stats().cycles > cycles && classifier.stats().leader);
+  });
+
   it("ignores an observer that throws", async () => {
     const rude = () => {
       throw new Error("observer");
@@ -541,6 +568,38 @@ describe("a classifier alone", () => {
     classifier.start();
     await eventually(() => classifier.stats().cycles > 1);
     expect(classifier.stats().failedCycles).toBe(0);
+  });
+
+  it("SC-4 a leader that hears of its successor while it reads does not publish in the successor's term", async () => {
+    const real = createMemoryStore();
+    const published: number[] = [];
+    let paused = false;
+    let goOn: (() => void) | undefined;
+    const { classifier } = replica({
+      ...real,
+      acquire: (...args) => (paused ? Promise.reject(new Error("paused")) : real.acquire(...args)),
+      collect: async () => {
+        if (paused) await new Promise<void>((resolve) => (goOn = resolve));
+        return real.collect();
+      },
+      publish: (publication) => {
+        published.push(publication.epoch);
+        return real.publish(publication);
+      },
+    });
+    classifier.start();
+    await eventually(() => published.length > 0);
+    paused = true;
+    await eventually(() => goOn !== undefined);
+    const successor = replica(real);
+    successor.classifier.start();
+    await eventually(() => successor.classifier.snapshot()?.epoch === 2);
+    const before = published.length;
+    paused = false;
+    await eventually(() => classifier.stats().epoch === 2);
+    goOn?.();
+    await eventually(() => published.length > before);
+    expect(new Set(published)).toEqual(new Set([1]));
   });
 
   it("goes on following while a release or a notice cannot be handled", async () => {

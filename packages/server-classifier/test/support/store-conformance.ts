@@ -60,6 +60,15 @@ export function describeStore(
     expect(await a.acquire("A", 50, 41)).toMatchObject({ leader: true, epoch: 42 });
   });
 
+  it("SC-4 goes above an epoch that a contender saw before the data was lost, though another leads", async () => {
+    const { a, b } = await open();
+    await a.acquire("A", 2_000, 0);
+    expect(await b.acquire("B", 2_000, 7)).toMatchObject({ leader: false, epoch: 8 });
+    expect((await a.publish(publication(1))).accepted).toBe(false);
+    expect(await a.acquire("A", 2_000, 1)).toMatchObject({ leader: true, epoch: 8 });
+    expect((await a.publish(publication(8))).accepted).toBe(true);
+  });
+
   it("releases only for the holder, and announces it", async () => {
     const { a, b } = await open();
     const events: string[] = [];
