@@ -101,6 +101,7 @@ describe("the loop", () => {
     const refused = await each.call("read");
     expect(refused.status).toBe(429);
     expect(each.server.seen("tools/call")).toHaveLength(2);
+    expect(await each.giveUps()).toMatchObject({ not_retryable: 1 });
   });
 
   it("RB-11 a resource read that meets 503 is read again, and so are prompts, lists and completions", async () => {
@@ -232,6 +233,30 @@ describe("waiting", () => {
     const hurried = await gateway.rpc("/mcp/http", body, { "x-gatewright-timeout-ms": "5" });
     expect(hurried.body.error.data).toMatchObject({ code: "upstream_timeout", reason: "deadline" });
     expect(server.seen("tools/call")).toHaveLength(1);
+  });
+
+  it("a hedge has no more time than the call has left", async () => {
+    const { server, gateway } = await site({
+      policy: { hedge: { delayMs: 300 } },
+      upstream: { stateless: true },
+    });
+    server.script("tools/call", () => undefined);
+    const body = { jsonrpc: "2.0", id: 1, method: "tools/call", params: { name: "up_read", arguments: {} } };
+    const answer = await gateway.rpc("/mcp/http", body, { "x-gatewright-timeout-ms": "1000" });
+    expect(answer.body.error.data.code).toBe("upstream_timeout");
+    const [first, hedge] = server.seen("tools/call").map(({ headers }) => headers["x-gatewright-timeout-ms"]);
+    expect(Number(first)).toBeLessThanOrEqual(1_000);
+    expect(Number(hedge)).toBeLessThanOrEqual(701);
+  });
+
+  it("requests that no plugin sees keep to the caller's limit of time, too", async () => {
+    const { server, gateway } = await site({});
+    server.script("completion/complete", () => undefined);
+    const params = { ref: { type: "ref/prompt", name: "up_greet" }, argument: { name: "a", value: "b" } };
+    const body = { jsonrpc: "2.0", id: 1, method: "completion/complete", params };
+    const answer = await gateway.rpc("/mcp/http", body, { "x-gatewright-timeout-ms": "200" });
+    expect(answer.body.error.data.code).toBe("upstream_timeout");
+    expect(server.seen("completion/complete")).toHaveLength(1);
   });
 
   it("RB-13 closing the gateway ends a wait: the call ends with its last failure", async () => {

@@ -38,8 +38,10 @@ export function classifyError(error: unknown): CallError {
 }
 
 function read(thrown: Thrown): CallError {
-  const { name, code: said, phase, retryAfterMs } = thrown;
+  const { name, phase, retryAfterMs } = thrown;
   if (name === "AbortError") return callError("aborted");
+  // A DOMException, as `AbortSignal.timeout` makes it, has a number that is no JSON-RPC code.
+  const said = thrown instanceof DOMException ? undefined : thrown.code;
   const response = thrown.response ?? {};
   const cause = thrown.cause ?? {};
   const statuses = [

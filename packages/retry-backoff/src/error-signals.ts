@@ -10,11 +10,11 @@ const DECIDED =
 /** Connections that failed, name lookups, and undici's own codes for the same. Certificates are not among them. */
 const NETWORK_MAY_PASS = /^(E(CONN|PIPE|NOTFOUND|AI_AGAIN|HOST|NET)|UND_ERR_(SOCKET|CLOSED))/;
 
-/** Parse error, invalid request, method not found, invalid params: never cured by a repeat. */
-const RPC_NEVER = /^-32(700|60[0-2])$/;
+/** Parse error, invalid request, method not found, invalid params, resource not found: never cured by a repeat. */
+const RPC_NEVER = /^-32(700|60[0-2]|002)$/;
 
-/** Internal error and the implementations' own range, but not "resource not found". */
-const RPC_MAY_PASS = /^-32(603|00[013-9]|01\d)$/;
+/** Internal error and the implementations' own range. */
+const RPC_MAY_PASS = /^-32(603|0[01]\d)$/;
 
 /**
  * Classifies a call that ended without a result, in this order: a decision of the host, a JSON-RPC code

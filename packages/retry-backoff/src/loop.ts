@@ -110,7 +110,7 @@ export async function runCall<T>(
             attempt: number,
             idempotencyKey,
             previousDelayMs,
-            remainingMs: timeLeft(),
+            remainingMs: timeLeft() - TIMER_LATENESS_MS,
             circuitOpen: options.circuitOpen?.(),
             signal,
             budget: within || shared.isStopped() ? undefined : budget,
@@ -142,6 +142,8 @@ export async function runCall<T>(
 }
 
 const never = Number.POSITIVE_INFINITY;
+/** Timers come late by about a millisecond; a clipped sleep leaves time for that, else no attempt ever followed it. */
+const TIMER_LATENESS_MS = 2;
 
 /** Ends the call with its own value or error, unless there is more to say. */
 function finish<T>(

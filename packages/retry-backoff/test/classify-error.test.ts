@@ -36,6 +36,11 @@ describe("classifyError", () => {
     [{ phase: "nonsense" }, { code: "exception", phase: "response_received" }],
     [named("AbortError"), { code: "aborted" }],
     [named("TimeoutError"), { code: "timeout", phase: "sent_no_response" }],
+    [
+      new DOMException("too late", "TimeoutError"),
+      { code: "timeout", phase: "sent_no_response", rpcCode: undefined },
+    ],
+    [new DOMException("x", "NetworkError"), { code: "exception", rpcCode: undefined }],
     [new Error("plain"), { code: "exception", phase: "response_received" }],
     [new TypeError("bug"), { code: "program_error" }],
     ["a string", { code: "exception" }],

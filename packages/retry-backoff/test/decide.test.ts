@@ -133,6 +133,7 @@ describe("signals of an error", () => {
 
   it("a JSON-RPC mistake is final whatever the HTTP status, a successful HTTP status says nothing", () => {
     expect(reason({ rpcCode: -32602, httpStatus: 500 })).toBe("not_retryable");
+    expect(reason({ rpcCode: -32002, httpStatus: 500 })).toBe("not_retryable");
     expect(reason({ rpcCode: -32603, httpStatus: 200 })).toBe("rpc_code");
     expect(reason({ rpcCode: -32603, httpStatus: 400 })).toBe("not_retryable");
   });

@@ -141,6 +141,22 @@ describe("createRedisBudget", () => {
     await own.close();
   });
 
+  it("sends no deposit twice, though Redis may answer too late to be heard", async () => {
+    const sent: number[] = [];
+    const evalsha = async (_sha: string, _keys: number, ...args: (string | number)[]) => {
+      sent.push(Number(args[4]));
+      await new Promise((resolve) => setTimeout(resolve, 30));
+      return [1, 1];
+    };
+    const budget = createRedisBudget({ client: { evalsha, eval: evalsha }, ...strict, timeoutMs: 1 });
+    for (let i = 0; i < 5; i++) budget.deposit();
+    await budget.flush();
+    await budget.flush();
+    expect((await budget.withdraw()).degraded).toBe(true);
+    await budget.close();
+    expect(sent.reduce((sum, deposits) => sum + deposits)).toBe(5);
+  });
+
   it("works on a Cluster without a cross-slot error", async () => {
     await using cluster = await startRedisCluster();
     const budget = createRedisBudget({ client: cluster.client(), ...strict });

@@ -208,6 +208,24 @@ describe("createRetrier", () => {
     expect(retrier.stats().giveUps).toEqual({ deadline: 1 });
   });
 
+  it("an attempt follows a clipped sleep, though timers come a little late", async () => {
+    let now = 0;
+    const setTimer = (callback: () => void, ms: number) => {
+      const timer = setImmediate(() => {
+        now += ms + 1;
+        callback();
+      });
+      return () => clearImmediate(timer);
+    };
+    const retrier = createRetrier(
+      { jitter: "none", baseMs: 5_000, totalDeadlineMs: 300, minAttemptMs: 100 },
+      { clock: { now: () => now, setTimer } },
+    );
+    const { fn, seen } = failing(5);
+    await expect(retrier.retry(fn, { idempotent: true })).rejects.toThrow("no 2");
+    expect(seen.map(({ remainingMs }) => remainingMs)).toEqual([300, 101]);
+  });
+
   it("a clock that steps back loses no call", async () => {
     let now = 1_000;
     const clock = {

@@ -57,7 +57,10 @@ export interface CallResult {
   readonly headers: Readonly<Record<string, string>>;
 }
 
-const minAttemptMs = 10;
+/** Where the policy says nothing else, no attempt starts with less time left. */
+const defaultMinAttemptMs = 10;
+/** Timers come late by about a millisecond; a clipped wait leaves time for that. */
+const timerLatenessMs = 2;
 
 /**
  * Calls the upstream until the post hooks ask for no further attempt: the largest delay wins, the wait ends
@@ -75,6 +78,7 @@ export async function runCallLoop(
   const needBody = pipeline.reads(post) === "body";
   const policy = retries.limitsOf(call.name, call.tenant);
   const ownMs = totalMs(deps, call, policy);
+  const minAttemptMs = policy?.minAttemptMs ?? defaultMinAttemptMs;
   if (ownMs < minAttemptMs && call.resume === undefined) {
     metrics.gaveUp("deadline");
     call.trace?.gaveUp(0, "deadline");
@@ -86,7 +90,7 @@ export async function runCallLoop(
     let answer: UpstreamAnswer | undefined;
     let error: unknown;
     try {
-      answer = await attemptOnce(deps, call, policy, count, endsMs - performance.now());
+      answer = await attemptOnce(deps, call, policy, count, endsMs);
     } catch (cause) {
       if (call.signal.aborted) throw aborted(metrics, call, count, cause);
       error = cause;
@@ -97,20 +101,21 @@ export async function runCallLoop(
     const decision = decisionOf(result);
     let giveUp: GiveUp | undefined;
     if (result.allowed && result.retryDelayMs !== undefined) {
-      const delayMs = delayOf(result.retryDelayMs, outcome, endsMs - performance.now());
+      const delayMs = delayOf(result.retryDelayMs, outcome, endsMs - performance.now() - minAttemptMs);
       if (count > (call.resume ? 0 : deps.maxRetries))
         giveUp = { reason: "max_retries", outcomeUnknown: false };
       else if (delayMs === undefined) giveUp = { reason: "deadline", outcomeUnknown: false };
       else {
         const reason = retryReasonOf(decision);
         call.trace?.retried(count + 1, delayMs, reason);
-        if (await retries.wait(delayMs, call.signal)) {
+        const waited = await retries.wait(delayMs, call.signal);
+        if (waited) await charged(metrics, call, count);
+        if (waited && endsMs - performance.now() >= minAttemptMs) {
           metrics.retried(reason);
-          await call.charge?.();
           continue;
         }
         if (call.signal.aborted) throw aborted(metrics, call, count, call.signal.reason);
-        giveUp = { reason: "shutdown", outcomeUnknown: false };
+        giveUp = { reason: waited ? "deadline" : "shutdown", outcomeUnknown: false };
       }
     } else giveUp = giveUpOf(decision);
     metrics.ended(count);
@@ -137,22 +142,37 @@ function attemptOnce(
   call: HookedCall,
   policy: RetryPolicy | undefined,
   count: number,
-  leftMs: number,
+  endsMs: number,
 ): Promise<UpstreamAnswer> {
   if (call.resume) return call.resume();
-  const timeoutMs = Math.min(deps.attemptTimeoutMs, leftMs, policy?.attemptTimeoutMs ?? leftMs);
   const limited = policy !== undefined || call.callerTimeoutMs !== undefined;
-  const headers = attemptHeaders(call.request.headers, count, limited ? timeoutMs : undefined);
-  if (!policy?.hedge) return attempt(deps.pool, call, timeoutMs, call.signal, headers);
+  // A hedge starts later than the first attempt, and has as much less time.
+  const send = (signal: AbortSignal): Promise<UpstreamAnswer> => {
+    const leftMs = endsMs - performance.now();
+    const timeoutMs = Math.min(deps.attemptTimeoutMs, leftMs, policy?.attemptTimeoutMs ?? leftMs);
+    const headers = attemptHeaders(call.request.headers, count, limited ? timeoutMs : undefined);
+    return attempt(deps.pool, call, timeoutMs, signal, headers);
+  };
+  if (!policy?.hedge) return send(call.signal);
   const serverTrusted = isTrusted(call);
-  return deps.retries.hedged(policy, { ...call, serverTrusted }, (signal) =>
-    attempt(deps.pool, call, timeoutMs, signal, headers),
-  );
+  return deps.retries.hedged(policy, { ...call, serverTrusted }, send);
+}
+
+/** Asks the plugins before a repeat, where that is set. @throws what they refuse with, and the call ends */
+async function charged(metrics: RetryMetrics, call: HookedCall, attempts: number): Promise<void> {
+  try {
+    await call.charge?.();
+  } catch (refusal) {
+    metrics.ended(attempts);
+    metrics.gaveUp("not_retryable");
+    call.trace?.gaveUp(attempts, "not_retryable");
+    throw refusal;
+  }
 }
 
 /** The wait before the next attempt, clipped so that there is time for one; undefined when there is none. */
-function delayOf(delayMs: number, outcome: CallOutcome, leftMs: number): number | undefined {
-  const roomMs = leftMs - minAttemptMs;
+function delayOf(delayMs: number, outcome: CallOutcome, spareMs: number): number | undefined {
+  const roomMs = spareMs - timerLatenessMs;
   const askedMs = outcome.kind === "error" ? (outcome.retryAfterMs ?? 0) : 0;
   return roomMs < 1 || askedMs > roomMs ? undefined : Math.min(delayMs, roomMs);
 }

@@ -53,6 +53,8 @@ export interface PlainRequest {
   readonly upstream: UpstreamRecord;
   readonly tenant?: string | undefined;
   readonly signal?: AbortSignal | undefined;
+  /** When it must have ended, by `performance.now()`. */
+  readonly deadline?: number | undefined;
   readonly trace?: CallTrace | undefined;
 }
 
@@ -126,12 +128,13 @@ export class RetryLayer {
     request: PlainRequest,
     send: (signal: AbortSignal | undefined, remainingMs: number | undefined) => Promise<T>,
   ): Promise<T> {
-    const { method, upstream, tenant, signal, trace } = request;
+    const { method, upstream, tenant, signal, deadline, trace } = request;
     if (!this.#deps.enabled(tenant)) return send(signal, undefined);
     const running = this.#retrier.retry((attempt) => send(attempt.signal, attempt.remainingMs), {
       name: method,
       scope: { server: upstream.id, tenant },
       signal,
+      deadline,
       idempotent: idempotent.has(method),
       annotations: { readOnlyHint: reads.has(method) },
       serverTrusted: true,

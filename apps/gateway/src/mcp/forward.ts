@@ -61,9 +61,12 @@ export async function forwardPlainly(
     crossing: crossingOf(deps, exchange, route),
   };
   const { tenant } = exchange.principal;
-  const request = { method: message.method, upstream, tenant, signal, trace: exchange.trace };
+  const { callTimeoutMs } = deps;
+  const ownMs = Math.min(callTimeoutMs, callerTimeoutMs(exchange.headers[timeoutHeader]) ?? callTimeoutMs);
+  const deadline = performance.now() + ownMs;
+  const request = { method: message.method, upstream, tenant, signal, deadline, trace: exchange.trace };
   try {
-    const found = await deps.retries.run(request, async (attemptSignal, leftMs = deps.attemptTimeoutMs) => {
+    const found = await deps.retries.run(request, async (attemptSignal, leftMs = ownMs) => {
       const timeoutMs = Math.min(deps.attemptTimeoutMs, leftMs);
       const answered = await attempt(deps.pool, call, timeoutMs, attemptSignal);
       if (answered.kind === "error") throw new AnsweredError(answered, outcomeOfAnswer(answered, false));

@@ -91,9 +91,8 @@ function withoutHedges(policy: RetryPolicyInput): RetryPolicyInput {
 /** Whether the loop has anything to do beside repeating. */
 function limitsAnything(policy: RetryPolicyInput): boolean {
   return [policy, ...Object.values(policy.overrides ?? {})].some(
-    ({ totalDeadlineMs, attemptTimeoutMs, hedge }) =>
-      totalDeadlineMs !== undefined ||
-      attemptTimeoutMs !== undefined ||
+    ({ totalDeadlineMs, attemptTimeoutMs, minAttemptMs, hedge }) =>
+      (totalDeadlineMs ?? attemptTimeoutMs ?? minAttemptMs) !== undefined ||
       (hedge !== undefined && hedge !== false),
   );
 }

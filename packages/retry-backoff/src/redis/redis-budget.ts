@@ -46,7 +46,7 @@ const MAX_ID = 64;
 /**
  * A budget in Redis: one hash per account, each in its own Cluster slot, booked by one script. Deposits are
  * gathered here and sent with the next withdrawal or every `flushMs`, so a call that succeeds makes no round
- * trip; what was not sent yet is only missing, so the bound holds over all replicas. A withdrawal asks its
+ * trip; what was not sent yet or got lost is only missing, so the bound holds over all replicas. A withdrawal asks its
  * accounts in parallel and gives back what the others granted when one refuses.
  *
  * When Redis does not answer, this process decides alone by the same rules (`degraded: true`).
@@ -77,18 +77,12 @@ export function createRedisBudget(options: RedisBudgetOptions): RedisBudget {
   ): Promise<{ granted: boolean; remaining: number }> => {
     const deposits = pending.get(account) ?? 0;
     pending.delete(account);
-    try {
-      const { ratio, floorPerSecond, burst } = settings;
-      const numbers = [ratio, floorPerSecond, burst].map((value) => Math.round(value * 1_000));
-      const answer = run(client, [keyOf(prefix, account)], [...numbers, deposits, wanted, ttlMs]);
-      const [granted, remaining] = (await within(answer, timeoutMs)) as [number, number];
-      return { granted: granted === 1, remaining };
-    } catch (error) {
-      if (deposits > 0 && pending.size < settings.maxKeys) {
-        pending.set(account, (pending.get(account) ?? 0) + deposits);
-      }
-      throw error;
-    }
+    const { ratio, floorPerSecond, burst } = settings;
+    const numbers = [ratio, floorPerSecond, burst].map((value) => Math.round(value * 1_000));
+    // Not kept when no answer comes: Redis may have booked them, and booked twice they would break the bound.
+    const answer = run(client, [keyOf(prefix, account)], [...numbers, deposits, wanted, ttlMs]);
+    const [granted, remaining] = (await within(answer, timeoutMs)) as [number, number];
+    return { granted: granted === 1, remaining };
   };
 
   const flush = async (): Promise<void> => {
