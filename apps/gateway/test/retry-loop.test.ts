@@ -108,7 +108,7 @@ describe("the loop", () => {
     const { server, ask, gateway } = await site({});
     const busy = { status: 503 };
     server.script("resources/read", busy, { result: { contents: [{ uri: "res://a", text: "ok" }] } });
-    expect((await ask("resources/read", { uri: "res://a" })).body.result.contents[0].text).toBe("ok");
+    expect((await ask("resources/read", { uri: "up+res://a" })).body.result.contents[0].text).toBe("ok");
     server.script("prompts/get", busy, { result: { messages: [] } });
     expect((await ask("prompts/get", { name: "up_greet" })).body.result.messages).toEqual([]);
     server.script("completion/complete", busy, { result: { completion: { values: ["y"] } } });
@@ -145,9 +145,9 @@ describe("the loop", () => {
     });
     open.push(gateway);
     await gateway.core.refresher.ready();
+    expect(server.seen("tools/list")).toHaveLength(2);
     const tools = await gateway.rpc("/mcp/http", { jsonrpc: "2.0", id: 1, method: "tools/list" });
     expect(tools.body.result.tools).toMatchObject([{ name: "up_late" }]);
-    expect(server.seen("tools/list")).toHaveLength(2);
   });
 
   it("with the plugin switched off nothing is repeated, lists neither", async () => {
