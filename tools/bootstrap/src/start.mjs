@@ -14,9 +14,6 @@ try {
   process.exit(1);
 }
 const main = join(root, "apps", "gateway", "src", "main.ts");
-// V8's compiled code and the stripped types of the last start: a third of the work of the next one.
-const compiled = join(root, "node_modules", ".cache", "gatewright", "compiled");
-const env = { NODE_COMPILE_CACHE: compiled, ...projectEnvironment() };
 const args = ["--conditions=@gatewright/source", main, "serve", "--demo", ...process.argv.slice(2)];
-const { code, signal } = await runChild(projectNode, args, { cwd: root, env });
+const { code, signal } = await runChild(projectNode, args, { cwd: root, env: projectEnvironment() });
 process.exit(signal === undefined ? code : code === 0 ? 0 : code);

@@ -102,6 +102,14 @@ describe("the environment of what is started", () => {
     expect(env["NO_COLOR"]).toBe("1");
   });
 
+  it("keeps compiled code in the project, or where it was told to", () => {
+    const kept = join(root, "node_modules", ".cache", "gatewright", "compiled");
+    expect(projectEnvironment({ PATH: "/bin" })["NODE_COMPILE_CACHE"]).toBe(kept);
+    expect(projectEnvironment({ PATH: "/bin", NODE_COMPILE_CACHE: "/kept" })["NODE_COMPILE_CACHE"]).toBe(
+      "/kept",
+    );
+  });
+
   it("leaves colours to a terminal", () => {
     expect(projectEnvironment({ PATH: "/bin" }, true)["NO_COLOR"]).toBeUndefined();
   });
