@@ -1,19 +1,49 @@
+import { createHash } from "node:crypto";
+import { mkdtemp } from "node:fs/promises";
 import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { z } from "zod";
 import { runCli } from "../src/cli/run-cli.ts";
 import { issueText } from "../src/config/issue-text.ts";
 
 async function run(args: string[], env: Record<string, string> = {}) {
+  const out: string[] = [];
   const err: string[] = [];
   const code = await runCli(args, {
     env,
-    out: () => undefined,
+    out: (line) => void out.push(line),
     err: (line) => void err.push(line),
     stopped: () => Promise.resolve(),
   });
-  return { code, text: err.join("\n") };
+  return { code, out, text: err.join("\n") };
 }
+
+describe("gatewright token", () => {
+  it("mints what was asked for, or makes an API key and shows the entry with its hash", async () => {
+    const env = { DATA_DIR: join(await mkdtemp(join(tmpdir(), "gatewright-token-")), "data") };
+    const minted = await run(
+      ["token", "--user", "ann", "--tenant", "t", "--server", "a", "--scope", "mcp"],
+      env,
+    );
+    expect(minted.code).toBe(0);
+    const claims = JSON.parse(Buffer.from(minted.out[0]?.split(".")[1] ?? "", "base64url").toString());
+    expect(claims).toMatchObject({
+      sub: "ann",
+      tenant: "t",
+      servers: ["a"],
+      scope: "mcp",
+      aud: "gatewright",
+    });
+    const made = await run(["token", "--api-key", "ci", "--scope", "mcp", "--tenant", "t"], env);
+    expect(made.code).toBe(0);
+    const entry = JSON.parse(made.text.slice(made.text.indexOf("{")));
+    const sha256 = createHash("sha256")
+      .update(made.out[0] ?? "")
+      .digest("hex");
+    expect(entry).toEqual({ name: "ci", sha256, scopes: ["mcp"], tenant: "t" });
+  });
+});
 
 describe("what is wrong is said in words", () => {
   it("of settings", async () => {
