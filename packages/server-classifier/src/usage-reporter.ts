@@ -4,7 +4,7 @@ import type { ServerUsage, UsageSource } from "./usage-source.ts";
 
 /** Turns a source's totals into deltas and sends them, each counted once. */
 export interface UsageReporter {
-  /** One round trip. What could not be sent is part of the next report. */
+  /** One round trip. A report without an answer is sent again as it was; what came since is part of the one after it. */
   flush(ttlMs: number): Promise<void>;
   /** Whether this replica uses the server now. */
   isActive(serverId: string): boolean;
@@ -13,6 +13,13 @@ export interface UsageReporter {
 interface Sent {
   uses: number;
   lastUsedAt: number;
+}
+
+/** A report as it was first sent, until the store has answered. */
+interface Report {
+  readonly seq: number;
+  readonly news: readonly (Omit<UsageDelta, "ageMs"> & { readonly lastUsedAt: number | undefined })[];
+  readonly totals: Map<string, Sent>;
 }
 
 /** Makes a {@link UsageReporter} for one replica. */
@@ -25,8 +32,9 @@ export function createUsageReporter(
   let seq = 0;
   let sent = new Map<string, Sent>();
   let active = new Set<string>();
+  let unanswered: Report | undefined;
 
-  const deltaOf = (now: ServerUsage): UsageDelta => {
+  const newsOf = (now: ServerUsage): Report["news"][number] => {
     const before = sent.get(now.serverId);
     // A total below the last one is a pool that was replaced.
     const uses =
@@ -35,26 +43,39 @@ export function createUsageReporter(
     return {
       serverId: now.serverId,
       uses,
-      ageMs: used ? Math.max(0, clock.wall() - now.lastUsedAt) : undefined,
+      lastUsedAt: used ? now.lastUsedAt : undefined,
       active: now.activeSessions,
       sessions: now.pooledSessions,
     };
   };
+  const reportOf = (current: readonly ServerUsage[]): Report => ({
+    seq: ++seq,
+    news: current.map(newsOf).filter(isNews),
+    totals: new Map(
+      current.map((entry) => [entry.serverId, { uses: entry.totalUses, lastUsedAt: entry.lastUsedAt }]),
+    ),
+  });
 
   return {
     async flush(ttlMs) {
       const current = source.usage();
       active = new Set(current.filter((entry) => entry.activeSessions > 0).map(({ serverId }) => serverId));
-      const entries = current.map(deltaOf).filter(isNews);
-      await store.report({ replicaId, seq: ++seq, entries, ttlMs });
-      sent = new Map(
-        current.map((entry) => [entry.serverId, { uses: entry.totalUses, lastUsedAt: entry.lastUsedAt }]),
-      );
+      // Whether one without an answer was counted is not known: the same again, under its number, counts once.
+      const report = unanswered ?? reportOf(current);
+      unanswered = report;
+      const at = clock.wall();
+      const entries = report.news.map(({ lastUsedAt, ...rest }) => ({
+        ...rest,
+        ageMs: lastUsedAt === undefined ? undefined : Math.max(0, at - lastUsedAt),
+      }));
+      await store.report({ replicaId, seq: report.seq, entries, ttlMs });
+      sent = report.totals;
+      unanswered = undefined;
     },
     isActive: (serverId) => active.has(serverId),
   };
 }
 
-function isNews({ uses, ageMs, active, sessions }: UsageDelta): boolean {
-  return uses > 0 || ageMs !== undefined || active > 0 || sessions > 0;
+function isNews({ uses, lastUsedAt, active, sessions }: Report["news"][number]): boolean {
+  return uses > 0 || lastUsedAt !== undefined || active > 0 || sessions > 0;
 }
