@@ -43,7 +43,7 @@ export async function benchReferenceShapes(): Promise<void> {
   for (const shape of Object.keys(SHAPES)) {
     const now = current[shape] as () => void;
     const then = before?.[shape];
-    const times = await compare({ now, ...(then && { then }) }, { rounds: 5, calls: ROUNDS });
+    const times = await compare({ now, ...(then && { then }) }, { rounds: ROUNDS, calls: 1 });
     const perCall = (ns: number | undefined) => (ns ?? Number.NaN) / (TOOLS * CALLS_PER_TOOL);
     recordRow({
       subject: "retry-backoff",

@@ -5,7 +5,7 @@ import { drawDelay } from "./jitter.ts";
 import type { RetryPolicy } from "./policy.ts";
 import type { GiveUpReason, RetryReason } from "./reasons.ts";
 import { mayRepeat, type RepeatHints } from "./repeat-safety.ts";
-import { resultSignal } from "./result-signals.ts";
+import { resultSignal, type Signal } from "./result-signals.ts";
 
 /** Make another attempt after `delayMs`. */
 export interface RetryDecision {
@@ -59,7 +59,21 @@ export interface DecisionContext<B extends Budget = Budget> extends RepeatHints 
 export function decide(outcome: CallOutcome, context: DecisionContext<SyncBudget>): Decision;
 export function decide(outcome: CallOutcome, context: DecisionContext): Decision | Promise<Decision>;
 export function decide(outcome: CallOutcome, context: DecisionContext): Decision | Promise<Decision> {
-  const wanted = judge(outcome, context);
+  return decideOn(signalOf(outcome, context.policy), outcome, context);
+}
+
+/** What an outcome says of itself. */
+export function signalOf(outcome: CallOutcome, policy: RetryPolicy): Signal {
+  return outcome.kind === "result" ? resultSignal(outcome.result, policy) : errorSignal(outcome, policy);
+}
+
+/** {@link decide} for an outcome whose signal is known already. */
+export function decideOn(
+  failure: Signal,
+  outcome: CallOutcome,
+  context: DecisionContext,
+): Decision | Promise<Decision> {
+  const wanted = judge(failure, outcome, context);
   if (!wanted.retry || context.budget === undefined) return wanted;
   const settle = (budget: BudgetVerdict): Decision =>
     budget.granted ? { ...wanted, budget } : { ...giveUp("budget_exhausted", wanted.reason), budget };
@@ -67,10 +81,8 @@ export function decide(outcome: CallOutcome, context: DecisionContext): Decision
   return "then" in verdict ? verdict.then(settle) : settle(verdict);
 }
 
-function judge(outcome: CallOutcome, context: DecisionContext): Decision {
+function judge(failure: Signal, outcome: CallOutcome, context: DecisionContext): Decision {
   const { policy, attempt, remainingMs = Number.POSITIVE_INFINITY, random = Math.random } = context;
-  const failure =
-    outcome.kind === "result" ? resultSignal(outcome.result, policy) : errorSignal(outcome, policy);
   if (failure === undefined) return giveUp("success");
   if (context.signal?.aborted) return giveUp("aborted");
   if (failure === "not_retryable") return giveUp(failure);

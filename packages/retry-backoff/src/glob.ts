@@ -10,6 +10,7 @@ export function createGlobLookup<T>(
   entries: ReadonlyArray<readonly [string, T]>,
   otherwise: T,
 ): (name: string) => T {
+  if (entries.length === 0) return () => otherwise;
   const weight = (glob: string) => (/[*?]/.test(glob) ? glob.length : MOST_NAMES);
   const heaviestFirst = entries.toSorted(([a], [b]) => weight(b) - weight(a));
   const find = (name: string) => heaviestFirst.find(([glob]) => matchesGlob(glob, name))?.[1] ?? otherwise;

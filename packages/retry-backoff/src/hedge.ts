@@ -29,8 +29,6 @@ export interface Race<T> {
  * from the budget. The first success wins; when all fail, the last failure counts. Losers are aborted with
  * `hedge_lost`, by which breakers and counters know to leave them out. A call that is not read-only, or has
  * no room for a second one, runs alone. After "The Tail at Scale" (Dean and Barroso, 2013).
- *
- * Loaded when a policy asks for it; so it imports no code of the root entry.
  */
 export function runHedged<T>(fn: AttemptFunction<T>, race: Race<T>): Promise<T> {
   const refused = refusal(race);

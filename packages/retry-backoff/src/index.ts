@@ -9,9 +9,8 @@ export {
   type GiveUpDecision,
   type RetryDecision,
 } from "./decide.ts";
-export type { ExplainedStep, ExplainOptions, Explanation } from "./dry-run.ts";
 export { RetryError, type RetryErrorCode } from "./errors.ts";
-export { explain } from "./explain.ts";
+export { type ExplainedStep, type ExplainOptions, type Explanation, explain } from "./explain.ts";
 export type { Jitter } from "./jitter.ts";
 export { createBudget, type MemoryBudget } from "./memory-budget.ts";
 export type { CallInfo, RetryObserver } from "./observer.ts";

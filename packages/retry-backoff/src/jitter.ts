@@ -39,7 +39,7 @@ export function drawDelay(
     case "none":
       return ceiling;
     case "full":
-      return between(random, 0.5, ceiling + 0.5);
+      return 1 + Math.floor(random() * ceiling);
     case "equal":
       return between(random, ceiling / 2, ceiling);
     case "decorrelated":

@@ -2,8 +2,9 @@ import { type AttemptFunction, runAttempt } from "./attempt.ts";
 import type { Budget } from "./budget.ts";
 import { classifyError } from "./classify-error.ts";
 import type { Clock } from "./clock.ts";
-import type { Core } from "./core.ts";
-import type { Decision, GiveUpDecision } from "./decide.ts";
+import { type Decision, decide, type GiveUpDecision, giveUp } from "./decide.ts";
+import { RetryError } from "./errors.ts";
+import { runHedged } from "./hedge.ts";
 import { idempotencyKeyFor } from "./idempotency-key.ts";
 import { type RetryObserver, tell } from "./observer.ts";
 import type { RetryPolicy } from "./policy.ts";
@@ -17,14 +18,19 @@ export type Ended<T> =
   | { readonly ok: false; readonly error: unknown };
 
 /** What all calls of a retrier share. */
-export interface Shared extends Core {
+export interface Shared {
   readonly clock: Clock;
   readonly random: () => number;
   readonly observer: RetryObserver | undefined;
   readonly budget: Budget | undefined;
   readonly sleeper: Sleeper;
-  readonly counts: { retries: number; hedges: number; giveUps: Partial<Record<GiveUpReason, number>> };
-  isStopped(): boolean;
+  readonly counts: {
+    calls: number;
+    retries: number;
+    hedges: number;
+    readonly giveUps: Partial<Record<GiveUpReason, number>>;
+  };
+  stopped: boolean;
 }
 
 /** The loop: attempt, outcome, decision, sleep. `first` is an attempt that was already made. */
@@ -35,7 +41,7 @@ export async function runCall<T>(
   shared: Shared,
   first?: Ended<T>,
 ): Promise<T> {
-  const { decide, giveUp, RetryError, clock, observer, counts, budget } = shared;
+  const { clock, observer, counts, budget } = shared;
   const { name, signal, within, classify = classifyError } = options;
   const { totalDeadlineMs = never, attemptTimeoutMs = never } = policy;
   const { deadline: callersDeadline = never } = options;
@@ -71,14 +77,15 @@ export async function runCall<T>(
     };
     try {
       if (!policy.hedge) return { ok: true, value: await run(fn, false) };
-      const { runHedged } = await import("./hedge.ts");
       const value = await runHedged(fn, {
         ...policy.hedge,
-        ...shared,
+        clock,
+        budget,
         hints,
         concurrent: options.concurrent,
         scope,
         run,
+        isStopped: () => shared.stopped,
         onHedge: () => void counts.hedges++,
         onRefusal: (reason) => tellGiveUp(giveUp(reason), number),
         lost: () => new RetryError("hedge_lost", "another attempt answered first"),
@@ -113,11 +120,11 @@ export async function runCall<T>(
             remainingMs: timeLeft() - TIMER_LATENESS_MS,
             circuitOpen: options.circuitOpen?.(),
             signal,
-            budget: within || shared.isStopped() ? undefined : budget,
+            budget: within || shared.stopped ? undefined : budget,
             scope,
             random: shared.random,
           });
-    if (decision.retry && (within || shared.isStopped())) {
+    if (decision.retry && (within || shared.stopped)) {
       decision = giveUp(within ? "nested" : "shutdown", decision.reason);
     }
     tell(options, "onDecision", decision, outcome);
@@ -137,7 +144,7 @@ export async function runCall<T>(
     const ok = decision.reason === "success";
     if (!ok) tellGiveUp(decision, number);
     tell(observer, "onDone", { name, attempts: number, ok });
-    return finish(ended, decision, signal, RetryError);
+    return finish(ended, decision, signal);
   }
 }
 
@@ -146,12 +153,7 @@ const never = Number.POSITIVE_INFINITY;
 const TIMER_LATENESS_MS = 2;
 
 /** Ends the call with its own value or error, unless there is more to say. */
-function finish<T>(
-  ended: Ended<T>,
-  decision: GiveUpDecision,
-  signal: AbortSignal | undefined,
-  RetryError: Core["RetryError"],
-): T {
+function finish<T>(ended: Ended<T>, decision: GiveUpDecision, signal: AbortSignal | undefined): T {
   const { reason, outcomeUnknown } = decision;
   if (reason === "aborted") throw signal?.reason;
   const cause = ended.ok ? undefined : ended.error;

@@ -6,6 +6,8 @@ import { createRecentMap } from "./recent-map.ts";
 
 /** Two purses: what calls earned, and a floor that refills with time so that quiet tools may retry too. */
 interface Account {
+  /** Calls that were not yet turned into what they earned: a success is to cost no more than this count. */
+  calls: number;
   earned: number;
   floor: number;
   filledAt: number;
@@ -36,6 +38,7 @@ export function createBudget(
   const { clock = systemClock } = deps;
   const mostFloor = floorPerSecond && Math.max(1, floorPerSecond);
   const open = (): Account => ({
+    calls: 0,
     earned: 0,
     floor: mostFloor,
     filledAt: clock.now(),
@@ -56,10 +59,12 @@ export function createBudget(
     whole = account;
   });
   const earn = (account: Account) => {
-    account.earned = Math.min(burst, account.earned + ratio);
+    account.calls++;
   };
   // Summing 0.2 five times must give one retry, whatever binary fractions make of it.
   const funds = (account: Account, now: number): number => {
+    account.earned = Math.min(burst, account.earned + account.calls * ratio);
+    account.calls = 0;
     const elapsed = Math.max(0, now - account.filledAt);
     account.floor = Math.min(mostFloor, account.floor + (elapsed / 1_000) * floorPerSecond);
     account.filledAt += elapsed;
@@ -93,12 +98,11 @@ export function createBudget(
     },
     accounts: () =>
       books.flatMap(({ level, accounts }) =>
-        accounts.entries().map(([id, account]) => ({
-          ...account,
-          level,
-          id,
-          remaining: funds(account, clock.now()),
-        })),
+        accounts.entries().map(([id, account]) => {
+          const remaining = funds(account, clock.now());
+          const { granted, refused } = account;
+          return { level, id, remaining, granted, refused };
+        }),
       ),
   };
 }

@@ -16,18 +16,20 @@ export interface RepeatHints {
   readonly idempotencyKey?: string | undefined;
 }
 
+function wasRefused({ phase, httpStatus }: CallError): boolean {
+  const refused = httpStatus === 429 || httpStatus === 503;
+  return phase === "not_sent" || phase === "refused" || (phase === "response_received" && refused);
+}
+
 /** True when the call was not executed (HTTP 429 and 503 say so too), or when executing it twice is harmless. */
 export function mayRepeat(
   outcome: CallOutcome,
   { idempotencyKey, serverTrusted, annotations }: RepeatHints,
   repeatUnsafe: boolean,
 ): boolean {
-  const { phase, httpStatus } = outcome as Partial<CallError>;
   return (
     repeatUnsafe ||
-    phase === "not_sent" ||
-    phase === "refused" ||
-    (phase === "response_received" && (httpStatus === 429 || httpStatus === 503)) ||
+    (outcome.kind === "error" && wasRefused(outcome)) ||
     Boolean(idempotencyKey) ||
     (serverTrusted === true && (annotations?.readOnlyHint === true || annotations?.idempotentHint === true))
   );

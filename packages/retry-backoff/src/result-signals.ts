@@ -51,7 +51,9 @@ function signalOf(result: ResultLike, { statuses, checkTextContent }: Looked): S
 }
 
 function saysFailure(value: Structured | null | undefined, statuses: ReadonlySet<unknown>): boolean {
-  return value?.isError === true || statuses.has(value?.status_code);
+  if (value?.isError === true) return true;
+  const status = value?.status_code;
+  return typeof status === "number" && statuses.has(status);
 }
 
 function parse(text: string): Structured | undefined {

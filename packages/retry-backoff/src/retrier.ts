@@ -2,15 +2,17 @@ import type { Attempt, AttemptFunction } from "./attempt.ts";
 import type { Budget, BudgetScope } from "./budget.ts";
 import type { CallOutcome } from "./call-outcome.ts";
 import { type Clock, systemClock } from "./clock.ts";
-import { type Decision, decide, giveUp } from "./decide.ts";
-import type { Engine } from "./engine.ts";
+import type { Decision } from "./decide.ts";
 import { RetryError } from "./errors.ts";
+import { guardedBudget } from "./guarded-budget.ts";
+import { type Ended, runCall, type Shared } from "./loop.ts";
 import { createBudget } from "./memory-budget.ts";
-import type { RetryObserver } from "./observer.ts";
+import { type RetryObserver, tell } from "./observer.ts";
 import { parsePolicy, type RetryPolicy, type RetryPolicyInput } from "./policy.ts";
 import type { GiveUpReason } from "./reasons.ts";
 import type { RepeatHints } from "./repeat-safety.ts";
 import { resultSignal } from "./result-signals.ts";
+import { createSleeper } from "./sleeper.ts";
 
 /** What a caller says about one call. */
 export interface RetryOptions extends RepeatHints {
@@ -73,37 +75,60 @@ export interface Retrier {
   stats(): RetrierStats;
 }
 
-const ignore = () => {};
-const noStats: RetrierStats = { calls: 0, retries: 0, hedges: 0, sleeping: 0, giveUps: {} };
+const noOptions: RetryOptions = {};
+const firstAttempt: Attempt = Object.freeze({ number: 1, hedge: false });
 
 /**
- * Makes a {@link Retrier}. What runs its calls is a file of its own, loaded in the background from here on, so that
- * a program that only decides does not carry it; a call that comes before it is there waits for it.
+ * Makes a {@link Retrier}. A call without limits of time whose first attempt succeeds makes no timer, no listener and
+ * no object of its own.
  *
  * @throws RetryError `invalid_policy`.
  */
-export function createRetrier(policy: RetryPolicyInput | RetryPolicy = {}, deps: RetrierDeps = {}): Retrier {
-  const parsed = parsePolicy(policy);
-  const { clock = systemClock } = deps;
-  const budget = deps.budget ?? (parsed.budget ? createBudget(parsed.budget, { clock }) : undefined);
-  let engine: Engine | undefined;
-  const loading = import("./engine.ts").then(({ createEngine }) => {
-    engine = createEngine(
-      { decide, giveUp, resultSignal, RetryError },
-      { ...deps, policy: parsed, clock, budget },
-    );
-    return engine;
-  });
-  // Each call that waits for it is told.
-  loading.catch(ignore);
+export function createRetrier(input: RetryPolicyInput | RetryPolicy = {}, deps: RetrierDeps = {}): Retrier {
+  const policy = parsePolicy(input);
+  const { clock = systemClock, random = Math.random, observer } = deps;
+  const own = () => (policy.budget ? createBudget(policy.budget, { clock }) : undefined);
+  const budget = deps.budget ? guardedBudget(deps.budget) : own();
+  const sleeper = createSleeper(clock);
+  const counts: Shared["counts"] = { calls: 0, retries: 0, hedges: 0, giveUps: {} };
+  const shared: Shared = { clock, random, observer, budget, sleeper, counts, stopped: false };
+  const stopped = () => new RetryError("shutdown", "the retrier was stopped");
+
   return {
-    policy: parsed,
-    retry: (fn, options) =>
-      engine ? engine.retry(fn, options) : loading.then((loaded) => loaded.retry(fn, options)),
-    stop() {
-      if (engine) engine.stop();
-      else loading.then((loaded) => loaded.stop(), ignore);
+    policy,
+    async retry<T>(fn: AttemptFunction<T>, options = noOptions): Promise<T> {
+      if (shared.stopped) throw stopped();
+      counts.calls++;
+      const { name, scope } = options;
+      budget?.deposit(name === undefined ? scope : { tool: name, ...scope });
+      const own = policy.for(name);
+      if (needsCare(own, options)) return runCall(fn, own, options, shared);
+      let ended: Ended<T>;
+      try {
+        const value = await fn(firstAttempt);
+        if (resultSignal(value, own) === undefined) {
+          if (observer) tell(observer, "onDone", { name, attempts: 1, ok: true });
+          return value;
+        }
+        ended = { ok: true, value };
+      } catch (error) {
+        ended = { ok: false, error };
+      }
+      return runCall(fn, own, options, shared, ended);
     },
-    stats: () => engine?.stats() ?? noStats,
+    stop() {
+      shared.stopped = true;
+      sleeper.wakeAll(stopped());
+    },
+    stats: () => ({ ...counts, giveUps: { ...counts.giveUps }, sleeping: sleeper.size }),
   };
+}
+
+/** Calls that need a timer, a listener or a key before their first attempt. */
+function needsCare(
+  { totalDeadlineMs, attemptTimeoutMs, hedge }: RetryPolicy,
+  { signal, deadline, idempotencyKey, serverHonoursKeys }: RetryOptions,
+): boolean {
+  const limit = totalDeadlineMs ?? attemptTimeoutMs ?? signal ?? deadline ?? idempotencyKey;
+  return limit !== undefined || Boolean(hedge || serverHonoursKeys);
 }

@@ -8,9 +8,6 @@ import type {
   SyncBudget,
 } from "../src/index.ts";
 import { parsePolicy } from "../src/index.ts";
-// Retriers load these, which takes real time; here they are there before a fake clock runs.
-import "../src/engine.ts";
-import "../src/hedge.ts";
 
 /** A fake clock in the shape this package asks for. */
 export function fakeTime() {

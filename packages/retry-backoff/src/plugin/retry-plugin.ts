@@ -8,13 +8,12 @@ import type {
 import type { Budget } from "../budget.ts";
 import type { CallOutcome } from "../call-outcome.ts";
 import { type Clock, systemClock } from "../clock.ts";
-import { type Decision, decide } from "../decide.ts";
+import { type Decision, decideOn, signalOf } from "../decide.ts";
 import { createBudget } from "../memory-budget.ts";
 import { type RetryObserver, tell } from "../observer.ts";
 import { parsePolicy, type RetryPolicy, type RetryPolicyInput } from "../policy.ts";
 import { policySchema } from "../policy-schema.ts";
 import type { GiveUpReason } from "../reasons.ts";
-import { resultSignal } from "../result-signals.ts";
 import { scanResult } from "./scan-result.ts";
 
 /** What the host lends to the plugin; everything has a default. */
@@ -68,16 +67,18 @@ function createInstance(config: RetryPolicyInput, deps: RetryPluginDeps): Plugin
   const counts = { retries: 0, giveUps: {} as Partial<Record<GiveUpReason, number>> };
 
   const answer = (decision: Decision, payload: PostPayload, state: CallState): HookOutcome<PostPayload> => {
-    const info = { name: payload.name, attempts: payload.attempt };
+    const info = observer && { name: payload.name, attempts: payload.attempt };
     if (decision.retry) {
       counts.retries++;
       state.previousDelayMs = decision.delayMs;
-      tell(observer, "onRetry", decision, info);
+      if (info) tell(observer, "onRetry", decision, info);
       return { retryDelayMs: decision.delayMs, metadata: { decision } };
     }
-    if (observer) tell(observer, "onDone", { ...info, ok: false });
     counts.giveUps[decision.reason] = (counts.giveUps[decision.reason] ?? 0) + 1;
-    tell(observer, "onGiveUp", decision, info);
+    if (info) {
+      tell(observer, "onDone", { ...info, ok: false });
+      tell(observer, "onGiveUp", decision, info);
+    }
     return { metadata: { decision } };
   };
 
@@ -88,13 +89,14 @@ function createInstance(config: RetryPolicyInput, deps: RetryPluginDeps): Plugin
     if (attempt === 1) budget?.deposit(scope);
     const own: RetryPolicy = policy.for(name);
     const seen = readable(outcome);
-    // Most calls succeed: they get by without a state and a signal of their own.
-    if (seen.kind === "result" && resultSignal(seen.result, own) === undefined) {
+    const failure = signalOf(seen, own);
+    // Most calls succeed: they get by without a state of their own.
+    if (failure === undefined) {
       if (observer) tell(observer, "onDone", { name, attempts: attempt, ok: true });
       return undefined;
     }
     const state = stateOf(context, clock);
-    const decision = decide(seen, {
+    const decision = decideOn(failure, seen, {
       policy: own,
       attempt,
       annotations: payload.annotations,
