@@ -130,7 +130,10 @@ describe("what the primary keeps for its workers", () => {
     });
     expect((await two.read()).snapshot?.servers).toBeInstanceOf(Map);
     await eventually(() => events.includes("published"));
-    const claim = { scope: "x", token: "t", intervalMs: 1_000, claimMs: 1_000, knownLast: 0 };
+    const claim = {
+      ...{ scope: "x", token: "t", claimMs: 1_000, pace: { intervalMs: 1_000, maxPauseMs: 1_000 } },
+      known: { last: 0, failures: 0, forcedAt: 0, ttlMs: 0 },
+    };
     expect((await one.claim([claim])).replies[0]?.granted).toBe(true);
     expect((await two.claim([claim], 1)).replies[0]?.granted).toBe(false);
     const ending = { kind: "done" } as never;

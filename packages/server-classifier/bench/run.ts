@@ -1,55 +1,17 @@
+// `pnpm run bench [PART …]`: all parts, or the named ones.
 import { recordRow } from "@gatewright/bench";
-import { classify, createClassifier, type ServerUsage } from "@gatewright/server-classifier";
+import { createClassifier } from "@gatewright/server-classifier";
 import { createRedisClassifierStore } from "@gatewright/server-classifier/redis";
-import { eventually, seededRandom, startRedis } from "@gatewright/testkit";
+import { eventually, startRedis } from "@gatewright/testkit";
+import { benchClassify } from "./classify.ts";
 import { benchTakeover } from "./takeover.ts";
 
 const subject = "server-classifier";
 
-function population(n: number) {
-  const random = seededRandom(n);
-  const servers = Array.from({ length: n }, (_, i) => ({ id: `server-${i}`, url: `https://host-${i}/mcp` }));
-  const now = Date.UTC(2026, 0, 1);
-  const usage = servers.map(
-    ({ id }): ServerUsage => ({
-      serverId: id,
-      lastUsedAt: now - Math.floor(random() * 86_400_000),
-      activeSessions: Math.floor(random() * 3),
-      totalUses: Math.floor(random() * 1_000),
-      pooledSessions: 2,
-    }),
-  );
-  return { servers, usage, now };
-}
-
-/** Median CPU milliseconds of one run, history included; CPU time, because a shared machine stretches the clock. */
-function benchClassify(n: number, preset: "default" | "contextforge"): void {
-  const { servers, usage, now } = population(n);
-  let { history } = classify(servers, usage, preset, now);
-  const times: number[] = [];
-  for (let run = 0; run < 41; run++) {
-    const before = process.cpuUsage();
-    history = classify(servers, usage, preset, now + run * 60_000, history).history;
-    const { user, system } = process.cpuUsage(before);
-    if (run > 10) times.push((user + system) / 1_000);
-  }
-  const median = times.toSorted((a, b) => a - b)[Math.floor(times.length / 2)] ?? Number.NaN;
-  const bar = n === 10_000 && { bar: "≤ 10 ms", met: median <= 10 };
-  recordRow({
-    subject,
-    what: `classify ${n} servers, ${preset}, CPU time`,
-    unit: "ms",
-    better: "less",
-    ours: median,
-    peers: {},
-    ...bar,
-  });
-}
-
 /** Scripts sent per cycle by a leader and a follower, and the time of a leader's cycle. */
 async function benchRoundTrips(n: number): Promise<void> {
   await using redis = await startRedis();
-  const { servers } = population(n);
+  const servers = Array.from({ length: n }, (_, i) => ({ id: `server-${i}`, url: `https://host-${i}/mcp` }));
   const make = () => {
     const counted = { calls: 0 };
     const client = redis.client();
@@ -111,7 +73,15 @@ async function benchRoundTrips(n: number): Promise<void> {
   await leader.classifier.stop();
 }
 
-for (const n of [100, 1_000, 10_000])
-  for (const preset of ["contextforge", "default"] as const) benchClassify(n, preset);
-for (const n of [300, 3_000]) await benchRoundTrips(n);
-await benchTakeover();
+const parts: Readonly<Record<string, () => void | Promise<void>>> = {
+  classify() {
+    for (const n of [100, 1_000, 10_000]) benchClassify(n);
+  },
+  async trips() {
+    for (const n of [300, 3_000]) await benchRoundTrips(n);
+  },
+  takeover: benchTakeover,
+};
+const wanted = process.argv.slice(2);
+for (const [name, bench] of Object.entries(parts))
+  if (wanted.length === 0 || wanted.includes(name)) await bench();

@@ -8,18 +8,18 @@ export const classifierSchema = z
     enabled: z.boolean().default(true),
     ranking: rankingSchema.prefault({}),
     schedule: scheduleSchema.prefault({}),
-    cycleMs: z.number().positive().default(60_000),
-    leaseMs: z.number().positive().default(15_000),
-    heartbeatMs: z.number().positive().default(5_000),
-    errorBackoffMs: z.number().positive().default(30_000),
-    inUseMs: z.number().min(0).default(300_000),
+    cycleMs: z.int().positive().default(60_000),
+    leaseMs: z.int().positive().default(15_000),
+    heartbeatMs: z.int().positive().default(5_000),
+    errorBackoffMs: z.int().positive().default(30_000),
+    inUseMs: z.int().min(0).default(300_000),
   })
   .refine(({ heartbeatMs, leaseMs }) => heartbeatMs < leaseMs, {
     path: ["heartbeatMs"],
     message: "must be less than leaseMs",
   });
 
-/** Options of a classifier; all have defaults. Times are milliseconds. */
+/** Options of a classifier; all have defaults. Times are whole milliseconds. */
 export interface ClassifierOptions {
   /** Off: nothing is classified, every server is polled at 1×. Default true. */
   readonly enabled?: boolean | undefined;

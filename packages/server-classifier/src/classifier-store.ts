@@ -1,5 +1,5 @@
 import type { Classification } from "./classification.ts";
-import type { PollEnding, PollState } from "./poll-state.ts";
+import type { Pace, PollEnding, PollMemory, PollState } from "./poll-state.ts";
 import type { Snapshot } from "./snapshot.ts";
 import type { ServerUsage } from "./usage-source.ts";
 
@@ -46,11 +46,10 @@ export interface ClaimRequest {
   /** Hashed scope: server, gateway and poll type. */
   readonly scope: string;
   readonly token: string;
-  /** Effective interval, jitter included. */
-  readonly intervalMs: number;
+  readonly pace: Pace;
   readonly claimMs: number;
-  /** The caller's own memory of the last poll, for a store that lost its own; 0 for none. */
-  readonly knownLast: number;
+  /** The caller's own memory, for a store that lost its own or could not be told. */
+  readonly known: PollMemory;
 }
 
 /** Whether the caller may poll, and the state afterwards. */
@@ -77,7 +76,7 @@ export interface PollStore {
     requests: readonly ClaimRequest[],
     limit?: number,
   ): Promise<Stamped & { readonly replies: readonly ClaimReply[] }>;
-  /** Books endings and answers with the states afterwards, in the same order. */
+  /** Books endings and renewals, and answers with the states afterwards, in the same order. */
   finish(records: readonly PollRecord[]): Promise<Stamped & { readonly states: readonly PollState[] }>;
 }
 

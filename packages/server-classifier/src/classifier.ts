@@ -144,8 +144,9 @@ export function createClassifier(options: ClassifierOptions, deps: ClassifierDep
     adopt(reply.snapshot);
   };
   // Its term is that of when the work began: one that hears of its successor meanwhile must not take the successor's.
-  const lead = async (epoch: number) => {
+  const lead = async (epoch: number, signal: AbortSignal) => {
     const { usage, snapshot: stored, now } = await store.collect();
+    signal.throwIfAborted();
     time.note(now);
     adopt(stored);
     const before: ReadonlyMap<string, ServerHistory> = snapshot?.servers ?? new Map();
@@ -156,7 +157,7 @@ export function createClassifier(options: ClassifierOptions, deps: ClassifierDep
       classification,
       ttlMs: settings.cycleMs * SNAPSHOT_CYCLES,
     });
-    if (!reply.accepted) leadership.deposed();
+    if (!reply.accepted) leadership.deposed(epoch);
     adopt(reply.snapshot);
     if (!reply.accepted) return;
     for (const [serverId, { tier }] of classification.history) {
@@ -166,11 +167,13 @@ export function createClassifier(options: ClassifierOptions, deps: ClassifierDep
       tell(() => observer?.onMove?.({ serverId, from, to: tier }));
     }
   };
-  const cycle = async () => {
+  const cycle = async (signal: AbortSignal) => {
     const startedAt = clock.now();
     await reporter.flush(settings.cycleMs * REPORT_CYCLES);
+    signal.throwIfAborted();
     const leader = leadership.isLeader();
-    await (leader ? lead(leadership.epoch()) : follow());
+    await (leader ? lead(leadership.epoch(), signal) : follow());
+    signal.throwIfAborted();
     counts.cycles++;
     const { epoch = 0, version = 0 } = snapshot ?? {};
     tell(() => observer?.onCycle?.({ leader, epoch, version, durationMs: clock.now() - startedAt }));
@@ -179,9 +182,12 @@ export function createClassifier(options: ClassifierOptions, deps: ClassifierDep
   const run = async () => {
     while (running) {
       let pauseMs = settings.cycleMs * (0.95 + random() / 10);
+      const abort = new AbortController();
       try {
-        await withinLease(cycle());
+        await withinLease(cycle(abort.signal));
       } catch (error) {
+        // One that is late must not publish beside the next.
+        abort.abort();
         counts.failedCycles++;
         onError(error);
         pauseMs = settings.errorBackoffMs;

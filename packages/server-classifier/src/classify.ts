@@ -2,8 +2,8 @@ import type { Classification, ServerHistory } from "./classification.ts";
 import { classifyLikeContextForge } from "./contextforge.ts";
 import { classifyByDefault } from "./default-preset.ts";
 import type { KnownServer } from "./known-server.ts";
-import { mergeUsage } from "./merge-usage.ts";
 import { parseOptions } from "./parse-options.ts";
+import { createRoster } from "./roster.ts";
 import { type Ranking, type RankingOptions, rankingSchema } from "./settings.ts";
 import type { ServerUsage } from "./usage-source.ts";
 
@@ -35,13 +35,10 @@ export function classifyWith(
   usage: Iterable<ServerUsage>,
   ranking: Ranking,
   now: number,
-  history: ReadonlyMap<string, ServerHistory>,
+  before: ReadonlyMap<string, ServerHistory>,
 ): Classification {
-  const enabled = new Map<string, KnownServer>();
-  for (const server of servers) if (server.enabled !== false) enabled.set(server.id, server);
-  const known = [...enabled.values()];
-  const used = mergeUsage(usage);
+  const roster = createRoster(servers, usage, now, before);
   return ranking.preset === "contextforge"
-    ? classifyLikeContextForge(known, used, now, history)
-    : classifyByDefault(known, used, ranking, now, history);
+    ? classifyLikeContextForge(roster, now)
+    : classifyByDefault(roster, ranking, now);
 }

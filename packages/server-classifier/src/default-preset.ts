@@ -1,23 +1,14 @@
 import { type Classification, classificationOf, type ServerHistory } from "./classification.ts";
-import type { KnownServer, Tier } from "./known-server.ts";
+import type { Tier } from "./known-server.ts";
+import { rank } from "./rank.ts";
+import type { Candidate, Entry, Roster } from "./roster.ts";
 import type { Ranking } from "./settings.ts";
-import type { ServerUsage } from "./usage-source.ts";
-
-interface Candidate {
-  readonly id: string;
-  readonly url: string;
-  readonly used: ServerUsage;
-  readonly past: ServerHistory | undefined;
-  readonly pinned: Tier | undefined;
-  readonly decayed: number;
-  readonly score: number;
-  rank: number;
-}
 
 interface Limits {
   readonly hotCap: number;
   readonly warmCap: number;
   readonly settings: Ranking;
+  readonly pins: ReadonlyMap<string, Tier>;
   readonly now: number;
 }
 
@@ -27,34 +18,36 @@ interface Limits {
  * after `minDwellMs`.
  */
 export function classifyByDefault(
-  servers: readonly KnownServer[],
-  usage: ReadonlyMap<string, ServerUsage>,
+  { history, candidates }: Roster,
   settings: Ranking,
   now: number,
-  before: ReadonlyMap<string, ServerHistory>,
 ): Classification {
-  const hotCap = Math.min(
-    servers.length,
-    Math.max(settings.minHot, Math.floor(settings.ratio * servers.length)),
-  );
-  const warmCap = hotCap + Math.floor(settings.warmRatio * servers.length);
-  const limits = { hotCap, warmCap, settings, now };
-  const candidates = servers.map((server) => candidateOf(server, usage, settings, now, before));
-  const eligible = candidates.filter(({ used }) => used.lastUsedAt > 0);
-  const ranked = eligible.filter(({ pinned }) => pinned === undefined).sort(hottestFirst);
-  for (let i = 0; i < ranked.length; i++) (ranked[i] as Candidate).rank = i + 1;
-  const history = new Map<string, ServerHistory>();
+  const totalServers = candidates.length;
+  const { minHot, ratio, warmRatio } = settings;
+  const hotCap = Math.min(totalServers, Math.max(minHot, Math.floor(ratio * totalServers)));
+  const warmCap = hotCap + Math.floor(warmRatio * totalServers);
+  // A property for each id would be looked up four times slower.
+  const pins = new Map(Object.entries(settings.pins));
+  const limits = { hotCap, warmCap, settings, pins, now };
+  const ranked: Candidate[] = [];
+  let eligibleCount = 0;
+  for (const candidate of candidates) {
+    score(candidate, settings.halfLifeMs, now);
+    if (candidate.entry.lastUsedAt === 0) continue;
+    eligibleCount++;
+    if (pinOf(candidate, pins) === undefined) ranked.push(candidate);
+  }
+  rank(ranked);
   let hotActual = 0;
   for (const candidate of candidates) {
-    const seen = place(candidate, limits);
-    if (seen.tier === "hot") hotActual++;
-    history.set(candidate.id, seen);
+    place(candidate, limits);
+    if (candidate.entry.tier === "hot") hotActual++;
   }
   return classificationOf(history, {
-    totalServers: servers.length,
+    totalServers,
     hotCap,
     hotActual,
-    eligibleCount: eligible.length,
+    eligibleCount,
     timestamp: now,
     ...(hotActual < hotCap && {
       underutilizedReason: `only ${hotActual} of ${hotCap} hot places are taken: no other server was used`,
@@ -62,95 +55,80 @@ export function classifyByDefault(
   });
 }
 
-function candidateOf(
-  server: KnownServer,
-  usage: ReadonlyMap<string, ServerUsage>,
-  { halfLifeMs, pins }: Ranking,
-  now: number,
-  before: ReadonlyMap<string, ServerHistory>,
-): Candidate {
-  const { id, tier: pinned = pins[id] } = server;
-  const past = before.get(id);
-  const reported = usage.get(id) ?? unused(id);
-  // A store that lost its times does not make a server unused.
-  const lastUsedAt = past?.lastUsedAt ?? 0;
-  const used = reported.lastUsedAt >= lastUsedAt ? reported : { ...reported, lastUsedAt };
-  // A total below the last one is a store that lost its counts: everything in it is new.
-  const fresh =
-    past === undefined || used.totalUses < past.uses ? used.totalUses : used.totalUses - past.uses;
-  const decayed = fresh + (past === undefined ? 0 : past.decayed * fade(now - past.updatedAt, halfLifeMs));
-  const recency = used.lastUsedAt > 0 ? fade(now - used.lastUsedAt, halfLifeMs) : 0;
-  const score = decayed + used.activeSessions + recency;
-  return { id, url: server.url ?? id, used, past, pinned, decayed, score, rank: 0 };
+function pinOf({ server }: Candidate, pins: ReadonlyMap<string, Tier>): Tier | undefined {
+  return server.tier ?? pins.get(server.id);
 }
 
-function unused(serverId: string): ServerUsage {
-  return { serverId, lastUsedAt: 0, activeSessions: 0, totalUses: 0, pooledSessions: 0 };
+function score({ entry, past }: Candidate, halfLifeMs: number, now: number): void {
+  if (past === undefined) {
+    entry.decayed = entry.uses;
+  } else {
+    // A store that lost its times does not make a server unused.
+    if (past.lastUsedAt > entry.lastUsedAt) entry.lastUsedAt = past.lastUsedAt;
+    // A total below the last one is a store that lost its counts: everything in it is new.
+    const fresh = entry.uses < past.uses ? entry.uses : entry.uses - past.uses;
+    entry.decayed = fresh + past.decayed * fade(now - past.updatedAt, halfLifeMs);
+  }
+  const recency = entry.lastUsedAt > 0 ? fade(now - entry.lastUsedAt, halfLifeMs) : 0;
+  entry.score = entry.decayed + entry.active + recency;
 }
 
 function fade(ageMs: number, halfLifeMs: number): number {
-  return 2 ** (-Math.max(0, ageMs) / halfLifeMs);
-}
-
-function hottestFirst(a: Candidate, b: Candidate): number {
-  return (
-    b.score - a.score ||
-    b.used.lastUsedAt - a.used.lastUsedAt ||
-    b.used.activeSessions - a.used.activeSessions ||
-    b.used.totalUses - a.used.totalUses ||
-    (a.url < b.url ? -1 : a.url > b.url ? 1 : a.id < b.id ? -1 : 1)
-  );
-}
-
-function place(candidate: Candidate, limits: Limits): ServerHistory {
-  const { used, past, rank } = candidate;
-  const { now } = limits;
-  const [tier, outRuns, why] = settle(candidate, limits);
-  return {
-    tier,
-    since: past?.tier === tier ? past.since : now,
-    outRuns,
-    decayed: candidate.decayed,
-    updatedAt: now,
-    uses: used.totalUses,
-    firstSeenAt: past?.firstSeenAt ?? now,
-    score: candidate.score,
-    rank,
-    lastUsedAt: used.lastUsedAt,
-    active: used.activeSessions,
-    why,
-  };
+  return ageMs > 0 ? Math.exp((-ageMs * Math.LN2) / halfLifeMs) : 1;
 }
 
 const HEAT: Readonly<Record<Tier, number>> = { hot: 3, warm: 2, cold: 1, dormant: 0 };
 
-/** The tier with inertia: up at once, down only when out of reach, long enough and often enough. */
-function settle(candidate: Candidate, limits: Limits): readonly [tier: Tier, outRuns: number, why: string] {
-  const { past, rank, pinned } = candidate;
-  const { settings, now } = limits;
-  if (pinned !== undefined) return [pinned, 0, "pinned by the operator"];
-  const [wanted, why] = wish(candidate, limits);
-  if (past === undefined || HEAT[wanted] >= HEAT[past.tier]) return [wanted, 0, why];
-  const cap = past.tier === "hot" ? limits.hotCap : past.tier === "warm" ? limits.warmCap : 0;
-  if (rank > 0 && rank <= cap * settings.leaveFactor) {
-    return [past.tier, 0, "ranks past the cap, but within reach of it"];
-  }
-  const outRuns = past.outRuns + 1;
-  if (outRuns < settings.leaveRuns) {
-    return [past.tier, outRuns, "ranks out of its tier, but not for enough runs yet"];
-  }
-  if (now - past.since < settings.minDwellMs)
-    return [past.tier, outRuns, "ranks out of its tier, but has not been in it long enough to leave"];
-  return [wanted, 0, why];
+/** Settles the tier with inertia: up at once, down only when nothing keeps it. */
+function place(candidate: Candidate, limits: Limits): void {
+  const { entry, past } = candidate;
+  const pinned = pinOf(candidate, limits.pins);
+  const wanted = pinned === undefined ? wish(entry, limits) : { tier: pinned, why: "pinned by the operator" };
+  const falls = pinned === undefined && past !== undefined && HEAT[wanted.tier] < HEAT[past.tier];
+  const reason = falls ? reasonToStay(entry, past, limits) : undefined;
+  entry.tier = reason === undefined ? wanted.tier : (past?.tier ?? wanted.tier);
+  entry.why = reason ?? wanted.why;
+  if (past?.tier === entry.tier) entry.since = past.since;
 }
 
+/** Why a server does not leave its tier yet, though it ranks below it: in reach, too short or too seldom. */
+function reasonToStay(
+  entry: Entry,
+  past: ServerHistory,
+  { hotCap, warmCap, settings, now }: Limits,
+): string | undefined {
+  const cap = past.tier === "hot" ? hotCap : past.tier === "warm" ? warmCap : 0;
+  if (entry.rank > 0 && entry.rank <= cap * settings.leaveFactor)
+    return "ranks past the cap, but within reach of it";
+  const outRuns = past.outRuns + 1;
+  const seldom = outRuns < settings.leaveRuns;
+  const short = now - past.since < settings.minDwellMs;
+  if (!seldom && !short) return undefined;
+  entry.outRuns = outRuns;
+  return seldom
+    ? "ranks out of its tier, but not for enough runs yet"
+    : "ranks out of its tier, but has not been in it long enough to leave";
+}
+
+interface Wish {
+  readonly tier: Tier;
+  readonly why: string;
+}
+
+const HOT: Wish = { tier: "hot", why: "ranks within the cap" };
+const WARM: Wish = { tier: "warm", why: "ranks within the cap of the warm" };
+const PAST_CAP: Wish = { tier: "cold", why: "ranks past the cap" };
+const PAST_CAPS: Wish = { tier: "cold", why: "ranks past both caps" };
+const UNUSED: Wish = { tier: "cold", why: "never used" };
+const DORMANT: Wish = { tier: "dormant", why: "unused for long" };
+
 /** The tier by rank and age alone. */
-function wish({ used, rank, past }: Candidate, limits: Limits): readonly [Tier, string] {
+function wish({ rank: at, lastUsedAt, firstSeenAt }: Entry, limits: Limits): Wish {
   const { hotCap, warmCap, settings, now } = limits;
-  if (rank > 0 && rank <= hotCap) return ["hot", "ranks within the cap"];
-  if (settings.tiers === 2) return ["cold", rank === 0 ? "never used" : "ranks past the cap"];
-  const idleSince = used.lastUsedAt > 0 ? used.lastUsedAt : (past?.firstSeenAt ?? now);
-  if (now - idleSince >= settings.dormantAfterMs) return ["dormant", "unused for long"];
-  if (rank > 0 && rank <= warmCap) return ["warm", "ranks within the cap of the warm"];
-  return ["cold", rank === 0 ? "never used" : "ranks past both caps"];
+  if (at > 0 && at <= hotCap) return HOT;
+  if (settings.tiers === 2) return at === 0 ? UNUSED : PAST_CAP;
+  const idleSince = lastUsedAt > 0 ? lastUsedAt : firstSeenAt;
+  if (now - idleSince >= settings.dormantAfterMs) return DORMANT;
+  if (at > 0 && at <= warmCap) return WARM;
+  return at === 0 ? UNUSED : PAST_CAPS;
 }

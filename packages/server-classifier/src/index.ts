@@ -34,7 +34,7 @@ export {
   type PollSchedule,
   type ScheduleDeps,
 } from "./poll-schedule.ts";
-export type { PollEnding, PollState } from "./poll-state.ts";
+export type { Pace, PollEnding, PollMemory, PollState } from "./poll-state.ts";
 export type { ScheduleOptions } from "./schedule-options.ts";
 export type { RankingOptions } from "./settings.ts";
 export { type Snapshot, tierOf } from "./snapshot.ts";

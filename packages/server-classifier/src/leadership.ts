@@ -26,8 +26,8 @@ export interface Leadership {
   start(): void;
   /** Tries now, for example because the leader stopped. */
   poke(): void;
-  /** The store refused this leader: a later one is in office. */
-  deposed(): void;
+  /** The store refused what was done in this term: a later leader is in office, who may be this one. */
+  deposed(term: number): void;
   /** Ends the beat and gives the lease back. */
   stop(): Promise<void>;
 }
@@ -81,7 +81,8 @@ export function createLeadership(options: LeadershipOptions): Leadership {
       beating ??= beat();
     },
     poke: () => nap.wake(),
-    deposed() {
+    deposed(term) {
+      if (term < epoch) return;
       leaderUntil = Number.NEGATIVE_INFINITY;
       note();
     },

@@ -1,5 +1,5 @@
 import type { ClassifierStore, StoreEvent, UsageReport } from "./classifier-store.ts";
-import { believedLast, dueAt, endPoll, isClaimed, neverPolled, type PollState } from "./poll-state.ts";
+import { dueAt, endPoll, isClaimed, neverPolled, type PollState, recollect } from "./poll-state.ts";
 import type { Snapshot } from "./snapshot.ts";
 import type { ServerUsage } from "./usage-source.ts";
 
@@ -103,13 +103,14 @@ export function createMemoryStore({
     async claim(requests, limit = requests.length) {
       const at = now();
       let left = limit;
-      const replies = requests.map(({ scope, token, intervalMs, claimMs, knownLast }) => {
+      const replies = requests.map(({ scope, token, pace, claimMs, known }) => {
         const state = stateOf(scope);
-        state.last = Math.max(believedLast(state.last, at), believedLast(knownLast, at));
-        const granted = left > 0 && !isClaimed(state, claimMs, at) && dueAt(state, intervalMs, at) <= at;
+        recollect(state, known, at);
+        const granted = left > 0 && !isClaimed(state, claimMs, at) && dueAt(state, pace, at) <= at;
         if (granted) {
           left--;
           state.claimedAt = at;
+          state.heldAt = at;
           state.holder = token;
         }
         return { granted, state: { ...state } };

@@ -16,6 +16,7 @@ import {
   endPoll,
   isClaimed,
   neverPolled,
+  type Pace,
   type PollEnding,
   type PollState,
 } from "./poll-state.ts";
@@ -52,6 +53,8 @@ export interface PollSchedule {
   shouldPoll(server: PolledServer, pollType: PollType): boolean;
   /** Takes the right to poll now; of all replicas one gets it. Claims of one turn share one round trip. */
   claim(server: PolledServer, pollType: PollType): Promise<PollClaim | undefined>;
+  /** The poll takes long: nobody else gets it for another `claimMs`. False when somebody has got it already. */
+  renew(claim: PollClaim): Promise<boolean>;
   /** The poll succeeded: its time counts. `ttlMs` is the server's own word on how long the list holds. */
   complete(claim: PollClaim, result?: { readonly ttlMs?: number | undefined }): Promise<void>;
   /** The poll was not made, or failed (`failed: true`, then the next one waits longer each time). */
@@ -105,13 +108,18 @@ export function createPollSchedule(options: ScheduleOptions, deps: ScheduleDeps)
 
   const askClaims = createMicroBatch(async (requests: Parameters<PollStore["claim"]>[0]) => {
     // Not the questions are capped but the polls: what others polled meanwhile is asked for in vain.
-    const limit = cap.available();
-    const { replies, now } = await store.claim(requests, limit);
-    time.note(now);
-    const granted = replies.filter((reply) => reply.granted).length;
-    cap.take(granted);
-    if (granted === limit) counts.capped += replies.length - granted;
-    return replies;
+    const limit = Math.min(requests.length, cap.available());
+    cap.take(limit);
+    let granted = 0;
+    try {
+      const { replies, now } = await store.claim(requests, limit);
+      time.note(now);
+      granted = replies.filter((reply) => reply.granted).length;
+      if (granted === limit) counts.capped += replies.length - granted;
+      return replies;
+    } finally {
+      cap.giveBack(limit - granted);
+    }
   });
   const sendRecords = createMicroBatch(async (records: Parameters<PollStore["finish"]>[0]) => {
     const { states: after, now } = await store.finish(records);
@@ -138,24 +146,29 @@ export function createPollSchedule(options: ScheduleOptions, deps: ScheduleDeps)
   };
   const recall = (scope: string) => states.get(scope) ?? neverPolled();
 
-  const intervalOf = (server: PolledServer, pollType: PollType, scope: string, state: PollState) => {
+  const paceOf = (server: PolledServer, pollType: PollType, scope: string, state: PollState): Pace => {
     const facts = { tier: tierOf?.(server.id), inUse: inUse?.(server.id) ?? false };
-    return spreadInterval(plainInterval(server, pollType, facts, settings), scope, state, settings);
+    const plain = plainInterval(server, pollType, facts, settings);
+    return {
+      intervalMs: spreadInterval(plain, scope, state, settings),
+      maxPauseMs: settings.failureMaxMs,
+    };
   };
 
-  const decideAlone = (scope: string, token: string, intervalMs: number): boolean => {
+  const decideAlone = (scope: string, token: string, pace: Pace): boolean => {
     const state = recall(scope);
     const now = time.now();
     // Replicas that cannot talk to each other should at least not poll in the same moment.
-    const apart = intervalMs * (1 + settings.jitter * unitHash(scope + replica));
-    if (isClaimed(state, settings.claimMs, now) || dueAt(state, apart, now) > now) return false;
+    const apart = pace.intervalMs * (1 + settings.jitter * unitHash(scope + replica));
+    const due = dueAt(state, { ...pace, intervalMs: apart }, now) <= now;
+    if (!due || isClaimed(state, settings.claimMs, now)) return false;
     if (cap.available() < 1) {
       counts.capped++;
       return false;
     }
     cap.take(1);
     counts.degraded++;
-    remember(scope, { ...state, claimedAt: now, holder: token });
+    remember(scope, { ...state, claimedAt: now, heldAt: now, holder: token });
     return true;
   };
 
@@ -174,9 +187,9 @@ export function createPollSchedule(options: ScheduleOptions, deps: ScheduleDeps)
   const due = (server: PolledServer, pollType: PollType, scope: string) => {
     const state = recall(scope);
     const now = time.now();
-    const intervalMs = intervalOf(server, pollType, scope, state);
-    const at = dueAt(state, intervalMs, now);
-    return { state, now, intervalMs, at, due: at <= now && !isClaimed(state, settings.claimMs, now) };
+    const pace = paceOf(server, pollType, scope, state);
+    const at = dueAt(state, pace, now);
+    return { state, now, pace, at, due: at <= now && !isClaimed(state, settings.claimMs, now) };
   };
 
   return {
@@ -186,7 +199,7 @@ export function createPollSchedule(options: ScheduleOptions, deps: ScheduleDeps)
     },
     async claim(server, pollType) {
       const scope = scopeOf(server, pollType);
-      const { due: isDue, state, intervalMs } = due(server, pollType, scope);
+      const { due: isDue, state, pace } = due(server, pollType, scope);
       if (!isDue || pending.has(scope)) return undefined;
       const token = `${replica}:${++serial}`;
       pending.add(scope);
@@ -194,20 +207,22 @@ export function createPollSchedule(options: ScheduleOptions, deps: ScheduleDeps)
         const reply = await askClaims({
           scope,
           token,
-          intervalMs,
+          pace,
           claimMs: settings.claimMs,
-          knownLast: state.last,
+          known: state,
         });
         remember(scope, reply.state);
         return reply.granted ? { server, pollType, token, degraded: false } : undefined;
       } catch (error) {
         onError(error);
-        return decideAlone(scope, token, intervalMs)
-          ? { server, pollType, token, degraded: true }
-          : undefined;
+        return decideAlone(scope, token, pace) ? { server, pollType, token, degraded: true } : undefined;
       } finally {
         pending.delete(scope);
       }
+    },
+    async renew(claim) {
+      await end(claim, { kind: "renewed", token: claim.token });
+      return recall(scopeOf(claim.server, claim.pollType)).holder === claim.token;
     },
     async complete(claim, { ttlMs = 0 } = {}) {
       const { last } = recall(scopeOf(claim.server, claim.pollType));
@@ -234,18 +249,21 @@ export function createPollSchedule(options: ScheduleOptions, deps: ScheduleDeps)
         pollType,
         due: facts.due,
         dueAt: facts.at,
-        intervalMs: facts.intervalMs,
+        intervalMs: facts.pace.intervalMs,
         lastPolledAt: believedLast(facts.state.last, facts.now),
         failures: facts.state.failures,
-        why: explainDue(facts.state, facts.now, tierOf?.(server.id)),
+        why: explainDue(facts, tierOf?.(server.id)),
       };
     },
     stats: () => ({ ...counts, scopes: states.size }),
   };
 }
 
-function explainDue(state: PollState, now: number, tier: Tier | undefined): string {
-  if (state.retryAt > now) return `failed ${state.failures} times in a row, waits`;
+function explainDue(
+  { state, now, at }: { readonly state: PollState; readonly now: number; readonly at: number },
+  tier: Tier | undefined,
+): string {
+  if (at > now && at === state.retryAt) return `failed ${state.failures} times in a row, waits`;
   if (believedLast(state.last, now) === 0) return "never polled";
   if (state.forcedAt > 0) return "the server announced a change";
   if (state.ttlMs > 0) return "the server said how long its list holds";

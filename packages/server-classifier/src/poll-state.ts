@@ -14,16 +14,31 @@ export interface PollState {
   ttlMs: number;
   /** When the present holder claimed it. */
   claimedAt: number;
+  /** When the present holder claimed or last renewed it. */
+  heldAt: number;
   /** Token of the present holder. */
   holder: string;
 }
 
-/** A last poll further in the future than this is not believed. */
+/** What a replica remembers of a poll and tells a store that may have lost it. */
+export type PollMemory = Readonly<Pick<PollState, "last" | "failures" | "forcedAt" | "ttlMs">>;
+
+/** A last poll or a claim further in the future than this is not believed. */
 export const MAX_FUTURE_MS = 60_000;
 
 /** The state of something that was never polled. */
 export function neverPolled(): PollState {
-  return { last: 0, count: 0, failures: 0, retryAt: 0, forcedAt: 0, ttlMs: 0, claimedAt: 0, holder: "" };
+  return {
+    last: 0,
+    count: 0,
+    failures: 0,
+    retryAt: 0,
+    forcedAt: 0,
+    ttlMs: 0,
+    claimedAt: 0,
+    heldAt: 0,
+    holder: "",
+  };
 }
 
 /** The last poll, or 0 when it is nonsense: not positive, no number, or more than 60 s ahead. */
@@ -31,18 +46,39 @@ export function believedLast(last: number, now: number): number {
   return last > 0 && last <= now + MAX_FUTURE_MS ? last : 0;
 }
 
-/** When the next poll is due; 0 is at once. `intervalMs` has its jitter in it already. */
-export function dueAt(state: PollState, intervalMs: number, now: number): number {
+/** The pace of a poll. */
+export interface Pace {
+  /** Jitter included. */
+  readonly intervalMs: number;
+  /** Longest pause after failures; one that would end later was noted by a clock that was wrong. */
+  readonly maxPauseMs: number;
+}
+
+/** When the next poll is due; 0 is at once. */
+export function dueAt(state: PollState, { intervalMs, maxPauseMs }: Pace, now: number): number {
+  const retryAt = state.retryAt <= now + maxPauseMs ? state.retryAt : 0;
   const last = believedLast(state.last, now);
-  if (last === 0) return state.retryAt;
+  if (last === 0) return retryAt;
   const regular = last + Math.max(intervalMs, state.ttlMs);
   const wanted = state.forcedAt > 0 ? Math.min(regular, state.forcedAt) : regular;
-  return Math.max(wanted, state.retryAt);
+  return Math.max(wanted, retryAt);
 }
 
 /** Whether somebody holds a claim that has not expired. */
-export function isClaimed(state: PollState, claimMs: number, now: number): boolean {
-  return state.claimedAt > 0 && now < state.claimedAt + claimMs;
+export function isClaimed({ heldAt }: PollState, claimMs: number, now: number): boolean {
+  return heldAt > 0 && heldAt <= now + MAX_FUTURE_MS && now < heldAt + claimMs;
+}
+
+/** Adds what a replica remembers that asks: polls, failures and notices of change that could not be booked. */
+export function recollect(state: PollState, known: PollMemory, now: number): void {
+  const last = believedLast(state.last, now);
+  const knownLast = believedLast(known.last, now);
+  state.last = Math.max(last, knownLast);
+  if (knownLast > last) state.ttlMs = known.ttlMs;
+  // Whoever polled later knows better: a success ends the failures, and a notice before it has been heeded.
+  if (knownLast >= last) state.failures = Math.max(state.failures, known.failures);
+  if (known.forcedAt > state.last && (state.forcedAt === 0 || known.forcedAt < state.forcedAt))
+    state.forcedAt = known.forcedAt;
 }
 
 /** How a claim ended, or a wish for a poll. */
@@ -50,12 +86,18 @@ export type PollEnding =
   | { readonly kind: "completed"; readonly token: string; readonly ttlMs?: number }
   | { readonly kind: "failed"; readonly token: string; readonly baseMs: number; readonly maxMs: number }
   | { readonly kind: "abandoned"; readonly token: string }
+  | { readonly kind: "renewed"; readonly token: string }
   | { readonly kind: "forced"; readonly debounceMs: number };
 
-/** Applies an ending. A time is recorded only on success; a claim is freed only by its holder. */
+/** Applies an ending. A time is recorded only on success; a claim is freed and renewed only by its holder. */
 export function endPoll(state: PollState, ending: PollEnding, now: number): void {
   if (ending.kind === "forced") {
-    if (state.forcedAt === 0) state.forcedAt = now + ending.debounceMs;
+    const at = now + ending.debounceMs;
+    if (state.forcedAt === 0 || state.forcedAt > at) state.forcedAt = at;
+    return;
+  }
+  if (ending.kind === "renewed") {
+    if (state.holder === ending.token) state.heldAt = now;
     return;
   }
   if (ending.kind === "completed") {
@@ -72,6 +114,7 @@ export function endPoll(state: PollState, ending: PollEnding, now: number): void
   }
   if (state.holder === ending.token) {
     state.claimedAt = 0;
+    state.heldAt = 0;
     state.holder = "";
   }
 }

@@ -6,6 +6,8 @@ export interface RateCap {
   available(): number;
   /** Takes so many, which must be available. */
   take(count: number): void;
+  /** Gives back what was taken and not used. */
+  giveBack(count: number): void;
 }
 
 /** Allows `perSecond` takes a second on average, starting full. */
@@ -22,6 +24,9 @@ export function createRateCap(perSecond: number, clock: Clock): RateCap {
     },
     take(count) {
       tokens -= count;
+    },
+    giveBack(count) {
+      tokens = Math.min(size, tokens + count);
     },
   };
 }

@@ -3,7 +3,7 @@ import type { Tier } from "./known-server.ts";
 
 /** Checks {@link ScheduleOptions}. */
 export const scheduleSchema = z.strictObject({
-  refreshIntervalMs: z.number().positive().default(300_000),
+  refreshIntervalMs: z.int().positive().default(300_000),
   multipliers: z
     .strictObject({
       hot: z.number().positive().default(1),
@@ -14,16 +14,16 @@ export const scheduleSchema = z.strictObject({
     .prefault({}),
   jitter: z.number().min(0).max(0.5).default(0.1),
   spread: z.boolean().default(true),
-  claimMs: z.number().positive().default(60_000),
-  debounceMs: z.number().min(0).default(1_000),
-  failureBaseMs: z.number().positive().default(10_000),
-  failureMaxMs: z.number().positive().default(900_000),
-  maxTtlMs: z.number().positive().default(86_400_000),
+  claimMs: z.int().positive().default(60_000),
+  debounceMs: z.int().min(0).default(1_000),
+  failureBaseMs: z.int().positive().default(10_000),
+  failureMaxMs: z.int().positive().default(900_000),
+  maxTtlMs: z.int().positive().default(86_400_000),
   maxPollsPerSecond: z.number().positive().default(20),
   maxScopes: z.int().positive().default(100_000),
 });
 
-/** How polls are scheduled. Times are milliseconds. */
+/** How polls are scheduled. Times are whole milliseconds. */
 export interface ScheduleOptions {
   /** Interval of a hot server. Default 300 000. */
   readonly refreshIntervalMs?: number | undefined;

@@ -7,11 +7,11 @@ export const rankingSchema = z.strictObject({
   minHot: z.int().min(0).default(1),
   tiers: z.union([z.literal(2), z.literal(4)]).default(2),
   warmRatio: z.number().min(0).max(1).default(0.3),
-  dormantAfterMs: z.number().positive().default(86_400_000),
-  halfLifeMs: z.number().positive().default(900_000),
+  dormantAfterMs: z.int().positive().default(86_400_000),
+  halfLifeMs: z.int().positive().default(900_000),
   leaveFactor: z.number().min(1).default(1.25),
   leaveRuns: z.int().min(1).default(2),
-  minDwellMs: z.number().min(0).default(600_000),
+  minDwellMs: z.int().min(0).default(600_000),
   pins: z.record(z.string(), z.enum(["hot", "warm", "cold", "dormant"])).default({}),
 });
 

@@ -1,6 +1,12 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { ClassifierError, classify, type KnownServer, type ServerUsage } from "../src/index.ts";
+import {
+  ClassifierError,
+  classify,
+  type KnownServer,
+  type ServerHistory,
+  type ServerUsage,
+} from "../src/index.ts";
 
 const NOW = 1_800_000_000_000;
 const servers = (n: number): KnownServer[] => Array.from({ length: n }, (_, i) => ({ id: `s${i}` }));
@@ -124,6 +130,56 @@ describe("any preset", () => {
         return hotActual === Math.min(hotCap, eligibleCount);
       }),
     );
+  });
+
+  it("ranks as a comparison one by one would: score, last use, active sessions, uses, URL, id", () => {
+    const few = fc.array(
+      fc.record({
+        serverId: fc.integer({ min: 0, max: 11 }).map((n) => `s${n}`),
+        lastUsedAt: fc.constantFrom(0, NOW - 5, NOW),
+        activeSessions: fc.nat(1),
+        totalUses: fc.nat(1),
+        pooledSessions: fc.constant(0),
+      }),
+      { maxLength: 40 },
+    );
+    const urls = fc.array(fc.constantFrom("http://a", "http://b"), { minLength: 12, maxLength: 12 });
+    fc.assert(
+      fc.property(few, urls, presets, (usage, at, preset) => {
+        const known = servers(12).map((server, i) => ({ ...server, url: at[i] as string }));
+        const { history } = classify(known, usage, preset, NOW);
+        const text = (a: string, b: string) => (a < b ? -1 : a > b ? 1 : 0);
+        const expected = known
+          .map((server) => ({ ...server, ...(history.get(server.id) as ServerHistory) }))
+          .filter(({ lastUsedAt }) => lastUsedAt > 0)
+          .sort(
+            (a, b) =>
+              b.score - a.score ||
+              b.lastUsedAt - a.lastUsedAt ||
+              b.active - a.active ||
+              b.uses - a.uses ||
+              text(a.url, b.url) ||
+              text(a.id, b.id),
+          );
+        expect(expected.map(({ rank }) => rank)).toEqual(expected.map((_, i) => i + 1));
+        const unranked = [...history.values()].filter(({ lastUsedAt }) => lastUsedAt === 0);
+        expect(unranked.every(({ rank }) => rank === 0)).toBe(true);
+      }),
+    );
+  });
+
+  it("counts numbers that are none as nothing", () => {
+    const nonsense = [Number.NaN, Number.POSITIVE_INFINITY, -1];
+    const usage = nonsense.flatMap((n) => [
+      used("s1", n),
+      used("s2", NOW, { activeSessions: n, totalUses: n }),
+    ]);
+    for (const preset of ["contextforge", "default"] as const) {
+      const { history, metadata } = classify(servers(5), usage, preset, NOW);
+      expect(metadata).toMatchObject({ eligibleCount: 1, hotActual: 1 });
+      expect(history.get("s1")).toMatchObject({ lastUsedAt: 0, rank: 0 });
+      expect(history.get("s2")).toMatchObject({ active: 0, uses: 0, rank: 1, tier: "hot" });
+    }
   });
 
   it("classifies 10 000 servers in a few milliseconds", () => {

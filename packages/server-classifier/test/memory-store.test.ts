@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { createMemoryStore } from "../src/index.ts";
+import { request } from "./support/claim-request.ts";
 import { describeStore } from "./support/store-conformance.ts";
 
 describe("memory store", () => {
@@ -17,7 +18,7 @@ describe("memory store", () => {
   it("keeps a bounded number of poll states", async () => {
     const store = createMemoryStore({ maxScopes: 10 });
     const claim = (scope: string) =>
-      store.claim([{ scope, token: "t", intervalMs: 1_000, claimMs: 60_000, knownLast: 0 }]);
+      store.claim([request(scope, "t", { intervalMs: 1_000, claimMs: 60_000 })]);
     for (let i = 0; i < 50; i++) await claim(`p${i}`);
     expect((await claim("p0")).replies[0]?.granted).toBe(true);
     expect((await claim("p49")).replies[0]?.granted).toBe(false);

@@ -2,6 +2,7 @@ import { eventually, type RedisServer, startRedis, startRedisCluster } from "@ga
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { classify } from "../src/index.ts";
 import { createRedisClassifierStore } from "../src/redis/index.ts";
+import { request } from "./support/claim-request.ts";
 import { describeStore } from "./support/store-conformance.ts";
 import { servers } from "./support/usage.ts";
 
@@ -38,7 +39,7 @@ describe("Redis store", () => {
     });
     const classification = classify(servers(3), [], "default", 1);
     await store.publish({ epoch: 1, versionSeen: 0, classification, ttlMs: 9_000 });
-    await store.claim([{ scope: "abc", token: "t", intervalMs: 1, claimMs: 1, knownLast: 0 }]);
+    await store.claim([request("abc", "t", { intervalMs: 1, claimMs: 1 })]);
     const keys = (await client.keys("*")).sort();
     const names = ["epoch", "last", "leader", "p:abc", "replicas", "snapshot", "uses"];
     expect(keys).toEqual(names.map((name) => `x:{cls}:${name}`));
@@ -66,9 +67,8 @@ describe("Redis store", () => {
     const store = createRedisClassifierStore({ client });
     await client.hset("gw:{cls}:snapshot", "#", "{not json");
     expect((await store.read()).snapshot).toBeUndefined();
-    await client.set("gw:{cls}:p:x", "garbage|nan|-5|||inf|1e99|me");
-    const ask = { scope: "x", token: "t", intervalMs: 60_000, claimMs: 1_000, knownLast: 0 };
-    expect((await store.claim([ask])).replies[0]).toMatchObject({
+    await client.set("gw:{cls}:p:x", "garbage|nan|-5|||inf|1e99|-7|me");
+    expect((await store.claim([request("x", "t")])).replies[0]).toMatchObject({
       granted: true,
       state: { last: 0, failures: 0 },
     });
@@ -82,6 +82,30 @@ describe("Redis store", () => {
     await client.set("gw:{cls}:leader", "x", "PX", 50);
     await client.set("gw:{cls}:epoch", "garbage");
     await eventually(async () => (await store.acquire("A", 100, 7)).epoch === 8);
+  });
+
+  it("SC-6 believes no pause, claim or notice that a clock noted which was ahead by hours", async () => {
+    const client = redis.client();
+    await client.flushall();
+    const store = createRedisClassifierStore({ client });
+    const { now } = await store.read();
+    const ahead = now + 86_400_000;
+    const put = (scope: string, retryAt: number, forcedAt: number, heldAt: number) =>
+      client.set(`gw:{cls}:p:${scope}`, `0|1|1|${retryAt}|${forcedAt}|0|${heldAt}|${heldAt}|dead`);
+    const granted = async (scope: string) =>
+      (await store.claim([request(scope, "t", { maxPauseMs: 900_000 })])).replies[0];
+    await put("pause", ahead, 0, 0);
+    expect(await granted("pause")).toMatchObject({ granted: true, state: { retryAt: 0 } });
+    await put("pause", now + 600_000, 0, 0);
+    expect(await granted("pause")).toMatchObject({ granted: false, state: { retryAt: now + 600_000 } });
+    await put("claim", 0, 0, ahead);
+    expect(await granted("claim")).toMatchObject({ granted: true, state: { holder: "t" } });
+    await put("claim", 0, 0, now + 30_000);
+    expect(await granted("claim")).toMatchObject({ granted: false, state: { holder: "dead" } });
+    await put("notice", 0, ahead, 0);
+    const ending = { kind: "forced", debounceMs: 500 } as const;
+    const { states } = await store.finish([{ scope: "notice", ending }]);
+    expect(states[0]?.forcedAt).toBeLessThan(now + 60_000);
   });
 
   it("ignores messages that are not its own", async () => {
@@ -136,8 +160,8 @@ describe("Redis store", () => {
       true,
     );
     expect((await store.read()).snapshot?.servers.get("s1")?.tier).toBe("hot");
-    const ask = (scope: string) => ({ scope, token: "t", intervalMs: 1, claimMs: 100, knownLast: 0 });
-    const { replies } = await store.claim(Array.from({ length: 50 }, (_, i) => ask(`scope${i}`)));
+    const asked = Array.from({ length: 50 }, (_, i) => request(`scope${i}`, "t", { intervalMs: 1 }));
+    const { replies } = await store.claim(asked);
     expect(replies.every(({ granted }) => granted)).toBe(true);
     await store.finish([{ scope: "scope1", ending: { kind: "completed", token: "t" } }]);
     expect(await store.release("A")).toBe(true);

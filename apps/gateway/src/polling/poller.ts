@@ -7,6 +7,7 @@ import type { SnapshotHolder } from "../registry/snapshot.ts";
 import type { ListingOutcome, Refresher } from "../upstreams/refresher.ts";
 import { polledServer } from "../wiring/server-classifier.ts";
 import { checkHealth } from "./check-health.ts";
+import { duePolls } from "./due-polls.ts";
 
 /** Polls that one look asks for; those of one look share a round trip, which should stay a short one. */
 const maxAsked = 256;
@@ -23,6 +24,8 @@ export interface PollerOptions {
     use: (session: UpstreamSession) => Promise<T>,
   ) => Promise<T>;
   readonly healthTimeoutMs: number;
+  /** After so long a claim of the schedule is another's, unless it is renewed. */
+  readonly claimMs: number;
   /** Health checks that fail in a row until an upstream is said to be unreachable. */
   readonly offlineAfterFailures: number;
   /** Told of every poll that was made. */
@@ -63,15 +66,10 @@ export class Poller {
   tick(): void {
     if (this.#stopped) return;
     const { schedule, snapshots, refresher, onError } = this.#options;
-    let asked = 0;
-    for (const record of snapshots.current?.upstreams.values() ?? []) {
-      if (asked >= maxAsked) return;
-      if (refresher.isRefreshing(record.id)) continue;
-      for (const pollType of dueTypes(schedule, record, this.#serverOf(record))) {
-        asked++;
-        this.#poll(record, pollType).catch(onError);
-      }
-    }
+    const records = [...(snapshots.current?.upstreams.values() ?? [])];
+    const idle = records.filter(({ id }) => !refresher.isRefreshing(id));
+    const due = duePolls(schedule, idle, (record) => this.#serverOf(record));
+    for (const { record, pollType } of due.slice(0, maxAsked)) this.#poll(record, pollType).catch(onError);
   }
 
   /** The upstream said that its lists have changed. */
@@ -107,12 +105,13 @@ export class Poller {
   }
 
   async #poll(record: UpstreamRecord, pollType: PollType): Promise<void> {
-    const { schedule, onPoll } = this.#options;
+    const { schedule, onPoll, claimMs, onError } = this.#options;
     const claim = await schedule.claim(this.#serverOf(record), pollType);
     if (claim === undefined) return;
     this.#open.add(claim);
     if (this.#stopped) return this.#settle(claim, () => schedule.abandon(claim));
     const work = pollType === "health" ? this.#health : this.#discovery;
+    const renewal = setInterval(() => void schedule.renew(claim).catch(onError), claimMs / 2).unref();
     try {
       const ttlMs = await work.call(this, record);
       await this.#settle(claim, () => schedule.complete(claim, { ttlMs }));
@@ -120,6 +119,8 @@ export class Poller {
     } catch (error) {
       await this.#settle(claim, () => this.#failed(claim, record, reasonOf(error)));
       onPoll(record, pollType, reasonOf(error));
+    } finally {
+      clearInterval(renewal);
     }
   }
 
@@ -162,17 +163,6 @@ export class Poller {
     const news = state === "unreachable" && stateReason !== failure;
     if (offline || news) await registry.saveDiscovery(record.id, { failure });
   }
-}
-
-/** What is due of an upstream. Offline ones are only looked for; a first listing says as much as a health check. */
-function dueTypes(schedule: PollSchedule, record: UpstreamRecord, server: PolledServer): PollType[] {
-  const due: PollType[] = [];
-  if (record.state !== "unreachable" && schedule.shouldPoll(server, "tool_discovery"))
-    due.push("tool_discovery");
-  if (record.state === "unknown" || !schedule.shouldPoll(server, "health")) return due;
-  const { lastPolledAt, failures } = schedule.explain(server, "tool_discovery");
-  if (record.state === "unreachable" || lastPolledAt > 0 || failures > 0) due.push("health");
-  return due;
 }
 
 /** A claim for what was polled without asking the schedule. */

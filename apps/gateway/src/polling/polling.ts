@@ -88,6 +88,7 @@ export function createPolling(deps: PollingDeps): Polling {
     refresher,
     withSession,
     healthTimeoutMs: config.bridge.listTimeoutMs,
+    claimMs: config.classifier.claimMs,
     offlineAfterFailures: config.classifier.offlineAfterFailures,
     onPoll: (record, pollType, failure) => {
       own.polled(pollType, failure);

@@ -58,8 +58,8 @@ function decodeGauges(value: string): ReadonlyArray<readonly [string, number, nu
 
 /** The state a script packed. */
 export function decodeState(packed: string): PollState {
-  const [last, count, failures, retryAt, forcedAt, ttlMs, claimedAt, holder = ""] = packed.split("|");
-  const numbers = { last, count, failures, retryAt, forcedAt, ttlMs, claimedAt };
+  const [last, count, failures, retryAt, forcedAt, ttlMs, claimedAt, heldAt, holder = ""] = packed.split("|");
+  const numbers = { last, count, failures, retryAt, forcedAt, ttlMs, claimedAt, heldAt };
   const state = neverPolled();
   for (const [field, value] of Object.entries(numbers))
     state[field as keyof typeof numbers] = Number(value) || 0;

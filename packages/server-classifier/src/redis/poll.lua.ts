@@ -3,7 +3,7 @@ import { nowLua } from "./lease.lua.ts";
 
 /** A poll's state as a string, its fields in this order; the Lua side of poll-state.ts. */
 const stateLua = `
-local fields = {'last', 'count', 'failures', 'retryAt', 'forcedAt', 'ttlMs', 'claimedAt'}
+local fields = {'last', 'count', 'failures', 'retryAt', 'forcedAt', 'ttlMs', 'claimedAt', 'heldAt'}
 local function unpackState(packed)
   local state, n = {holder = ''}, 0
   for part in string.gmatch(packed or '', '([^|]*)|?') do
@@ -32,30 +32,36 @@ end
  * Claims polls that are due, each for one holder.
  *
  * KEYS[i] state of poll i (string, with TTL)
- * ARGV[1] state TTL ms   ARGV[2] grants at most, then for each poll: token, interval ms, claim ms, the
- * caller's last poll
+ * ARGV[1] state TTL ms   ARGV[2] grants at most, then for each poll: token, interval ms, longest pause ms,
+ * claim ms, and what the caller remembers: last poll, failures, forced at, ttl ms
  * Returns {now, granted 0|1, state, repeated}
  */
 export const claimScript = `${nowLua}${stateLua}
 local reply, left = {now}, tonumber(ARGV[2])
 for i = 1, #KEYS do
-  local at = 3 + (i - 1) * 4
-  local token, interval, claim = ARGV[at], tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2])
+  local at = 3 + (i - 1) * 8
+  local function number(n) return tonumber(ARGV[at + n]) or 0 end
+  local token, interval, pause, claim = ARGV[at], number(1), number(2), number(3)
   local state = unpackState(redis.call('GET', KEYS[i]))
-  state.last = math.max(believed(state.last), believed(tonumber(ARGV[at + 3]) or 0))
+  local last, knownLast, forced = believed(state.last), believed(number(4)), number(6)
+  state.last = math.max(last, knownLast)
+  if knownLast > last then state.ttlMs = number(7) end
+  if knownLast >= last then state.failures = math.max(state.failures, number(5)) end
+  if forced > state.last and (state.forcedAt == 0 or forced < state.forcedAt) then state.forcedAt = forced end
+  if state.retryAt > now + pause then state.retryAt = 0 end
   local due = state.retryAt
   if state.last > 0 then
     local wanted = state.last + math.max(interval, state.ttlMs)
     if state.forcedAt > 0 then wanted = math.min(wanted, state.forcedAt) end
     due = math.max(wanted, state.retryAt)
   end
-  local claimed = state.claimedAt > 0 and now < state.claimedAt + claim
+  local held = state.heldAt
+  local claimed = held > 0 and held <= now + ${MAX_FUTURE_MS} and now < held + claim
   local granted = 0
   if left > 0 and not claimed and due <= now then
     left = left - 1
     granted = 1
-    state.claimedAt = now
-    state.holder = token
+    state.claimedAt, state.heldAt, state.holder = now, now, token
   end
   local packed = packState(state)
   redis.call('SET', KEYS[i], packed, 'PX', ARGV[1])
@@ -69,7 +75,7 @@ return reply
  * Books how polls ended, or that one is wished for.
  *
  * KEYS[i] state of poll i (string, with TTL)
- * ARGV[1] state TTL ms, then for each poll: kind (completed, failed, abandoned, forced), token, and
+ * ARGV[1] state TTL ms, then for each poll: kind (completed, failed, abandoned, renewed, forced), token, and
  * two numbers: ttl ms and 0; base ms and max ms; 0 and 0; debounce ms and 0
  * Returns {now, state, repeated}
  */
@@ -80,7 +86,9 @@ for i = 1, #KEYS do
   local kind, token, a, b = ARGV[at], ARGV[at + 1], tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3])
   local state = unpackState(redis.call('GET', KEYS[i]))
   if kind == 'forced' then
-    if state.forcedAt == 0 then state.forcedAt = now + a end
+    if state.forcedAt == 0 or state.forcedAt > now + a then state.forcedAt = now + a end
+  elseif kind == 'renewed' then
+    if state.holder == token then state.heldAt = now end
   else
     if kind == 'completed' then
       state.last, state.count, state.failures, state.retryAt, state.ttlMs = now, state.count + 1, 0, 0, a
@@ -90,8 +98,7 @@ for i = 1, #KEYS do
       state.retryAt = now + math.min(b, a * 2 ^ (state.failures - 1))
     end
     if state.holder == token then
-      state.claimedAt = 0
-      state.holder = ''
+      state.claimedAt, state.heldAt, state.holder = 0, 0, ''
     end
   end
   local packed = packState(state)

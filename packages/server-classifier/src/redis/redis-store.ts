@@ -1,4 +1,4 @@
-import type { ClassifierStore, StoreEvent } from "../classifier-store.ts";
+import type { ClaimRequest, ClassifierStore, StoreEvent } from "../classifier-store.ts";
 import type { PollEnding } from "../poll-state.ts";
 import { decodeSnapshot, decodeState, decodeUsage, type FlatHash } from "./decode.ts";
 import { acquireScript, releaseScript } from "./lease.lua.ts";
@@ -37,7 +37,8 @@ const scripts = {
  * Cluster slot; the time is the server's; ids of servers are the only names in it.
  */
 export function createRedisClassifierStore(options: RedisClassifierStoreOptions): ClassifierStore {
-  const { client, subscriber, prefix = "gw", ttlMs: keepMs = WEEK_MS } = options;
+  const { client, subscriber, prefix = "gw", ttlMs = WEEK_MS } = options;
+  const keepMs = Math.ceil(ttlMs);
   const key = (name: string) => `${prefix}:{cls}:${name}`;
   const [leader, epochKey, uses, last, replicas, snapshot] = [
     key("leader"),
@@ -102,7 +103,7 @@ export function createRedisClassifierStore(options: RedisClassifierStoreOptions)
     },
     async claim(requests, limit = requests.length) {
       const keys = requests.map(({ scope }) => key(`p:${scope}`));
-      const args = requests.flatMap((r) => [r.token, r.intervalMs, r.claimMs, r.knownLast]);
+      const args = requests.flatMap(encodeClaim);
       const [now, ...flat] = (await scripts.claim(client, keys, [keepMs, limit, ...args])) as [
         number,
         ...unknown[],
@@ -143,6 +144,11 @@ export function createRedisClassifierStore(options: RedisClassifierStoreOptions)
   };
 }
 
+function encodeClaim({ token, pace, claimMs, known }: ClaimRequest): (string | number)[] {
+  const { last, failures, forcedAt, ttlMs } = known;
+  return [token, pace.intervalMs, pace.maxPauseMs, claimMs, last, failures, forcedAt, ttlMs];
+}
+
 function encodeEnding(ending: PollEnding): [string, string, number, number] {
   switch (ending.kind) {
     case "completed":
@@ -150,6 +156,7 @@ function encodeEnding(ending: PollEnding): [string, string, number, number] {
     case "failed":
       return [ending.kind, ending.token, ending.baseMs, ending.maxMs];
     case "abandoned":
+    case "renewed":
       return [ending.kind, ending.token, 0, 0];
     case "forced":
       return [ending.kind, "", ending.debounceMs, 0];

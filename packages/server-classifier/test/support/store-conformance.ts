@@ -1,6 +1,7 @@
 import { eventually } from "@gatewright/testkit";
 import { expect, it } from "vitest";
 import { type ClassifierStore, classify, type UsageDelta } from "../../src/index.ts";
+import { request } from "./claim-request.ts";
 import { servers, used } from "./usage.ts";
 
 /** What the suite needs of a store under test: two handles on the same state, fresh for each test. */
@@ -23,15 +24,6 @@ const publication = (epoch: number, ids = 5, versionSeen = 0) => ({
   versionSeen,
   ttlMs: 60_000,
   classification: classify(servers(ids), [used("s1", 5)], "contextforge", 1_000),
-});
-
-const request = (scope: string, token: string, more = {}) => ({
-  scope,
-  token,
-  intervalMs: 60_000,
-  claimMs: 10_000,
-  knownLast: 0,
-  ...more,
 });
 
 /** The behaviour every {@link ClassifierStore} shares. `open` gives a fresh pair, `wait` lets store time pass. */
@@ -262,10 +254,50 @@ export function describeStore(
     const { a } = await open();
     const { now } = await a.read();
     const claim = async (scope: string, knownLast: number) =>
-      (await a.claim([request(scope, "t", { knownLast })])).replies[0]?.granted;
+      (await a.claim([request(scope, "t", { last: knownLast })])).replies[0]?.granted;
     expect(await claim("recent", now - 1_000)).toBe(false);
     expect(await claim("old", now - 61_000)).toBe(true);
     for (const nonsense of [-1, 0, now + 120_000]) expect(await claim(`n${nonsense}`, nonsense)).toBe(true);
+  });
+
+  it("SC-5 believes a caller's memory of what could not be booked, unless somebody polled since", async () => {
+    const { a } = await open();
+    const { now } = await a.read();
+    const ask = async (scope: string, token: string, more: Parameters<typeof request>[2]) =>
+      (await a.claim([request(scope, token, more)])).replies[0];
+    const memory = { last: now - 10_000, ttlMs: 90_000, failures: 2 };
+    expect(await ask("p", "t1", { ...memory, intervalMs: 1 })).toMatchObject({
+      granted: false,
+      state: memory,
+    });
+    expect(await ask("p", "t2", { ...memory, forcedAt: now - 5_000 })).toMatchObject({
+      granted: true,
+      state: { ...memory, forcedAt: now - 5_000 },
+    });
+    const ending = { kind: "completed", token: "t2" } as const;
+    const done = await a.finish([{ scope: "p", ending }]);
+    expect(done.states[0]).toMatchObject({ failures: 0, forcedAt: 0, ttlMs: 0 });
+    const late = await ask("p", "t3", { ...memory, forcedAt: now - 5_000 });
+    expect(late).toMatchObject({ granted: false, state: { failures: 0, forcedAt: 0, ttlMs: 0 } });
+  });
+
+  it("keeps a claim for its holder as long as it is renewed, and for nobody else", async () => {
+    const { a, b } = await open();
+    const short = { claimMs: 700 };
+    const renew = async (token: string) =>
+      (await a.finish([{ scope: "p", ending: { kind: "renewed", token } }])).states[0];
+    const { replies, now } = await a.claim([request("p", "t1", short)]);
+    expect(replies[0]?.granted).toBe(true);
+    await wait(400);
+    expect(await renew("other")).toMatchObject({ holder: "t1", heldAt: now });
+    const renewed = await renew("t1");
+    expect(renewed).toMatchObject({ holder: "t1", claimedAt: now });
+    expect(renewed?.heldAt).toBeGreaterThanOrEqual(now + 400);
+    await wait(400);
+    expect((await b.claim([request("p", "t2", short)])).replies[0]?.granted).toBe(false);
+    await wait(320);
+    expect((await b.claim([request("p", "t3", short)])).replies[0]?.granted).toBe(true);
+    expect(await renew("t1")).toMatchObject({ holder: "t3" });
   });
 
   it("answers many claims and endings in one call, in their order", async () => {
