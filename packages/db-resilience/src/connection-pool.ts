@@ -1,6 +1,8 @@
 import { classifyDbError } from "./classify-db-error.ts";
 import type { Clock, TimerHandle } from "./clock.ts";
+import { ConnectPacing } from "./connect-pacing.ts";
 import type { DatabaseError } from "./errors.ts";
+import { idleCare } from "./idle-care.ts";
 import { LeakDetector } from "./leak-detector.ts";
 import type { ParsedOptions } from "./options.ts";
 import type { AcquireOptions, PoolContext, PoolStats } from "./pool-context.ts";
@@ -9,9 +11,8 @@ import { aborted, closedError, poolExhausted, unavailable } from "./refusals.ts"
 import { WaiterQueue } from "./waiter-queue.ts";
 
 const reapIntervalMs = 500;
-/** Pause after a failed attempt to connect: at least, and at most. */
-const minRetryMs = 350;
-const maxRetryMs = 1_000;
+/** Why a connection that is well is closed: the server is told. */
+const farewells = { age: "it has reached its age", idle: "it was idle for long" } as const;
 
 /** The connections to one host: bounded, handed out first come first served, thrown away on any doubt. */
 export class ConnectionPool {
@@ -31,8 +32,7 @@ export class ConnectionPool {
   #opened = 0;
   #attempts = 0;
   #exhausted = 0;
-  #failures = 0;
-  #retry: TimerHandle | undefined;
+  readonly #pacing: ConnectPacing;
   #closed = false;
   #reaper: TimerHandle | undefined;
   #drained: (() => void)[] = [];
@@ -42,6 +42,7 @@ export class ConnectionPool {
     this.#context = context;
     this.#clock = context.clock;
     this.#waiters = new WaiterQueue(context.clock);
+    this.#pacing = new ConnectPacing(context.clock, context.random, () => this.#fill());
     this.#max = options.size + options.overflow;
     if (options.leakDetectionMs > 0) {
       this.#leaks = new LeakDetector(options.leakDetectionMs, context.clock, (event) => context.event(event));
@@ -94,9 +95,7 @@ export class ConnectionPool {
 
   /** Opens what is missing: for those who wait, and up to `min`. */
   refill(): void {
-    this.#clock.clearTimeout(this.#retry);
-    this.#retry = undefined;
-    this.#failures = 0;
+    this.#pacing.reset();
     this.#fill();
   }
 
@@ -121,7 +120,7 @@ export class ConnectionPool {
   async close(deadlineMs: number): Promise<void> {
     this.#closed = true;
     this.#clock.clearTimeout(this.#reaper);
-    this.#clock.clearTimeout(this.#retry);
+    this.#pacing.reset();
     this.#waiters.failAll(closedError);
     for (const connection of this.#idle.splice(0)) this.#discard(connection, "the pool was closed");
     if (this.#busy.size > 0) {
@@ -219,14 +218,14 @@ export class ConnectionPool {
   #doubt(connection: PooledConnection): string | undefined {
     if (connection.isLost) return "the connection was lost";
     if (connection.generation !== this.#generation) return "its generation has ended";
-    if (connection.expiresAtMs <= this.#clock.monotonic()) return "it has reached its age";
+    if (connection.expiresAtMs <= this.#clock.monotonic()) return farewells.age;
     return undefined;
   }
 
   #discard(connection: PooledConnection, reason: string): void {
     this.#closing++;
     this.#context.event({ type: "db_connection_closed", reason });
-    if (reason === "it has reached its age" || reason === "it was idle for long") connection.end();
+    if (reason === farewells.age || reason === farewells.idle) connection.end();
     else if (!connection.isLost) connection.abandon();
     void connection.closed.then(() => {
       this.#closing--;
@@ -238,8 +237,7 @@ export class ConnectionPool {
     if (this.#closed) return;
     const wanted = () => {
       if (this.#total >= this.#max || this.#context.refusal()) return false;
-      // After a failure one attempt at a time, and a pause between two.
-      if (this.#retry !== undefined || (this.#failures > 0 && this.#connecting > 0)) return false;
+      if (!this.#pacing.allows(this.#connecting)) return false;
       return (
         this.#waiters.length > this.#connecting + this.#validating ||
         this.#total - this.#closing < this.#options.min
@@ -256,7 +254,7 @@ export class ConnectionPool {
       const connection = await this.#context.open((lost, error) => this.#onLost(lost, error));
       this.#connecting--;
       this.#opened++;
-      this.#failures = 0;
+      this.#pacing.succeeded();
       connection.generation = generation;
       const { maxLifetimeMs, lifetimeJitterRatio } = this.#options;
       const lifetimeMs = maxLifetimeMs * (1 - lifetimeJitterRatio * this.#context.random());
@@ -265,22 +263,10 @@ export class ConnectionPool {
       this.#putBack(connection);
     } catch (error) {
       this.#connecting--;
-      this.#failures++;
       if (this.#closed) return;
-      this.#retryLater();
+      this.#pacing.failed();
       if (classifyDbError(error).serverAway) this.#context.suspect(error);
     }
-  }
-
-  #retryLater(): void {
-    this.#clock.clearTimeout(this.#retry);
-    const longest = Math.min(maxRetryMs, minRetryMs * 2 ** Math.min(this.#failures, 8));
-    const delayMs = minRetryMs + this.#context.random() * (longest - minRetryMs);
-    this.#retry = this.#clock.setTimeout(() => {
-      this.#retry = undefined;
-      this.#fill();
-    }, delayMs);
-    this.#retry.unref?.();
   }
 
   #onLost(connection: PooledConnection, error: unknown): void {
@@ -304,26 +290,21 @@ export class ConnectionPool {
 
   #reap(): void {
     const now = this.#clock.monotonic();
-    const { size, min, overflowIdleMs, idleTimeoutMs, keepAliveMs } = this.#options;
     for (const connection of [...this.#idle]) {
-      const idleMs = now - connection.lastUsedAtMs;
-      const live = this.#total - this.#closing;
       const age = this.#doubt(connection);
-      const idle = (live > size && idleMs > overflowIdleMs) || (live > min && idleMs > idleTimeoutMs);
-      if (age !== undefined || idle) {
-        this.#idle.splice(this.#idle.indexOf(connection), 1);
-        this.#discard(connection, age ?? "it was idle for long");
-      } else if (idleMs > keepAliveMs) {
-        this.#idle.splice(this.#idle.indexOf(connection), 1);
-        this.#validating++;
-        void this.#keepAlive(connection);
-      }
+      const live = this.#total - this.#closing;
+      const care = age === undefined ? idleCare(now - connection.lastUsedAtMs, live, this.#options) : "close";
+      if (care === "leave") continue;
+      this.#idle.splice(this.#idle.indexOf(connection), 1);
+      if (care === "close") this.#discard(connection, age ?? farewells.idle);
+      else void this.#keepAlive(connection);
     }
     this.#leaks?.report(now);
     this.#fill();
   }
 
   async #keepAlive(connection: PooledConnection): Promise<void> {
+    this.#validating++;
     if (!(await this.#isAlive(connection))) return;
     this.#validating--;
     this.#putBack(connection);

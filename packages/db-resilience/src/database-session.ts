@@ -1,5 +1,5 @@
 import { DatabaseError } from "./errors.ts";
-import type { PooledConnection, StatementOptions } from "./pooled-connection.ts";
+import type { PooledConnection } from "./pooled-connection.ts";
 import type { QueryResult, Row, Statement } from "./query-result.ts";
 
 /** A connection in the hands of a caller. */
@@ -30,18 +30,25 @@ export class LeasedSession implements DatabaseSession {
   readonly connection: PooledConnection;
   readonly #signal: AbortSignal | undefined;
   readonly #namedStatements: boolean;
+  readonly #lease: (() => Promise<void> | undefined) | undefined;
   #answered = 0;
   #released = false;
 
   constructor(
     connection: PooledConnection,
     host: string,
-    options: { signal?: AbortSignal | undefined; namedStatements: boolean },
+    options: {
+      readonly signal?: AbortSignal | undefined;
+      readonly namedStatements: boolean;
+      /** Makes sure before each statement that the server may still be written to; nothing to wait for when it may. */
+      readonly lease?: (() => Promise<void> | undefined) | undefined;
+    },
   ) {
     this.connection = connection;
     this.host = host;
     this.#signal = options.signal;
     this.#namedStatements = options.namedStatements;
+    this.#lease = options.lease;
   }
 
   get backendPid(): number {
@@ -58,21 +65,15 @@ export class LeasedSession implements DatabaseSession {
     values?: readonly unknown[],
     options: SessionStatementOptions = {},
   ): Promise<QueryResult<R>> {
-    return this.run(text, values, { ...options, signal: options.signal ?? this.#signal });
-  }
-
-  /** Like `query`, for this package: with every option of the connection. */
-  async run<R extends object>(
-    text: string | Statement,
-    values: readonly unknown[] | undefined,
-    options: StatementOptions,
-  ): Promise<QueryResult<R>> {
     if (this.#released) throw releasedError();
+    const renewing = this.#lease?.();
+    if (renewing !== undefined) await renewing;
+    const { signal = this.#signal, timeoutMs } = options;
     const statement =
       typeof text === "string" || this.#namedStatements
         ? text
         : { text: text.text, ...(text.values ? { values: text.values } : {}) };
-    const result = await this.connection.query<R>(statement, values, options);
+    const result = await this.connection.query<R>(statement, values, { signal, timeoutMs });
     this.#answered++;
     return result;
   }

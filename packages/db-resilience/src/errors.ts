@@ -49,7 +49,7 @@ export class DatabaseError extends Error {
   override readonly name: string = "DatabaseError";
   readonly code: DatabaseErrorCode;
   readonly class: DatabaseErrorClass;
-  /** Whether the same call may succeed later and may be repeated without doing anything twice. */
+  /** Whether the same call may succeed later and may be repeated without doing anything twice (a SELECT is taken to do nothing). */
   readonly retryable: boolean;
   /** Suggested HTTP status. */
   readonly httpStatus: number;
@@ -87,8 +87,9 @@ export class DatabaseError extends Error {
 }
 
 /**
- * The connection was lost, or the deadline passed, while COMMIT was on its way: the transaction may have taken
- * effect or not. Never retried by this package unless the outcome was settled or an idempotency key allows it.
+ * The connection was lost, or the deadline passed, while COMMIT was on its way, or a statement outside a transaction
+ * that changes something; or a standby that should have confirmed it did not. It may have taken effect or not. Never
+ * retried by this package unless the outcome was settled, or an idempotency key or `idempotent` allows it.
  */
 export class TransactionOutcomeUnknown extends DatabaseError {
   override readonly name = "TransactionOutcomeUnknown";
@@ -97,8 +98,7 @@ export class TransactionOutcomeUnknown extends DatabaseError {
     super({
       code: "outcome_unknown",
       class: "unknown_outcome",
-      message:
-        "The connection to the database was lost while a transaction was being committed; it may have taken effect or not.",
+      message: "The database did not confirm that a change was committed; it may have taken effect or not.",
       retryable: false,
       httpStatus: 503,
       cause,

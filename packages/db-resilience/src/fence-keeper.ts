@@ -2,7 +2,14 @@ import type { Clock } from "./clock.ts";
 import type { DatabaseHost } from "./database-host.ts";
 import { DatabaseError } from "./errors.ts";
 import { readBranch, writeBranch } from "./fence-branch.ts";
-import { createMemoryFenceStore, type Fence, type FenceStore, isHigher, isSame } from "./fence-store.ts";
+import {
+  createMemoryFenceStore,
+  type Fence,
+  type FenceStore,
+  isHigher,
+  isSame,
+  isSameTimeline,
+} from "./fence-store.ts";
 import type { DatabaseEvent } from "./observer.ts";
 import type { ParsedOptions } from "./options.ts";
 import { fenced, unavailable } from "./refusals.ts";
@@ -41,8 +48,6 @@ export class FenceKeeper implements HostAdmission {
   #current: { readonly host: string; readonly fence: Fence; readonly synchronous: boolean } | undefined;
   #running: Admission | undefined;
   #discovered = false;
-  /** An operator has said that the reachable server is the right one. */
-  #unknownAccepted = false;
   #refused: DatabaseError | undefined;
   #failovers = 0;
 
@@ -67,16 +72,18 @@ export class FenceKeeper implements HostAdmission {
     return this.#highest;
   }
 
-  admit(candidates: readonly DatabaseHost[], deadlineMs: number): DatabaseHost | Admission {
+  holds(host: DatabaseHost): boolean {
     const admitted = this.#admitted;
-    if (
-      admitted &&
-      candidates.includes(admitted.host) &&
-      this.#deps.clock.monotonic() < admitted.untilMs &&
-      this.#isCurrent(admitted)
-    ) {
-      return admitted.host;
-    }
+    if (admitted?.host !== host || this.#deps.clock.monotonic() >= admitted.untilMs) return false;
+    const { fence } = admitted;
+    return (
+      host.info?.timeline === fence.timeline && this.#highest !== undefined && isSame(this.#highest, fence)
+    );
+  }
+
+  admit(candidates: readonly DatabaseHost[], deadlineMs: number): DatabaseHost | Admission {
+    const host = this.#admitted?.host;
+    if (host && candidates.includes(host) && this.holds(host)) return host;
     this.#running ??= this.#decide(deadlineMs).finally(() => {
       this.#running = undefined;
     });
@@ -84,24 +91,25 @@ export class FenceKeeper implements HostAdmission {
   }
 
   /**
-   * Forgets all history, here and in the store: the server that can be reached is the right one. Other processes
-   * remember what they have seen and need the command too.
+   * An operator's decision: the server that can be reached is the right one. All that share the store follow, others
+   * need the command too.
+   *
+   * @throws DatabaseError `db_unavailable` when the store does not answer
    */
   async reset(): Promise<void> {
-    this.#highest = undefined;
+    this.#follow(await this.#bounded(this.#store.overrule(this.#highest?.era ?? 0)));
     this.#admitted = undefined;
-    this.#branches.clear();
-    await this.#store.reset();
-    this.#refused = undefined;
     this.#discovered = true;
-    this.#unknownAccepted = true;
+    this.#refused = undefined;
     this.#deps.changed();
   }
 
-  #isCurrent({ host, fence }: { readonly host: DatabaseHost; readonly fence: Fence }): boolean {
-    return (
-      host.info?.timeline === fence.timeline && this.#highest !== undefined && isSame(this.#highest, fence)
-    );
+  /** Takes what is in force, unless this process has seen a higher one. */
+  #follow(inForce: Fence): void {
+    const before = this.#highest;
+    if (before && !isHigher(inForce, before) && !isSameTimeline(inForce, before)) return;
+    if (before?.era !== inForce.era) this.#branches.clear();
+    this.#highest = inForce;
   }
 
   async #decide(deadlineMs: number): Admission {
@@ -124,12 +132,8 @@ export class FenceKeeper implements HostAdmission {
   async #choose(deadlineMs: number): Admission {
     const unreachable = await this.#discover();
     const stored = await this.#readStore();
-    if (
-      stored &&
-      (!this.#highest || isHigher(stored, this.#highest) || stored.timeline === this.#highest.timeline)
-    )
-      this.#highest = stored;
-    if (!this.#highest && unreachable.length > 0 && !this.#unknownAccepted) this.#allowUnknown(unreachable);
+    if (stored) this.#follow(stored);
+    if (!this.#highest && unreachable.length > 0) this.#allowUnknown(unreachable);
     let refusal: DatabaseError | undefined;
     for (const host of this.#writable()) {
       const fence = await this.#examine(host, deadlineMs).catch((error: unknown) => {
@@ -158,7 +162,9 @@ export class FenceKeeper implements HostAdmission {
 
   async #readStore(): Promise<Fence | undefined> {
     try {
-      return await this.#bounded(this.#store.read());
+      const stored = await this.#bounded(this.#store.read());
+      // A store that has forgotten is told again what was seen, also where no server of that history is there now.
+      return stored || !this.#highest ? stored : await this.#bounded(this.#store.raise(this.#highest));
     } catch (error) {
       // Without the store what this process has seen still counts; a process that has seen nothing is careful.
       if (this.#highest) return undefined;
@@ -196,20 +202,22 @@ export class FenceKeeper implements HostAdmission {
     const { info, state } = host;
     if (!info || state.kind !== "up") throw unavailable("connection");
     const systemIdentifier = info.systemIdentifier ?? "unknown";
-    if (this.#highest && this.#highest.systemIdentifier !== systemIdentifier)
-      throw this.#refuse(host, "it is another cluster");
-    if (this.#highest && info.timeline < this.#highest.timeline)
-      throw this.#refuse(host, "it has been replaced");
+    const seen = this.#highest?.timeline ? this.#highest : undefined;
+    if (seen && seen.systemIdentifier !== systemIdentifier) throw this.#refuse(host, "it is another cluster");
+    if (seen && info.timeline < seen.timeline) throw this.#refuse(host, "it has been replaced");
 
     const known = this.#branches.get(host.name);
     const fence =
       known && known.sinceMs === state.sinceMs && known.fence.timeline === info.timeline
         ? known.fence
-        : await this.#branchOf(host, { systemIdentifier, timeline: info.timeline }, deadlineMs);
-    const inForce = await this.#bounded(this.#store.raise(fence)).catch(() => this.#highest ?? fence);
-    if (!this.#highest || isHigher(inForce, this.#highest) || inForce.timeline === this.#highest.timeline)
-      this.#highest = inForce;
-    if (!isSame(this.#highest, fence)) throw this.#refuse(host, "another server of this timeline is in use");
+        : await this.#branchOf(
+            host,
+            { era: this.#highest?.era ?? 0, systemIdentifier, timeline: info.timeline },
+            deadlineMs,
+          );
+    this.#follow(await this.#bounded(this.#store.raise(fence)).catch(() => this.#highest ?? fence));
+    if (!this.#highest || !isSame(this.#highest, fence))
+      throw this.#refuse(host, "another server of this timeline is in use");
     this.#branches.set(host.name, { sinceMs: state.sinceMs, fence });
     return fence;
   }

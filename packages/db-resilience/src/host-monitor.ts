@@ -111,6 +111,8 @@ export class HostMonitor {
     } catch (error) {
       if (before.kind === "up" && this.#lastAliveMs >= startMs) return before;
       const row = classifyDbError(error);
+      // A server without a slot to spare for us is there, and serves the connections that are open.
+      if (before.kind === "up" && row.class === "capacity") return before;
       const reason = row.misconfigured ? "config" : row.class === "timeout" ? "timeout" : "connection";
       return {
         kind: "down",

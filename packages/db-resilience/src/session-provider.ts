@@ -1,7 +1,7 @@
 import type { Clock } from "./clock.ts";
 import type { DatabaseHost } from "./database-host.ts";
 import { LeasedSession } from "./database-session.ts";
-import { DatabaseError } from "./errors.ts";
+import { DatabaseError, type DatabaseErrorClass } from "./errors.ts";
 import type { HostRouter } from "./host-router.ts";
 import type { DatabaseObserver } from "./observer.ts";
 import type { ParsedOptions } from "./options.ts";
@@ -23,9 +23,18 @@ export interface SessionUse extends SessionRequest {
 
 /** Admits hosts for writing; absent where there is no fencing. */
 export interface HostAdmission {
+  /** Whether the host's last admission still holds. */
+  holds(host: DatabaseHost): boolean;
   /** The host to use of these, or a refusal. */
   admit(candidates: readonly DatabaseHost[], deadlineMs: number): DatabaseHost | Promise<DatabaseHost>;
 }
+
+/** Classes of errors after which a repetition on another connection may do better. */
+const lossClasses: ReadonlySet<DatabaseErrorClass> = new Set([
+  "connection",
+  "server_going",
+  "unknown_outcome",
+]);
 
 /** Hands out sessions on the right host and takes them back. */
 export class SessionProvider {
@@ -54,14 +63,20 @@ export class SessionProvider {
     const start = this.#clock.monotonic();
     const deadline = start + (request.acquireTimeoutMs ?? this.#options.pool.acquireTimeoutMs);
     const host = await this.#chooseHost(deadline, request.signal);
-    return this.acquireOn(host, {
-      signal: request.signal,
-      acquireTimeoutMs: deadline - this.#clock.monotonic(),
-    });
+    const left = { signal: request.signal, acquireTimeoutMs: deadline - this.#clock.monotonic() };
+    return this.#lend(host, left, this.#admission);
   }
 
-  /** A session on this very host. */
-  async acquireOn(host: DatabaseHost, request: SessionRequest): Promise<LeasedSession> {
+  /** A session for reading on this very host, whatever its history. */
+  acquireOn(host: DatabaseHost, request: SessionRequest): Promise<LeasedSession> {
+    return this.#lend(host, request, undefined);
+  }
+
+  async #lend(
+    host: DatabaseHost,
+    request: SessionRequest,
+    admission: HostAdmission | undefined,
+  ): Promise<LeasedSession> {
     const start = this.#clock.monotonic();
     const connection = await host.pool.acquire({
       signal: request.signal,
@@ -72,21 +87,16 @@ export class SessionProvider {
     const session = new LeasedSession(connection, host.name, {
       signal: request.signal,
       namedStatements: this.#options.pooler === "none",
+      lease: admission && (() => (admission.holds(host) ? undefined : this.#renew(admission, host))),
     });
     this.#since.set(session, { host, sinceMs: now });
     return session;
   }
 
-  /**
-   * Makes sure, before a COMMIT, that the session's server may still be written to.
-   *
-   * @throws DatabaseError `db_fenced` when it has been replaced meanwhile.
-   */
-  async confirm(session: LeasedSession): Promise<void> {
-    if (!this.#admission) return;
-    const deadline = this.#clock.monotonic() + this.#options.pool.acquireTimeoutMs;
-    const host = await this.#admit(this.#admission, this.#router.candidates(), deadline);
-    if (host.name !== session.host) throw fenced("it was replaced during the transaction");
+  /** Begins a transaction; behind a pooler the timeouts, which belong to sessions, come with it. */
+  async begin(session: LeasedSession, statement: string): Promise<void> {
+    await session.query(statement);
+    if (this.#options.pooler === "transaction") await session.query(localTimeouts(this.#options));
   }
 
   release(session: LeasedSession): void {
@@ -99,8 +109,8 @@ export class SessionProvider {
   }
 
   /**
-   * Runs `work` with a session. It is run once more, on another connection, when the server turned out to be
-   * read-only or the connection dead before anything had succeeded on it, or was lost and `idempotent` is set.
+   * Runs `work` with a session. It is run once more, on another connection, when the server turned out to be read-only
+   * before anything had succeeded on it, or the connection was lost and `idempotent` is set.
    */
   async withSession<T>(work: (session: LeasedSession) => Promise<T>, use: SessionUse = {}): Promise<T> {
     for (let attempt = 1; ; attempt++) {
@@ -124,7 +134,7 @@ export class SessionProvider {
       await this.findWritable();
       return true;
     }
-    return use.idempotent === true && (error.class === "connection" || error.class === "server_going");
+    return use.idempotent === true && lossClasses.has(error.class);
   }
 
   /** Asks all hosts for their roles after a write was refused: whoever took over may be known as a standby still. */
@@ -134,6 +144,13 @@ export class SessionProvider {
 
   close(): void {
     this.#closed = true;
+  }
+
+  /** What a session does before a statement when the server's admission is over. */
+  async #renew(admission: HostAdmission, host: DatabaseHost): Promise<void> {
+    const deadline = this.#clock.monotonic() + this.#options.pool.acquireTimeoutMs;
+    const admitted = await this.#admit(admission, this.#router.candidates(), deadline);
+    if (admitted !== host) throw fenced("it was replaced while its connection was in use");
   }
 
   #chooseHost(deadline: number, signal: AbortSignal | undefined): DatabaseHost | Promise<DatabaseHost> {
@@ -169,4 +186,13 @@ export class SessionProvider {
     await this.#router.nextChange(Math.max(0, deadline - this.#clock.monotonic()), signal);
     return this.#chooseHost(deadline, signal);
   }
+}
+
+function localTimeouts({ timeouts }: ParsedOptions): string {
+  const { statementMs, lockMs, idleInTransactionMs } = timeouts;
+  return [
+    `set local statement_timeout = ${Math.round(statementMs)}`,
+    `set local lock_timeout = ${Math.round(lockMs)}`,
+    `set local idle_in_transaction_session_timeout = ${Math.round(idleInTransactionMs)}`,
+  ].join("; ");
 }

@@ -19,11 +19,20 @@ export interface OutcomeSettler {
    * Looks for the marker once the old backend is gone: present is committed, absent is not. `unknown` when no
    * writable server could be asked in time. The old backend is ended if it is still at work.
    */
-  settle(marker: string, lost: LeasedSession): Promise<SettledOutcome>;
+  settle(marker: string, limits: SettleLimits): Promise<SettledOutcome>;
 }
 
-/** How long settling may take. */
+/** How long an outcome is looked for. */
+export interface SettleLimits {
+  /** What is left of the transaction's own deadline. */
+  readonly withinMs: number;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** How long settling may take, where the transaction's deadline leaves so much. */
 const settleDeadlineMs = 15_000;
+/** Pause between two looks. */
+const pauseMs = 100;
 /** Markers are needed for seconds; after this long they are removed. */
 const keepMarkers = "1 hour";
 /** How often, in markers, old ones are looked for. */
@@ -67,18 +76,23 @@ export function createOutcomeSettler(provider: SessionProvider, clock: Clock): O
       return id;
     },
 
-    async settle(marker) {
+    async settle(marker, { withinMs, signal }) {
       const backend = backends.get(marker);
       backends.delete(marker);
-      const deadline = clock.monotonic() + settleDeadlineMs;
+      const deadline = clock.monotonic() + Math.min(settleDeadlineMs, withinMs);
       while (backend && clock.monotonic() < deadline) {
         try {
-          const found = await provider.withSession((session) => look(session, marker, backend));
+          const found = await provider.withSession((session) => look(session, marker, backend), {
+            signal,
+            acquireTimeoutMs: Math.max(1, deadline - clock.monotonic()),
+          });
           if (found) return found;
+          await sleep(clock, pauseMs, signal);
         } catch (error) {
-          if (!DatabaseError.is(error) || !error.retryable) return "unknown";
+          if (!DatabaseError.is(error) || signal?.aborted) return "unknown";
+          if (!error.retryable && error.class !== "unknown_outcome") return "unknown";
+          await sleep(clock, pauseMs, signal).catch(() => {});
         }
-        await sleep(clock, 100);
       }
       return "unknown";
     },
@@ -101,6 +115,10 @@ async function look(
     [backend.pid, backend.start],
   );
   if (alive.length > 0) return undefined;
-  const { rows } = await session.query("select 1 from gatewright_tx where id = $1", [marker]);
-  return rows.length > 0 ? "committed" : "aborted";
+  // A commit that was cut off while it waited for its standby is there and may yet be lost with this server: a change
+  // of the row is confirmed only when what came before it is.
+  const { rowCount } = await session.query("update gatewright_tx set created_at = now() where id = $1", [
+    marker,
+  ]);
+  return rowCount === 1 ? "committed" : "aborted";
 }

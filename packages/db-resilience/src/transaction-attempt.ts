@@ -68,7 +68,9 @@ export class TransactionAttempt<T> {
     if (!DatabaseError.is(error) || error.class !== "unknown_outcome") return error;
     const { settler, observer } = this.#deps;
     const settled =
-      this.#marker && this.#session ? await settler.settle(this.#marker, this.#session) : "unknown";
+      this.#marker === undefined
+        ? "unknown"
+        : await settler.settle(this.#marker, { withinMs: this.#left(), signal: this.#options.signal });
     observer.event?.({ type: "db_outcome_unknown", settled });
     if (settled === "committed") {
       this.#options.session?.noteWrite(primaryOnly);
@@ -101,20 +103,18 @@ export class TransactionAttempt<T> {
   }
 
   async #begin(session: LeasedSession): Promise<void> {
-    const { options, settler } = this.#deps;
+    const { provider, settler } = this.#deps;
     const { isolation, readOnly, settle } = this.#options;
     const mode = [isolation ? `isolation level ${isolation}` : "", readOnly ? "read only" : ""]
       .filter(Boolean)
       .join(", ");
-    await session.query(mode === "" ? "begin" : `begin ${mode}`);
+    await provider.begin(session, mode === "" ? "begin" : `begin ${mode}`);
     this.#begun = true;
-    if (options.pooler === "transaction") await session.query(localTimeouts(options));
     if (settle) this.#marker = await settler.leaveMarker(session);
   }
 
   async #commit(session: LeasedSession): Promise<void> {
-    if (!this.#options.readOnly) await this.#deps.provider.confirm(session);
-    const result = await session.run("commit", undefined, { commit: true });
+    const result = await session.query("commit");
     if (result.command === "ROLLBACK") throw swallowedFailure();
     if (this.#options.session) await notePosition(session, this.#options.session);
   }
@@ -158,15 +158,6 @@ export class TransactionAttempt<T> {
   #left(): number {
     return Math.max(0, this.#deadline - this.#deps.clock.monotonic());
   }
-}
-
-function localTimeouts({ timeouts }: ParsedOptions): string {
-  const { statementMs, lockMs, idleInTransactionMs } = timeouts;
-  return [
-    `set local statement_timeout = ${Math.round(statementMs)}`,
-    `set local lock_timeout = ${Math.round(lockMs)}`,
-    `set local idle_in_transaction_session_timeout = ${Math.round(idleInTransactionMs)}`,
-  ].join("; ");
 }
 
 function swallowedFailure(): DatabaseError {

@@ -29,7 +29,7 @@ export class WaiterQueue<T> {
     return new Promise((resolve, reject) => {
       const leave = () => {
         waiter.settled = true;
-        this.#live--;
+        if (--this.#live === 0) this.#clear();
         this.#clock.clearTimeout(timer);
         signal?.removeEventListener("abort", abort);
       };
@@ -72,8 +72,7 @@ export class WaiterQueue<T> {
   #shift(): Waiter<T> | undefined {
     const waiter = this.#waiters[this.#head];
     if (!waiter) {
-      this.#waiters = [];
-      this.#head = 0;
+      this.#clear();
       return undefined;
     }
     this.#head++;
@@ -83,5 +82,10 @@ export class WaiterQueue<T> {
       this.#head = 0;
     }
     return waiter;
+  }
+
+  #clear(): void {
+    this.#waiters = [];
+    this.#head = 0;
   }
 }

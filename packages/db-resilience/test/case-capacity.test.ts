@@ -158,6 +158,21 @@ describe("capacity", () => {
     expect(leak?.stack).toMatch(/\.ts/);
   });
 
+  it("does not call a server down that has no slot free for the one who asks for its state", async () => {
+    await postgres.query("create role limited login connection limit 2");
+    subject = openDatabase([postgres], { user: "limited", pool: { min: 1 }, monitor: { intervalMs: 100 } });
+    expect(await ping()).toMatchObject({ status: 200 });
+    await postgres.query("alter role limited connection limit 1");
+    await postgres.query(
+      "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'app-monitor'",
+    );
+    await eventually(() => /too many connections for role/.test(postgres.logs()));
+    await new Promise((resolve) => setTimeout(resolve, 300)); // Some more looks, all of them refused.
+    expect(subject.database.readiness().state).toBe("ready");
+    expect(await ping()).toMatchObject({ status: 200 });
+    expect(subject.events.some((event) => event.type === "db_state" && event.state === "down")).toBe(false);
+  });
+
   it("waits for the server when it has no slot free, without calling it down", async () => {
     const [row] = await postgres.query<{ max: string }>("show superuser_reserved_connections");
     expect(row).toBeDefined();

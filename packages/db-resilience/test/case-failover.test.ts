@@ -7,7 +7,7 @@ import {
 } from "@gatewright/testkit";
 import { sql } from "kysely";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
-import { createMemoryFenceStore } from "../src/index.ts";
+import { createMemoryFenceStore, type FenceStore } from "../src/index.ts";
 import { createFaultProxy } from "../src/testing/index.ts";
 import { expectAtRest, load, openDatabase, type Subject, timed } from "./support.ts";
 
@@ -27,6 +27,19 @@ function open(...[hosts, options, deps]: Parameters<typeof openDatabase>): Subje
   const subject = openDatabase(hosts, options, deps);
   opened.push({ close: () => subject.database.close({ deadlineMs: 100 }) });
   return subject;
+}
+
+/** A store that can lose everything, as a Redis without persistence does. */
+function forgettingStore(): FenceStore & { forget(): void } {
+  let store = createMemoryFenceStore();
+  return {
+    read: () => store.read(),
+    raise: (fence) => store.raise(fence),
+    overrule: (era) => store.overrule(era),
+    forget() {
+      store = createMemoryFenceStore();
+    },
+  };
 }
 
 const insert = (subject: Subject, n: number) =>
@@ -130,7 +143,7 @@ describe("several servers", () => {
 
   it("FO-03 the old primary back and writable beside the new one gets no write, whoever starts when", async () => {
     const pair = await pairOf({ synchronous: true });
-    const store = createMemoryFenceStore();
+    const store = forgettingStore();
     const subject = open([pair.primary, pair.standby], {}, { fenceStore: store });
     expect((await insert(subject, 1)).status).toBe(200);
     await pair.primary.kill();
@@ -159,11 +172,22 @@ describe("several servers", () => {
     await eventually(() => subject.database.stats().hosts.some(({ state }) => state === "down"));
     expect(await insert(subject, 90)).toMatchObject({ status: 503, code: "db_fenced" });
     expect(await insert(late, 91)).toMatchObject({ status: 503, code: "db_fenced" });
+    expect(await insert(unaware, 93)).toMatchObject({ status: 503, code: "db_fenced" });
+    // A store that has lost everything is told again by those who remember, before one who does not comes to it.
+    store.forget();
+    expect(await insert(late, 94)).toMatchObject({ status: 503, code: "db_fenced" });
+    const forgetful = open([pair.primary], { targetSessionAttrs: "read-write" }, { fenceStore: store });
+    expect(await insert(forgetful, 95)).toMatchObject({ status: 503, code: "db_fenced" });
     expect(subject.database.readiness()).toMatchObject({ state: "unavailable", reason: "fenced" });
     expect(await rows(pair.primary)).toEqual([1]);
     await subject.database.resetFence();
     expect((await insert(subject, 92)).status).toBe(200);
     expect(subject.database.readiness().state).toBe("ready");
+    // Those who share the store follow; one that does not needs the command itself.
+    await eventually(async () => (await insert(late, 96)).status === 200);
+    expect(await insert(unaware, 97)).toMatchObject({ code: "db_fenced" });
+    await unaware.database.resetFence();
+    expect((await insert(unaware, 98)).status).toBe(200);
   });
 
   it("FO-03 of two standbys promoted apart, with the same timeline, only one is written to", async () => {
@@ -198,10 +222,10 @@ describe("several servers, all well", () => {
     const store = createMemoryFenceStore();
     const subject = open([pair.primary, pair.standby], { fencing: { leaseMs: 50 } }, { fenceStore: store });
     expect((await insert(subject, 1)).status).toBe(200);
-    const fence = await store.read();
     for (const kysely of [false, true]) {
       const insertTwo = async (query: (text: string) => Promise<unknown>) => {
         await query("insert into t values (2)");
+        const fence = await store.read();
         // Another process has seen the promotion that this one has not heard of yet.
         if (fence)
           await store.raise({
@@ -220,12 +244,29 @@ describe("several servers, all well", () => {
       );
       expect(outcome.code).toBe("db_fenced");
       expect(await rows(pair.primary)).toEqual([1]);
-      if (!kysely) {
-        await store.reset(fence);
-        await subject.database.resetFence();
-        await store.reset(fence);
-      }
+      await subject.database.resetFence();
     }
+  });
+
+  it("FO-03 a statement that has waited for its connection, or follows another on it, needs an admission of its own", async () => {
+    const store = createMemoryFenceStore();
+    const options = { fencing: { leaseMs: 50 }, pool: { size: 1, overflow: 0 } };
+    const subject = open([pair.primary, pair.standby], options, { fenceStore: store });
+    expect((await insert(subject, 1)).status).toBe(200);
+    let waiting: ReturnType<typeof insert> | undefined;
+    const holder = await timed(() =>
+      subject.database.withConnection(async (session) => {
+        waiting = insert(subject, 2);
+        await eventually(() => subject.database.stats().waiting === 1);
+        const fence = await store.read();
+        if (fence) await store.raise({ ...fence, timeline: fence.timeline + 1, branch: "elsewhere" });
+        await new Promise((resolve) => setTimeout(resolve, 60)); // The lease has to run out.
+        await session.query("insert into t values (3)");
+      }),
+    );
+    expect(holder).toMatchObject({ status: 503, code: "db_fenced" });
+    expect(await waiting).toMatchObject({ status: 503, code: "db_fenced" });
+    expect(await rows(pair.primary)).toEqual([1]);
   });
 
   it("FO-03 with an empty store and a server unseen, writes are refused or allowed as configured", async () => {
@@ -252,7 +293,7 @@ describe("several servers, all well", () => {
     const store = {
       read: () => guarded(memory.read),
       raise: (fence: Parameters<typeof memory.raise>[0]) => guarded(() => memory.raise(fence)),
-      reset: memory.reset,
+      overrule: memory.overrule,
     };
     const old = open([pair.primary, pair.standby], { fencing: { leaseMs: 0 } }, { fenceStore: store });
     expect((await insert(old, 1)).status).toBe(200);

@@ -9,7 +9,8 @@ beforeAll(async () => {
 });
 afterAll(() => redis.close());
 
-const fence = (timeline: number, branch: string, systemIdentifier = "1") => ({
+const fence = (timeline: number, branch: string, systemIdentifier = "1", era = 0) => ({
+  era,
   timeline,
   branch,
   systemIdentifier,
@@ -41,13 +42,17 @@ describe.each<[string, () => FenceStore]>([
     expect(await store.raise(fence(3, "b", "other"))).toEqual(fence(2, "a"));
   });
 
-  it("takes what an operator sets, or nothing", async () => {
+  it("overruled by an operator begins an era in which nothing was seen, and takes nothing of an earlier one", async () => {
     const store = create();
-    await store.raise(fence(5, "a"));
-    await store.reset(fence(1, "z"));
-    expect(await store.read()).toEqual(fence(1, "z"));
-    await store.reset();
-    expect(await store.read()).toBeUndefined();
+    expect(await store.overrule(0)).toEqual(fence(0, "", "", 1));
+    await store.raise(fence(5, "a", "1", 1));
+    expect(await store.overrule(0)).toEqual(fence(0, "", "", 2));
+    expect(await store.read()).toEqual(fence(0, "", "", 2));
+    expect(await store.raise(fence(6, "a", "1", 1))).toEqual(fence(0, "", "", 2));
+    expect(await store.raise(fence(1, "z", "other", 2))).toEqual(fence(1, "z", "other", 2));
+    // One that has forgotten is told by those who remember a later era.
+    expect(await store.overrule(7)).toEqual(fence(0, "", "", 8));
+    expect(await store.raise(fence(1, "y", "1", 9))).toEqual(fence(1, "y", "1", 9));
   });
 
   it("lets one of many concurrent raises win", async () => {
@@ -61,7 +66,7 @@ describe("createRedisFenceStore", () => {
   it("stores a key without an expiry under its prefix", async () => {
     const client = redis.client();
     await createRedisFenceStore(client).raise(fence(3, "x"));
-    expect(await client.get("gw:{db}:fence")).toBe("3|1|x");
+    expect(await client.get("gw:{db}:fence")).toBe("3|1|x|0");
     expect(await client.ttl("gw:{db}:fence")).toBe(-1);
   });
 });

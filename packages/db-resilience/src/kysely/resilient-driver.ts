@@ -109,7 +109,7 @@ export class ResilientConnection implements DatabaseConnection {
 
   async begin(statement: string): Promise<void> {
     try {
-      await this.#session.query(statement);
+      await this.#provider?.begin(this.#session, statement);
     } catch (error) {
       this.#session.connection.taint("a BEGIN failed");
       throw error;
@@ -119,8 +119,7 @@ export class ResilientConnection implements DatabaseConnection {
 
   async commit(): Promise<void> {
     try {
-      await this.#provider?.confirm(this.#session);
-      const { command } = await this.#session.run("commit", undefined, { commit: true });
+      const { command } = await this.#session.query("commit");
       if (command !== "ROLLBACK") return;
     } catch (error) {
       this.#session.connection.taint("a COMMIT failed");

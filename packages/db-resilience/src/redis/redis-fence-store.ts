@@ -15,24 +15,32 @@ export interface RedisFenceStoreOptions {
 /**
  * Raises the fence in one step.
  *
- * KEYS[1]  `<prefix>:{db}:fence`, value `timeline|systemIdentifier|branch`, no TTL
- * ARGV[1]  timeline, ARGV[2] the whole new value
- * Returns the value in force: the new one when there was none or it has a higher timeline of the same cluster.
+ * KEYS[1]  `<prefix>:{db}:fence`, value `timeline|systemIdentifier|branch|era`, no TTL
+ * ARGV[1]  the whole new value; ARGV[2] its timeline, ARGV[3] its system identifier, ARGV[4] its era
+ * Returns the value in force: the new one when there was none, when it is of a later era, or when it has a higher
+ * timeline of the same cluster.
  */
 const raiseScript = `
 local current = redis.call('GET', KEYS[1])
 if current then
-  local timeline, system = string.match(current, '^(%d+)|([^|]*)|')
-  local newSystem = string.match(ARGV[2], '^%d+|([^|]*)|')
-  if system ~= newSystem or tonumber(ARGV[1]) <= tonumber(timeline) then return current end
+  local timeline, system, era = string.match(current, '^(%d+)|([^|]*)|[^|]*|(%d+)$')
+  timeline, era = tonumber(timeline), tonumber(era)
+  if tonumber(ARGV[4]) < era then return current end
+  if tonumber(ARGV[4]) == era then
+    if tonumber(ARGV[2]) <= timeline then return current end
+    if timeline > 0 and system ~= ARGV[3] then return current end
+  end
 end
-redis.call('SET', KEYS[1], ARGV[2])
-return ARGV[2]`;
+redis.call('SET', KEYS[1], ARGV[1])
+return ARGV[1]`;
 
-/** Replaces the value whatever was there. KEYS[1] as above; ARGV[1] the new value, or empty for none. */
-const resetScript = `
-if ARGV[1] == '' then return redis.call('DEL', KEYS[1]) end
-return redis.call('SET', KEYS[1], ARGV[1])`;
+/** Begins an era after the present one and after ARGV[1], in which nothing was seen. KEYS[1] as above; returns the value. */
+const overruleScript = `
+local current = redis.call('GET', KEYS[1])
+local era = current and tonumber(string.match(current, '|(%d+)$')) or 0
+local value = '0|||' .. (math.max(era, tonumber(ARGV[1])) + 1)
+redis.call('SET', KEYS[1], value)
+return value`;
 
 /**
  * Keeps the fence in Redis, so that it holds for all replicas and survives their restarts. Use a client with
@@ -49,19 +57,21 @@ export function createRedisFenceStore(
       return text === null ? undefined : parse(text);
     },
     async raise(fence) {
-      return parse(String(await client.eval(raiseScript, 1, key, fence.timeline, format(fence))));
+      const { timeline, systemIdentifier, era } = fence;
+      const args = [format(fence), timeline, systemIdentifier, era];
+      return parse(String(await client.eval(raiseScript, 1, key, ...args)));
     },
-    async reset(fence) {
-      await client.eval(resetScript, 1, key, fence ? format(fence) : "");
+    async overrule(era) {
+      return parse(String(await client.eval(overruleScript, 1, key, era)));
     },
   };
 }
 
-function format({ timeline, systemIdentifier, branch }: Fence): string {
-  return `${timeline}|${systemIdentifier}|${branch}`;
+function format({ timeline, systemIdentifier, branch, era }: Fence): string {
+  return `${timeline}|${systemIdentifier}|${branch}|${era}`;
 }
 
 function parse(text: string): Fence {
-  const [timeline = "", systemIdentifier = "", branch = ""] = text.split("|");
-  return { timeline: Number(timeline), systemIdentifier, branch };
+  const [timeline = "", systemIdentifier = "", branch = "", era = ""] = text.split("|");
+  return { era: Number(era), timeline: Number(timeline), systemIdentifier, branch };
 }

@@ -1,0 +1,160 @@
+import { eventually, type PostgresServer, startPostgres, startPostgresPair } from "@gatewright/testkit";
+import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { TransactionOutcomeUnknown } from "../src/index.ts";
+import { commitsByItself, isCommit } from "../src/statement-kind.ts";
+import type { FaultProxy } from "../src/testing/index.ts";
+import { openDatabase, proxyOf, running, type Subject, timed } from "./support.ts";
+
+let postgres: PostgresServer;
+let proxy: FaultProxy;
+let subject: Subject;
+
+beforeAll(async () => {
+  postgres = await startPostgres();
+  proxy = await proxyOf(postgres);
+  await postgres.query("create table t (n int primary key)");
+});
+afterEach(async () => {
+  proxy.heal();
+  await subject.database.close({ deadlineMs: 100 });
+  await postgres.query("truncate t");
+});
+afterAll(async () => {
+  await proxy.close();
+  await postgres.close();
+});
+
+const rows = async () =>
+  (await postgres.query<{ n: number }>("select n from t order by n")).map(({ n }) => n);
+const cutAfter = (pattern: string) => proxy.set({ up: { cutAt: { pattern, position: "after" } } });
+
+describe("an answer that is lost", () => {
+  it("to a change outside a transaction leaves its outcome unknown; to a SELECT it does not", async () => {
+    subject = openDatabase([proxy]);
+    cutAfter("insert into t");
+    const written = await timed(() => subject.database.query("insert into t values (1)"));
+    expect(written).toMatchObject({ status: 503, code: "outcome_unknown" });
+    expect(written.error).toBeInstanceOf(TransactionOutcomeUnknown);
+    expect(written.error?.retryable).toBe(false);
+    expect(await rows()).toEqual([1]);
+    cutAfter("select n");
+    const read = await timed(() => subject.database.query("select n from t"));
+    expect(read).toMatchObject({ status: 503, code: "db_unavailable", error: { retryable: true } });
+  });
+
+  it("is asked for again where its caller says that repeating is harmless", async () => {
+    subject = openDatabase([proxy]);
+    cutAfter("insert into t");
+    const insert = "insert into t values (1) on conflict do nothing";
+    const { rowCount } = await subject.database.query(insert, [], { idempotent: true });
+    expect(rowCount).toBe(0);
+    expect(await rows()).toEqual([1]);
+  });
+
+  it("to a COMMIT that the caller has written himself leaves its outcome unknown, and is not cancelled", async () => {
+    subject = openDatabase([proxy], { timeouts: { statementMs: 300, statementGraceMs: 100 } });
+    proxy.set({ up: { cutAt: { pattern: "commit", position: "after", mode: "blackhole" } } });
+    const outcome = await timed(() =>
+      subject.database.withConnection(async (session) => {
+        await session.query("begin");
+        await session.query("insert into t values (1)");
+        await session.query("commit");
+      }),
+    );
+    expect(outcome).toMatchObject({ status: 503, code: "outcome_unknown" });
+    expect(await rows()).toEqual([1]);
+    expect(postgres.logs()).not.toMatch(/canceling statement due to user request/);
+  });
+
+  it("is not looked for beyond the deadline of the whole, nor when its caller has gone", async () => {
+    subject = openDatabase([proxy], { timeouts: { statementMs: 500, statementGraceMs: 100 } });
+    await subject.database.transaction((tx) => tx.query("select 1"), { settle: true });
+    const controller = new AbortController();
+    for (const limits of [{ deadlineMs: 600 }, { signal: controller.signal }]) {
+      const outcome = await timed(() =>
+        subject.database.transaction(
+          async (tx) => {
+            await tx.query("insert into t values (1)");
+            // Nobody can be asked afterwards.
+            proxy.set({ connect: "hang", up: { cutAt: { pattern: "commit", position: "before" } } });
+            if ("signal" in limits) setTimeout(() => controller.abort(), 300);
+          },
+          { settle: true, ...limits },
+        ),
+      );
+      expect(outcome).toMatchObject({ code: "outcome_unknown" });
+      expect(outcome.ms).toBeLessThan(5_000);
+      proxy.heal();
+      await eventually(() => subject.database.readiness().state === "ready");
+    }
+    expect(await rows()).toEqual([]);
+  });
+
+  it("that lies in the socket of a process that was stopped or busy is no lost one", async () => {
+    subject = openDatabase([postgres], { timeouts: { statementMs: 300, statementGraceMs: 100 } });
+    const slow = timed(() => subject.database.query("select pg_sleep(0.2)"));
+    await running(postgres, "select pg_sleep(0.2)");
+    // The statement's deadline passes while nothing can be read.
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1_500);
+    expect(await slow).toMatchObject({ status: 200 });
+    expect(subject.database.readiness().state).toBe("ready");
+    expect(subject.events.filter(({ type }) => type === "db_generation")).toEqual([]);
+  });
+});
+
+describe("a standby that does not confirm", () => {
+  it("TX-03 leaves a change outside a transaction unknown, and is waited for where an outcome is settled", async () => {
+    await using pair = await startPostgresPair({ synchronous: true });
+    await pair.primary.query("create table t (n int)");
+    await using line = await proxyOf(pair.primary);
+    subject = openDatabase([line], { timeouts: { statementMs: 700 } });
+    await subject.database.transaction((tx) => tx.query("select 1"), { settle: true });
+    pair.standby.pause();
+    const alone = await timed(() => subject.database.query("insert into t values (1)"));
+    expect(alone).toMatchObject({ status: 503, code: "outcome_unknown" });
+    // Done by this server, and not heard of; while no standby has it, it does not count as committed.
+    line.set({ up: { cutAt: { pattern: "commit", position: "after" } } });
+    let settled = false;
+    const settling = timed(() =>
+      subject.database.transaction((tx) => tx.query("insert into t values (2)"), { settle: true }),
+    ).finally(() => {
+      settled = true;
+    });
+    await eventually(async () => (await pair.primary.query("select 1 from t where n = 2")).length === 1, {
+      timeoutMs: 5_000,
+    });
+    await running(pair.primary, "update gatewright_tx%");
+    expect(settled).toBe(false);
+    pair.standby.resume();
+    expect(await settling).toMatchObject({ status: 200 });
+    expect(await pair.primary.query("select n from t order by n")).toEqual([{ n: 1 }, { n: 2 }]);
+  });
+});
+
+describe("the kind of a statement", () => {
+  it.each([
+    ["select 1", false],
+    [" (SELECT 1) union select 2", false],
+    ["with w as (select 1) select * from w", false],
+    ["with w as (insert into t values (1) returning n) select * from w", true],
+    ["\n  INSERT into t values (1)", true],
+    ["update t set n = 1", true],
+    ["call p()", true],
+    ["begin", false],
+    ["set local x = 1", false],
+    ["vacuum", true],
+  ])("%s: changes something by itself: %s", (text, changes) => {
+    expect(commitsByItself(text)).toBe(changes);
+  });
+
+  it.each([
+    ["commit", true],
+    ["  COMMIT and chain", true],
+    ["end", true],
+    ["endless", false],
+    ["commit prepared 'x'", true],
+    ["rollback", false],
+  ])("%s: is a COMMIT: %s", (text, is) => {
+    expect(isCommit(text)).toBe(is);
+  });
+});
