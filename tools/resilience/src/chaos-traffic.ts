@@ -62,7 +62,10 @@ export async function startChaosTraffic(
     for (let attempt = 0; performance.now() < deadlineMs; attempt++) {
       const answer = await change(index, replica(index + attempt), headers);
       if (answer?.status === 200) return ledger.note(ids[index % records] ?? "", "acknowledged");
-      await new Promise((resolve) => setTimeout(resolve, 250));
+      // As the answer says, and later each time: callers that all come back at once would keep down what comes up.
+      const afterMs = 1_000 * Math.max(1, Number(answer?.headers["retry-after"] ?? 1));
+      const pauseMs = afterMs * Math.min(4, 1 + attempt / 2) * (1 + Math.random() / 2);
+      await new Promise((resolve) => setTimeout(resolve, pauseMs));
     }
     problems.push(`write ${index} was never acknowledged`);
     ledger.note(ids[index % records] ?? "", "unknown");

@@ -3,19 +3,21 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
+import { cases } from "./case-table.ts";
 
-const usage = `usage: resilience [--only ID …] [--level package|gateway] [--short]
+const usage = `usage: resilience [--cases ID,…] [--level package|gateway] [--short]
 
 Runs the thirteen cases of the resilience plan on real PostgreSQL: at the package, and black-box through two gateways.
+Ends with code 0 when every test of the chosen cases has passed, with 1 when one has not, with 2 for wrong options.
 
-  --only ID    only these cases, e.g. --only CL-01 --only FO-01
+  --cases IDS  only these cases, e.g. --cases CL-01,FO-01
   --level L    only at this level
   --short      with the times of the test run instead of those of production
 `;
 
 const { values } = parseArgs({
   options: {
-    only: { type: "string", multiple: true, default: [] },
+    cases: { type: "string", multiple: true, default: [] },
     level: { type: "string" },
     short: { type: "boolean", default: false },
     help: { type: "boolean", default: false },
@@ -34,6 +36,13 @@ if (level !== undefined && !Object.hasOwn(levels, level)) {
   process.stderr.write(`--level ${level} is neither package nor gateway\n\n${usage}`);
   process.exit(2);
 }
+const only = values.cases.flatMap((list) => list.split(",")).map((id) => id.trim().toUpperCase());
+const unknown = only.filter((id) => !Object.hasOwn(cases, id));
+if (unknown.length > 0) {
+  const known = Object.keys(cases).join(", ");
+  process.stderr.write(`--cases ${unknown.join(", ")}: known are ${known}\n\n${usage}`);
+  process.exit(2);
+}
 const chosen = Object.entries(levels).filter(([name]) => level === undefined || name === level);
 const folder = mkdtempSync(join(tmpdir(), "gatewright-resilience-"));
 const args = [
@@ -43,7 +52,7 @@ const args = [
   // One file at a time: what is measured is the replicas, not each other.
   ...["--maxWorkers=1", "--testTimeout=180000", "--hookTimeout=180000"],
   `--reporter=${join(import.meta.dirname, "case-reporter.ts")}`,
-  ...(values.only.length === 0 ? [] : ["--testNamePattern", values.only.join("|")]),
+  ...(only.length === 0 ? [] : ["--testNamePattern", only.join("|")]),
 ];
 const child = spawn("vitest", args, {
   cwd: join(import.meta.dirname, "../../.."),

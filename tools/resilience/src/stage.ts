@@ -10,6 +10,7 @@ import {
   startPostgresPair,
   startRedis,
 } from "@gatewright/testkit";
+import { type BareServer, startBareServer } from "./bare-server.ts";
 import { createReplica, type Replica } from "./replica.ts";
 
 /** Options of {@link openStage}. */
@@ -32,6 +33,8 @@ export interface Stage {
   readonly standby: PostgresStandby | undefined;
   readonly redis: RedisServer | undefined;
   readonly replicas: readonly Replica[];
+  /** A server of Node alone beside them. */
+  readonly bare: BareServer;
   /** The id of the registered upstream. */
   readonly upstreamId: string;
   /** Everything that no answer may have been, so far. */
@@ -60,7 +63,7 @@ export async function openStage(options: StageOptions = {}): Promise<Stage> {
     for (const one of opened.splice(0).reverse()) await one.close();
   };
   try {
-    const echo = keep(await startEchoServer());
+    const [echo, bare] = [keep(await startEchoServer()), keep(await startBareServer())];
     const redis = options.redis === true ? keep(await startRedis()) : undefined;
     const pair =
       options.pair === undefined
@@ -107,6 +110,7 @@ export async function openStage(options: StageOptions = {}): Promise<Stage> {
       standby: pair?.standby,
       redis,
       replicas,
+      bare,
       upstreamId: "",
       problems,
       fault: (change, server = 0) => {

@@ -1,10 +1,12 @@
 import { keepingAgent, send } from "./one-request.ts";
-import type { Replica } from "./replica.ts";
+import type { Stage } from "./stage.ts";
 
 /** What was seen of the replicas while something was wrong with their database. */
 export interface WatchReport {
   /** Slowest of 99 in 100 liveness checks, in milliseconds. */
   readonly liveP99Ms: number;
+  /** The same of a bare server in the same time. */
+  readonly floorP99Ms: number;
   readonly liveChecks: number;
   readonly mcpCalls: number;
   /** Everything that must not be. */
@@ -21,9 +23,10 @@ const liveEveryMs = 25;
 const callEveryMs = 200;
 
 /** Asks each replica all the time whether it is alive, and calls a tool through it: both have to go on whatever the database does. */
-export function watchReplicas(replicas: readonly Replica[]): Watch {
+export function watchReplicas({ replicas, bare }: Pick<Stage, "replicas" | "bare">): Watch {
   const pids = replicas.map(({ gateway }) => gateway.pid);
   const latencies: number[] = [];
+  const floor: number[] = [];
   const problems: string[] = [];
   let calls = 0;
   let stopped = false;
@@ -57,6 +60,13 @@ export function watchReplicas(replicas: readonly Replica[]): Watch {
     });
     return [live, mcp];
   });
+  const bareAgent = keepingAgent();
+  probes.push(
+    every(liveEveryMs, async () => {
+      const { ms } = await send(bare.url, { agent: bareAgent, timeoutMs: 5_000 });
+      floor.push(ms);
+    }),
+  );
 
   return {
     async stop() {
@@ -68,9 +78,19 @@ export function watchReplicas(replicas: readonly Replica[]): Watch {
         const thrown = /uncaughtException|unhandledRejection|Unhandled|triggerUncaught/.exec(gateway.logs());
         if (thrown !== null) problems.push(`${name}: ${thrown[0]} in its log`);
       });
-      latencies.sort((a, b) => a - b);
-      const liveP99Ms = latencies[Math.floor(latencies.length * 0.99)] ?? 0;
-      return { liveP99Ms, liveChecks: latencies.length, mcpCalls: calls, problems };
+      const liveP99Ms = p99(latencies);
+      return {
+        liveP99Ms,
+        floorP99Ms: p99(floor),
+        liveChecks: latencies.length,
+        mcpCalls: calls,
+        problems,
+      };
     },
   };
+}
+
+function p99(values: number[]): number {
+  values.sort((a, b) => a - b);
+  return values[Math.floor(values.length * 0.99)] ?? 0;
 }

@@ -121,6 +121,21 @@ describe("through two gateways: a primary with a standby, a fence in Redis", () 
     await stage.untilReady(20_000);
     expect((await write(stage, at(stage, 1), { name: "fo3-anew" })).status).toBe(201);
     expect(await namesIn(stage.primary, "fo3-")).toEqual([]);
+
+    // Only an operator may say that the old one is the right one after all; all replicas follow.
+    await heir().stop();
+    await eventually(async () => outcomeOf(await write(stage, at(stage, 0)))[1] === "db_fenced", {
+      timeoutMs: 10_000,
+    });
+    const accepted = await at(stage, 0).rest("/admin/database/accept", { method: "POST" });
+    expect(accepted.status).toBe(200);
+    for (let index = 0; index < 2; index++) {
+      await eventually(
+        async () => (await write(stage, at(stage, index), { name: `fo3-back-${index}` })).status === 201,
+        { timeoutMs: 10_000, intervalMs: 250 },
+      );
+    }
+    expect(await namesIn(stage.primary, "fo3-back-")).toEqual(["fo3-back-0", "fo3-back-1"]);
   }, 120_000);
 });
 
