@@ -97,6 +97,45 @@ describe("a gateway whose database is not there when it starts", () => {
     await eventually(async () => (await second.rest("GET", "/health/ready")).status === 200);
   });
 
+  it("a mode that is switched while it is away is written down when it is back, and outlives a restart", async () => {
+    const mode = "/admin/plugins/rate_limiter/mode";
+    const last = await start(postgres.url);
+    expect((await last.rest("PUT", mode, { mode: "enforce" })).status).toBe(200);
+    await postgres.stop();
+    await eventually(async () => (await last.rest("GET", "/health/ready")).status === 503);
+    for (const next of ["permissive", "disabled"]) {
+      expect((await last.rest("PUT", mode, { mode: next })).status).toBe(200);
+    }
+    await postgres.restart();
+    const kept = async () => {
+      const rows = await postgres.query<{ record: string }>(
+        "select record from plugin_overrides where scope = 'rate_limiter'",
+      );
+      const events = await postgres.query<{ next: string }>("select next from audit_events order by at, rev");
+      return {
+        mode: JSON.parse(rows[0]?.record ?? "{}").mode,
+        last: events.slice(-2).map(({ next }) => next),
+      };
+    };
+    await eventually(async () => (await kept()).last.join() === "permissive,disabled", { timeoutMs: 15_000 });
+    expect((await kept()).mode).toBe("disabled");
+    expect(last.logs.some((line) => line.includes("modes not written down yet"))).toBe(true);
+    await last.close();
+
+    // One that starts without its database knows nothing of that; what it is told then is the newer one.
+    await postgres.stop();
+    await using anew = await start(postgres.url);
+    expect((await anew.rest("PUT", mode, { mode: "permissive" })).status).toBe(200);
+    await postgres.restart();
+    await eventually(async () => (await kept()).mode === "permissive", { timeoutMs: 15_000 });
+    expect((await anew.rest("GET", mode)).body.mode).toBe("permissive");
+    await using third = await start(postgres.url);
+    expect((await third.rest("GET", mode)).body).toMatchObject({
+      mode: "permissive",
+      layer: "global_override",
+    });
+  }, 60_000);
+
   it.each([
     ["a wrong password", "config", () => postgres.url.replace("testkit-password", "wrong-password")],
     ["an unknown database", "config", () => postgres.url.replace(/postgres$/, "nowhere")],

@@ -51,6 +51,12 @@ describe("the registry in a SQLite file", () => {
     await registry.close();
   });
 
+  it("has no other copy to choose from", async () => {
+    const registry = await openAt(`sqlite:${join(folder, "single.db")}`);
+    await expect(registry.acceptServer()).rejects.toMatchObject({ code: "conflict" });
+    await registry.close();
+  });
+
   it("tells faults of the file by their code", () => {
     const fault = (errcode: number, message = "m") =>
       describeSqliteFault(Object.assign(new Error(message), { errcode }));

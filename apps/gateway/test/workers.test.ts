@@ -9,6 +9,8 @@ import { pino } from "pino";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { sharingOf } from "../src/app/sharing.ts";
 import { gatewayConfig } from "../src/config/gateway-config.ts";
+import type { Registry } from "../src/registry/registry.ts";
+import { acceptTogether } from "../src/workers/accept-together.ts";
 import type { IpcEnd } from "../src/workers/ipc-message.ts";
 import { createIpcOwnership } from "../src/workers/ipc-ownership.ts";
 import { shareOfLimits } from "../src/workers/share-of-limits.ts";
@@ -140,6 +142,22 @@ describe("what the primary keeps for its workers", () => {
     await expect(two.finish([{ scope: "x", ending }])).resolves.toMatchObject({ states: [{}] });
     expect(await one.release("one")).toBe(true);
     await Promise.all([one.close(), two.close()]);
+  });
+
+  it("a database server that an operator has accepted at one worker is accepted by all", async () => {
+    const accepted: string[] = [];
+    const registryOf = (name: string) =>
+      ({
+        acceptServer: async () => void accepted.push(name),
+        close: async () => undefined,
+      }) as unknown as Registry;
+    const one = acceptTogether(registryOf("one"), first.primary);
+    const two = acceptTogether(registryOf("two"), second.primary);
+    await one.acceptServer();
+    await eventually(() => accepted.includes("two"));
+    await Promise.all([one.close(), two.close()]);
+    await second.primary.call("database", "accepted");
+    expect(accepted.filter((name) => name === "two")).toEqual(["two"]);
   });
 
   it("a worker that ends takes its sessions with it; calls that nobody answers end in time", async () => {

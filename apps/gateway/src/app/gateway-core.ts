@@ -98,7 +98,7 @@ export async function createGatewayCore(config: GatewayConfig, deps: CoreDeps): 
   const metrics = new Metrics({ processMetrics: config.observability.processMetrics });
   const place = redisPlace(config.redis);
   const redis = place && (await openRedis(place, config.redis, logger));
-  const registry = await openRegistry(config, { secret, redis, metrics, logger }).catch((error) => {
+  const registry = await openRegistry(config, { secret, redis, metrics, logger, worker }).catch((error) => {
     redis?.close();
     throw error;
   });

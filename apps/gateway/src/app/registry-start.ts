@@ -1,5 +1,5 @@
 import type { Logger } from "pino";
-import { GatewayError } from "../errors.ts";
+import { isAway } from "../registry/is-away.ts";
 import type { Registry } from "../registry/registry.ts";
 
 /** What a start works with. */
@@ -104,9 +104,4 @@ export class RegistryStart {
       this.#later(left);
     }
   }
-}
-
-/** Whether a failure says that the database is away, busy or closed to us, and nothing else. */
-function isAway(error: unknown): boolean {
-  return GatewayError.is(error) && error.surface.httpStatus === 503;
 }

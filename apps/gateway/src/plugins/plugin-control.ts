@@ -56,7 +56,9 @@ export async function createPluginControl(
   const acks = createAckFeed(bus);
   const notes = redis === undefined ? worker?.notes : createRedisNotes(redis);
   const board = new ReplicaBoard({ replica, bus, notes });
-  const journal = new PluginJournal(store, (error) => logger.warn({ err: error }, "modes not written down"));
+  const journal = new PluginJournal(store, (error, unwritten) =>
+    logger.warn({ err: error, unwritten }, "modes not written down yet"),
+  );
   const known = readable ? await store.overrides().catch(() => undefined) : undefined;
   let restored = known !== undefined;
   return {
@@ -92,20 +94,27 @@ export async function createPluginControl(
           .map(({ plugin, mode, layer, rev, degraded }) => ({ plugin, mode, layer, rev, degraded })),
       ),
     async stop() {
-      await Promise.all([board.stop(), journal.settled()]);
+      await Promise.all([board.stop(), journal.close()]);
       await bus.close();
     },
   };
 }
 
-/** Gives the bus a record that it does not have, as a switch would; every replica then follows it. */
+/**
+ * Gives the bus a record that it does not have, as a switch would; every replica then follows it. A record that the bus
+ * has was made since it lost what was kept, and is the newer one whatever its number: it gets the next.
+ */
 async function putBack(bus: ControlBus, { scope, record }: SavedOverride): Promise<void> {
   const text = scopeText(scope);
   try {
     const [stored] = await bus.read([text]);
     if ((stored?.rev ?? 0) >= record.rev) return;
-    const { written } = await bus.write(text, record, stored?.rev ?? 0);
-    if (written) await bus.publish({ scope: text, rev: record.rev });
+    const next =
+      stored === undefined
+        ? record
+        : { ...stored, rev: record.rev + 1, wipeSeq: Math.max(stored.wipeSeq, record.wipeSeq) };
+    const { written } = await bus.write(text, next, stored?.rev ?? 0);
+    if (written) await bus.publish({ scope: text, rev: next.rev });
   } catch (cause) {
     throw new GatewayError("backend_unavailable", "the modes of plugins cannot be shared now", { cause });
   }

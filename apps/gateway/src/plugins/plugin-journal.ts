@@ -1,43 +1,88 @@
-import type { PipelineObserver } from "@gatewright/plugin-framework";
+import { type PipelineObserver, type SavedOverride, scopeText } from "@gatewright/plugin-framework";
+import { isAway } from "../registry/is-away.ts";
 import type { PluginStore } from "../registry/plugin-store.ts";
 
-/** Most writes that may wait; beyond it the oldest news is the registry's loss, not the gateway's. */
-const maxWaiting = 10_000;
+/** Most changes that wait for the registry; the registry keeps no more either, and the oldest go first. */
+const maxEvents = 1_000;
+/** Pause before what failed is tried again: at first, and at most. */
+const minPauseMs = 250;
+const maxPauseMs = 5_000;
 
 /**
- * Writes what the pipeline tells of modes into the registry: overrides, so that they outlive a restart of
- * everything, and changes, for the audit. One write after the other, none of them in anybody's way.
+ * Writes what the pipeline tells of modes into the registry: overrides, so that they outlive a restart of everything,
+ * and changes, for the audit. One write after the other, none of them in anybody's way; what the registry does not take
+ * while its database is away is written when it is back, of each scope the newest override.
  */
 export class PluginJournal {
   readonly #store: PluginStore;
-  readonly #onFailure: (error: unknown) => void;
+  readonly #onFailure: (error: unknown, unwritten: number) => void;
+  readonly #overrides = new Map<string, SavedOverride>();
+  readonly #events = new Set<Parameters<PluginStore["addEvent"]>[0]>();
   #last: Promise<void> = Promise.resolve();
-  #waiting = 0;
+  #failures = 0;
+  #timer: NodeJS.Timeout | undefined;
+  #closed = false;
 
-  constructor(store: PluginStore, onFailure: (error: unknown) => void) {
+  /** @param onFailure told of each attempt that failed, and of how much waits */
+  constructor(store: PluginStore, onFailure: (error: unknown, unwritten: number) => void) {
     this.#store = store;
     this.#onFailure = onFailure;
   }
 
   /** What the pipeline tells. */
   readonly observer: PipelineObserver = {
-    controlRecord: (scope, record) => this.#write(() => this.#store.saveOverride({ scope, record })),
-    modeChange: (event) => this.#write(() => this.#store.addEvent(event)),
+    controlRecord: (scope, record) => {
+      this.#overrides.set(scopeText(scope), { scope, record });
+      this.#soon();
+    },
+    modeChange: (event) => {
+      const [oldest] = this.#events;
+      if (this.#events.size >= maxEvents && oldest !== undefined) this.#events.delete(oldest);
+      this.#events.add(event);
+      this.#soon();
+    },
   };
 
-  /** Resolves when everything told so far is written. Never rejects. */
+  /** Resolves when everything told so far was written, or could not be at the moment. Never rejects. */
   settled(): Promise<void> {
     return this.#last;
   }
 
-  #write(work: () => Promise<void>): void {
-    if (this.#waiting >= maxWaiting) return;
-    this.#waiting++;
-    this.#last = this.#last
-      .then(work)
-      .catch(this.#onFailure)
-      .finally(() => {
-        this.#waiting--;
-      });
+  /** A last attempt; what the registry does not take then is lost. Never rejects. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    clearTimeout(this.#timer);
+    this.#soon();
+    await this.#last;
+  }
+
+  #soon(): void {
+    this.#last = this.#last.then(() => this.#write());
+  }
+
+  async #write(): Promise<void> {
+    try {
+      for (const [text, override] of this.#overrides) {
+        await this.#store.saveOverride(override);
+        // A newer one may have come meanwhile.
+        if (this.#overrides.get(text) === override) this.#overrides.delete(text);
+      }
+      for (const event of this.#events) {
+        await this.#store.addEvent(event);
+        this.#events.delete(event);
+      }
+      this.#failures = 0;
+    } catch (error) {
+      this.#failures++;
+      this.#onFailure(error, this.#overrides.size + this.#events.size);
+      this.#later(isAway(error) ? minPauseMs : maxPauseMs);
+    }
+  }
+
+  #later(firstMs: number): void {
+    clearTimeout(this.#timer);
+    if (this.#closed) return;
+    const pauseMs = Math.min(maxPauseMs, firstMs * 2 ** Math.min(this.#failures - 1, 5));
+    this.#timer = setTimeout(() => this.#soon(), pauseMs * (0.5 + Math.random() / 2)).unref();
   }
 }

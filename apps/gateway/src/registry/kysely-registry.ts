@@ -1,5 +1,5 @@
 import type { GatewaySecret } from "../secret/gateway-secret.ts";
-import { targetOfKey } from "./idempotency-keys.ts";
+import { noteTarget, targetOfKey } from "./idempotency-keys.ts";
 import { createPluginStore } from "./plugin-store.ts";
 import type { Registry, RequestRegistry } from "./registry.ts";
 import type { RegistryDatabase } from "./registry-database.ts";
@@ -30,10 +30,14 @@ export function createKyselyRegistry(
       return Object.defineProperty(
         {
           ...records,
-          written: () =>
-            idempotency === undefined
-              ? Promise.resolve(undefined)
-              : session.read((db) => targetOfKey(db, idempotency)),
+          written: async () => {
+            if (idempotency === undefined) return undefined;
+            const target = await session.read((db) => targetOfKey(db, idempotency));
+            // What was cut off while it waited for its standby can be read, and may yet be lost with its server; a write
+            // that comes after it is confirmed only with it.
+            if (target !== undefined) await database.note((db) => noteTarget(db, idempotency, target));
+            return target;
+          },
         },
         "token",
         { get: () => session.token },
@@ -41,6 +45,7 @@ export function createKyselyRegistry(
     },
     migrate: database.migrate,
     health: database.health,
+    acceptServer: database.acceptServer,
     describe: database.describe,
     onChange: database.onChange,
     close: database.close,

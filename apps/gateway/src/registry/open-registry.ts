@@ -5,6 +5,7 @@ import type { GatewayConfig } from "../config/gateway-config.ts";
 import type { Metrics } from "../metrics/metrics.ts";
 import type { RedisConnections } from "../redis/redis-connections.ts";
 import type { GatewaySecret } from "../secret/gateway-secret.ts";
+import type { WorkerLink } from "../workers/worker-link.ts";
 import type { Registry } from "./registry.ts";
 import { openSqliteRegistry } from "./sqlite-registry.ts";
 
@@ -14,6 +15,8 @@ export interface OpenRegistryDeps {
   readonly redis: RedisConnections | undefined;
   readonly metrics: Metrics;
   readonly logger: Logger;
+  /** This process as one of several workers of a primary. */
+  readonly worker?: WorkerLink | undefined;
 }
 
 /** Opens the registry that the configuration names. What only PostgreSQL needs is loaded only for it. */

@@ -157,6 +157,8 @@ class PostgresDatabase implements RegistryDatabase {
     return this.#migrated ? { status: "ok" } : { status: "down", reason: "migrating", since };
   };
 
+  readonly acceptServer = (): Promise<void> => guarded(() => this.#database.resetFence());
+
   /** Servers are numbered in the order of the URL: what is shown names no host. */
   readonly describe = () => {
     const { host, ...readiness } = this.#database.readiness();

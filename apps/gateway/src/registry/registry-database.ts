@@ -31,6 +31,7 @@ export interface RegistryDatabase extends RegistrySession {
   readonly liveness: Liveness;
   migrate(): Promise<void>;
   health(): Promise<RegistryHealth>;
+  acceptServer(): Promise<void>;
   describe(): Readonly<Record<string, unknown>>;
   onChange(listener: () => void): () => void;
   close(): Promise<void>;

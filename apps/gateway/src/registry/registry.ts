@@ -114,6 +114,13 @@ export interface Registry extends RegistryRecords {
   /** Brings the tables up to date, once among the processes that share them. */
   migrate(): Promise<void>;
   health(): Promise<RegistryHealth>;
+  /**
+   * An operator's decision: the database server that can be reached is the right one, although one of a later history
+   * was seen.
+   *
+   * @throws {GatewayError} `conflict` where there can be no other
+   */
+  acceptServer(): Promise<void>;
   /** What an operator may see of the database behind it; names no host. */
   describe(): Readonly<Record<string, unknown>>;
   /** Calls `listener` after every change, of this process or another; returns how to stop that. */

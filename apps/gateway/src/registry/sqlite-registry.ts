@@ -1,4 +1,5 @@
 import { HandleEmptyInListsPlugin, Kysely, replaceWithNoncontingentExpression } from "kysely";
+import { GatewayError } from "../errors.ts";
 import { fileTrouble } from "../secret/private-file.ts";
 import { createKyselyRegistry, type KyselyRegistryOptions } from "./kysely-registry.ts";
 import { migrateToLatest } from "./migrations.ts";
@@ -73,6 +74,9 @@ function createSqliteDatabase(options: SqliteRegistryOptions): RegistryDatabase 
       } catch {
         return { status: "down", reason: "file" };
       }
+    },
+    async acceptServer() {
+      throw new GatewayError("conflict", "the registry is in a SQLite file, of which there is no other copy");
     },
     describe: () => ({ kind: "sqlite" }),
     onChange(listener) {

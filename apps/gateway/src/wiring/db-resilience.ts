@@ -6,16 +6,17 @@ import { databaseSources } from "../metrics/database-metrics.ts";
 import type { OpenRegistryDeps } from "../registry/open-registry.ts";
 import { openPostgresRegistry } from "../registry/postgres-registry.ts";
 import type { Registry } from "../registry/registry.ts";
+import { acceptTogether } from "../workers/accept-together.ts";
 
 /** Beyond its deadlines for a connection and a statement a request may take this much longer. */
 const graceMs = 500;
 
 /** The registry in PostgreSQL: its fence in Redis where that is set, its counters and events told. */
 export function wireDatabase(config: GatewayConfig, deps: OpenRegistryDeps): Registry {
-  const { redis, metrics, logger, secret } = deps;
+  const { redis, metrics, logger, secret, worker } = deps;
   const { database } = config;
   const measured = createDatabaseMetrics(createDatabaseLog(logger));
-  return openPostgresRegistry({
+  const registry = openPostgresRegistry({
     secret,
     redis,
     database: databaseOptions(database),
@@ -29,6 +30,7 @@ export function wireDatabase(config: GatewayConfig, deps: OpenRegistryDeps): Reg
       ? {}
       : { fenceStore: createRedisFenceStore(redis.commands, { prefix: redis.prefix }) }),
   });
+  return redis === undefined && worker !== undefined ? acceptTogether(registry, worker.primary) : registry;
 }
 
 function databaseOptions(database: GatewayConfig["database"]): ResilientDatabaseOptions {
@@ -40,6 +42,8 @@ function databaseOptions(database: GatewayConfig["database"]): ResilientDatabase
     timeouts: {
       statementMs: database.statementTimeoutMs,
       lockMs: database.lockTimeoutMs,
+      // No transaction here waits between two statements: one that does has lost its client, and holds locks.
+      idleInTransactionMs: database.statementTimeoutMs,
       transactionMs: database.transactionTimeoutMs,
     },
     monitor: { intervalMs: database.checkIntervalMs },

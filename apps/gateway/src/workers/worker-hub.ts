@@ -1,5 +1,6 @@
 import { createIpcHub, type IpcHub } from "@gatewright/plugin-framework/ipc";
 import { createMemoryStore } from "@gatewright/server-classifier";
+import { acceptedNews } from "./accept-together.ts";
 import { asIpcMessage, type IpcEnd, post } from "./ipc-message.ts";
 import { NoteBoard } from "./note-board.ts";
 import { SessionDirectory } from "./session-directory.ts";
@@ -22,6 +23,7 @@ export class WorkerHub {
     notes: new NoteBoard() as unknown as Service,
     sessions: this.#sessions as unknown as Service,
     classifier: this.#classifier as unknown as Service,
+    database: { accepted: () => this.broadcast(acceptedNews) },
   };
 
   constructor() {
