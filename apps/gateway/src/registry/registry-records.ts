@@ -7,7 +7,6 @@ import type { IdempotencyKey, RegistryRecords } from "./registry.ts";
 import type { RegistrySession } from "./registry-database.ts";
 import { toServer } from "./server-row.ts";
 import { changeServer, insertServer, readServer, removeServer } from "./server-store.ts";
-import { StaleRevision } from "./stale-revision.ts";
 import type { Tables } from "./tables.ts";
 import { toUpstream } from "./upstream-row.ts";
 import {
@@ -31,7 +30,7 @@ export interface RecordsDeps {
   readonly idempotency?: IdempotencyKey | undefined;
 }
 
-/** How often a change is begun anew because others changed the same. */
+/** How often a change is begun anew because others took the slug that was free. */
 const maxRaces = 5;
 
 /** The records over the tables of a registry, whichever database these are in. */
@@ -107,15 +106,15 @@ export function createRegistryRecords(deps: RecordsDeps): RegistryRecords {
   };
 }
 
-/** Makes a change anew when others were faster: a row has moved on, or a slug that was free is taken now. */
+/** Makes a change anew when others were faster: a slug that was free is taken now. */
 async function racing<T>(change: () => Promise<T>): Promise<T> {
   for (let races = 0; ; races++) {
     try {
       return await change();
     } catch (error) {
-      if (!(error instanceof StaleRevision || isTakenSlug(error))) throw error;
+      if (!isTakenSlug(error)) throw error;
       if (races === maxRaces)
-        throw new GatewayError("conflict", "others keep changing this at the same time");
+        throw new GatewayError("conflict", "others keep taking names like this at the same time");
     }
   }
 }

@@ -3,14 +3,13 @@ import { GatewayError } from "../errors.ts";
 import type { ServerRecord } from "./records.ts";
 import type { ServerInput } from "./registry.ts";
 import { fromServer, serverDefinition, toServer } from "./server-row.ts";
-import { StaleRevision } from "./stale-revision.ts";
 import type { Tables } from "./tables.ts";
 import { ulid } from "./ulid.ts";
 
 /** Reads one virtual server or refuses with `not_found`. */
 export async function readServer(db: Kysely<Tables>, id: string): Promise<ServerRecord> {
   const row = await db.selectFrom("servers").selectAll().where("id", "=", id).executeTakeFirst();
-  if (row === undefined) throw new GatewayError("not_found", `there is no server "${id}"`);
+  if (row === undefined) throw missing(id);
   return toServer(row);
 }
 
@@ -33,23 +32,23 @@ export async function changeServer(
   input: Partial<ServerInput>,
   nowMs: number,
 ): Promise<ServerRecord> {
-  const before = await readServer(trx, id);
-  await refuseImplicit(trx, id);
-  const after = { ...before, ...input };
-  await check(trx, id, after);
-  const { numUpdatedRows } = await trx
+  // The row is taken first, so that changes of it follow each other, and each is made of what the one before has left.
+  const row = await trx
     .updateTable("servers")
-    .set({
-      name: after.name,
-      name_lower: after.name.toLowerCase(),
-      definition: serverDefinition(after),
-      revision: before.revision + 1,
-      updated_at: nowMs,
-    })
+    .set((eb) => ({ revision: eb("revision", "+", 1), updated_at: nowMs }))
     .where("id", "=", id)
-    .where("revision", "=", before.revision)
+    .returningAll()
     .executeTakeFirst();
-  if (numUpdatedRows === 0n) throw new StaleRevision();
+  if (row === undefined) throw missing(id);
+  await refuseImplicit(trx, id);
+  const after = { ...toServer(row), ...input };
+  await check(trx, id, after);
+  const { name } = after;
+  await trx
+    .updateTable("servers")
+    .set({ name, name_lower: name.toLowerCase(), definition: serverDefinition(after) })
+    .where("id", "=", id)
+    .execute();
   return readServer(trx, id);
 }
 
@@ -58,6 +57,10 @@ export async function removeServer(trx: Kysely<Tables>, id: string): Promise<voi
   await readServer(trx, id);
   await refuseImplicit(trx, id);
   await trx.deleteFrom("servers").where("id", "=", id).execute();
+}
+
+function missing(id: string): GatewayError {
+  return new GatewayError("not_found", `there is no server "${id}"`);
 }
 
 async function refuseImplicit(trx: Kysely<Tables>, id: string): Promise<void> {

@@ -5,7 +5,6 @@ import type { Discovery, UpstreamRecord } from "./records.ts";
 import type { UpstreamInput } from "./registry.ts";
 import { fromServer } from "./server-row.ts";
 import { slugOf } from "./slug.ts";
-import { StaleRevision } from "./stale-revision.ts";
 import type { Tables } from "./tables.ts";
 import { ulid } from "./ulid.ts";
 import { toColumns, toUpstream } from "./upstream-row.ts";
@@ -69,26 +68,26 @@ export async function changeUpstream(
   input: Partial<UpstreamInput>,
   nowMs: number,
 ): Promise<UpstreamRecord> {
-  const before = await readUpstream(trx, secret, id);
+  // The row is taken first, so that changes of it follow each other, and each is made of what the one before has left.
+  const row = await trx
+    .updateTable("upstreams")
+    .set((eb) => ({ revision: eb("revision", "+", 1), updated_at: nowMs }))
+    .where("id", "=", id)
+    .returningAll()
+    .executeTakeFirst();
+  if (row === undefined) throw missing(id);
+  const before = toUpstream(row, secret);
   if (input.name !== undefined) await refuseTakenName(trx, input.name, id);
   const named =
     input.name === undefined
       ? {}
       : { name: input.name, name_lower: input.name.toLowerCase(), updated_at: nowMs };
   const { definition = before.definition, credentials = before.credentials, source = before.source } = input;
-  const { numUpdatedRows } = await trx
+  await trx
     .updateTable("upstreams")
-    .set({
-      ...named,
-      ...toColumns(definition, credentials, id, secret),
-      source,
-      revision: before.revision + 1,
-      updated_at: nowMs,
-    })
+    .set({ ...named, ...toColumns(definition, credentials, id, secret), source })
     .where("id", "=", id)
-    .where("revision", "=", before.revision)
-    .executeTakeFirst();
-  if (numUpdatedRows === 0n) throw new StaleRevision();
+    .execute();
   if (input.name !== undefined) await trx.updateTable("servers").set(named).where("id", "=", id).execute();
   return readUpstream(trx, secret, id);
 }

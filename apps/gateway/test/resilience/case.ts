@@ -18,10 +18,14 @@ export const long = process.env["GATEWRIGHT_RESILIENCE"] === "long";
 /** Deadlines of the replicas, and how much later than in time an answer may be seen by a busy machine. */
 export const times = long
   ? { acquireMs: 3_000, statementMs: 5_000, slackMs: 100, openMs: 50, liveMs: 50, liveFactor: 1.5 }
-  : { acquireMs: 1_000, statementMs: 1_500, slackMs: 1_000, openMs: 250, liveMs: 250, liveFactor: 5 };
+  : { acquireMs: 1_500, statementMs: 2_500, slackMs: 1_000, openMs: 250, liveMs: 250, liveFactor: 5 };
 
 const short = {
-  pool: { acquireTimeoutMs: times.acquireMs, connectTimeoutMs: 700, validationTimeoutMs: 400 },
+  pool: {
+    acquireTimeoutMs: times.acquireMs,
+    connectTimeoutMs: times.acquireMs,
+    validationTimeoutMs: times.acquireMs / 2,
+  },
   statementTimeoutMs: times.statementMs,
   checkIntervalMs: 300,
 };
