@@ -188,7 +188,8 @@ describe("through two gateways: the line to the database is slow", () => {
       const soon = refused.filter(({ ms }) => ms < times.openMs + (long ? 200 : 500));
       expect(soon.length).toBe(refused.length);
       const { body } = (await first?.rest("/admin/database")) ?? {};
-      expect(body.waiting).toBe(0);
+      // None of the requests; the gateway's own look for changes may be waiting.
+      expect(body.waiting).toBeLessThanOrEqual(1);
 
       await warm();
       slow.fault({ down: { bytesPerSecond: 1_024 } });
