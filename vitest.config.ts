@@ -13,9 +13,11 @@ export default defineConfig({
   resolve: { conditions: ["@gatewright/source"] },
   ssr: { resolve: { conditions: ["@gatewright/source"] } },
   test: {
-    // Most tests wait for servers, so two files run at once even on two cores.
-    maxWorkers: 2,
-    testTimeout: 20_000,
+    // Most tests wait for servers, so three files run at once even on two cores.
+    maxWorkers: 3,
+    // A worker keeps what it has imported: to load the gateway for each file cost more than most files' tests.
+    isolate: false,
+    testTimeout: 30_000,
     hookTimeout: 60_000,
     projects: folders.map(({ name, folder }) => ({
       extends: true as const,

@@ -146,7 +146,7 @@ describe("gatewright", () => {
     const exited = once(child, "exit");
     const startedMs = performance.now();
     const url = await eventually(() => /^Gatewright listens on (http:\S+)\n/.exec(printed)?.[1] ?? false, {
-      timeoutMs: 10_000,
+      timeoutMs: 30_000,
     });
     expect(performance.now() - startedMs).toBeLessThan(5_000);
     const long = { name: "everything_trigger-long-running-operation", arguments: { duration: 1, steps: 1 } };

@@ -106,7 +106,7 @@ describe("stopping", () => {
     });
     const exited = once(child, "exit");
     const url = await eventually(() => /listens on (http:\S+)\n/.exec(printed)?.[1] ?? false, {
-      timeoutMs: 10_000,
+      timeoutMs: 30_000,
     });
     expect((await fetch(`${url}/ready`)).status).toBe(200);
     child.kill("SIGTERM");

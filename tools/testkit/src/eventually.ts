@@ -2,7 +2,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 
 /** Options of {@link eventually}. */
 export interface EventuallyOptions {
-  /** Give up after this long, rejecting with the last failure; default 5 000. */
+  /** Give up after this long, rejecting with the last failure; default 10 000. */
   timeoutMs?: number;
   /** Pause between two attempts; default 10. */
   intervalMs?: number;
@@ -16,7 +16,7 @@ export interface EventuallyOptions {
  */
 export async function eventually<T>(
   check: () => T | Promise<T>,
-  { timeoutMs = 5_000, intervalMs = 10 }: EventuallyOptions = {},
+  { timeoutMs = 10_000, intervalMs = 10 }: EventuallyOptions = {},
 ): Promise<Exclude<T, false>> {
   const deadline = performance.now() + timeoutMs;
   for (;;) {
