@@ -1,4 +1,10 @@
-import { conformanceCases, runConformance, startEverythingServer } from "@gatewright/mcp-fixtures";
+import {
+  checkDifferences,
+  conformanceCases,
+  failedChecks,
+  runConformance,
+  startEverythingServer,
+} from "@gatewright/mcp-fixtures";
 import { describe, expect, it } from "vitest";
 import { startTestGateway } from "./support/test-gateway.ts";
 
@@ -6,7 +12,7 @@ import { startTestGateway } from "./support/test-gateway.ts";
 describe("the public conformance suite through the gateway", () => {
   it.each(conformanceCases)(
     "$front in front, a $era server behind ($way)",
-    async ({ front, era, scenarios, failed, expectedFailures }) => {
+    async ({ front, era, way, scenarios, failed, failedChecks: expected, expectedFailures }) => {
       await using server = await startEverythingServer({ era });
       await using gateway = await startTestGateway({
         auth: { required: false },
@@ -20,6 +26,11 @@ describe("the public conformance suite through the gateway", () => {
       expect(report.scored).toHaveLength(scenarios);
       // The suite's own verdict: nothing failed that its file does not name, and nothing named there passed.
       expect(report.exitCode, report.output).toBe(0);
+      expect(failedChecks(report.checks).sort()).toEqual([...expected].sort());
+      if (way !== "through") return;
+      const direct = await runConformance({ url: server.url, requirements: front });
+      expect(direct.checks.size).toBeGreaterThan(scenarios);
+      expect(checkDifferences(direct.checks, report.checks)).toEqual([]);
     },
     120_000,
   );

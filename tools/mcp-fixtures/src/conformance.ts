@@ -1,8 +1,11 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
+import { mkdtemp, rm } from "node:fs/promises";
 import { createRequire } from "node:module";
+import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
+import { type ConformanceChecks, readChecks } from "./conformance-checks.ts";
 
 /** What the public conformance suite is run for. */
 export interface ConformanceOptions {
@@ -32,6 +35,8 @@ export interface ConformanceReport {
   /** Scored scenarios without a failed check. */
   readonly passed: number;
   readonly failed: readonly string[];
+  /** What each single check of the scored scenarios came to. */
+  readonly checks: ConformanceChecks;
   readonly exitCode: number | null;
   /** Everything it printed, colours removed. */
   readonly output: string;
@@ -47,10 +52,25 @@ export async function runConformance(options: ConformanceOptions): Promise<Confo
   const cli = join(dirname(manifest), "dist", "index.js");
   const args = [cli, "server", "--url", options.url, "--requirements", options.requirements];
   if (options.expectedFailures !== undefined) args.push("--expected-failures", options.expectedFailures);
-  const child = spawn(process.execPath, args, {
-    stdio: ["ignore", "pipe", "pipe"],
-    timeout: options.timeoutMs ?? 120_000,
-  });
+  const results = await mkdtemp(join(tmpdir(), "gatewright-conformance-"));
+  args.push("--output-dir", results);
+  try {
+    return reportOf(await outputOf(args, options.timeoutMs ?? 120_000), {
+      required: requiredScenarios(dirname(manifest), options.requirements),
+      results,
+    });
+  } finally {
+    await rm(results, { recursive: true, force: true });
+  }
+}
+
+interface Ended {
+  readonly exitCode: number | null;
+  readonly output: string;
+}
+
+async function outputOf(args: readonly string[], timeoutMs: number): Promise<Ended> {
+  const child = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "pipe"], timeout: timeoutMs });
   let output = "";
   const collect = (chunk: Buffer): void => {
     output += chunk.toString("utf8");
@@ -58,9 +78,14 @@ export async function runConformance(options: ConformanceOptions): Promise<Confo
   child.stdout.on("data", collect);
   child.stderr.on("data", collect);
   const [exitCode] = (await once(child, "close")) as [number | null];
-  output = output.replaceAll(COLOUR, "");
+  return { exitCode, output: output.replaceAll(COLOUR, "") };
+}
 
-  const required = requiredScenarios(dirname(manifest), options.requirements);
+/** Reads what a run printed and wrote down. */
+function reportOf(
+  { exitCode, output }: Ended,
+  { required, results }: { readonly required: ReadonlySet<string>; readonly results: string },
+): ConformanceReport {
   const all = [...output.matchAll(SUMMARY_LINE)].map(([, scenario = "", passed, failed]) => ({
     scenario,
     passed: Number(passed),
@@ -73,6 +98,7 @@ export async function runConformance(options: ConformanceOptions): Promise<Confo
     notScored: all.filter(({ scenario }) => !required.has(scenario)),
     passed: scored.length - failed.length,
     failed: failed.map(({ scenario }) => scenario),
+    checks: readChecks(results, required),
     exitCode,
     output,
   };

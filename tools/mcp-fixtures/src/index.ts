@@ -10,6 +10,12 @@ export {
   type ScenarioResult,
 } from "./conformance.ts";
 export { type ConformanceCase, conformanceCases } from "./conformance-cases.ts";
+export {
+  type CheckVerdict,
+  type ConformanceChecks,
+  checkDifferences,
+  failedChecks,
+} from "./conformance-checks.ts";
 export { buildCounterServer, type CounterFixture, startCounterServer } from "./counter-server.ts";
 export {
   buildCrashServer,

@@ -5,17 +5,19 @@ import { parseOptions } from "../parse-options.ts";
 import { LEGACY_REVISIONS, META, negotiateLegacy, SUPPORTED_REVISIONS } from "../revisions.ts";
 import { splice, textOf } from "../splice.ts";
 import type { UpstreamAnswer } from "../upstream/answer.ts";
-import type { UpstreamMessage, UpstreamSession } from "../upstream/upstream.ts";
+import type { UpstreamMessage, UpstreamRequest, UpstreamSession } from "../upstream/upstream.ts";
 import type { Bridge, Claim, ForwardLegacy, ForwardModern, ResumeModern } from "./bridge-contract.ts";
 import { BridgeError } from "./bridge-error.ts";
 import { type BridgeOptions, bridgeSchema } from "./bridge-options.ts";
-import { envelopeMembers, extendParams, membersOf, paramsText } from "./edit-members.ts";
+import { declares } from "./client-capability.ts";
+import { envelopeMembers, extendParams, membersOf, paramsText, withoutMembers } from "./edit-members.ts";
 import { answerInputRequests, inputRequiredOf } from "./input-rounds.ts";
 import { localError, localResult } from "./local-answer.ts";
 import { passesLogLevel, readLogLevel, severityOf } from "./log-levels.ts";
 import { type CallStep, MissingCapability, ParkedCall, type Question } from "./parked-call.ts";
 import { LIST_NOTIFICATIONS } from "./subscription-filter.ts";
 import { synthesizeHandshake, toLegacy, toModern } from "./translate-answer.ts";
+import { declinesVisit, visitsRequired } from "./url-elicitation.ts";
 import { type CallOwner, type WaitingCall, WaitingCalls } from "./waiting-calls.ts";
 
 /** What {@link createBridge} takes from outside. */
@@ -84,7 +86,8 @@ class EraBridge implements Bridge {
     this.#active.set(session, active);
     const call: ParkedCall = new ParkedCall({
       session,
-      request: options.request ?? { method, params: paramsText(message), extras },
+      // What answers no question that waits here is nothing that a server with sessions knows.
+      request: freshRequest(options.request ?? { method, params: paramsText(message), extras }),
       timeoutMs,
       capabilities: (meta[META.clientCapabilities] ?? {}) as JsonObject,
       askable: ASKING.has(method),
@@ -208,12 +211,32 @@ class EraBridge implements Bridge {
       if (error instanceof MissingCapability) return missingCapability(error);
       throw error;
     }
-    if (step.kind === "answer") return toModern(step.answer, message.method);
+    if (step.kind === "answer") return this.#finish(step.answer, message);
     const requestState = this.#waiting.park(parked, message);
     return localResult(
       `{"resultType":"input_required","inputRequests":${encodeQuestions(step.questions)},"requestState":${JSON.stringify(requestState)}}`,
     );
   }
+
+  /**
+   * The server's answer, translated. A user who has to visit a URL first is sent there: without a state, for the call
+   * was refused before it did anything, and is made anew when the client comes back.
+   */
+  #finish(answer: UpstreamAnswer, message: RequestMessage): UpstreamAnswer {
+    const { method, params } = message;
+    const visits = ASKING.has(method) ? visitsRequired(answer, this.#options.maxQuestions) : undefined;
+    if (visits === undefined || declinesVisit(message)) return toModern(answer, method);
+    const capabilities = (metaOf(params)[META.clientCapabilities] ?? {}) as JsonObject;
+    const needed = { elicitation: { url: {} } };
+    if (!declares(capabilities, needed)) return missingCapability(new MissingCapability(needed));
+    return localResult(`{"resultType":"input_required","inputRequests":${encodeQuestions(visits)}}`);
+  }
+}
+
+/** A request without what belongs to the continuation of another. */
+function freshRequest(request: UpstreamRequest): UpstreamRequest {
+  const params = withoutMembers(request.params, ["inputResponses", "requestState"]);
+  return params === request.params ? request : { ...request, params };
 }
 
 function ownerOf({ principal, endpoint = "" }: Pick<ResumeModern, "principal" | "endpoint">): CallOwner {
@@ -229,8 +252,8 @@ function methodNotFound({ method }: RequestMessage): UpstreamAnswer {
   return localError({ code: RPC.methodNotFound, message: `Method not found: ${method}` }, 404);
 }
 
-function missingCapability({ capability, message }: MissingCapability): UpstreamAnswer {
-  const data = { requiredCapabilities: { [capability]: {} } };
+function missingCapability({ needed, message }: MissingCapability): UpstreamAnswer {
+  const data = { requiredCapabilities: needed };
   return localError({ code: RPC.missingClientCapability, message, data }, 400);
 }
 

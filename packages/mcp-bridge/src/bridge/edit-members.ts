@@ -1,4 +1,5 @@
 import { JsonCursor } from "../json-cursor.ts";
+import { removedMembers } from "../removed-members.ts";
 import { META } from "../revisions.ts";
 import { type Envelope, scanParams } from "../scan-envelope.ts";
 import { type Edit, type Span, splice, textOf } from "../splice.ts";
@@ -59,6 +60,23 @@ export function extendParams(params: Buffer | undefined, addition: ParamsAdditio
 }
 
 const EMPTY = Buffer.from("{}");
+
+/** The raw params of a request without some of their members; the same where none of them is there. */
+export function withoutMembers(
+  params: string | Buffer | undefined,
+  names: readonly string[],
+): string | Buffer | undefined {
+  if (params === undefined || !names.some((name) => params.includes(name))) return params;
+  const bytes = typeof params === "string" ? Buffer.from(params) : params;
+  const cursor = new JsonCursor(bytes, 0, MAX_DEPTH);
+  cursor.peek();
+  const start = cursor.at;
+  cursor.skipValue();
+  return splice(
+    bytes,
+    removedMembers(bytes, { start, end: cursor.at }, (key) => names.includes(key)),
+  );
+}
 
 /** The raw text of a request's params. */
 export function paramsText(message: {

@@ -1,6 +1,7 @@
 import { findSpans } from "../find-spans.ts";
 import type { UpstreamAnswer } from "../upstream/answer.ts";
 import { membersOf } from "./edit-members.ts";
+import { withElicitationId } from "./url-elicitation.ts";
 
 /** Puts one question to a client; all texts are raw JSON. */
 export type AskClient = (request: {
@@ -43,7 +44,8 @@ export async function answerInputRequests(
       const bytes = Buffer.from(text);
       const { method } = JSON.parse(text) as { method?: unknown };
       const params = membersOf(bytes, { start: 0, end: bytes.length }).get("params");
-      return `${JSON.stringify(key)}:${await ask({ method: String(method), params })}`;
+      const asked = method === "elicitation/create" ? withElicitationId(params) : params;
+      return `${JSON.stringify(key)}:${await ask({ method: String(method), params: asked })}`;
     }),
   );
   return `{${answers.join(",")}}`;

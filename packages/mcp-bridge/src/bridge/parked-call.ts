@@ -5,8 +5,10 @@ import type { UpstreamAnswer } from "../upstream/answer.ts";
 import type { UpstreamMessage, UpstreamRequest, UpstreamSession } from "../upstream/upstream.ts";
 import { UpstreamError } from "../upstream/upstream-error.ts";
 import type { CallOutcome } from "./bridge-contract.ts";
+import { capabilityName, declares, neededCapability } from "./client-capability.ts";
 import { paramsText } from "./edit-members.ts";
 import { questionKey } from "./question-key.ts";
+import { isVisit, withoutElicitationId } from "./url-elicitation.ts";
 
 /** A question of a legacy server that waits for the client. */
 export interface Question {
@@ -39,19 +41,13 @@ export interface ParkedCallOptions {
   readonly onEnd: (outcome: CallOutcome) => void;
 }
 
-/** Which capability lets a client be asked by which method. */
-const CAPABILITY_OF: { readonly [method: string]: string } = {
-  "elicitation/create": "elicitation",
-  "sampling/createMessage": "sampling",
-  "roots/list": "roots",
-};
-
 /** The server needs something of the client that the client did not declare. */
 export class MissingCapability extends Error {
-  readonly capability: string;
-  constructor(capability: string) {
-    super(`The server needs the client capability ${capability}, which was not declared.`);
-    this.capability = capability;
+  /** What it would have to declare. */
+  readonly needed: JsonObject;
+  constructor(needed: JsonObject) {
+    super(`The server needs the client capability ${capabilityName(needed)}, which was not declared.`);
+    this.needed = needed;
   }
 }
 
@@ -158,19 +154,23 @@ export class ParkedCall {
       this.session.respond({ idText, result: "{}" }).catch(() => undefined);
       return;
     }
-    const capability = Object.hasOwn(CAPABILITY_OF, method) ? CAPABILITY_OF[method] : undefined;
+    const needed = neededCapability(method, message.params);
     const { capabilities, askable, maxQuestions } = this.#options;
-    const missing = askable && capability !== undefined && capabilities[capability] === undefined;
-    if (capability === undefined || !askable || missing || this.#questions.size >= maxQuestions) {
-      const text = missing ? `The client did not declare ${capability}.` : "The client cannot be asked this.";
+    const missing = askable && needed !== undefined && !declares(capabilities, needed);
+    if (needed === undefined || !askable || missing || this.#questions.size >= maxQuestions) {
+      const text = missing
+        ? `The client did not declare ${capabilityName(needed)}.`
+        : "The client cannot be asked this.";
       const error = JSON.stringify({ code: RPC.methodNotFound, message: text });
       this.session.respond({ idText, error }).catch(() => undefined);
-      if (missing) this.abort(new MissingCapability(capability));
+      if (missing) this.abort(new MissingCapability(needed));
       return;
     }
     const key = questionKey(method, message.params, this.#keys);
     this.#keys.add(key);
-    this.#questions.set(key, { method, params: paramsText(message), idText });
+    const params = paramsText(message);
+    const shown = params !== undefined && isVisit(message.params) ? withoutElicitationId(params) : params;
+    this.#questions.set(key, { method, params: shown, idText });
     this.#wake?.();
   }
 

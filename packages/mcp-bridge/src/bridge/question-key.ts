@@ -1,11 +1,14 @@
 import type { JsonObject } from "../message.ts";
 
+/** How keys begin by which a user is sent to a URL. */
+export const VISIT_KEY = "user_visit";
+
 /** Longest part of a key that comes from a property. */
 const MAX_PROPERTY = 40;
 
 /**
  * A key for a question, saying who is asked for what: `user_<property>` for a form with one property, `user_input`
- * for any other elicitation, `model_message`, `client_roots`. A number is appended where the key is taken.
+ * for any other, `user_visit` where the user is sent to a URL, `model_message`, `client_roots`. A number is appended where the key is taken.
  *
  * @param taken keys of the call so far; a key is never used for two questions of one call
  */
@@ -23,7 +26,7 @@ export function questionKey(
 function plainKey(method: string, params: JsonObject | undefined): string {
   switch (method) {
     case "elicitation/create":
-      return `user_${onlyProperty(params) ?? "input"}`;
+      return params?.["mode"] === "url" ? VISIT_KEY : `user_${onlyProperty(params) ?? "input"}`;
     case "sampling/createMessage":
       return "model_message";
     case "roots/list":

@@ -5,6 +5,7 @@ import type { Era } from "../revisions.ts";
 import { UpstreamAnswer } from "../upstream/answer.ts";
 import { insertMembers } from "./edit-members.ts";
 import { localError } from "./local-answer.ts";
+import { URL_ELICITATION_REQUIRED } from "./url-elicitation.ts";
 
 /** Depth to which an answer is looked through; deeper ones end the call. */
 const MAX_DEPTH = 1024;
@@ -83,6 +84,8 @@ function scanResult(bytes: Buffer, cacheable: boolean): Missing | undefined {
 function modernError(answer: UpstreamAnswer): UpstreamAnswer {
   const code = answer.value()["code"];
   if (code === RESOURCE_NOT_FOUND) return renumbered(answer, RPC.invalidParams);
+  // Where the client could be sent on, it was; here its user would not go, or there is nowhere to go.
+  if (code === URL_ELICITATION_REQUIRED) return renumbered(answer, RPC.internalError);
   return withStatus(answer, code === RPC.methodNotFound ? 404 : 200);
 }
 

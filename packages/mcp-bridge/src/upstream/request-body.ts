@@ -1,6 +1,7 @@
 import { mirroredMember } from "../check-headers.ts";
 import { JsonCursor, ScanError } from "../json-cursor.ts";
 import type { JsonObject, ParamsSpans } from "../message.ts";
+import { removedMembers } from "../removed-members.ts";
 import { type Era, META, RESERVED_META_PREFIX } from "../revisions.ts";
 import { type Envelope, scanParams } from "../scan-envelope.ts";
 import { type Edit, type Span, splice, textOf } from "../splice.ts";
@@ -149,24 +150,5 @@ function envelopeEdit(bytes: Buffer, spans: ParamsSpans, start: number, profile:
 
 /** Edits that remove the reserved members of `_meta`, commas included. */
 export function strippedMembers(bytes: Buffer, meta: Span | undefined): Edit[] {
-  if (meta === undefined) return [];
-  const cursor = new JsonCursor(bytes, meta.start, MAX_DEPTH);
-  if (!cursor.enter("{")) return [];
-  const members: { readonly reserved: boolean; readonly start: number; readonly end: number }[] = [];
-  while (cursor.nextMember()) {
-    const start = cursor.keyStart - 1;
-    const reserved = cursor.key().startsWith(RESERVED_META_PREFIX);
-    cursor.skipValue();
-    members.push({ reserved, start, end: cursor.at });
-  }
-  if (!members.some((member) => member.reserved)) return [];
-  // Each removed member takes the comma behind it along; the last kept one loses its own when only removed follow.
-  const lastKept = members.findLastIndex((member) => !member.reserved);
-  return members.flatMap((member, index) => {
-    const next = members[index + 1];
-    if (index < lastKept)
-      return member.reserved && next ? [{ start: member.start, end: next.start, text: "" }] : [];
-    if (index === lastKept) return next ? [{ start: member.end, end: meta.end - 1, text: "" }] : [];
-    return lastKept < 0 && index === 0 ? [{ start: meta.start + 1, end: meta.end - 1, text: "" }] : [];
-  });
+  return meta === undefined ? [] : removedMembers(bytes, meta, (key) => key.startsWith(RESERVED_META_PREFIX));
 }
