@@ -8,8 +8,8 @@ export interface OwnedSession {
   readonly principal: string;
   /** Monotonic time until which no other replica can have taken it over. */
   certainUntilMs: number;
-  /** What the application kept when it claimed the session. */
-  readonly state: SessionState;
+  /** What the application kept when it claimed the session, or last. */
+  state: SessionState;
   /** State and upstream ids, sealed; empty when there are none. */
   sealed: string;
   /** Whether Redis has them. */

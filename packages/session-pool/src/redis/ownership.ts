@@ -68,8 +68,11 @@ export interface RedisOwnership {
   claim(sessionId: string, principal: string, options?: ClaimOptions): Promise<{ readonly epoch: number }>;
   /** The hold of this replica on a session, without asking Redis; `undefined` when it has none. */
   hold(sessionId: string): OwnershipHold | undefined;
-  /** Keeps, sealed, the upstream sessions that another replica would need to go on with an owned session. */
-  save(sessionId: string, upstream: readonly UpstreamSessionId[]): Promise<void>;
+  /**
+   * Keeps, sealed, the upstream sessions that another replica would need to go on with an owned session; `state` stands in
+   * for what was kept before.
+   */
+  save(sessionId: string, upstream: readonly UpstreamSessionId[], state?: SessionState): Promise<void>;
   /**
    * Where a session is; `fresh` asks Redis even when the place is remembered (after a 421), and lets an owner make sure
    * that it still is (when it is not `certain`).

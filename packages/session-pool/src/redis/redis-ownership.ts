@@ -134,10 +134,15 @@ class Ownership implements RedisOwnership {
     };
   }
 
-  async save(sessionId: string, upstream: readonly UpstreamSessionId[]): Promise<void> {
+  async save(
+    sessionId: string,
+    upstream: readonly UpstreamSessionId[],
+    state?: SessionState,
+  ): Promise<void> {
     const session = sessionHash(sessionId);
     const owned = this.#owned.get(session);
     if (owned === undefined) return;
+    if (state !== undefined) owned.state = state;
     owned.sealed = this.#seal(session, { state: owned.state, upstream });
     owned.saved = false;
     await this.#beat(session, owned);
