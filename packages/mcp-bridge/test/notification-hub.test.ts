@@ -199,6 +199,72 @@ describe("createNotificationHub", () => {
     await eventually(() => server.seen.some((seen) => seen.text.includes("-32601")));
   });
 
+  it("ends what nobody wants any more: a legacy server is unsubscribed from, a modern one asked for less", async () => {
+    const { server, upstream } = await serve((seen, response, request) => {
+      if (seen.body.method === "initialize") {
+        const capabilities = { tools: { listChanged: true }, resources: { subscribe: true } };
+        return json(response, result(seen.body.id, { protocolVersion: "2025-11-25", capabilities }));
+      }
+      return legacyHandler((call, answer) => json(answer, result(call.body.id, {})))(seen, response, request);
+    });
+    const modern = await serveModern();
+    const hub = hubFor({ old: upstream, fresh: modern.upstream }, { lingerMs: 20 });
+    const kept = { ...tools, resourceSubscriptions: ["x:1"] };
+    const more = { resourceSubscriptions: ["x:1", "x:2", "x:3"] };
+    const stays = listen(hub, { old: kept, fresh: kept });
+    await stays.listener.acknowledged;
+    const goes = listen(hub, { old: more, fresh: more });
+    await goes.listener.acknowledged;
+    const last = () => modern.streams.at(-1)?.filter.resourceSubscriptions;
+    await eventually(() => last()?.length === 3);
+    goes.listener.close();
+    const unsubscribed = () =>
+      server.seen
+        .filter(({ body }) => body.method === "resources/unsubscribe")
+        .map(({ body }) => body.params?.["uri"]);
+    await eventually(() => unsubscribed().length === 2 && last()?.length === 1);
+    expect(unsubscribed().sort()).toEqual(["x:2", "x:3"]);
+    expect(modern.streams.at(-1)?.filter).toEqual(kept);
+    modern.say("notifications/resources/updated", { uri: "x:1" });
+    await eventually(() => stays.heard.includes("fresh notifications/resources/updated x:1"));
+    // What comes back is asked for again.
+    const again = listen(hub, { old: { resourceSubscriptions: ["x:2"] } });
+    await again.listener.acknowledged;
+    const asked = server.seen.filter(({ body }) => body.method === "resources/subscribe");
+    expect(asked.map(({ body }) => body.params?.["uri"]).slice(-1)).toEqual(["x:2"]);
+  });
+
+  it("a listener may change what it wants, and is not interrupted in what it wants still", async () => {
+    const one = await serveModern();
+    const two = await serveModern();
+    const hub = hubFor({ one: one.upstream, two: two.upstream }, { lingerMs: 20 });
+    const { heard, listener } = listen(hub, { one: tools });
+    await listener.acknowledged;
+    expect(
+      await listener.aim(
+        new Map([
+          ["one", tools],
+          ["two", tools],
+        ]),
+      ),
+    ).toEqual(
+      new Map([
+        ["one", tools],
+        ["two", tools],
+      ]),
+    );
+    one.say("notifications/tools/list_changed");
+    two.say("notifications/tools/list_changed");
+    await eventually(() => heard.length === 2);
+    expect(one.streams).toHaveLength(1);
+    await listener.aim(new Map([["two", tools]]));
+    await eventually(() => one.streams[0]?.open === false);
+    expect(hub.stats()).toEqual({ sources: 1, listeners: 1 });
+    listener.close();
+    expect(await listener.aim(new Map([["one", tools]]))).toEqual(new Map());
+    expect(hub.stats().listeners).toBe(0);
+  });
+
   it("an upstream that cannot be reached, or refuses, acknowledges nothing and is tried again", async () => {
     let refuse = true;
     const { upstream } = await serve(

@@ -168,6 +168,36 @@ describe("a stateless client whose server with sessions needs its user to visit 
   });
 });
 
+describe("answers that come with the call", () => {
+  it("spare the client the question, once; what else the server asks is asked", async () => {
+    const told: unknown[] = [];
+    let proceed: (() => void) | undefined;
+    const ask = (id: number) => ({
+      jsonrpc: "2.0",
+      id,
+      method: "elicitation/create",
+      params: { message: "?", requestedSchema: { type: "object", properties: { name: { type: "string" } } } },
+    });
+    const inner = legacyHandler((seen, response) => {
+      response.writeHead(200, { "content-type": "text/event-stream" });
+      response.write(`data: ${JSON.stringify(ask(1))}\n\n`);
+      proceed = () => response.write(`data: ${JSON.stringify(ask(2))}\n\n`);
+      void seen;
+    });
+    const { session, bridge } = await serve((seen, response, request) => {
+      if (seen.method !== "POST" || seen.body.method !== undefined) return inner(seen, response, request);
+      told.push(JSON.parse(seen.text));
+      response.writeHead(202).end();
+      return proceed?.();
+    });
+    const inputResponses = { user_name: { action: "accept", content: { name: "n" } }, extra: 1 };
+    const asking = call({ inputResponses }, { elicitation: {} });
+    const asked = bodyOf(await bridge.forwardModern(session, asking, caller)).result;
+    expect(told).toEqual([{ jsonrpc: "2.0", id: 1, result: inputResponses.user_name }]);
+    expect(Object.keys(asked.inputRequests)).toEqual(["user_name_2"]);
+  });
+});
+
 describe("answers to questions that nobody asked", () => {
   it.each([{ inputResponses: { a: { action: "accept" } } }, { requestState: "forged", inputResponses: {} }])(
     "are not sent to a server with sessions: %o",

@@ -197,6 +197,7 @@ export async function createGatewayCore(config: GatewayConfig, deps: CoreDeps): 
   });
   const listening = new Listening({
     hub,
+    snapshot,
     hear,
     expose: (target, upstreamId, message) =>
       target.kind === "plain" ? message : aggregates.of(target).exposeNotification(upstreamId, message),
@@ -229,6 +230,11 @@ export async function createGatewayCore(config: GatewayConfig, deps: CoreDeps): 
     worker,
     // Their streams are opened at once: an upstream may have something to say before the client calls it.
     onTakenOver: (session) => {
+      try {
+        listening.goOn(session);
+      } catch (error) {
+        logger.warn({ err: error }, "a session that was taken over is told of no changes");
+      }
       for (const id of session.resumable.keys()) {
         const record = snapshot().upstreams.get(id);
         if (record === undefined) continue;
@@ -293,6 +299,7 @@ export async function createGatewayCore(config: GatewayConfig, deps: CoreDeps): 
   snapshots.onSnapshot((current) => {
     live.follow(current);
     limits.follow(current);
+    listening.follow(current);
   });
 
   return {

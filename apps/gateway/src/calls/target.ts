@@ -25,6 +25,16 @@ export function targetOf(snapshot: Snapshot, id: string): Target {
   return { kind: "aggregate", id, upstreamIds: server.gatewayIds };
 }
 
+/** How the ids begin of what a limited token sees of {@link everything}. */
+export const limitedPrefix = "only:";
+
+/** A target as it is in this state of the registry; undefined when it is gone. */
+export function renewed(snapshot: Snapshot, target: Target): Target | undefined {
+  const { id } = target;
+  if (id === undefined || id.startsWith(limitedPrefix)) return target;
+  return snapshot.servers.has(id) ? targetOf(snapshot, id) : undefined;
+}
+
 /** The upstreams behind a target, in the order of their ids. */
 export function upstreamsOf(snapshot: Snapshot, target: Target): readonly UpstreamRecord[] {
   if (target.kind === "aggregate" && target.upstreamIds === undefined)

@@ -23,7 +23,7 @@ export interface SessionHold {
   readonly epoch: number;
   /** Whether it still is, as far as that can be told without asking. */
   readonly certain: boolean;
-  /** Keeps what another replica would need to go on with the upstream sessions that are open now. Never rejects. */
+  /** Keeps what another replica would need to go on: what the client wants, and upstream sessions. Never rejects. */
   save(): Promise<void>;
 }
 
@@ -33,6 +33,8 @@ export interface TakenOver {
   readonly hold: SessionHold;
   /** Upstream sessions to go on with, by upstream. */
   readonly resumable: ReadonlyMap<string, ResumableSession>;
+  readonly logLevel: string | undefined;
+  readonly subscriptions: ReadonlyMap<string, ReadonlySet<string>>;
 }
 
 /** What a session works with. */
@@ -66,6 +68,8 @@ export class DownstreamSession {
   readonly resumable: Map<string, ResumableSession>;
   /** What the client set by `logging/setLevel`, for upstreams that are told with every request. */
   logLevel: string | undefined;
+  /** The resources of upstreams without sessions that the client subscribed to, by upstream. */
+  readonly subscriptions: Map<string, Set<string>>;
   /** Run when the session ends. */
   readonly onEnd = new Set<() => void>();
   readonly questions = new Questions();
@@ -85,6 +89,9 @@ export class DownstreamSession {
     this.id = options.takenOver?.id ?? randomBytes(24).toString("base64url");
     this.hold = options.takenOver?.hold;
     this.resumable = new Map(options.takenOver?.resumable);
+    this.logLevel = options.takenOver?.logLevel;
+    const kept = options.takenOver?.subscriptions ?? [];
+    this.subscriptions = new Map([...kept].map(([upstreamId, uris]) => [upstreamId, new Set(uris)]));
     this.usedAtMs = options.now();
     this.#options = options;
     this.#log = new EventLog(options.log, options.logTotal, options.now);

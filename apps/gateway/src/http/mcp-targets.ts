@@ -1,5 +1,5 @@
 import type { Principal } from "../auth/principal.ts";
-import { everything, type Target, targetOf } from "../calls/target.ts";
+import { everything, limitedPrefix, type Target, targetOf } from "../calls/target.ts";
 import { GatewayError } from "../errors.ts";
 import type { Snapshot } from "../registry/snapshot.ts";
 
@@ -16,7 +16,7 @@ export function allTargets(snapshot: () => Snapshot): McpTarget {
     snapshot();
     if (servers === undefined) return everything;
     const upstreamIds = [...servers].sort();
-    return { kind: "aggregate", id: `only:${upstreamIds.join(",")}`, upstreamIds };
+    return { kind: "aggregate", id: `${limitedPrefix}${upstreamIds.join(",")}`, upstreamIds };
   };
 }
 

@@ -13,7 +13,7 @@ import {
   readLogLevel,
   type SubscriptionFilter,
 } from "@gatewright/mcp-bridge/bridge";
-import { type Route, type Target, upstreamsOf } from "../calls/target.ts";
+import { type Route, renewed, type Target, upstreamsOf } from "../calls/target.ts";
 import { GatewayError } from "../errors.ts";
 import { gatewayIdentity } from "../upstreams/gateway-identity.ts";
 import { hopHeader, withVia } from "../upstreams/hop.ts";
@@ -56,7 +56,7 @@ export async function serveAggregate(deps: AggregateDeps, plain: Exchange): Prom
       return reply.answer(encodeResultBody(idText, JSON.stringify(discovered(deps, exchange.target))));
     }
     if (method === "subscriptions/listen") {
-      return deps.listening.serve(exchange, filtersOf(deps, exchange, aggregator));
+      return deps.listening.serve(exchange, () => filtersOf(deps, exchange));
     }
     throw unknownMethod(method, 404);
   }
@@ -139,12 +139,10 @@ async function routeOf(deps: AggregateDeps, exchange: Exchange, aggregator: Aggr
 }
 
 /** What of the upstreams a listener wants to hear, by upstream and in its own words. */
-function filtersOf(
-  deps: AggregateDeps,
-  exchange: Exchange,
-  aggregator: Aggregator,
-): ReadonlyMap<string, SubscriptionFilter> {
+function filtersOf(deps: AggregateDeps, exchange: Exchange): ReadonlyMap<string, SubscriptionFilter> {
   const wanted = wantedBy(exchange);
+  const target = renewed(deps.snapshot(), exchange.target) ?? exchange.target;
+  const aggregator = deps.aggregates.of(target);
   const uris = new Map<string, string[]>();
   for (const exposed of wanted.resourceSubscriptions ?? []) {
     const item = aggregator.resolveUri(exposed);
@@ -155,7 +153,7 @@ function filtersOf(
   );
   const any = Object.keys(lists).length > 0;
   const filters = new Map<string, SubscriptionFilter>();
-  for (const { id } of upstreamsOf(deps.snapshot(), exchange.target)) {
+  for (const { id } of upstreamsOf(deps.snapshot(), target)) {
     const own = uris.get(id);
     if (any || own !== undefined) filters.set(id, { ...lists, ...(own && { resourceSubscriptions: own }) });
   }
@@ -171,7 +169,10 @@ async function setLevel(deps: AggregateDeps, exchange: Exchange): Promise<void> 
       idText,
     });
   }
-  if (session !== undefined) session.logLevel = level;
+  if (session !== undefined) {
+    session.logLevel = level;
+    await session.hold?.save();
+  }
   const params = JSON.stringify({ level });
   const told = [...(session?.opened.keys() ?? [])].filter((upstream) => {
     return upstream.era === "legacy" && "logging" in upstream.capabilities;
@@ -195,18 +196,22 @@ function discovered(deps: AggregateDeps, target: Target): JsonObject {
   };
 }
 
-/** Capabilities of several upstreams as one: whatever any of them has. */
+/** What changes with the upstreams, so that clients are told of it. */
+const lists: ReadonlySet<string> = new Set(["tools", "prompts", "resources"]);
+
+/** Capabilities of several upstreams as one: whatever any of them has. Its lists change with the upstreams. */
 export function mergedCapabilities(
   deps: Pick<AggregateDeps, "snapshot">,
   target: Target,
 ): Record<string, unknown> {
-  const merged: Record<string, unknown> = {};
+  const merged: Record<string, unknown> = { tools: { listChanged: true } };
   for (const { self } of upstreamsOf(deps.snapshot(), target)) {
     for (const key of ["tools", "prompts", "resources", "completions", "logging"]) {
       const value = self?.capabilities[key];
       if (value === undefined) continue;
-      merged[key] = { ...(merged[key] as object | undefined), ...(value as object) };
+      const changes = lists.has(key) ? { listChanged: true } : undefined;
+      merged[key] = { ...(merged[key] as object | undefined), ...(value as object), ...changes };
     }
   }
-  return "tools" in merged ? merged : { tools: {}, ...merged };
+  return merged;
 }

@@ -1,5 +1,5 @@
 import { type Aggregator, createAggregator, type ListCall } from "@gatewright/mcp-bridge/bridge";
-import { type Target, upstreamsOf } from "../calls/target.ts";
+import { renewed, type Target, upstreamsOf } from "../calls/target.ts";
 import type { ItemKind, UpstreamRecord } from "../registry/records.ts";
 import type { Snapshot } from "../registry/snapshot.ts";
 
@@ -49,7 +49,11 @@ export class Aggregates {
   of(target: Target): Aggregator {
     const snapshot = this.#options.snapshot();
     const key = target.id ?? "";
-    return snapshot.derive(`aggregate/${key}`, () => this.#current(key, upstreamsOf(snapshot, target)));
+    return snapshot.derive(`aggregate/${key}`, () => {
+      // Whoever keeps a target may have one of a former state.
+      const upstreams = upstreamsOf(snapshot, renewed(snapshot, target) ?? target);
+      return this.#current(key, upstreams);
+    });
   }
 
   /** The lists of an upstream have changed. */

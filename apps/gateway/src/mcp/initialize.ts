@@ -10,7 +10,7 @@ import type { Bridge } from "@gatewright/mcp-bridge/bridge";
 import type { UpstreamSession } from "@gatewright/mcp-bridge/upstream";
 import type { Principal } from "../auth/principal.ts";
 import { failureOf } from "../calls/call-failure.ts";
-import { type Target, upstreamsOf } from "../calls/target.ts";
+import type { Target } from "../calls/target.ts";
 import type { ClientHello, DownstreamSession } from "../downstream/downstream-session.ts";
 import type { DownstreamSessions } from "../downstream/downstream-sessions.ts";
 import type { Replicas } from "../replicas/replicas.ts";
@@ -62,7 +62,7 @@ export async function initialize(
 /** The handshake of an endpoint of several upstreams; the client is told of changes of their lists. */
 async function aggregateHandshake(deps: AggregateDeps, session: DownstreamSession): Promise<JsonObject> {
   const result = await ownHandshake(deps, session.target, session.hello);
-  deps.listening.followLists(session, upstreamsOf(deps.snapshot(), session.target));
+  deps.listening.followLists(session);
   return result;
 }
 
@@ -117,7 +117,7 @@ async function upstreamHandshake(
     await using lease = await deps.retries.run(request, (signal) =>
       deps.pool.acquire(key, signal === undefined ? { context } : { context, signal }),
     );
-    if (lease.session.era === "modern") deps.listening.followLists(caller.session, [upstream]);
+    if (lease.session.era === "modern") deps.listening.followLists(caller.session);
     return handshakeOf(deps.bridge, lease.session, caller.session.hello, isShared(upstream, true));
   } catch (error) {
     throw failureOf(error, upstream.name);

@@ -43,7 +43,7 @@ export class LegacyClient implements Crossing {
     options: CrossingOptions,
   ): Promise<UpstreamAnswer> {
     const { onEnd } = options;
-    this.#deps.listening.followLists(this.#session, [this.#route.upstream]);
+    this.#deps.listening.followLists(this.#session);
     try {
       const answer = (await this.#answerHere()) ?? (await this.#forward(session, request, options));
       onEnd({ answer });
@@ -63,6 +63,7 @@ export class LegacyClient implements Crossing {
         if (level === undefined)
           return localError({ code: RPC.invalidParams, message: "unknown level" }, 200);
         this.#session.logLevel = level;
+        await this.#session.hold?.save();
         return localResult("{}");
       }
       case "resources/subscribe":
@@ -74,6 +75,7 @@ export class LegacyClient implements Crossing {
         const { upstream, name } = this.#route;
         if (method === "resources/subscribe") await listening.subscribe(this.#session, upstream.id, name);
         else listening.unsubscribe(this.#session, upstream.id, name);
+        await this.#session.hold?.save();
         return localResult("{}");
       }
       default:

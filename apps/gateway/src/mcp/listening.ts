@@ -2,6 +2,8 @@ import { type NotificationMessage, parseMessage, WireError } from "@gatewright/m
 import {
   encodeAcknowledged,
   encodeListenResult,
+  LIST_KINDS,
+  LIST_NOTIFICATIONS,
   type Listener,
   mergeAcknowledged,
   type NotificationHub,
@@ -13,9 +15,11 @@ import {
 import type { Target } from "../calls/target.ts";
 import type { DownstreamSession } from "../downstream/downstream-session.ts";
 import { GatewayError } from "../errors.ts";
-import { announcedBy, isListChange } from "../polling/announced.ts";
-import type { UpstreamRecord } from "../registry/records.ts";
+import { isListChange } from "../polling/announced.ts";
+import type { Snapshot } from "../registry/snapshot.ts";
 import type { Exchange } from "./exchange.ts";
+import { followedBy } from "./followed.ts";
+import { Follower, type FollowerOptions } from "./follower.ts";
 import type { ShowNotification } from "./upstream-access.ts";
 
 /** Most resources that one session subscribes to. */
@@ -42,6 +46,7 @@ export function wantedBy({ message, reply, idText }: Exchange): SubscriptionFilt
 /** What change notifications go through. */
 export interface ListeningOptions {
   readonly hub: NotificationHub;
+  readonly snapshot: () => Snapshot;
   /** Takes what an upstream says, before any client does. */
   readonly hear: (upstreamId: string, message: NotificationMessage) => void;
   /** A notification as the clients of an endpoint get it. */
@@ -51,9 +56,9 @@ export interface ListeningOptions {
 /** Change notifications for clients of every revision, from one stream per upstream. */
 export class Listening {
   readonly #options: ListeningOptions;
-  readonly #subscriptions = new WeakMap<DownstreamSession, Map<string, Listener>>();
-  /** Upstreams whose lists a session follows here. */
-  readonly #followed = new WeakMap<DownstreamSession, Set<string>>();
+  readonly #followers = new Map<DownstreamSession, Follower>();
+  readonly #streams = new Set<Follower>();
+  readonly #subscriptions = new Map<DownstreamSession, Map<string, Listener>>();
   /** Ends of the streams that are open. */
   readonly #ends = new Set<() => void>();
 
@@ -61,72 +66,98 @@ export class Listening {
     this.#options = options;
   }
 
-  /** Serves `subscriptions/listen` until the client goes or the gateway stops. `filters` by upstream id. */
-  async serve(exchange: Exchange, filters: ReadonlyMap<string, SubscriptionFilter>): Promise<void> {
+  /**
+   * Serves `subscriptions/listen` until the client goes, the endpoint does, or the gateway stops. `filters` by upstream
+   * id, as they are now.
+   */
+  async serve(exchange: Exchange, filters: () => ReadonlyMap<string, SubscriptionFilter>): Promise<void> {
     const { reply, idText, signal, target } = exchange;
+    const wanted = wantedBy(exchange);
+    const lists = new Set(LIST_KINDS.filter((kind) => wanted[kind]).map((kind) => LIST_NOTIFICATIONS[kind]));
     let held: Buffer[] | undefined = [];
-    const listener = this.#listen(target, filters, (message) => {
+    const tell = (message: NotificationMessage) => {
       const bytes = withSubscriptionId(message, idText);
       if (held === undefined) reply.message(bytes);
       else if (held.length < maxHeld) held.push(bytes);
-    });
+    };
     const { promise: over, resolve } = Promise.withResolvers<void>();
     const end = () => resolve();
+    const stream = this.#follower(target, {
+      filters,
+      wants: (method) => lists.has(method),
+      tell,
+      onGone: end,
+    });
+    this.#streams.add(stream);
     this.#ends.add(end);
     signal.addEventListener("abort", end, { once: true });
     try {
-      const honoured = await listener.acknowledged;
-      reply.message(Buffer.from(encodeAcknowledged(idText, this.#shown(exchange, honoured))));
+      const honoured = await stream.acknowledged;
+      reply.message(Buffer.from(encodeAcknowledged(idText, this.#shown(exchange, honoured, wanted))));
       for (const bytes of held) reply.message(bytes);
       held = undefined;
       await over;
     } finally {
+      this.#streams.delete(stream);
       this.#ends.delete(end);
       signal.removeEventListener("abort", end);
-      listener.close();
+      stream.close();
     }
     if (signal.aborted) reply.abandon();
     else reply.answer(encodeListenResult(idText));
   }
 
-  /**
-   * Tells a client with a session of changes of the lists of upstreams, as far as they announce any. Programs are not
-   * started for it: those that run for the client tell by themselves.
-   */
-  followLists(session: DownstreamSession, upstreams: Iterable<UpstreamRecord>): void {
-    const followed = this.#followed.get(session) ?? new Set();
-    this.#followed.set(session, followed);
-    const filters = new Map<string, SubscriptionFilter>();
-    for (const upstream of upstreams) {
-      if (followed.has(upstream.id)) continue;
-      const filter = announcedBy(upstream);
-      if (filter === undefined || upstream.definition.command !== undefined) continue;
-      followed.add(upstream.id);
-      filters.set(upstream.id, filter);
+  /** Tells a client with a session of changes of its endpoint's lists from now on. */
+  followLists(session: DownstreamSession): void {
+    if (this.#followers.has(session)) return;
+    const follower = this.#follower(session.target, {
+      filters: (followed) => followed.filters,
+      wants: () => true,
+      tell: deliverTo(session),
+    });
+    this.#followers.set(session, follower);
+    session.onEnd.add(() => {
+      this.#followers.delete(session);
+      follower.close();
+    });
+  }
+
+  /** Goes on with what another replica did for a session; changes meanwhile may have been missed. */
+  goOn(session: DownstreamSession): void {
+    this.followLists(session);
+    this.#followers.get(session)?.tellAll();
+    const deliver = deliverTo(session);
+    for (const [upstreamId, uris] of session.subscriptions) {
+      for (const uri of uris) {
+        this.#subscribe(session, upstreamId, uri);
+        const message = updated(uri);
+        if (message !== undefined) deliver(this.#options.expose(session.target, upstreamId, message));
+      }
     }
-    if (filters.size === 0) return;
-    const listener = this.#listen(session.target, filters, deliverTo(session));
-    session.onEnd.add(() => listener.close());
+  }
+
+  /** Takes a new state of the registry: upstreams that came or went, and their subscriptions with them. */
+  follow(snapshot: Snapshot): void {
+    for (const follower of [...this.#followers.values(), ...this.#streams]) {
+      follower.follow(followedBy(snapshot, follower.target));
+    }
+    for (const session of this.#subscriptions.keys()) {
+      for (const [upstreamId, uris] of session.subscriptions) {
+        if (snapshot.upstreams.has(upstreamId)) continue;
+        for (const uri of [...uris]) this.unsubscribe(session, upstreamId, uri);
+      }
+    }
   }
 
   /** What a session gets of a notification of one of its upstream sessions; undefined when it hears it here. */
   readonly show: ShowNotification = (session, upstreamId, message) => {
-    const heardHere = isListChange(message) && this.#followed.get(session)?.has(upstreamId);
+    const heardHere = isListChange(message) && this.#followers.get(session)?.hears(upstreamId) === true;
     return heardHere ? undefined : this.#options.expose(session.target, upstreamId, message);
   };
 
   /** Begins a client's subscription to a resource of an upstream that knows no sessions. */
   async subscribe(session: DownstreamSession, upstreamId: string, uri: string): Promise<void> {
-    const known = this.#subscriptionsOf(session);
-    const key = JSON.stringify([upstreamId, uri]);
-    if (known.has(key)) return;
-    if (known.size >= maxSubscriptions) {
-      throw new GatewayError("overloaded", "the session subscribes to too many resources");
-    }
-    const filters = new Map([[upstreamId, { resourceSubscriptions: [uri] }]]);
-    const listener = this.#listen(session.target, filters, deliverTo(session));
-    known.set(key, listener);
-    await listener.acknowledged;
+    await this.#subscribe(session, upstreamId, uri)?.acknowledged;
   }
 
   /** Ends one. */
@@ -135,11 +166,33 @@ export class Listening {
     const key = JSON.stringify([upstreamId, uri]);
     known.get(key)?.close();
     known.delete(key);
+    const uris = session.subscriptions.get(upstreamId);
+    if (uris?.delete(uri) && uris.size === 0) session.subscriptions.delete(upstreamId);
   }
 
   /** Ends all streams of clients without sessions in good order. */
   close(): void {
     for (const end of this.#ends) end();
+  }
+
+  #follower(target: Target, options: Omit<FollowerOptions, "target" | "listen">): Follower {
+    const listen: FollowerOptions["listen"] = (filters) => this.#listen(target, filters, options.tell);
+    return new Follower({ ...options, target, listen }, followedBy(this.#options.snapshot(), target));
+  }
+
+  #subscribe(session: DownstreamSession, upstreamId: string, uri: string): Listener | undefined {
+    const known = this.#subscriptionsOf(session);
+    const key = JSON.stringify([upstreamId, uri]);
+    if (known.has(key)) return undefined;
+    if (known.size >= maxSubscriptions) {
+      throw new GatewayError("overloaded", "the session subscribes to too many resources");
+    }
+    const filters = new Map([[upstreamId, { resourceSubscriptions: [uri] }]]);
+    const listener = this.#listen(session.target, filters, deliverTo(session));
+    known.set(key, listener);
+    const uris = session.subscriptions.get(upstreamId) ?? new Set();
+    session.subscriptions.set(upstreamId, uris.add(uri));
+    return listener;
   }
 
   #subscriptionsOf(session: DownstreamSession): Map<string, Listener> {
@@ -149,24 +202,30 @@ export class Listening {
     this.#subscriptions.set(session, made);
     session.onEnd.add(() => {
       for (const listener of made.values()) listener.close();
-      made.clear();
+      this.#subscriptions.delete(session);
     });
     return made;
   }
 
-  /** What is honoured of all filters, in the words of the endpoint. */
-  #shown({ target }: Exchange, honoured: ReadonlyMap<string, SubscriptionFilter>): SubscriptionFilter {
+  /**
+   * What is honoured of all filters, in the words of the endpoint. Of several upstreams as one, every list may change: with
+   * the upstreams.
+   */
+  #shown(
+    { target }: Exchange,
+    honoured: ReadonlyMap<string, SubscriptionFilter>,
+    { resourceSubscriptions: _, ...lists }: SubscriptionFilter,
+  ): SubscriptionFilter {
     const { expose } = this.#options;
     const parts = [...honoured].map(([upstreamId, filter]) => {
       const uris = (filter.resourceSubscriptions ?? []).map((uri) => {
-        const text = JSON.stringify({ jsonrpc: "2.0", method: updatedMethod, params: { uri } });
-        const message = parseMessage(Buffer.from(text));
-        const shown = message.kind === "notification" ? expose(target, upstreamId, message) : undefined;
+        const message = updated(uri);
+        const shown = message && expose(target, upstreamId, message);
         return String(shown?.params?.["uri"] ?? uri);
       });
       return filter.resourceSubscriptions === undefined ? filter : { ...filter, resourceSubscriptions: uris };
     });
-    return mergeAcknowledged(parts);
+    return mergeAcknowledged(target.kind === "aggregate" ? [lists, ...parts] : parts);
   }
 
   #listen(
@@ -185,7 +244,12 @@ export class Listening {
   }
 }
 
-const updatedMethod = "notifications/resources/updated";
+/** The notice that a resource was updated. */
+function updated(uri: string): NotificationMessage | undefined {
+  const text = JSON.stringify({ jsonrpc: "2.0", method: "notifications/resources/updated", params: { uri } });
+  const message = parseMessage(Buffer.from(text));
+  return message.kind === "notification" ? message : undefined;
+}
 
 function deliverTo(session: DownstreamSession): (message: NotificationMessage) => void {
   return (message) => session.deliver(withoutSubscriptionId(message));

@@ -19,7 +19,8 @@ export function servePlain(
   }
   const upstream = upstreamOf(deps, target.upstreamId);
   if (message.method === "subscriptions/listen" && era === "modern") {
-    return deps.listening.serve(exchange, new Map([[upstream.id, wantedBy(exchange)]]));
+    const filters = new Map([[upstream.id, wantedBy(exchange)]]);
+    return deps.listening.serve(exchange, () => filters);
   }
   const name = message.params?.[message.method.startsWith("resources/") ? "uri" : "name"];
   return forward(deps, exchange, { upstream, name: typeof name === "string" ? name : "" });

@@ -9,11 +9,19 @@ export interface KeptSession {
   readonly target: Target;
   /** Upstream sessions to go on with, by upstream. */
   readonly resumable: ReadonlyMap<string, ResumableSession>;
+  readonly logLevel: string | undefined;
+  readonly subscriptions: ReadonlyMap<string, ReadonlySet<string>>;
 }
 
-/** What never changes of a session, as it is kept with the owner record. */
-export function keptState({ hello, target }: DownstreamSession): SessionState {
-  return { hello: JSON.stringify(hello), target: JSON.stringify(target) };
+/** What a client said of itself and what it wants, as it is kept with the owner record. */
+export function keptState({ hello, target, logLevel, subscriptions }: DownstreamSession): SessionState {
+  const uris = [...subscriptions].map(([upstreamId, subscribed]) => [upstreamId, [...subscribed]]);
+  return {
+    hello: JSON.stringify(hello),
+    target: JSON.stringify(target),
+    ...(logLevel !== undefined && { logLevel }),
+    ...(uris.length > 0 && { subscriptions: JSON.stringify(uris) }),
+  };
 }
 
 /** The upstream sessions of a session, as they are kept with the owner record. */
@@ -32,9 +40,12 @@ export function readState(kept: {
   readonly state: SessionState;
   readonly upstream: readonly UpstreamSessionId[];
 }): KeptSession {
+  const subscriptions = JSON.parse(kept.state["subscriptions"] ?? "[]") as [string, string[]][];
   return {
     hello: JSON.parse(kept.state["hello"] ?? "{}") as ClientHello,
     target: JSON.parse(kept.state["target"] ?? "{}") as Target,
+    logLevel: kept.state["logLevel"],
+    subscriptions: new Map(subscriptions.map(([upstreamId, uris]) => [upstreamId, new Set(uris)])),
     resumable: new Map(
       kept.upstream.flatMap(({ serverId, sessionId, extra }) => {
         if (sessionId === undefined) return [];

@@ -253,8 +253,8 @@ export class RedisReplicas implements Replicas {
         const session = sessions.peek(sessionId);
         if (session === undefined) return;
         await ownership
-          .save(sessionId, keptUpstreams(session))
-          .catch((error) => onError(error, "the upstream sessions of a client could not be kept"));
+          .save(sessionId, keptUpstreams(session), keptState(session))
+          .catch((error) => onError(error, "what a session needs to go on elsewhere could not be kept"));
       },
     };
   }

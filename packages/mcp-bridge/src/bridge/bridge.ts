@@ -86,7 +86,7 @@ class EraBridge implements Bridge {
     this.#active.set(session, active);
     const call: ParkedCall = new ParkedCall({
       session,
-      // What answers no question that waits here is nothing that a server with sessions knows.
+      given: answersOf(message),
       request: freshRequest(options.request ?? { method, params: paramsText(message), extras }),
       timeoutMs,
       capabilities: (meta[META.clientCapabilities] ?? {}) as JsonObject,
@@ -178,10 +178,8 @@ class EraBridge implements Bridge {
     message: RequestMessage,
     options: Omit<ResumeModern, "principal" | "endpoint">,
   ): Promise<UpstreamAnswer> {
-    const { inputResponses } = message.spans;
-    const responses = inputResponses ? membersOf(message.bytes, inputResponses) : new Map<string, string>();
     try {
-      await parked.call.answer(responses);
+      await parked.call.answer(answersOf(message) ?? new Map());
     } catch (error) {
       parked.call.abort(error);
     }
@@ -233,7 +231,12 @@ class EraBridge implements Bridge {
   }
 }
 
-/** A request without what belongs to the continuation of another. */
+/** The client's answers, raw, by the keys of their questions. */
+function answersOf({ bytes, spans }: RequestMessage): Map<string, string> | undefined {
+  return spans.inputResponses && membersOf(bytes, spans.inputResponses);
+}
+
+/** A request without what the bridge reads: a server with sessions knows nothing of it. */
 function freshRequest(request: UpstreamRequest): UpstreamRequest {
   const params = withoutMembers(request.params, ["inputResponses", "requestState"]);
   return params === request.params ? request : { ...request, params };

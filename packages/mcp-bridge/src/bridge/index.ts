@@ -34,7 +34,13 @@ export {
 export type { OpenListener } from "./notification-source.ts";
 export type { RoutedRequest } from "./rewrite.ts";
 export { createSealer, type Sealer, type SealerOptions } from "./sealer.ts";
-export { LIST_KINDS, readFilter, type SubscriptionFilter, wants } from "./subscription-filter.ts";
+export {
+  LIST_KINDS,
+  LIST_NOTIFICATIONS,
+  readFilter,
+  type SubscriptionFilter,
+  wants,
+} from "./subscription-filter.ts";
 export {
   encodeAcknowledged,
   encodeListenResult,

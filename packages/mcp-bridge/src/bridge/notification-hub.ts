@@ -14,7 +14,7 @@ export interface NotificationHubOptions {
   readonly retryBaseMs?: number;
   /** Longest such pause. Default 60 000. */
   readonly retryMaxMs?: number;
-  /** How long a stream stays open after its last listener went. Default 5 000. */
+  /** How long a stream stays open after its last listener went, and a subscription after the last who wanted it. Default 5 000. */
   readonly lingerMs?: number;
   /** Most listeners. Default 10 000. */
   readonly maxListeners?: number;
@@ -41,6 +41,8 @@ export interface ListenerOptions {
 export interface Listener {
   /** What each upstream honours of the filter; upstreams that cannot be reached honour nothing yet. */
   readonly acknowledged: Promise<ReadonlyMap<string, SubscriptionFilter>>;
+  /** Wants something else from now on; what is wanted still is not interrupted. Resolves like `acknowledged`. */
+  aim(filters: ListenerOptions["filters"]): Promise<ReadonlyMap<string, SubscriptionFilter>>;
   close(): void;
 }
 
@@ -58,36 +60,40 @@ export function createNotificationHub(options: NotificationHubOptions): Notifica
   return new Hub(parseOptions(schema, options));
 }
 
+/** One listener as it is now. */
+interface Hearing {
+  filters: ListenerOptions["filters"];
+  readonly onNotification: ListenerOptions["onNotification"];
+}
+
 interface Watched {
   readonly source: NotificationSource;
-  readonly listeners: Map<ListenerOptions, SubscriptionFilter>;
+  readonly listeners: Map<Hearing, SubscriptionFilter>;
+  /** Ends the stream that nobody listens to. */
   linger: NodeJS.Timeout | undefined;
+  /** Ends the subscriptions that nobody wants. */
+  trim: NodeJS.Timeout | undefined;
 }
 
 class Hub implements NotificationHub {
   readonly #options: z.output<typeof schema>;
   readonly #watched = new Map<string, Watched>();
-  readonly #listeners = new Set<ListenerOptions>();
+  readonly #listeners = new Set<Hearing>();
 
   constructor(options: z.output<typeof schema>) {
     this.#options = options;
   }
 
-  listen(listener: ListenerOptions): Listener | undefined {
+  listen({ filters, onNotification }: ListenerOptions): Listener | undefined {
     if (this.#listeners.size >= this.#options.maxListeners) return undefined;
-    this.#listeners.add(listener);
-    const parts = [...listener.filters].map(async ([upstreamId, filter]) => {
-      const watched = this.#watch(upstreamId);
-      watched.listeners.set(listener, filter);
-      const { acknowledgeWaitMs } = this.#options;
-      return [
-        upstreamId,
-        await watched.source.want(watched.listeners.values(), filter, acknowledgeWaitMs),
-      ] as const;
-    });
+    const hearing: Hearing = { filters: new Map(), onNotification };
+    this.#listeners.add(hearing);
     return {
-      acknowledged: Promise.all(parts).then((entries) => new Map(entries)),
-      close: () => this.#leave(listener),
+      acknowledged: this.#aim(hearing, filters),
+      aim: (others) => this.#aim(hearing, others),
+      close: () => {
+        if (this.#listeners.delete(hearing)) void this.#aim(hearing, new Map());
+      },
     };
   }
 
@@ -96,10 +102,7 @@ class Hub implements NotificationHub {
   }
 
   close(): void {
-    for (const { source, linger } of this.#watched.values()) {
-      clearTimeout(linger);
-      source.stop();
-    }
+    for (const watched of this.#watched.values()) stop(watched);
     this.#watched.clear();
     this.#listeners.clear();
   }
@@ -118,26 +121,57 @@ class Hub implements NotificationHub {
       }
     };
     const source = new NotificationSource({ upstreamId, open, retryBaseMs, retryMaxMs, deliver });
-    const watched: Watched = { source, listeners, linger: undefined };
+    const watched: Watched = { source, listeners, linger: undefined, trim: undefined };
     this.#watched.set(upstreamId, watched);
     return watched;
   }
 
-  #leave(listener: ListenerOptions): void {
-    if (!this.#listeners.delete(listener)) return;
-    for (const upstreamId of listener.filters.keys()) {
-      const watched = this.#watched.get(upstreamId);
-      if (!watched?.listeners.delete(listener) || watched.listeners.size > 0) continue;
-      watched.linger = setTimeout(() => this.#retire(upstreamId, watched), this.#options.lingerMs);
-      watched.linger.unref();
+  async #aim(
+    hearing: Hearing,
+    filters: ListenerOptions["filters"],
+  ): Promise<ReadonlyMap<string, SubscriptionFilter>> {
+    if (filters.size > 0 && !this.#listeners.has(hearing)) return new Map();
+    const before = hearing.filters;
+    hearing.filters = filters;
+    const { acknowledgeWaitMs } = this.#options;
+    const parts = [...filters].map(async ([upstreamId, filter]) => {
+      const watched = this.#watch(upstreamId);
+      watched.listeners.set(hearing, filter);
+      const honoured = await watched.source.want(filter, acknowledgeWaitMs);
+      return [upstreamId, honoured] as const;
+    });
+    for (const upstreamId of before.keys()) this.#dropped(upstreamId, hearing);
+    return new Map(await Promise.all(parts));
+  }
+
+  /** A listener wants less of an upstream, or nothing. */
+  #dropped(upstreamId: string, hearing: Hearing): void {
+    const watched = this.#watched.get(upstreamId);
+    if (watched === undefined) return;
+    if (!hearing.filters.has(upstreamId)) watched.listeners.delete(hearing);
+    const { lingerMs } = this.#options;
+    if (watched.listeners.size === 0) {
+      clearTimeout(watched.linger);
+      watched.linger = setTimeout(() => this.#retire(upstreamId, watched), lingerMs).unref();
+    } else {
+      watched.trim ??= setTimeout(() => {
+        watched.trim = undefined;
+        if (watched.listeners.size > 0) watched.source.trim(watched.listeners.values());
+      }, lingerMs).unref();
     }
   }
 
   #retire(upstreamId: string, watched: Watched): void {
     if (watched.listeners.size > 0 || this.#watched.get(upstreamId) !== watched) return;
     this.#watched.delete(upstreamId);
-    watched.source.stop();
+    stop(watched);
   }
+}
+
+function stop({ source, linger, trim }: Watched): void {
+  clearTimeout(linger);
+  clearTimeout(trim);
+  source.stop();
 }
 
 /** The union of what several upstreams honour, for the acknowledgement of one aggregated endpoint. */

@@ -30,8 +30,8 @@ export interface NotificationSourceOptions {
 
 /**
  * The change notifications of one upstream: one session, one stream, kept open while anybody listens. A modern
- * upstream gets one `subscriptions/listen` with the union of all filters, replaced by a wider one when needed; a
- * legacy upstream's own stream is used, with `resources/subscribe` per URI. After an interruption
+ * upstream gets one `subscriptions/listen` with the union of all filters, replaced when more is wanted, or less; a legacy
+ * upstream's own stream is used, with `resources/subscribe` and `unsubscribe` per URI. After an interruption
  * every list that is listened to is reported as changed, because changes may have been missed.
  */
 export class NotificationSource {
@@ -43,20 +43,20 @@ export class NotificationSource {
   #listening: { readonly filter: SubscriptionFilter; readonly end: AbortController } | undefined;
   #changed: (() => void) | undefined;
   #waiting = new Set<() => void>();
+  /** Whether what nobody wants any more is to be ended. */
+  #trimming = false;
 
   constructor(options: NotificationSourceOptions) {
     this.#options = options;
     this.#run().catch(() => undefined);
   }
 
-  /** Asks for more or less; resolves with what the upstream honours of it, or what it did so far after `waitMs`. */
-  async want(
-    filters: Iterable<SubscriptionFilter>,
-    own: SubscriptionFilter,
-    waitMs: number,
-  ): Promise<SubscriptionFilter> {
-    this.#wanted = unionOf(filters);
-    this.#changed?.();
+  /** Asks for this, too; resolves with what the upstream honours of it, or what it did so far after `waitMs`. */
+  async want(own: SubscriptionFilter, waitMs: number): Promise<SubscriptionFilter> {
+    if (!covers(this.#wanted, own)) {
+      this.#wanted = unionOf([this.#wanted, own]);
+      this.#changed?.();
+    }
     if (this.#listening && covers(this.#listening.filter, own)) return intersectionOf(own, this.#honoured);
     await new Promise<void>((resolve) => {
       const settle = () => {
@@ -68,6 +68,13 @@ export class NotificationSource {
       this.#waiting.add(settle);
     });
     return intersectionOf(own, this.#honoured);
+  }
+
+  /** Asks for nothing but what is wanted still. */
+  trim(filters: Iterable<SubscriptionFilter>): void {
+    this.#wanted = unionOf(filters);
+    this.#trimming = true;
+    this.#changed?.();
   }
 
   /** Ends the stream and its session. */
@@ -112,7 +119,7 @@ export class NotificationSource {
         const next = new Promise<void>((resolve) => {
           this.#changed = resolve;
         });
-        if (!this.#listening || !covers(this.#listening.filter, this.#wanted)) {
+        if (this.#isOff()) {
           await this.#listen(session, this.#wanted);
           onReady();
           if (repeat) this.#reportAll();
@@ -132,19 +139,27 @@ export class NotificationSource {
     }
   }
 
+  /** Whether the upstream is to be asked anew: for more, or, once in a while, for less. */
+  #isOff(): boolean {
+    const asked = this.#listening?.filter;
+    const trimming = this.#trimming;
+    this.#trimming = false;
+    if (asked === undefined || !covers(asked, this.#wanted)) return true;
+    return trimming && !covers(this.#wanted, asked);
+  }
+
   async #listen(session: UpstreamSession, filter: SubscriptionFilter): Promise<void> {
     const before = this.#listening;
     const end = new AbortController();
     if (session.era === "modern") this.#honoured = await this.#openStream(session, filter, end);
     else {
+      const known = this.#honoured.resourceSubscriptions ?? [];
       this.#honoured = legacyOffer(session, filter);
-      const known = new Set(before?.filter.resourceSubscriptions ?? []);
-      const added = (this.#honoured.resourceSubscriptions ?? []).filter((uri) => !known.has(uri));
-      await Promise.allSettled(
-        added.map((uri) =>
-          session.request({ method: "resources/subscribe", params: JSON.stringify({ uri }) }),
-        ),
-      );
+      const wanted = this.#honoured.resourceSubscriptions ?? [];
+      await subscribeTo(session, {
+        added: wanted.filter((uri) => !known.includes(uri)),
+        removed: known.filter((uri) => !wanted.includes(uri)),
+      });
     }
     this.#listening = { filter, end };
     before?.end.abort();
@@ -192,4 +207,17 @@ export class NotificationSource {
       if (message.kind === "notification") this.#options.deliver(message);
     }
   }
+}
+
+/** Subscriptions of a legacy session; one that is refused changes nothing for the others. */
+async function subscribeTo(
+  session: UpstreamSession,
+  { added, removed }: { readonly added: readonly string[]; readonly removed: readonly string[] },
+): Promise<void> {
+  const ask = (method: string) => (uri: string) =>
+    session.request({ method, params: JSON.stringify({ uri }) });
+  await Promise.allSettled([
+    ...added.map(ask("resources/subscribe")),
+    ...removed.map(ask("resources/unsubscribe")),
+  ]);
 }

@@ -35,6 +35,8 @@ export interface ParkedCallOptions {
   readonly now: () => number;
   /** Most questions that may be open at once. */
   readonly maxQuestions: number;
+  /** Answers that the client gave with the call (raw JSON by key): what they answer is not asked. */
+  readonly given?: Map<string, string> | undefined;
   /** Whether the client can be asked during this call at all. */
   readonly askable: boolean;
   /** The call is over; called once. */
@@ -168,6 +170,11 @@ export class ParkedCall {
     }
     const key = questionKey(method, message.params, this.#keys);
     this.#keys.add(key);
+    const result = this.#options.given?.get(key);
+    if (result !== undefined) {
+      this.session.respond({ idText, result }).catch((error: unknown) => this.abort(error));
+      return;
+    }
     const params = paramsText(message);
     const shown = params !== undefined && isVisit(message.params) ? withoutElicitationId(params) : params;
     this.#questions.set(key, { method, params: shown, idText });

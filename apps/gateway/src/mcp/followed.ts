@@ -1,0 +1,53 @@
+import type { SubscriptionFilter } from "@gatewright/mcp-bridge/bridge";
+import { renewed, type Target, upstreamsOf } from "../calls/target.ts";
+import { announcedBy } from "../polling/announced.ts";
+import type { UpstreamRecord } from "../registry/records.ts";
+import type { Snapshot } from "../registry/snapshot.ts";
+
+/** The lists of an endpoint, by the notification that tells of their change. */
+const listChanges = {
+  tools: "notifications/tools/list_changed",
+  prompts: "notifications/prompts/list_changed",
+  resources: "notifications/resources/list_changed",
+} as const;
+
+/** What the clients of an endpoint follow, in one state of the registry. */
+export interface Followed {
+  /** What is heard of which upstream for clients with a session. */
+  readonly filters: ReadonlyMap<string, SubscriptionFilter>;
+  /** What the endpoint's lists are made of: another one means that they have changed. */
+  readonly made: string;
+  /** Notifications of those of its lists that are not empty for sure. */
+  readonly lists: ReadonlySet<string>;
+  /** The endpoint is no more. */
+  readonly gone: boolean;
+}
+
+/** What the clients of an endpoint follow; computed once for all of them. */
+export function followedBy(snapshot: Snapshot, target: Target): Followed {
+  return snapshot.derive(`followed/${target.id ?? ""}`, () => {
+    const now = renewed(snapshot, target);
+    return {
+      ...follow(now === undefined ? [] : upstreamsOf(snapshot, now), target),
+      gone: now === undefined,
+    };
+  });
+}
+
+function follow(upstreams: readonly UpstreamRecord[], target: Target): Omit<Followed, "gone"> {
+  const filters = new Map<string, SubscriptionFilter>();
+  const lists = new Set<string>();
+  for (const upstream of upstreams) {
+    const { id, self, definition } = upstream;
+    for (const [kind, notification] of Object.entries(listChanges)) {
+      if (self?.capabilities[kind] !== undefined) lists.add(notification);
+    }
+    // Programs are not started for it: those that run for a client tell by themselves. So does the session with the one
+    // upstream of a plain endpoint, where that has sessions.
+    const tells = definition.command !== undefined || (target.kind === "plain" && self?.era !== "modern");
+    const filter = announcedBy(upstream);
+    if (filter !== undefined && !tells) filters.set(id, filter);
+  }
+  const made = JSON.stringify(upstreams.map(({ id, slug, self }) => [id, slug, self !== undefined]));
+  return { filters, made, lists };
+}
