@@ -121,6 +121,21 @@ describe("the owner of a session", () => {
     await b.ownership.close();
   });
 
+  it("keeps what changed of a session's state for whoever goes on with it", async () => {
+    const a = await startReplica(redis, { deadAfterMs: 50_000 });
+    const b = await startReplica(redis, { deadAfterMs: 50_000 });
+    const session = randomUUID();
+    await a.ownership.claim(session, "ann", { state: { hello: "1" } });
+    await a.ownership.save(session, [http("s1")], { hello: "1", level: "info" });
+    await a.ownership.save(session, [http("s2")]);
+    await a.ownership.close();
+    expect(await b.ownership.reclaim(session, "ann")).toMatchObject({
+      upstream: [http("s2")],
+      state: { hello: "1", level: "info" },
+    });
+    await b.ownership.close();
+  });
+
   it("learns that another took over while it was silent, and must not go on", async () => {
     const a = await startReplica(redis, {
       heartbeatMs: 2_000_000_000,

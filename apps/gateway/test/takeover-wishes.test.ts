@@ -1,0 +1,71 @@
+import { startEverythingServer } from "@gatewright/mcp-fixtures";
+import { eventually, type RedisServer, startRedis } from "@gatewright/testkit";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { openRaw } from "./support/raw-client.ts";
+import { openSession, type ReplicaSet, startReplicaSet } from "./support/replica-set.ts";
+import type { TestGateway } from "./support/test-gateway.ts";
+
+type Everything = Awaited<ReturnType<typeof startEverythingServer>>;
+
+let redis: RedisServer;
+let everything: Everything;
+let set: ReplicaSet;
+
+beforeAll(async () => {
+  [redis, everything] = await Promise.all([startRedis(), startEverythingServer({ era: "modern" })]);
+  set = await startReplicaSet(redis, 1);
+  await set.register({ name: "fresh", url: everything.url });
+});
+
+afterAll(async () => {
+  await set[Symbol.asyncDispose]();
+  await Promise.all([everything.close(), redis.close()]);
+});
+
+const logged = (body: unknown) => String(body).split("notifications/message").length - 1;
+
+describe("a session that another replica goes on with, in front of an upstream that knows no sessions", () => {
+  it.each([
+    { where: "the upstream's own endpoint", plain: true },
+    { where: "an endpoint of several upstreams", plain: false },
+  ])("keeps log level, subscriptions and change notices: $where", async ({ plain }) => {
+    const [first] = set.replicas as [TestGateway];
+    const owner = await set.add();
+    const id = [...(owner.core.snapshots.current?.upstreams.keys() ?? [])][0];
+    const path = plain ? `/servers/${id}/mcp` : "/mcp";
+    const prefix = plain ? "" : "fresh_";
+    const uri = `${plain ? "" : "fresh+"}test://watched-resource`;
+    await first.core.refresher.ready();
+    const session = await openSession(owner, path);
+    expect((await session.request(owner, "logging/setLevel", { level: "info" })).body.result).toEqual({});
+    for (const subscribed of [uri, `${uri}/gone`]) {
+      await session.request(owner, "resources/subscribe", { uri: subscribed });
+    }
+    await session.request(owner, "resources/unsubscribe", { uri: `${uri}/gone` });
+    await owner.close();
+
+    const headers = { "mcp-session-id": session.id, "mcp-protocol-version": "2025-11-25" };
+    const stream = await openRaw(first, path, { method: "GET", headers });
+    expect(stream.status).toBe(200);
+    const heard = () => stream.events.flatMap(({ data }) => (data === undefined ? [] : [data]));
+    const call = (name: string) => ({
+      jsonrpc: "2.0",
+      id: name,
+      method: "tools/call",
+      params: { name: `${prefix}${name}`, arguments: {} },
+    });
+    // What was missed is unknown, so that everything is told as changed once; then what changes.
+    await eventually(() => heard().some(({ params }) => params?.uri === uri));
+    await eventually(() => heard().some(({ method }) => method === "notifications/tools/list_changed"));
+    expect(heard().filter(({ params }) => params?.uri === `${uri}/gone`)).toEqual([]);
+    const count = heard().length;
+    await eventually(async () => {
+      await first.rpc(path, call("test_trigger_resource_change"), headers);
+      return heard().length > count;
+    });
+    expect(heard().at(-1)).toMatchObject({ method: "notifications/resources/updated", params: { uri } });
+    const { body } = await first.rpc(path, call("test_tool_with_logging"), headers);
+    expect(logged(body)).toBe(3);
+    expect(await session.delete(first)).toBe(204);
+  });
+});
