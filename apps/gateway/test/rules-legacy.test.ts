@@ -191,6 +191,21 @@ describe("a batch", () => {
     });
     expect((await gateway.rpc("/mcp", batch)).status).toBe(400);
     expect((await gateway.rpc("/mcp", [], headers)).body).toMatchObject({ error: { code: -32600 } });
-    expect((await gateway.rpc("/mcp/http", batch)).body).toMatchObject({ id: null, error: { code: -32600 } });
+  });
+
+  it("without a handshake is served on /mcp/http, which takes whoever names no revision for 2025-03-26", async () => {
+    const answered = await gateway.rpc("/mcp/http", batch);
+    expect([answered.status, answered.headers.get("content-type")]).toEqual([200, "application/json"]);
+    expect(answered.body).toMatchObject([
+      { jsonrpc: "2.0", id: "a", result: { content: [{ type: "text" }] } },
+      { jsonrpc: "2.0", id: 2, error: { code: -32601 } },
+      { jsonrpc: "2.0", id: 3, result: {} },
+    ]);
+    const hello = [{ jsonrpc: "2.0", id: 1, method: "initialize", params: {} }];
+    expect((await gateway.rpc("/mcp/http", hello)).body).toMatchObject({ id: null, error: { code: -32600 } });
+    for (const version of ["2025-06-18", "2026-07-28"]) {
+      const refused = await gateway.rpc("/mcp/http", batch, { "mcp-protocol-version": version });
+      expect(refused.status, version).toBe(400);
+    }
   });
 });

@@ -121,6 +121,28 @@ describe("a request of 2026-07-28", () => {
     }
   });
 
+  it("gets the type of its result though the server leaves it out, and the rest as it came", async () => {
+    server.script("tools/call", (response) => {
+      const { id } = server.seen("tools/call").at(-1) ?? {};
+      response.setHeader("content-type", "application/json");
+      response.end(`{"jsonrpc":"2.0","result":{"content":[],"big":12345678901234567890},"id":${id}}`);
+    });
+    const text = await fetch(`${gateway.url}${path}`, {
+      method: "POST",
+      headers: {
+        ...headers,
+        authorization: `Bearer ${gateway.token}`,
+        "content-type": "application/json",
+        accept: "application/json, text/event-stream",
+      },
+      body: JSON.stringify(call()),
+    }).then((answer) => answer.text());
+    server.script("tools/call", { result: { content: [{ type: "text", text: "done" }] } });
+    expect(text).toBe(
+      '{"jsonrpc":"2.0","result":{"resultType":"complete","content":[],"big":12345678901234567890},"id":7}',
+    );
+  });
+
   it("neither needs nor gets a session id", async () => {
     const answer = await gateway.rpc(path, call(), { ...headers, "mcp-session-id": "anything" });
     expect(answer.status).toBe(200);

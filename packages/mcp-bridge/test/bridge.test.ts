@@ -8,8 +8,11 @@ import {
   type Bridge,
   BridgeError,
   type BridgeOptions,
+  completeModern,
   createBridge,
   type ForwardModern,
+  localError,
+  localResult,
 } from "../src/bridge/index.ts";
 import { questionKey } from "../src/bridge/question-key.ts";
 import { META, parseMessage, type RequestMessage, textOf } from "../src/index.ts";
@@ -182,6 +185,37 @@ describe("a stateless client and a server with sessions", () => {
     );
     expect(answer.httpStatus).toBe(httpStatus);
     expect(bodyOf(answer).error).toEqual({ code: mapped, message: "m", data: { d: 1 } });
+  });
+
+  it.each([
+    ['{"resultType":"complete","x":1.0}', undefined],
+    ['{"x":1.0,"resultType":"input_required"}', undefined],
+    ['{"x":1.0}', '{"resultType":"complete","x":1.0}'],
+    [
+      '{"structuredContent":{"resultType":"mine"}}',
+      '{"resultType":"complete","structuredContent":{"resultType":"mine"}}',
+    ],
+    [
+      '{"content":[{"text":"\\"result\\":{\\"resultType\\""}]}',
+      '{"resultType":"complete","content":[{"text":"\\"result\\":{\\"resultType\\""}]}',
+    ],
+    ["{}", '{"resultType":"complete"}'],
+  ])("gets the type of a stateless server's result that lacks it: %s", (value, completed) => {
+    const answer = localResult(value);
+    const whole = completeModern(answer, "tools/call");
+    if (completed === undefined) expect(whole).toBe(answer);
+    expect(whole.withId("1").toString()).toBe(`{"jsonrpc":"2.0","id":1,"result":${completed ?? value}}`);
+    expect(bodyOf(completeModern(localResult(value), "tools/list")).result).toMatchObject({
+      ttlMs: 0,
+      cacheScope: "private",
+    });
+  });
+
+  it("gets a stateless server's error, and a result with all its hints, as they came", () => {
+    const error = localError({ code: -32002, message: "m" }, 400);
+    expect(completeModern(error, "resources/read")).toBe(error);
+    const list = localResult('{"resultType":"complete","tools":[],"ttlMs":5,"cacheScope":"public"}');
+    expect(completeModern(list, "tools/list")).toBe(list);
   });
 
   it("refuses methods that its revision does not have", async () => {

@@ -1,5 +1,5 @@
 import { encodeParamHeaders } from "@gatewright/mcp-bridge";
-import { localResult } from "@gatewright/mcp-bridge/bridge";
+import { completeModern, localResult } from "@gatewright/mcp-bridge/bridge";
 import type { UpstreamAnswer } from "@gatewright/mcp-bridge/upstream";
 import type { PluginPipeline, RequestContext, RequestScope } from "@gatewright/plugin-framework";
 import { outcomeOfAnswer } from "../calls/answer-outcome.ts";
@@ -210,7 +210,8 @@ function traced({ trace, message }: Exchange, change: ParamsChange): ParamsChang
 function answer(exchange: Exchange, upstreamId: string, from: UpstreamAnswer): void {
   const { aggregator, message, era, idText } = exchange;
   exchange.trace?.answered(from);
-  const shown = aggregator === undefined ? from : aggregator.exposeAnswer(upstreamId, message.method, from);
+  const whole = era === "modern" ? completeModern(from, message.method) : from;
+  const shown = aggregator === undefined ? whole : aggregator.exposeAnswer(upstreamId, message.method, whole);
   const status = era === "modern" && shown.kind === "error" ? shown.httpStatus : 200;
   exchange.reply.relay(shown.bytes, shown.idSpan, idText, status);
 }

@@ -110,10 +110,7 @@ export class McpEndpoint {
       const message = parseMessage(body, this.#limits);
       if (message.kind === "request") idText = textOf(message.bytes, message.idSpan);
       const target = incoming.target(principal);
-      if (message.kind === "batch") {
-        if (transport === "streamable") return await this.#batch(incoming, reply, principal, target, message);
-        throw new WireError("invalid_request", "Batches are not served here; send the messages one by one.");
-      }
+      if (message.kind === "batch") return await this.#batch(incoming, reply, principal, target, message);
       await (transport === "plain"
         ? this.#plain(incoming, reply, principal, target, message, idText)
         : this.#streamable(incoming, reply, principal, target, message, idText));
@@ -161,14 +158,14 @@ export class McpEndpoint {
     const { headers } = incoming.request;
     const verdict = classifyEra(headers, message);
     if (verdict.era === "refused") throw verdict.error;
-    const id = sessionIdOf(incoming.request);
-    const away = this.#elsewhere(id, incoming, principal, message);
-    if (away !== undefined && (await away) === "answered") return;
     const { onFailure, clientAddress, sessions } = this.#deps;
+    const id = incoming.transport === "plain" ? undefined : sessionIdOf(incoming.request);
+    const away = id === undefined ? undefined : this.#elsewhere(id, incoming, principal, message);
+    if (away !== undefined && (await away) === "answered") return;
     await serveBatch(this.#deps, message, {
       principal,
       target,
-      session: sessions.get(id, principal, target),
+      session: id === undefined ? undefined : sessions.get(id, principal, target),
       reply,
       headers,
       clientIp: incoming.forwarded?.clientIp ?? clientAddress(incoming.request),

@@ -20,7 +20,8 @@ import { takeOneWay } from "./take-one-way.ts";
 /** What the requests of a batch have in common. */
 export interface BatchCaller
   extends Pick<Exchange, "principal" | "target" | "headers" | "clientIp" | "requestId"> {
-  readonly session: DownstreamSession;
+  /** None where requests are served without a handshake. */
+  readonly session: DownstreamSession | undefined;
   readonly reply: RpcReply;
   /** Told of failures that are the gateway's own fault. */
   readonly onFailure: (error: unknown, requestId: string) => void;
@@ -38,7 +39,8 @@ export async function serveBatch(
   caller: BatchCaller,
 ): Promise<void> {
   const { session, reply } = caller;
-  if (session.hello.protocolVersion !== DEFAULT_LEGACY) {
+  // A client that shook no hands, and names no other revision, speaks this one.
+  if (session !== undefined && session.hello.protocolVersion !== DEFAULT_LEGACY) {
     throw new WireError("invalid_request", `Batches belong to revision ${DEFAULT_LEGACY} alone.`);
   }
   if (messages.some((message) => message.kind === "request" && message.method === "initialize")) {
@@ -47,7 +49,7 @@ export async function serveBatch(
   const answers = await Promise.all(
     messages.map(async (message) => {
       if (message.kind === "request") return answerOf(deps, message, caller);
-      await takeOneWay(session, message);
+      if (session !== undefined) await takeOneWay(session, message);
       return undefined;
     }),
   );
@@ -69,7 +71,7 @@ async function answerOf(
   const idText = textOf(message.bytes, message.idSpan);
   const { signal } = control;
   try {
-    const era = "legacy";
+    const era = session === undefined ? "plain" : "legacy";
     await runExchange(deps, control, { ...common, requestId, era, session, message, idText, reply, signal });
     return reply.answered;
   } catch (error) {

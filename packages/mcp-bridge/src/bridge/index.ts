@@ -47,4 +47,4 @@ export {
   withoutSubscriptionId,
   withSubscriptionId,
 } from "./subscription-frames.ts";
-export { toLegacy, toModern } from "./translate-answer.ts";
+export { completeModern, toLegacy, toModern } from "./translate-answer.ts";

@@ -36,6 +36,26 @@ export function toModern(answer: UpstreamAnswer, method: string): UpstreamAnswer
   return answer.edited([insertMembers(answer.bytes, at, members)]);
 }
 
+const RESULT_TYPE = Buffer.from('"resultType"');
+const RESULT_TYPE_FIRST = Buffer.from('"result":{"resultType"');
+
+/**
+ * A modern server's answer for a modern client: a result without what its revision asks of it gets that; everything else
+ * as it came. Cheap where nothing is missing.
+ */
+export function completeModern(answer: UpstreamAnswer, method: string): UpstreamAnswer {
+  const { kind, bytes } = answer;
+  if (kind === "error") return answer;
+  const at = CACHEABLE.has(method) ? -1 : bytes.indexOf(RESULT_TYPE);
+  const known =
+    at >= FIRST_TYPE &&
+    bytes.compare(RESULT_TYPE_FIRST, 0, undefined, at - FIRST_TYPE, at + RESULT_TYPE.length) === 0;
+  return known ? answer : toModern(answer, method);
+}
+
+/** How far into its pattern the type of a result comes. */
+const FIRST_TYPE = RESULT_TYPE_FIRST.length - RESULT_TYPE.length;
+
 interface Missing {
   /** Where the result's object begins. */
   readonly at: number;
