@@ -100,7 +100,7 @@ describe("an endpoint whose upstreams become others", () => {
     const { stream: own } = await join(path);
     await eventually(() => stream.events.length === 1);
     const gatewayIds = [oldId, record.id];
-    const changed = await gateway.rest("PUT", `/servers/${server.id}`, { name: "mine", gatewayIds });
+    const changed = await gateway.rest("PATCH", `/servers/${server.id}`, { gatewayIds });
     expect(changed.status).toBe(200);
     await eventually(() => listChanges(stream).length >= 3 && listChanges(own).length >= 3);
     expect((await gateway.rest("DELETE", `/servers/${server.id}`)).status).toBe(204);

@@ -10,7 +10,7 @@ import type { Bridge, Claim, ForwardLegacy, ForwardModern, ResumeModern } from "
 import { BridgeError } from "./bridge-error.ts";
 import { type BridgeOptions, bridgeSchema } from "./bridge-options.ts";
 import { declares } from "./client-capability.ts";
-import { envelopeMembers, extendParams, membersOf, paramsText, withoutMembers } from "./edit-members.ts";
+import { envelopeMembers, extendParams, membersOf, paramsBytes, withoutMembers } from "./edit-members.ts";
 import { answerInputRequests, inputRequiredOf } from "./input-rounds.ts";
 import { localError, localResult } from "./local-answer.ts";
 import { passesLogLevel, readLogLevel, severityOf } from "./log-levels.ts";
@@ -81,13 +81,14 @@ class EraBridge implements Bridge {
       return answer;
     }
     const meta = metaOf(params);
-    await this.#setLogLevel(session, readLogLevel(meta[META.logLevel]));
+    const level = readLogLevel(meta[META.logLevel]);
+    if (level !== undefined) await this.#setLogLevel(session, level);
     const active = this.#active.get(session) ?? new Set();
     this.#active.set(session, active);
     const call: ParkedCall = new ParkedCall({
       session,
       given: answersOf(message),
-      request: freshRequest(options.request ?? { method, params: paramsText(message), extras }),
+      request: freshRequest(options.request ?? { method, params: paramsBytes(message), extras }),
       timeoutMs,
       capabilities: (meta[META.clientCapabilities] ?? {}) as JsonObject,
       askable: ASKING.has(method),
@@ -123,12 +124,8 @@ class EraBridge implements Bridge {
     options: ForwardLegacy,
   ): Promise<UpstreamAnswer> {
     const { client, ask, logLevel, timeoutMs, signal, onMessage } = options;
-    const { method, extras, paramsSpan: span, bytes } = message;
-    const request = options.request ?? {
-      method,
-      extras,
-      params: span && bytes.subarray(span.start, span.end),
-    };
+    const { method, extras } = message;
+    const request = options.request ?? { method, extras, params: paramsBytes(message) };
     const raw = typeof request.params === "string" ? Buffer.from(request.params) : request.params;
     const meta = envelopeMembers(session.protocolVersion, client, logLevel);
     let more: { readonly inputResponses?: string | undefined; readonly requestState?: string | undefined } =
@@ -163,8 +160,8 @@ class EraBridge implements Bridge {
   }
 
   /** Makes a legacy server log what this client wants; others of the same session filter what they get. */
-  async #setLogLevel(session: UpstreamSession, level: string | undefined): Promise<void> {
-    if (level === undefined || session.capabilities["logging"] === undefined) return;
+  async #setLogLevel(session: UpstreamSession, level: string): Promise<void> {
+    if (session.capabilities["logging"] === undefined) return;
     const current = this.#logLevels.get(session);
     if (current !== undefined && severityOf(current) <= severityOf(level)) return;
     this.#logLevels.set(session, level);

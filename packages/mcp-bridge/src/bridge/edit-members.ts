@@ -86,6 +86,15 @@ export function paramsText(message: {
   return message.paramsSpan && textOf(message.bytes, message.paramsSpan);
 }
 
+/** The raw bytes of a request's params. */
+export function paramsBytes(message: {
+  readonly bytes: Buffer;
+  readonly paramsSpan?: Span;
+}): Buffer | undefined {
+  const { bytes, paramsSpan } = message;
+  return paramsSpan && bytes.subarray(paramsSpan.start, paramsSpan.end);
+}
+
 /** The modern envelope as raw members of `_meta`. */
 export function envelopeMembers(
   protocolVersion: string,
