@@ -390,6 +390,35 @@ describe("merged lists", () => {
     expect(names(await second)).toEqual(["one_t"]);
   });
 
+  it("of a viewer with a list of one's own are asked for it alone, private, and nobody else's", async () => {
+    const { upstreams, call } = await connect(
+      { one: tools(["t"], { cacheScope: "public", ttlMs: 60_000 }) },
+      true,
+    );
+    const asked: unknown[] = [];
+    let dead = false;
+    const aggregator = createAggregator({
+      upstreams,
+      secret,
+      call: (id, request, options) => {
+        asked.push(options.viewer);
+        return dead ? Promise.reject(new Error("dead")) : call(id, request, options);
+      },
+      stored: () => [{ name: "stored" }],
+    });
+    const own = { ...ask, modern: true, viewer: (id: string) => (id === "a" ? "ann" : undefined) };
+    for (const request of [own, own, { ...ask, modern: true }]) await aggregator.list(request);
+    expect(asked).toEqual(["ann", undefined]);
+    expect(list(await aggregator.list(own))["cacheScope"]).toBe("private");
+    expect(list(await aggregator.list({ ...ask, modern: true }))["cacheScope"]).toBe("public");
+    dead = true;
+    const other = { ...own, viewer: () => "bob" };
+    expect(names(await aggregator.list(other))).toEqual([]);
+    aggregator.outdate("a");
+    expect(names(await aggregator.list(own))).toEqual(["one_t"]);
+    expect(names(await aggregator.list({ ...ask, scope: "never listed" }))).toEqual(["one_stored"]);
+  });
+
   it("keep a bounded number of copies", async () => {
     let dead = false;
     const flaky: Handler = (seen, response, r) =>

@@ -21,6 +21,7 @@ import { type Aggregates, listKinds } from "./aggregates.ts";
 import type { Exchange } from "./exchange.ts";
 import { type ForwardDeps, forward, forwardPlainly } from "./forward.ts";
 import { wantedBy } from "./listening.ts";
+import { ownCredential } from "./upstream-access.ts";
 
 /** What the aggregated endpoint works with beside forwarding. */
 export interface AggregateDeps extends ForwardDeps {
@@ -99,11 +100,21 @@ async function list(
   const hops = headers[hopHeader];
   const context = typeof hops === "string" ? hops : "";
   const scope = JSON.stringify([target.id ?? "", context]);
-  const request = { method, cursor, modern: era === "modern", scope, context, signal };
+  const viewer = viewerOf(deps, exchange);
+  const request = { method, cursor, modern: era === "modern", scope, viewer, context, signal };
   const result = await aggregator.list(request).catch((error) => {
     throw WireError.is(error) ? new WireError(error.code, error.message, { idText }) : error;
   });
   reply.answer(encodeResultBody(idText, hops === undefined ? result : marked(result, deps.hopId)));
+}
+
+/** Whose list of an upstream it is that the caller sees: one's own where one has credentials of one's own. */
+function viewerOf(deps: AggregateDeps, { principal }: Exchange): (upstreamId: string) => string | undefined {
+  const { upstreams } = deps.snapshot();
+  return (id) => {
+    const upstream = upstreams.get(id);
+    return upstream && ownCredential(upstream, principal);
+  };
 }
 
 /** Another gateway is told whence the items come; others see what the upstream said. */
@@ -123,7 +134,8 @@ function marked(result: string, hopId: string): string {
 async function routeOf(deps: AggregateDeps, exchange: Exchange, aggregator: Aggregator): Promise<Route> {
   const { message, target, signal, idText } = exchange;
   const scope = JSON.stringify([target.id ?? "", ""]);
-  const item = await aggregator.locate(message, { scope, context: "", signal });
+  const viewer = viewerOf(deps, exchange);
+  const item = await aggregator.locate(message, { scope, viewer, context: "", signal });
   const upstream = item && deps.snapshot().upstreams.get(item.upstreamId);
   if (item !== undefined && upstream !== undefined) return { upstream, name: item.name };
   const { name, uri, ref } = message.params ?? {};

@@ -32,19 +32,19 @@ const shapes: Readonly<Record<string, { readonly field: string; readonly capabil
 const nothingMs = 300_000;
 
 /**
- * Lists upstreams as the gateway itself: what they offer does not depend on who asks, and a list that many ask for is
- * asked for once. The context is the chain of gateways that the request came through. It counts as no use of an upstream.
+ * Lists upstreams as the gateway itself, so that a list that many ask for is asked for once; by a user's own credentials
+ * where there are any, since what an upstream offers may depend on them. The context is the chain of gateways that the request came through. It counts as no use of an upstream.
  */
 export function createListCall(deps: ListUpstreamDeps): ListCall {
-  return async (upstreamId, { method, params }, { signal, context }) => {
+  return async (upstreamId, { method, params }, { signal, context, viewer }) => {
     const upstream = deps.snapshot().upstreams.get(upstreamId);
     if (upstream === undefined) {
       throw new UpstreamError("upstream_unreachable", "the upstream is gone", { phase: "not_sent" });
     }
-    if (!offers(upstream, method)) return nothing(method);
+    if (viewer === undefined && !offers(upstream, method)) return nothing(method);
     const headers = typeof context === "string" && context !== "" ? { [hopHeader]: context } : undefined;
     const answer = await deps.retries.run({ method, upstream, signal }, (attemptSignal = signal) =>
-      listOnce(deps, upstream, { method, params, headers }, attemptSignal),
+      listOnce(deps, upstream, { method, params, headers, viewer }, attemptSignal),
     );
     // A server that announces resources need not have templates, and says so by an error.
     if (answer.kind === "error" && answer.value()["code"] === RPC.methodNotFound) return nothing(method);
@@ -59,10 +59,11 @@ async function listOnce(
     readonly method: string;
     readonly params: string;
     readonly headers: Record<string, string> | undefined;
+    readonly viewer: string | undefined;
   },
   signal: AbortSignal,
 ): Promise<UpstreamAnswer> {
-  const { key, context } = accesses.own(upstream);
+  const { key, context } = accesses.own(upstream, request.viewer);
   const purpose = "probe";
   const lease = pool.tryAcquire(key, { purpose }) ?? (await pool.acquire(key, { signal, context, purpose }));
   try {

@@ -79,14 +79,15 @@ export class UpstreamAccesses {
     return access;
   }
 
-  /** The access of the gateway itself, for listing and checking an upstream. */
-  own(upstream: UpstreamRecord): UpstreamAccess {
+  /** The access of the gateway itself, for listing and checking an upstream; by a user's credentials, if one is named. */
+  own(upstream: UpstreamRecord, user?: string): UpstreamAccess {
     const shared = isShared(upstream, false);
     const server = serverOf(upstream, shared);
+    const credential = user === undefined ? {} : { credential: user };
     const key = shared
-      ? this.#keys.sessionless(server, {})
-      : this.#keys.exclusive(server, { principal: "gatewright" });
-    return { key, context: gatewayContext };
+      ? this.#keys.sessionless(server, {}, credential)
+      : this.#keys.exclusive(server, { principal: "gatewright" }, credential);
+    return { key, context: user === undefined ? gatewayContext : { ...gatewayContext, user } };
   }
 
   /** The keys under which a client's session holds sessions of stateful upstreams. */
@@ -135,7 +136,7 @@ export function isShared({ definition, self }: UpstreamRecord, inSession: boolea
 }
 
 /** The user whose own credentials the upstream is shown. */
-function ownCredential(upstream: UpstreamRecord, principal: Principal): string | undefined {
+export function ownCredential(upstream: UpstreamRecord, principal: Principal): string | undefined {
   const user = credentialUser(principal);
   return hasOwnCredentials(upstream, user) ? user : undefined;
 }

@@ -6,7 +6,7 @@ import type { UpstreamAnswer } from "../upstream/answer.ts";
 import { type AggregatorOptions, aggregatorSchema } from "./aggregator-options.ts";
 import { ExposedNames, type NamedItem } from "./exposed-names.ts";
 import { ExposedUris } from "./exposed-uris.ts";
-import { ListCopies, type ListPart } from "./list-copies.ts";
+import { ListCopies, type ListPart, type ListSubject } from "./list-copies.ts";
 import { type ListMethod, type ListShape, listShape } from "./list-page.ts";
 import {
   exposeAnswer,
@@ -27,6 +27,11 @@ export interface ListRequest {
   readonly modern: boolean;
   /** Whoever may see the same lists; binds cursors and copies. */
   readonly scope: string;
+  /**
+   * Who alone may see the list of an upstream, where it depends on who asks: told to `call`, and part of the key of its
+   * copy, which is private. Default: all of the scope see the same.
+   */
+  readonly viewer?: ((upstreamId: string) => string | undefined) | undefined;
   /** Handed to `call`. */
   readonly context?: unknown;
   readonly signal?: AbortSignal | undefined;
@@ -126,14 +131,15 @@ class AggregatedUpstreams implements Aggregator {
   }
 
   async list(request: ListRequest): Promise<string> {
-    const { method, cursor, scope, context, signal } = request;
+    const { method, cursor, signal } = request;
     const shape = listShape(method);
     if (shape === undefined) throw new WireError("invalid_params", `${method} is no list.`);
     const from = cursor === undefined ? undefined : this.#openCursor(cursor, request);
     // In the order of ids, so that a cursor whose upstream is gone goes on with the next one.
     const ids = from === undefined ? this.#order : this.#order.filter((id) => id >= from.upstream);
-    const subject = { method, scope, context };
-    const parts = await Promise.all(ids.map((id) => this.#copies.part(id, subject, signal)));
+    const parts = await Promise.all(
+      ids.map((id) => this.#copies.part(id, subjectOf(method, request, id), signal)),
+    );
     return this.#merge(request, shape, parts, from);
   }
 
@@ -198,8 +204,8 @@ class AggregatedUpstreams implements Aggregator {
     const owner = this.#names.resolve(exposed);
     if (owner === undefined) return;
     const list: ListMethod = message.method === "tools/call" ? "tools/list" : "prompts/list";
-    const { scope, context, signal } = options;
-    const part = await this.#copies.part(owner.upstreamId, { method: list, scope, context }, signal);
+    const subject = subjectOf(list, options, owner.upstreamId);
+    const part = await this.#copies.part(owner.upstreamId, subject, options.signal);
     if (part.state === "unavailable") return;
     for (const { name } of part.copy.items) this.#names.expose({ upstreamId: owner.upstreamId, name });
   }
@@ -259,6 +265,14 @@ function resumeAt(items: readonly { readonly name: string }[], from: CursorState
   if (items[offset - 1]?.name === last) return offset;
   const found = items.findIndex((item) => item.name === last);
   return found < 0 ? Math.min(offset, items.length) : found + 1;
+}
+
+function subjectOf(
+  method: ListMethod,
+  { scope, context, viewer }: Pick<ListRequest, "scope" | "context" | "viewer">,
+  upstreamId: string,
+): ListSubject {
+  return { method, scope, context, viewer: viewer?.(upstreamId) };
 }
 
 function bindingOf(request: ListRequest): string {

@@ -8,7 +8,12 @@ import { type ListedItem, type ListMethod, listShape, readItems, readListPage } 
 export type ListCall = (
   upstreamId: string,
   request: { readonly method: ListMethod; readonly params: string },
-  options: { readonly signal: AbortSignal; readonly context: unknown },
+  options: {
+    readonly signal: AbortSignal;
+    readonly context: unknown;
+    /** Whose list it is, where it is one person's own. */
+    readonly viewer: string | undefined;
+  },
 ) => Promise<UpstreamAnswer>;
 
 /** The last items of an upstream that were kept elsewhere; undefined when there are none. */
@@ -47,6 +52,8 @@ export interface ListSubject {
   readonly method: ListMethod;
   /** Whoever may see the same lists: part of the key under which copies are kept. */
   readonly scope: string;
+  /** Who alone may see it. */
+  readonly viewer: string | undefined;
   readonly context: unknown;
 }
 
@@ -69,7 +76,7 @@ export class ListCopies {
 
   /** One upstream's list. Rejects only when the signal fires. */
   async part(upstreamId: string, subject: ListSubject, signal: AbortSignal | undefined): Promise<ListPart> {
-    const key = JSON.stringify([upstreamId, subject.method, subject.scope]);
+    const key = JSON.stringify([upstreamId, subject.method, subject.scope, subject.viewer]);
     const known = this.#copies.get(key);
     if (known && this.#isFresh(upstreamId, known)) return { state: "fresh", upstreamId, copy: known };
     const failure = this.#failures.get(key);
@@ -100,8 +107,10 @@ export class ListCopies {
   }
 
   /** What is shown in place of a list that could not be had. */
-  #standIn(key: string, upstreamId: string, { method }: ListSubject, code: string): ListPart {
-    const copy = this.#copies.get(key) ?? this.#fromStore(upstreamId, method);
+  #standIn(key: string, upstreamId: string, { method, viewer }: ListSubject, code: string): ListPart {
+    // What is stored is not what one viewer alone sees.
+    const stored = () => (viewer === undefined ? this.#fromStore(upstreamId, method) : undefined);
+    const copy = this.#copies.get(key) ?? stored();
     return copy ? { state: "stale", upstreamId, copy, code } : { state: "unavailable", upstreamId, code };
   }
 
@@ -160,11 +169,12 @@ export class ListCopies {
       const items: ListedItem[] = [];
       let cursor: string | undefined;
       let ttlMs = Number.POSITIVE_INFINITY;
-      let cacheScope: "public" | "private" = "public";
+      let cacheScope: "public" | "private" = subject.viewer === undefined ? "public" : "private";
       for (let page = 0; shape !== undefined && page < maxPages; page++) {
         const params = cursor === undefined ? "{}" : JSON.stringify({ cursor });
-        const { method, context } = subject;
-        const answer = await call(upstreamId, { method, params }, { signal: controller.signal, context });
+        const { method, context, viewer } = subject;
+        const { signal } = controller;
+        const answer = await call(upstreamId, { method, params }, { signal, context, viewer });
         const read = readListPage(answer, shape);
         items.push(...read.items.slice(0, maxItems - items.length));
         ttlMs = Math.min(ttlMs, read.ttlMs);
