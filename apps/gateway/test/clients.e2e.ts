@@ -32,8 +32,13 @@ afterAll(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
-async function connect(path: string, mode: "legacy" | "auto"): Promise<Client> {
-  const client = new Client({ name: "e2e", version: "1.0.0" }, { versionNegotiation: { mode } });
+/** How the client finds out which revision is spoken; `modern` asks for none but the newest. */
+const modes = { legacy: "legacy", auto: "auto", modern: { pin: "2026-07-28" } } as const;
+type Mode = keyof typeof modes;
+
+async function connect(path: string, mode: Mode): Promise<Client> {
+  const versionNegotiation = { mode: modes[mode] };
+  const client = new Client({ name: "e2e", version: "1.0.0" }, { versionNegotiation });
   const transport = new StreamableHTTPClientTransport(new URL(`${gateway.url}${path}`), {
     requestInit: { headers: { authorization: `Bearer ${gateway.token}` } },
   });
@@ -41,7 +46,7 @@ async function connect(path: string, mode: "legacy" | "auto"): Promise<Client> {
   return client;
 }
 
-describe.each(["legacy", "auto"] as const)("the official client in mode %s", (mode) => {
+describe.each(["legacy", "auto", "modern"] as const)("the official client in mode %s", (mode) => {
   describe.each(["over-stdio", "over-http"])("against server-everything %s", (upstream) => {
     it("lists, calls, reads, prompts, sees progress and error results on its own server", async () => {
       const client = await connect(`/servers/${await gateway.idOf(upstream)}/mcp`, mode);
