@@ -6,11 +6,11 @@ import { join } from "node:path";
 import { type Spawned, spawnProcess } from "./spawned.ts";
 import type { TokenSigner } from "./token.ts";
 
-/** A gateway under load: everything on, one upstream, its registry in a folder of its own. */
+/** A gateway under load: everything on, its registry in a folder of its own. */
 export interface GatewayProcess {
   readonly process: Spawned;
   readonly origin: string;
-  /** The virtual server of the upstream, where its names are unchanged. */
+  /** The virtual server of the first upstream, where its names are unchanged. */
   readonly mcpUrl: string;
   /** The endpoint for plain JSON-RPC, and what it calls the upstream's tools. */
   readonly plainUrl: string;
@@ -56,30 +56,38 @@ interface UpstreamListing {
   readonly name: string;
 }
 
-async function upstreamId(origin: string, token: string): Promise<string> {
+async function upstreamId(origin: string, token: string, name: string): Promise<string> {
   const answer = await fetch(`${origin}/gateways`, { headers: { authorization: `Bearer ${token}` } });
   const listing = (await answer.json()) as UpstreamListing[] | { items?: UpstreamListing[] };
   const items = Array.isArray(listing) ? listing : (listing.items ?? []);
-  const found = items.find(({ name }) => name === UPSTREAM);
+  const found = items.find((item) => item.name === name);
   if (found === undefined)
-    throw new Error(`GET /gateways does not name "${UPSTREAM}": ${JSON.stringify(listing)}`);
+    throw new Error(`GET /gateways does not name "${name}": ${JSON.stringify(listing)}`);
   return found.id;
 }
 
 /** Starts `apps/gateway` from source. `prefix` goes in front of node, to pin it. */
 export async function startGatewayProcess(options: {
-  readonly upstreamUrl: string;
+  /** The only upstream; or several by name. */
+  readonly upstreamUrl?: string;
+  readonly mcpServers?: Readonly<Record<string, { readonly url: string }>>;
+  /** The section of that name in its configuration. */
+  readonly bridge?: Readonly<Record<string, unknown>>;
   readonly signer: TokenSigner;
   readonly prefix: readonly string[];
   readonly plugins: boolean;
 }): Promise<GatewayProcess> {
   const folder = mkdtempSync(join(tmpdir(), "gatewright-load-"));
   const port = await freePort();
+  const only = { [UPSTREAM]: { url: options.upstreamUrl ?? "", trusted: true } };
+  const mcpServers: Readonly<Record<string, object>> = options.mcpServers ?? only;
+  const [first = UPSTREAM] = Object.keys(mcpServers);
   const config = {
     server: { port, dataDir: join(folder, "data") },
     auth: { publicKey: options.signer.publicKeyPem },
     plugins: options.plugins ? PLUGINS : PLUGINS.map(({ name }) => ({ name, mode: "disabled" })),
-    mcpServers: { [UPSTREAM]: { url: options.upstreamUrl, trusted: true } },
+    mcpServers,
+    ...(options.bridge && { bridge: options.bridge }),
     observability: { logLevel: "warn" },
   };
   const file = join(folder, "gateway.json");
@@ -105,13 +113,13 @@ export async function startGatewayProcess(options: {
   try {
     const origin = `http://127.0.0.1:${port}`;
     await untilReady(origin, gateway);
-    const id = await upstreamId(origin, options.signer.tokenOf("admin"));
+    const id = await upstreamId(origin, options.signer.tokenOf("admin"), first);
     return {
       process: gateway,
       origin,
       mcpUrl: `${origin}/servers/${id}/mcp`,
       plainUrl: `${origin}/mcp/http`,
-      plainPrefix: `${UPSTREAM}_`,
+      plainPrefix: `${first}_`,
       stop,
     };
   } catch (error) {

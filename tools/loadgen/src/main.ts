@@ -1,5 +1,6 @@
 import { parseArgs } from "node:util";
 import { type ResultSize, runGatewayBar } from "./gateway-bar.ts";
+import { runLists } from "./lists-profile.ts";
 import type { Front } from "./mcp-caller.ts";
 import type { Scale } from "./plan.ts";
 import { PROFILES } from "./profiles.ts";
@@ -13,8 +14,9 @@ import { runStreamProfile, STREAM_PROFILES, type StreamProfile } from "./stream-
 const USAGE = `usage: loadtest NAME… [options]
 
   NAME         ${PROFILES.map(({ name }) => name).join(", ")}, all, ${STREAM_PROFILES.join(", ")},
-               gateway-bar, or session-reuse
+               lists, gateway-bar, or session-reuse
   --scale S    smoke (seconds), ci (default) or full (as in the performance plan)
+  --seconds N  for ${STREAM_PROFILES.join(", ")} and lists: how long, in place of what the scale says
   --front F    how the generator speaks to the gateway: legacy (default), modern or plain
   --result R   for gateway-bar: small (default) or 50kb
   --no-plugins for gateway-bar: limiter and retry off
@@ -29,6 +31,7 @@ const { positionals, values } = parseArgs({
   allowNegative: true,
   options: {
     scale: { type: "string", default: "ci" },
+    seconds: { type: "string" },
     front: { type: "string", default: "legacy" },
     out: { type: "string", default: ".gatewright/loadtest" },
     result: { type: "string", default: "small" },
@@ -56,10 +59,14 @@ const scale = oneOf<Scale>("scale", values.scale, ["smoke", "ci", "full"]);
 const front = oneOf<Front>("front", values.front, ["legacy", "modern", "plain"]);
 const result = oneOf<ResultSize>("result", values.result, ["small", "50kb"]);
 const { plugins } = values;
+const seconds = values.seconds === undefined ? undefined : Number(values.seconds);
+if (seconds !== undefined && !(Number.isInteger(seconds) && seconds > 0)) {
+  refuse(`--seconds ${values.seconds} is no number of seconds`);
+}
 const names = positionals.includes("all") ? PROFILES.map(({ name }) => name) : positionals;
 if (names.length === 0) refuse("name at least one profile");
 for (const name of names) {
-  const special = name === "gateway-bar" || name === "session-reuse" || isStream(name);
+  const special = ["gateway-bar", "session-reuse", "lists"].includes(name) || isStream(name);
   if (!special && !PROFILES.some((profile) => profile.name === name)) {
     refuse(`there is no profile "${name}"`);
   }
@@ -72,11 +79,16 @@ function isStream(name: string): name is StreamProfile {
 const progress = createProgressBar(process.stdout);
 const verdicts: ProfileReport["verdict"][] = [];
 for (const name of names.filter(isStream)) {
-  const { text, verdict } = await runStreamProfile({ name, scale, progress, folder: values.out });
+  const { text, verdict } = await runStreamProfile({ name, scale, seconds, progress, folder: values.out });
   process.stdout.write(`${text}\n`);
   verdicts.push(verdict);
 }
-const others = names.filter((name) => !isStream(name));
+if (names.includes("lists")) {
+  const { text, verdict } = await runLists({ scale, seconds, progress, folder: values.out });
+  process.stdout.write(`${text}\n`);
+  verdicts.push(verdict);
+}
+const others = names.filter((name) => !isStream(name) && name !== "lists");
 if (others.length === 0) process.exit(exitCode());
 
 const site = await startSite(front, plugins);

@@ -64,13 +64,25 @@ describe("loadtest command", () => {
     expect([0, 1, 3]).toContain(code);
   }, 60_000);
 
+  it("lists upstreams of which some hang: whole but for their items, which are named", async () => {
+    const { code, output } = await loadtest("lists", "--scale", "smoke", "--seconds", "1");
+    const { checks, overMs } = JSON.parse(readFileSync(join(folder, "lists-smoke.json"), "utf8")) as {
+      checks: { what: string; measured: string }[];
+      overMs: number[];
+    };
+    expect(checks[0], output).toMatchObject({ what: "lists that lack something", measured: "0" });
+    expect(Math.min(...overMs)).toBeGreaterThan(-50);
+    expect([0, 1]).toContain(code);
+  }, 60_000);
+
   it("refuses what it does not know, with the names that it does", async () => {
-    const [unknown, scale, none] = await Promise.all([
+    const [unknown, scale, none, seconds] = await Promise.all([
       loadtest("perf-99"),
       loadtest("perf-01", "--scale", "huge"),
       loadtest(),
+      loadtest("sse", "--seconds", "soon"),
     ]);
-    expect([unknown.code, scale.code, none.code]).toEqual([2, 2, 2]);
+    expect([unknown, scale, none, seconds].map(({ code }) => code)).toEqual([2, 2, 2, 2]);
     expect(unknown.output).toMatch(/no profile "perf-99"/);
     expect(scale.output).toMatch(/use smoke, ci, full/);
     for (const { name } of PROFILES) expect(none.output).toContain(name);
