@@ -134,11 +134,7 @@ class Ownership implements RedisOwnership {
     };
   }
 
-  async save(
-    sessionId: string,
-    upstream: readonly UpstreamSessionId[],
-    state?: SessionState,
-  ): Promise<void> {
+  async save(sessionId: string, upstream: readonly UpstreamSessionId[], state?: SessionState): Promise<void> {
     const session = sessionHash(sessionId);
     const owned = this.#owned.get(session);
     if (owned === undefined) return;
