@@ -22,17 +22,21 @@ export interface Gateway {
 }
 
 /**
- * Starts a gateway.
+ * Starts a gateway, or what `makeApp` makes of its core.
  *
  * @throws {GatewayError} `conflict` when the port is in use
  */
-export async function startGateway(config: GatewayConfig, deps: CoreDeps): Promise<Gateway> {
+export async function startGateway(
+  config: GatewayConfig,
+  deps: CoreDeps,
+  makeApp: (core: GatewayCore) => Promise<FastifyInstance> = createApp,
+): Promise<Gateway> {
   const core = await createGatewayCore(config, deps);
   core.polling.start();
   let app: FastifyInstance;
   let forward: ForwardListener | undefined;
   try {
-    app = await createApp(core);
+    app = await makeApp(core);
     await app.listen({ host: config.server.host, port: config.server.port });
     if (deps.worker !== undefined) {
       const { openForwardListener } = await import("../workers/forward-listener.ts");

@@ -21,14 +21,13 @@ const anyMethod = ["POST", "GET", "DELETE", "PUT", "PATCH", "OPTIONS", "HEAD"];
  * `/servers/{id}`.
  */
 export function serveChannels(app: FastifyInstance, events: SseEndpoint, deps: ChannelDeps): void {
-  const sockets = new SocketEndpoint({ ...deps, targetOf: (path) => targetAt(path, "ws", deps.snapshot) });
-  app.server.on("upgrade", (request, socket, head) => void sockets.upgrade(request, socket, head));
+  serveSockets(app, deps, (path) => targetAt(path, "ws", deps.snapshot));
   app.addHook("onClose", async () => deps.heartbeat.close());
   for (const prefix of ["", "/servers/:id"]) {
     for (const slash of ["", "/"]) {
       app.all(`${prefix}/ws${slash}`, { onRequest: refuse }, () => undefined);
       for (const path of ["sse", "messages"] as const) {
-        const onRequest = serveEvents(events, deps, path);
+        const onRequest = serveEvents(events, deps, path, allTargets(deps.snapshot));
         const url = `${prefix}/${path}${slash}`;
         app.route({ method: anyMethod, url, onRequest, handler: () => undefined });
       }
@@ -36,7 +35,32 @@ export function serveChannels(app: FastifyInstance, events: SseEndpoint, deps: C
   }
 }
 
-function serveEvents(endpoint: SseEndpoint, deps: ChannelDeps, path: "sse" | "messages") {
+/** Takes requests to upgrade to WebSocket; `targetOf` says what is served at a path. */
+export function serveSockets(
+  app: FastifyInstance,
+  deps: ChannelDeps,
+  targetOf: (path: string) => McpTarget | undefined,
+): void {
+  const sockets = new SocketEndpoint({ ...deps, targetOf });
+  app.server.on("upgrade", (request, socket, head) => void sockets.upgrade(request, socket, head));
+}
+
+/** Serves `/sse` and `/messages` at the root alone, with one target. */
+export function serveRootEvents(
+  app: FastifyInstance,
+  events: SseEndpoint,
+  deps: ChannelDeps,
+  root: McpTarget,
+): void {
+  for (const slash of ["", "/"]) {
+    for (const path of ["sse", "messages"] as const) {
+      const onRequest = serveEvents(events, deps, path, root);
+      app.route({ method: anyMethod, url: `/${path}${slash}`, onRequest, handler: () => undefined });
+    }
+  }
+}
+
+function serveEvents(endpoint: SseEndpoint, deps: ChannelDeps, path: "sse" | "messages", root: McpTarget) {
   return function onRequest(request: FastifyRequest, reply: FastifyReply): void {
     reply.hijack();
     const startedMs = performance.now();
@@ -47,7 +71,7 @@ function serveEvents(endpoint: SseEndpoint, deps: ChannelDeps, path: "sse" | "me
       deps.httpMetrics.observe(route, method, response.statusCode, performance.now() - startedMs),
     );
     const { id } = request.params as { readonly id?: string };
-    const target: McpTarget = id === undefined ? allTargets(deps.snapshot) : serverTarget(deps.snapshot, id);
+    const target: McpTarget = id === undefined ? root : serverTarget(deps.snapshot, id);
     const prefix = id === undefined ? "" : `/servers/${encodeURIComponent(id)}`;
     const purpose: SsePurpose =
       path === "sse"

@@ -15,6 +15,8 @@ export interface Principal {
   readonly isAdmin: boolean;
   /** The only servers this token may use; all when missing. */
   readonly servers?: ReadonlySet<string>;
+  /** What programs that are started for it find in their environment, beside what everybody's do. */
+  readonly environment?: Readonly<Record<string, string>>;
 }
 
 /** The one principal of a gateway that asks for no token. */

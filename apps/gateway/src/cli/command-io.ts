@@ -1,5 +1,11 @@
+import type { Readable, Writable } from "node:stream";
+
 /** The outside of a command: what it reads and where it writes. */
 export interface CommandIo {
+  /** What a client that started this process says; `process.stdin` by default. */
+  readonly input?: Readable;
+  /** What such a client hears; `process.stdout` by default. */
+  readonly output?: Writable;
   readonly env: Readonly<Record<string, string | undefined>>;
   /** Writes a line for people or scripts. */
   readonly out: (line: string) => void;

@@ -10,11 +10,43 @@ import { token } from "./token.ts";
 
 type Command = (args: readonly string[], io: CommandIo) => Promise<number>;
 
-const commands: Readonly<Record<string, { readonly run: Command; readonly text: string }>> = {
-  serve: { run: serve, text: "run a gateway" },
-  token: { run: token, text: "mint a JWT for a user" },
-  config: { run: configCommand, text: "check the configuration, or print its JSON Schema" },
-  plugins: { run: pluginsCommand, text: "list the plugins of a running gateway, or switch their modes" },
+const server = "[--config FILE] [--port N] [--host H] [--data-dir D] [--log-level L]";
+
+const commands: Readonly<
+  Record<string, { readonly run: Command; readonly text: string; readonly flags: readonly string[] }>
+> = {
+  serve: { run: serve, text: "run a gateway", flags: ["[--demo]", server] },
+  token: {
+    run: token,
+    text: "mint a JWT for a user",
+    flags: [
+      '[--user U] [--scope "mcp admin"] [--tenant T] [--server ID …]',
+      "[--expires-in S] [--api-key NAME]",
+    ],
+  },
+  config: {
+    run: configCommand,
+    text: "check the configuration, or print its JSON Schema",
+    flags: ["check [FILE] | schema"],
+  },
+  translate: {
+    run: async (args, io) => (await import("./translate.ts")).translate(args, io),
+    text: "bridge an MCP server: a program to HTTP, or a URL to standard input and output",
+    flags: [
+      "--stdio COMMAND [--env NAME[=VALUE] …] [--cwd DIR] [--child session|shared]",
+      "--connect URL | --connect-sse URL | --connect-streamable-http URL  [--header 'NAME: VALUE' …]",
+      "[--expose-streamable-http] [--expose-sse] [--expose-websocket] [--port N] [--host H]",
+      "[--header-to-env HEADER=VARIABLE …] [--cors ORIGIN …] [--log-level L]",
+    ],
+  },
+  plugins: {
+    run: pluginsCommand,
+    text: "list the plugins of a running gateway, or switch their modes",
+    flags: [
+      "list | mode NAME [enforce|permissive|disabled|inherit]",
+      "[--wait all|quorum|none] [--tenant T] [--ttl-ms N] [--wipe auto|always|never] [--url U] [--token T]",
+    ],
+  },
 };
 
 /** Runs a command and returns its exit code; whatever goes wrong is said in sentences on `io.err`. */
@@ -32,6 +64,11 @@ export async function runCli(args: readonly string[], io: CommandIo): Promise<nu
     );
     for (const line of usage()) io.err(line);
     return exitCodes.usage;
+  }
+  if (rest.includes("--help") || rest.includes("-h")) {
+    io.out(`gatewright ${name}: ${command.text}`);
+    for (const line of command.flags) io.out(`  ${line}`);
+    return exitCodes.ok;
   }
   try {
     return await command.run(rest, io);

@@ -1,17 +1,17 @@
-import { pino } from "pino";
 import type { Gateway } from "../app/gateway.ts";
 import { tuneV8 } from "../app/tune-v8.ts";
 import { mintToken } from "../auth/mint-token.ts";
 import type { GatewayConfig } from "../config/gateway-config.ts";
-import { GatewayError } from "../errors.ts";
 import { type GatewaySecret, loadSecret } from "../secret/gateway-secret.ts";
 import { sharedBy } from "../secret/shared-by.ts";
 import type { WorkerLink } from "../workers/worker-link.ts";
 import { workerVariable } from "../workers/worker-variable.ts";
 import { loadCommandConfig } from "./command-config.ts";
 import { type CommandIo, exitCodes } from "./command-io.ts";
+import { createLogger } from "./create-logger.ts";
 import { demoLines, demoUser, withDemoServer } from "./demo.ts";
 import { parseFlags } from "./flags.ts";
+import { portInUse } from "./port-in-use.ts";
 
 /** `gatewright serve`: runs a gateway until the process is asked to stop. */
 export async function serve(args: readonly string[], io: CommandIo): Promise<number> {
@@ -21,13 +21,7 @@ export async function serve(args: readonly string[], io: CommandIo): Promise<num
   const demo = values["demo"] === true;
   const config = demo ? withDemoServer(loaded) : loaded;
   const secret = loadSecret(config.server.dataDir, io.env, sharedBy(config));
-  const logger = pino(
-    {
-      level: config.observability.logLevel,
-      redact: ["token", "authorization", "headers", "*.authorization"],
-    },
-    pino.destination({ fd: 2, sync: true }),
-  );
+  const logger = createLogger(config);
   const announce = async (url: string) => {
     io.out(`Gatewright listens on ${url}`);
     if (demo) for (const line of demoLines(url, await demoToken(config, secret))) io.out(line);
@@ -44,10 +38,7 @@ export async function serve(args: readonly string[], io: CommandIo): Promise<num
   try {
     gateway = await startGateway(config, { secret, logger, worker });
   } catch (error) {
-    if (!GatewayError.is(error)) throw error;
-    if (error.code !== "conflict") throw error;
-    io.err(`gatewright: ${error.message}`);
-    return exitCodes.listen;
+    return portInUse(error, io);
   }
   if (worker === undefined) await announce(gateway.url);
   else worker.primary.tell("listening", gateway.url);

@@ -7,7 +7,6 @@ import { allTargets, type McpTarget, nothing, serverTarget } from "./mcp-targets
 /** What the MCP routes work with. */
 export interface McpRoutesDeps {
   readonly endpoint: McpEndpoint;
-  readonly snapshot: () => Snapshot;
   readonly metrics: HttpMetrics;
   readonly requestIdOf: (request: IncomingMessage) => string;
   /** Told of requests that could not even be answered. */
@@ -15,7 +14,7 @@ export interface McpRoutesDeps {
 }
 
 /** What is served at a path. */
-interface McpRoute {
+export interface McpRoute {
   /** The path with the names of its parts, for metrics. */
   readonly pattern: string;
   readonly transport: "streamable" | "plain";
@@ -29,10 +28,18 @@ export type McpListener = (request: IncomingMessage, response: ServerResponse) =
  * The MCP routes. They come before Fastify, which serves all other paths: what comes and goes here is JSON-RPC, errors
  * and methods that are not served included, and Fastify's objects of a request would be made to be thrown away.
  */
-export function createMcpListener(deps: McpRoutesDeps): McpListener {
+export function createMcpListener(deps: McpRoutesDeps & { readonly snapshot: () => Snapshot }): McpListener {
   const fixed = fixedRoutes(deps.snapshot);
+  return createRouteListener(deps, (url) => routeOf(url, fixed, deps.snapshot));
+}
+
+/** Serves whatever `routeOf` knows. */
+export function createRouteListener(
+  deps: McpRoutesDeps,
+  routeOf: (url: string) => McpRoute | undefined,
+): McpListener {
   return (request, response) => {
-    const route = routeOf(request.url ?? "", fixed, deps.snapshot);
+    const route = routeOf(request.url ?? "");
     if (route === undefined) return false;
     const startedMs = performance.now();
     const { pattern, transport, target } = route;

@@ -117,12 +117,13 @@ export class UpstreamAccesses {
       },
     );
     const user = credentialUser(principal);
+    const env = upstream.definition.command === undefined ? undefined : principal.environment;
     if (profile !== undefined && modern !== undefined) {
-      return { key, context: { ...modernContext(modern, this.#bridge), user } };
+      return { key, context: { ...modernContext(modern, this.#bridge), user, env } };
     }
     const context =
       session === undefined || shared ? gatewayContext : contextOf(session, upstream.id, this.#show);
-    return { key, context: { ...context, user } };
+    return { key, context: { ...context, user, env } };
   }
 }
 
@@ -135,10 +136,11 @@ export function isShared({ definition, self }: UpstreamRecord, inSession: boolea
   return definition.stateless || (!inSession && self?.era === "modern");
 }
 
-/** The user whose own credentials the upstream is shown. */
+/** The user whose own credentials the upstream is shown, or finds in its environment. */
 export function ownCredential(upstream: UpstreamRecord, principal: Principal): string | undefined {
   const user = credentialUser(principal);
-  return hasOwnCredentials(upstream, user) ? user : undefined;
+  const own = principal.environment !== undefined && upstream.definition.command !== undefined;
+  return own || hasOwnCredentials(upstream, user) ? user : undefined;
 }
 
 function serverOf(upstream: UpstreamRecord, shared: boolean) {

@@ -39,7 +39,16 @@ export function loadSecret(
   }
   const previous = fromEnvironment(env, "GATEWRIGHT_SECRET_PREVIOUS");
   const secrets = [given ?? fromFile(dataDir), ...(previous === undefined ? [] : [previous])];
-  const current = secrets[0] as Buffer;
+  return secretOf(secrets[0] as Buffer, ...secrets.slice(1));
+}
+
+/** A secret of its own for a process that keeps nothing. */
+export function passingSecret(): GatewaySecret {
+  return secretOf(randomBytes(minBytes));
+}
+
+function secretOf(current: Buffer, ...previous: readonly Buffer[]): GatewaySecret {
+  const secrets = [current, ...previous];
   return {
     key: (label) => deriveKey(current, label),
     accepted: (label) => secrets.map((secret) => deriveKey(secret, label)),

@@ -1,7 +1,7 @@
 import { type Upstream, UpstreamError } from "@gatewright/mcp-bridge/upstream";
 import { reasonOf } from "../calls/call-failure.ts";
 import { GatewayError } from "../errors.ts";
-import type { Discovery, UpstreamRecord } from "../registry/records.ts";
+import type { Discovery, UpstreamDefinition, UpstreamRecord } from "../registry/records.ts";
 import type { RegistryRecords, UpstreamInput } from "../registry/registry.ts";
 import { checkUpstreamUrl } from "./address-guard.ts";
 import { discover, type ListingRules } from "./discover.ts";
@@ -20,7 +20,7 @@ export interface RegisterDeps {
 
 /**
  * Registers an upstream: checks where it is, connects and lists it, then stores it with its catalogue. A URL
- * without a path is tried at `/` and at `/mcp`; the one that answers is kept.
+ * without a path is tried at `/`, at `/mcp` and, by the transport of 2024-11-05, at `/sse`; the one that answers is kept.
  *
  * @param unreachable `refuse` stores nothing when it cannot be reached; `keep` stores it as unreachable
  * @throws {GatewayError} `validation_failed`, `conflict`, `upstream_unreachable`
@@ -80,9 +80,13 @@ export async function registerUpstream(
 function candidates(input: UpstreamInput): UpstreamInput[] {
   const { url } = input.definition;
   if (url === undefined || new URL(url).pathname !== "/") return [input];
-  const below = new URL(url);
-  below.pathname = "/mcp";
-  return [input, { ...input, definition: { ...input.definition, url: below.href } }];
+  const below = (path: string) => Object.assign(new URL(url), { pathname: path }).href;
+  const at = (more: Partial<UpstreamDefinition>) => ({
+    ...input,
+    definition: { ...input.definition, ...more },
+  });
+  if (input.definition.transport === "sse") return [input, at({ url: below("/sse") })];
+  return [input, at({ url: below("/mcp") }), at({ url: below("/sse"), transport: "sse" })];
 }
 
 async function discoverOnce(deps: RegisterDeps, input: UpstreamInput): Promise<Discovery> {

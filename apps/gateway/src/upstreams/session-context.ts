@@ -20,6 +20,8 @@ export interface SessionContext {
   readonly onMessage?: (message: UpstreamMessage, session: UpstreamSession) => void;
   /** Whose credentials the upstream is shown, where it has own ones for this user; else the gateway's. */
   readonly user?: string;
+  /** Added to the environment of a program that is started for the session. */
+  readonly env?: Readonly<Record<string, string>> | undefined;
   /** The session of a former owner to go on with; each is given out once. */
   readonly resume?: () => ResumableSession | undefined;
   /** Told of a session once it is open; it is used when that has settled. */

@@ -63,6 +63,7 @@ export function wireSessionPool(wiring: PoolWiring): UpstreamPool {
         protocolVersion: context.protocolVersion,
         resume: context.resume?.(),
         streamWaitMs: context.streamWaitMs,
+        env: context.env,
         ...(wanted && {
           onMessage: (message: UpstreamMessage) => {
             wiring.hear(record.id, message);

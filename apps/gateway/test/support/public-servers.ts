@@ -31,9 +31,12 @@ export async function startEverythingHttp(transport: "streamableHttp" | "sse" = 
     stdio: "ignore",
   });
   const url = `http://127.0.0.1:${port}${transport === "sse" ? "/sse" : "/mcp"}`;
-  await eventually(async () => {
-    await (await fetch(url)).body?.cancel();
-  });
+  await eventually(
+    async () => {
+      await (await fetch(url)).body?.cancel();
+    },
+    { timeoutMs: 20_000 },
+  );
   return {
     url,
     async [Symbol.asyncDispose]() {

@@ -37,3 +37,27 @@ export class RestartBackoff {
     return Math.max(0, this.#failedAt + pause - now());
   }
 }
+
+/** Most environments whose failures are remembered. */
+const MAX_ENVIRONMENTS = 1_000;
+
+/** One for each environment that children are started with: what fails for one caller is no failure of others. */
+export class RestartBackoffs {
+  readonly #options: RestartBackoffOptions;
+  readonly #known = new Map<string, RestartBackoff>();
+
+  constructor(options: RestartBackoffOptions) {
+    this.#options = options;
+  }
+
+  /** The one of an environment; the longest unused is forgotten when there are too many. */
+  of(env: { readonly [name: string]: string } | undefined): RestartBackoff {
+    const key = env === undefined ? "" : JSON.stringify(env);
+    const known = this.#known.get(key) ?? new RestartBackoff(this.#options);
+    this.#known.delete(key);
+    this.#known.set(key, known);
+    const [oldest] = this.#known.keys();
+    if (this.#known.size > MAX_ENVIRONMENTS && oldest !== undefined) this.#known.delete(oldest);
+    return known;
+  }
+}

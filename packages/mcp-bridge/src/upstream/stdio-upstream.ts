@@ -8,7 +8,7 @@ import { DuplexSession } from "./duplex-session.ts";
 import type { Counters } from "./http-session.ts";
 import { inheritedEnvironment } from "./inherited-environment.ts";
 import { OrphanGuard } from "./orphan-guard.ts";
-import { RestartBackoff } from "./restart-backoff.ts";
+import { type RestartBackoff, RestartBackoffs } from "./restart-backoff.ts";
 import { StdioConnection } from "./stdio-connection.ts";
 import { type StdioUpstreamOptions, stdioUpstreamSchema } from "./stdio-upstream-options.ts";
 import type {
@@ -50,7 +50,7 @@ class StdioUpstream implements Upstream {
   readonly #options: z.output<typeof stdioUpstreamSchema>;
   readonly #now: () => number;
   readonly #guard = new OrphanGuard();
-  readonly #backoff: RestartBackoff;
+  readonly #backoffs: RestartBackoffs;
   readonly #connections = new Set<StdioConnection>();
   readonly #sessions = new Set<DuplexSession>();
   readonly #counters: Counters = {
@@ -69,7 +69,7 @@ class StdioUpstream implements Upstream {
     this.#options = options;
     this.#now = now;
     this.#era = options.era === "auto" ? undefined : options.era;
-    this.#backoff = new RestartBackoff({
+    this.#backoffs = new RestartBackoffs({
       baseMs: options.restartBaseMs,
       maxMs: options.restartMaxMs,
       healthyAfterMs: HEALTHY_AFTER_MS,
@@ -81,6 +81,7 @@ class StdioUpstream implements Upstream {
     if (this.#closed) throw closedError();
     if (options.resume !== undefined) throw cannotResume();
     const shared = this.#options.child === "shared";
+    if (shared && options.env !== undefined) throw notOnShared();
     const running = shared ? await this.#joinShared(options) : await this.#start(options);
     const { connection, sessions, handshake } = running;
     const { clientInfo, capabilities, onMessage } = options;
@@ -131,7 +132,7 @@ class StdioUpstream implements Upstream {
   }
 
   async #start(options: OpenOptions): Promise<Running> {
-    await this.#sitOut(options.signal);
+    await this.#sitOut(this.#backoffs.of(options.env), options.signal);
     if (this.#era !== undefined) return await this.#startAs(this.#era, options);
     try {
       return await this.#startAs(undefined, options);
@@ -149,7 +150,8 @@ class StdioUpstream implements Upstream {
     if (signal?.aborted) throw abortError(signal, "not_sent");
     if (this.#closed) throw closedError();
     const sessions = new Set<DuplexSession>();
-    const connection = this.#spawn(sessions);
+    const backoff = this.#backoffs.of(options.env);
+    const connection = this.#spawn(sessions, options.env, backoff);
     const { connectTimeoutMs, probeTimeoutMs } = this.#options;
     const context = { connection, counters: this.#counters, connectTimeoutMs, probeTimeoutMs };
     try {
@@ -157,24 +159,24 @@ class StdioUpstream implements Upstream {
       if (modern === undefined && era === "modern") throw notModern();
       const ready = modern ?? (await initializeDuplex(context, options));
       this.#era ??= ready.profile.era;
-      this.#backoff.succeeded();
+      backoff.succeeded();
       return { connection, sessions, ...ready };
     } catch (error) {
       const alive = connection.ended === undefined;
-      if (alive && !(UpstreamError.is(error) && error.code === "aborted")) this.#backoff.failed(0);
+      if (alive && !(UpstreamError.is(error) && error.code === "aborted")) backoff.failed(0);
       void connection.stop();
       throw error;
     }
   }
 
-  #spawn(sessions: Set<DuplexSession>): StdioConnection {
+  #spawn(sessions: Set<DuplexSession>, ownEnv: OpenOptions["env"], backoff: RestartBackoff): StdioConnection {
     const { command, args, env, cwd, maxAnswerBytes, maxStderrLineBytes, stopStepMs, onStderr } =
       this.#options;
     const startedAt = this.#now();
     const connection = new StdioConnection({
       command,
       args,
-      env: { ...inheritedEnvironment(), ...env },
+      env: { ...inheritedEnvironment(), ...env, ...ownEnv },
       cwd,
       maxLineBytes: maxAnswerBytes,
       maxStderrLineBytes,
@@ -186,7 +188,7 @@ class StdioUpstream implements Upstream {
       },
       onEnd: (end: ChildEnd) => {
         this.#connections.delete(connection);
-        if (!end.stopped) this.#backoff.failed(this.#now() - startedAt);
+        if (!end.stopped) backoff.failed(this.#now() - startedAt);
         if (this.#options.child === "shared") this.#shared = undefined;
         for (const session of [...sessions]) session.lost(exited(end));
       },
@@ -196,8 +198,8 @@ class StdioUpstream implements Upstream {
   }
 
   /** Waits until a child may be started again. */
-  async #sitOut(signal: AbortSignal | undefined): Promise<void> {
-    const remaining = this.#backoff.remainingMs();
+  async #sitOut(backoff: RestartBackoff, signal: AbortSignal | undefined): Promise<void> {
+    const remaining = backoff.remainingMs();
     if (remaining === 0) return;
     if (remaining > this.#options.restartWaitMs) {
       throw new UpstreamError("upstream_unreachable", "The upstream's process keeps ending.", {
@@ -215,6 +217,12 @@ function exited(end: ChildEnd): CloseReason {
 
 function closedError(): UpstreamError {
   return new UpstreamError("closed", "The upstream is closed.", { phase: "not_sent" });
+}
+
+function notOnShared(): UpstreamError {
+  return new UpstreamError("upstream_protocol", "A shared child has no environment of one caller's.", {
+    phase: "not_sent",
+  });
 }
 
 function notModern(): UpstreamError {

@@ -50,6 +50,11 @@ export interface OpenOptions {
   /** Messages that belong to no call: change notifications, legacy server requests. */
   readonly onMessage?: ((message: UpstreamMessage) => void) | undefined;
   /**
+   * Added to the environment of the child that is started for this session alone. Refused where children are shared;
+   * without a meaning over HTTP.
+   */
+  readonly env?: { readonly [name: string]: string } | undefined;
+  /**
    * Go on with this session, without a handshake. Whether the upstream still knows it shows at the first request. Where
    * sessions are bound to their connection, opening is refused as `session_lost`.
    */

@@ -1,0 +1,46 @@
+import type { IncomingMessage } from "node:http";
+import { type Admission, createAdmission } from "../auth/admission.ts";
+import { Heartbeat } from "../channels/heartbeat.ts";
+import { basePathOf, challengeOf } from "../http/challenge.ts";
+import { createClientAddress } from "../http/client-address.ts";
+import { createHostGuard } from "../http/host-guard.ts";
+import { RequestHooks } from "../http/request-hooks.ts";
+import type { McpEndpointDeps } from "../mcp/mcp-endpoint.ts";
+import type { GatewayCore } from "./gateway-core.ts";
+import { createRequestIds } from "./request-ids.ts";
+import type { ChannelDeps } from "./serve-channels.ts";
+
+/** What serves MCP over HTTP, whatever the paths: guards, admission, limits, and the core's calls. */
+export type McpSurface = McpEndpointDeps &
+  ChannelDeps & {
+    readonly requestIdOf: (request: IncomingMessage) => string;
+  };
+
+/** Makes it over a core; `admit` may change who is let in, and as whom. */
+export function createMcpSurface(
+  core: GatewayCore,
+  admit: (admission: Admission) => Admission = (admission) => admission,
+): McpSurface {
+  const { config, logger, metrics, pipeline } = core;
+  const nextRequestId = createRequestIds();
+  const clientAddress = createClientAddress(config.server.trustedProxies);
+  const hooks = new RequestHooks({ pipeline, clientAddress, nextRequestId });
+  return {
+    ...core.calls,
+    sessions: core.sessions,
+    channels: core.channels,
+    replicas: core.replicas,
+    admission: admit(createAdmission({ authenticator: core.authenticator, pipeline, hooks })),
+    hooks,
+    guard: createHostGuard(config.server),
+    clientAddress,
+    limits: config.limits,
+    challenge: (request) => challengeOf(config.server, request),
+    heartbeat: new Heartbeat(config.limits.channelPingMs),
+    basePath: basePathOf(config.server),
+    httpMetrics: metrics.http,
+    nextRequestId,
+    requestIdOf: (request) => hooks.of(request)?.requestId ?? nextRequestId(),
+    onFailure: (error, requestId) => logger.error({ err: error, requestId }, "a request failed"),
+  };
+}
