@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { gatewayConfig } from "../src/config/gateway-config.ts";
-import { loadExternalPlugins } from "../src/wiring/external-plugins.ts";
+import { createExternalPlugins } from "../src/wiring/external-plugins.ts";
 import { type ScriptedServer, startScriptedServer } from "./support/scripted-server.ts";
 import { startTestGateway } from "./support/test-gateway.ts";
 
@@ -63,7 +63,7 @@ describe("plugins of the configuration", () => {
     const empty = join(folder, "empty.mjs");
     await writeFile(empty, "export default 1;\n");
     const load = (module: string) =>
-      loadExternalPlugins(gatewayConfig.parse({ plugins: [{ name: "own", module }] }).plugins);
+      createExternalPlugins().load(gatewayConfig.parse({ plugins: [{ name: "own", module }] }).plugins);
     await expect(load(join(folder, "none.mjs"))).rejects.toThrow(/plugins\.0\.module: cannot be loaded/);
     await expect(load(empty)).rejects.toThrow(/no plugin as its default export/);
   });

@@ -25,6 +25,9 @@ afterAll(async () => {
   await Promise.all([http[Symbol.asyncDispose](), events[Symbol.asyncDispose](), scripted.close()]);
 });
 
+/** Each starts a process of its own, on machines that do much else: what is bounded is whether it happens. */
+const patience = { timeoutMs: 30_000 };
+
 const main = join(import.meta.dirname, "../src/main.ts");
 
 describe("gatewright translate, a server elsewhere on standard input and output", () => {
@@ -38,36 +41,40 @@ describe("gatewright translate, a server elsewhere on standard input and output"
     },
     { name: "HTTP+SSE", flag: "--connect-sse", url: () => events.url, mode: "legacy" },
     { name: "HTTP+SSE, found out", flag: "--connect", url: () => events.url, mode: "legacy" },
-  ] as const)("serves the official client over $name", async ({ flag, url, mode }) => {
-    const transport = new StdioClientTransport({
-      command: process.execPath,
-      args: ["--conditions=@gatewright/source", main, "translate", flag, url(), "--log-level", "silent"],
-    });
-    const asked: string[] = [];
-    const client = new Client(
-      { name: "e2e", version: "1" },
-      { capabilities: { sampling: {} }, versionNegotiation: { mode } },
-    );
-    client.setRequestHandler("sampling/createMessage", async ({ params }) => {
-      asked.push(JSON.stringify(params));
-      return { role: "assistant", model: "none", content: { type: "text", text: "of a model" } };
-    });
-    await client.connect(transport, { timeout: 30_000 });
-    expect(client.getServerVersion()?.name).toBe("mcp-servers/everything");
-    const echo = await client.callTool({ name: "echo", arguments: { message: "over a pipe" } });
-    expect(JSON.stringify(echo.content)).toContain("Echo: over a pipe");
-    const progress: number[] = [];
-    const long = { name: "trigger-long-running-operation", arguments: { duration: 0.2, steps: 2 } };
-    await client.callTool(long, { onprogress: (event) => progress.push(event.progress) });
-    expect(progress[0]).toBe(1);
-    const sampled = await client.callTool({
-      name: "trigger-sampling-request",
-      arguments: { prompt: "say something", maxTokens: 5 },
-    });
-    expect(JSON.stringify(sampled.content)).toContain("of a model");
-    expect(asked).toHaveLength(1);
-    await client.close();
-  });
+  ] as const)(
+    "serves the official client over $name",
+    async ({ flag, url, mode }) => {
+      const transport = new StdioClientTransport({
+        command: process.execPath,
+        args: ["--conditions=@gatewright/source", main, "translate", flag, url(), "--log-level", "silent"],
+      });
+      const asked: string[] = [];
+      const client = new Client(
+        { name: "e2e", version: "1" },
+        { capabilities: { sampling: {} }, versionNegotiation: { mode } },
+      );
+      client.setRequestHandler("sampling/createMessage", async ({ params }) => {
+        asked.push(JSON.stringify(params));
+        return { role: "assistant", model: "none", content: { type: "text", text: "of a model" } };
+      });
+      await client.connect(transport, { timeout: patience.timeoutMs });
+      expect(client.getServerVersion()?.name).toBe("mcp-servers/everything");
+      const echo = await client.callTool({ name: "echo", arguments: { message: "over a pipe" } });
+      expect(JSON.stringify(echo.content)).toContain("Echo: over a pipe");
+      const progress: number[] = [];
+      const long = { name: "trigger-long-running-operation", arguments: { duration: 0.2, steps: 2 } };
+      await client.callTool(long, { onprogress: (event) => progress.push(event.progress) });
+      expect(progress[0]).toBe(1);
+      const sampled = await client.callTool({
+        name: "trigger-sampling-request",
+        arguments: { prompt: "say something", maxTokens: 5 },
+      });
+      expect(JSON.stringify(sampled.content)).toContain("of a model");
+      expect(asked).toHaveLength(1);
+      await client.close();
+    },
+    60_000,
+  );
 
   const hello = {
     jsonrpc: "2.0",
@@ -86,7 +93,7 @@ describe("gatewright translate, a server elsewhere on standard input and output"
     });
     bridge.input.write("no json\n");
     bridge.input.write(`${JSON.stringify(hello)}\n`);
-    await eventually(() => printed.split("\n").length > 2);
+    await eventually(() => printed.split("\n").length > 2, patience);
     bridge.input.end(`{"jsonrpc":"2.0","id":2,"method":"ping"}`);
     expect(await bridge.code).toBe(0);
     const answers = printed
@@ -103,7 +110,7 @@ describe("gatewright translate, a server elsewhere on standard input and output"
   it("ends when it is asked to stop, and when nobody reads its answers", async () => {
     const stopped = runCommand(["translate", "--connect", scripted.url], {});
     stopped.input.write(`${JSON.stringify(hello)}\n`);
-    await eventually(() => stopped.output.readableLength > 0);
+    await eventually(() => stopped.output.readableLength > 0, patience);
     expect(await stopped.stop()).toBe(0);
     const unheard = runCommand(["translate", "--connect", scripted.url], {});
     unheard.output.destroy(new Error("EPIPE"));

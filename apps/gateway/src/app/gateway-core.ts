@@ -2,7 +2,8 @@ import { createNotificationHub, type NotificationHub } from "@gatewright/mcp-bri
 import type { UpstreamMessage } from "@gatewright/mcp-bridge/upstream";
 import type { PluginPipeline } from "@gatewright/plugin-framework";
 import type { Logger } from "pino";
-import { type Authenticator, createAuthenticator } from "../auth/authenticator.ts";
+import type { Authenticator } from "../auth/authenticator.ts";
+import { createLiveAuthenticator } from "../auth/live-authenticator.ts";
 import { OpenChannels } from "../channels/open-channels.ts";
 import { usesPostgres } from "../config/db-resilience.ts";
 import type { GatewayConfig } from "../config/gateway-config.ts";
@@ -24,6 +25,7 @@ import { openRegistry } from "../registry/open-registry.ts";
 import type { UpstreamRecord } from "../registry/records.ts";
 import type { Registry } from "../registry/registry.ts";
 import { Snapshot, SnapshotHolder } from "../registry/snapshot.ts";
+import { LiveConfig } from "../reload/live-config.ts";
 import type { Replicas } from "../replicas/replicas.ts";
 import type { GatewaySecret } from "../secret/gateway-secret.ts";
 import { createTracing } from "../tracing/create-tracing.ts";
@@ -37,7 +39,7 @@ import { gatewayContext } from "../upstreams/session-context.ts";
 import { SessionLimits } from "../upstreams/session-limits.ts";
 import { connectUpstream, wireBridge } from "../wiring/mcp-bridge.ts";
 
-import { wirePipeline } from "../wiring/plugin-framework.ts";
+import { type PipelineWiring, wirePipeline } from "../wiring/plugin-framework.ts";
 import { wireRateLimiter } from "../wiring/rate-limiter.ts";
 import { wireReplicas } from "../wiring/replicas.ts";
 import { wireRetry } from "../wiring/retry-backoff.ts";
@@ -49,7 +51,10 @@ import { RegistryStart } from "./registry-start.ts";
 
 /** Everything behind the HTTP surface. */
 export interface GatewayCore {
+  /** What is in force now. */
   readonly config: GatewayConfig;
+  /** The way from one configuration to the next. */
+  readonly liveConfig: LiveConfig;
   readonly secret: GatewaySecret;
   readonly logger: Logger;
   readonly registry: Registry;
@@ -146,7 +151,7 @@ export async function createGatewayCore(config: GatewayConfig, deps: CoreDeps): 
       pipeline.explainMode("retry", tenantId === undefined ? {} : { tenantId }).mode !== "disabled",
     onWarning: (warning) => logger.warn({ warning }, "a retry policy was clamped"),
   });
-  const pipeline: PluginPipeline = await wirePipeline(
+  const plugins: PipelineWiring = await wirePipeline(
     config,
     {
       rate_limiter: wireRateLimiter({
@@ -162,6 +167,7 @@ export async function createGatewayCore(config: GatewayConfig, deps: CoreDeps): 
     redis?.close();
     throw error;
   });
+  const pipeline: PluginPipeline = plugins.pipeline;
   await control.start(pipeline);
 
   const accesses = new UpstreamAccesses(
@@ -203,7 +209,9 @@ export async function createGatewayCore(config: GatewayConfig, deps: CoreDeps): 
       target.kind === "plain" ? message : aggregates.of(target).exposeNotification(upstreamId, message),
   });
   const sessions = new DownstreamSessions({
-    maxSessions: config.limits.downstreamSessions,
+    get maxSessions() {
+      return liveConfig.current.limits.downstreamSessions;
+    },
     idleMs: config.limits.downstreamIdleMs,
     maxBufferedBytes: config.limits.streamBufferBytes,
     log: { maxEvents: config.limits.eventLogEvents, maxBytes: config.limits.eventLogBytes },
@@ -215,7 +223,10 @@ export async function createGatewayCore(config: GatewayConfig, deps: CoreDeps): 
         if (downstream !== undefined) {
           const handOver = how === "let_go";
           pool
-            .endDownstream(downstream, handOver ? { handOver, deadlineMs: config.limits.callTimeoutMs } : {})
+            .endDownstream(
+              downstream,
+              handOver ? { handOver, deadlineMs: liveConfig.current.limits.callTimeoutMs } : {},
+            )
             .catch((error) => logger.warn({ err: error }, "sessions not ended"));
         }
       }
@@ -257,8 +268,12 @@ export async function createGatewayCore(config: GatewayConfig, deps: CoreDeps): 
     samples: () => [{ value: sessions.size, labels: {} }],
   });
   const channels = new OpenChannels({
-    max: config.limits.streams,
-    maxPerPrincipal: config.limits.streamsPerUser,
+    get max() {
+      return liveConfig.current.limits.streams;
+    },
+    get maxPerPrincipal() {
+      return liveConfig.current.limits.streamsPerUser;
+    },
   });
   metrics.add({
     name: "gatewright_client_streams",
@@ -280,19 +295,35 @@ export async function createGatewayCore(config: GatewayConfig, deps: CoreDeps): 
     logger,
   });
   const { refresher } = polling;
-  const configured = Object.entries(config.mcpServers).filter(([, entry]) => entry.disabled !== true);
   let leave = async () => {};
-  await start.begin([
-    async () => {
-      leave = await registry.running.announce(configured.map(([name]) => name));
+  const followServers = async (servers: GatewayConfig["mcpServers"]) => {
+    const enabled = Object.entries(servers).filter(([, entry]) => entry.disabled !== true);
+    const said = await registry.running.announce(enabled.map(([name]) => name));
+    await leave();
+    leave = said;
+    await syncConfiguredUpstreams(registry, servers, (upstream) =>
+      logger.warn({ upstream }, "not in this configuration, but in that of another gateway on this registry"),
+    );
+  };
+  const authenticator = await createLiveAuthenticator(config.auth, secret);
+  const liveConfig: LiveConfig = new LiveConfig(config, {
+    logger,
+    followers: [
+      (next) => authenticator.prepare(next.auth),
+      async (next) => {
+        await plugins.reload(next);
+        return () => {
+          logger.level = next.observability.logLevel;
+        };
+      },
+    ],
+    followServers: async (servers) => {
+      await followServers(servers);
+      await snapshots.catchUp();
     },
-    () =>
-      syncConfiguredUpstreams(registry, config.mcpServers, (upstream) =>
-        logger.warn(
-          { upstream },
-          "not in this configuration, but in that of another gateway on this registry",
-        ),
-      ),
+  });
+  await start.begin([
+    () => followServers(liveConfig.current.mcpServers),
     () => control.restore(),
     () => snapshots.refresh(),
   ]);
@@ -303,12 +334,15 @@ export async function createGatewayCore(config: GatewayConfig, deps: CoreDeps): 
   });
 
   return {
-    config,
+    get config() {
+      return liveConfig.current;
+    },
+    liveConfig,
     secret,
     logger,
     registry,
     snapshots,
-    authenticator: await createAuthenticator(config.auth, secret),
+    authenticator,
     pipeline,
     control,
     redis,

@@ -21,20 +21,21 @@ export function createMcpSurface(
   core: GatewayCore,
   admit: (admission: Admission) => Admission = (admission) => admission,
 ): McpSurface {
-  const { config, logger, metrics, pipeline } = core;
+  const { config, liveConfig, logger, metrics, pipeline } = core;
   const nextRequestId = createRequestIds();
   const clientAddress = createClientAddress(config.server.trustedProxies);
   const hooks = new RequestHooks({ pipeline, clientAddress, nextRequestId });
-  return {
+  let guard = createHostGuard(config.server);
+  const surface: McpSurface = {
     ...core.calls,
     sessions: core.sessions,
     channels: core.channels,
     replicas: core.replicas,
     admission: admit(createAdmission({ authenticator: core.authenticator, pipeline, hooks })),
     hooks,
-    guard: createHostGuard(config.server),
+    guard: (request) => guard(request),
     clientAddress,
-    limits: config.limits,
+    limits: { ...config.limits },
     challenge: (request) => challengeOf(config.server, request),
     heartbeat: new Heartbeat(config.limits.channelPingMs),
     basePath: basePathOf(config.server),
@@ -43,4 +44,11 @@ export function createMcpSurface(
     requestIdOf: (request) => hooks.of(request)?.requestId ?? nextRequestId(),
     onFailure: (error, requestId) => logger.error({ err: error, requestId }, "a request failed"),
   };
+  liveConfig.onChange(({ server, limits }) => {
+    const { callTimeoutMs, callsPerChannel } = limits;
+    guard = createHostGuard(server);
+    Object.assign(surface, { callTimeoutMs });
+    Object.assign(surface.limits, { callsPerChannel });
+  });
+  return surface;
 }

@@ -13,6 +13,8 @@ export interface CommandIo {
   readonly err: (line: string) => void;
   /** Resolves when the process is asked to stop. */
   readonly stopped: () => Promise<void>;
+  /** Calls the listener when the process is told to read its configuration again; returns how to end that. */
+  readonly onHangUp?: (listener: () => void) => () => void;
 }
 
 /** Exit codes of the command. */

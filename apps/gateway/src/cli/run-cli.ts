@@ -26,8 +26,8 @@ const commands: Readonly<
   },
   config: {
     run: configCommand,
-    text: "check the configuration, or print its JSON Schema",
-    flags: ["check [FILE] | schema"],
+    text: "check the configuration, compare it with another, or print its JSON Schema",
+    flags: ["check [FILE] | diff FILE [--config OLD] | schema"],
   },
   translate: {
     run: async (args, io) => (await import("./translate.ts")).translate(args, io),

@@ -2,11 +2,12 @@ import type { Gateway } from "../app/gateway.ts";
 import { tuneV8 } from "../app/tune-v8.ts";
 import { mintToken } from "../auth/mint-token.ts";
 import type { GatewayConfig } from "../config/gateway-config.ts";
+import { followConfig } from "../reload/follow-config.ts";
 import { type GatewaySecret, loadSecret } from "../secret/gateway-secret.ts";
 import { sharedBy } from "../secret/shared-by.ts";
 import type { WorkerLink } from "../workers/worker-link.ts";
 import { workerVariable } from "../workers/worker-variable.ts";
-import { loadCommandConfig } from "./command-config.ts";
+import { configFileOf, loadCommandConfig } from "./command-config.ts";
 import { type CommandIo, exitCodes } from "./command-io.ts";
 import { createLogger } from "./create-logger.ts";
 import { demoLines, demoUser, withDemoServer } from "./demo.ts";
@@ -17,9 +18,12 @@ import { portInUse } from "./port-in-use.ts";
 export async function serve(args: readonly string[], io: CommandIo): Promise<number> {
   const { values } = parseFlags(args, { demo: { type: "boolean" } });
   tuneV8();
-  const loaded = await loadCommandConfig(values, io);
   const demo = values["demo"] === true;
-  const config = demo ? withDemoServer(loaded) : loaded;
+  const load = async () => {
+    const loaded = await loadCommandConfig(values, io);
+    return demo ? withDemoServer(loaded) : loaded;
+  };
+  const config = await load();
   const secret = loadSecret(config.server.dataDir, io.env, sharedBy(config));
   const logger = createLogger(config);
   const announce = async (url: string) => {
@@ -29,7 +33,7 @@ export async function serve(args: readonly string[], io: CommandIo): Promise<num
   const worker = await workerOf(config, io);
   if (config.server.workers > 1 && worker === undefined) {
     const { runWorkers } = await import("../workers/run-workers.ts");
-    return runWorkers(config, io, logger, announce);
+    return runWorkers(config, io, logger, announce, configFileOf(values, io) !== undefined);
   }
   const stopped = io.stopped();
   let gateway: Gateway;
@@ -42,7 +46,12 @@ export async function serve(args: readonly string[], io: CommandIo): Promise<num
   }
   if (worker === undefined) await announce(gateway.url);
   else worker.primary.tell("listening", gateway.url);
+  const file = configFileOf(values, io);
+  const { liveConfig: live } = gateway.core;
+  const { onHangUp } = io;
+  const stopFollowing = file === undefined ? undefined : followConfig({ file, load, live, logger, onHangUp });
   await stopped;
+  stopFollowing?.();
   logger.info("stopping");
   await gateway.close();
   return exitCodes.ok;

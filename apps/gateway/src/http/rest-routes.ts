@@ -8,6 +8,7 @@ import { adminRoutes } from "./rest/admin-routes.ts";
 import { apiRoutes } from "./rest/api-routes.ts";
 import { catalogueRoutes } from "./rest/catalogue-routes.ts";
 import { classificationRoutes } from "./rest/classification-routes.ts";
+import { configRoutes } from "./rest/config-routes.ts";
 import { databaseRoutes } from "./rest/database-routes.ts";
 import { docsPage, docsPolicy } from "./rest/docs-page.ts";
 import { gatewayRoutes } from "./rest/gateway-routes.ts";
@@ -36,6 +37,7 @@ export function registerRestRoutes(
     ...limitsRoutes(core),
     ...classificationRoutes(core),
     ...databaseRoutes(core),
+    ...configRoutes(core),
     defineRoute({
       method: "GET",
       path: metadataPath,

@@ -5,21 +5,43 @@ import { ConfigError } from "../config/config-error.ts";
 import type { McpPlugin } from "../config/external-plugin.ts";
 import type { PluginEntry } from "../config/plugin-framework.ts";
 
-/**
- * The definitions of the plugins that do not come with the gateway, by name: MCP servers, and ES modules whose default
- * export is a plugin. What they need is loaded only where there are any.
- *
- * @throws {ConfigError} when a module cannot be loaded or exports no plugin
- */
-export async function loadExternalPlugins(
-  entries: readonly PluginEntry[],
-): Promise<Readonly<Record<string, PluginDefinition>>> {
-  const found: Record<string, PluginDefinition> = {};
-  for (const [index, { name, module, mcp }] of entries.entries()) {
-    if (mcp !== undefined) found[name] = await mcpDefinition(name, mcp);
-    else if (module !== undefined) found[name] = await moduleDefinition(module, `plugins.${index}.module`);
-  }
-  return found;
+/** The plugins that do not come with the gateway: MCP servers, and ES modules whose default export is a plugin. */
+export interface ExternalPlugins {
+  /**
+   * Their definitions, by name; what has not changed since it was loaded last is the same. What they need is loaded only
+   * where there are any.
+   *
+   * @throws {ConfigError} when a module cannot be loaded or exports no plugin
+   */
+  load(entries: readonly PluginEntry[]): Promise<Readonly<Record<string, PluginDefinition>>>;
+}
+
+/** Makes a loader, which remembers what it has loaded. */
+export function createExternalPlugins(): ExternalPlugins {
+  const known = new Map<string, { readonly text: string; readonly definition: PluginDefinition }>();
+  let changes = 0;
+  return {
+    async load(entries) {
+      const found: Record<string, PluginDefinition> = {};
+      for (const [index, { name, module, mcp }] of entries.entries()) {
+        if (mcp === undefined && module === undefined) continue;
+        const text = JSON.stringify([module, mcp]);
+        const before = known.get(name);
+        if (before?.text !== text) {
+          const made =
+            mcp === undefined
+              ? await moduleDefinition(module ?? "", `plugins.${index}.module`)
+              : await mcpDefinition(name, mcp);
+          // A pipeline keeps an instance whose version and config are the same, wherever its server is.
+          const version = before === undefined ? made.version : `${made.version ?? "0"}+${++changes}`;
+          const definition = { ...made, ...(version !== undefined && { version }) };
+          known.set(name, { text, definition });
+        }
+        found[name] = known.get(name)?.definition as PluginDefinition;
+      }
+      return found;
+    },
+  };
 }
 
 async function mcpDefinition(name: string, mcp: McpPlugin): Promise<PluginDefinition> {

@@ -1,5 +1,6 @@
 import {
   createPluginPipeline,
+  type PipelineConfig,
   type PipelineDeps,
   type PluginDefinition,
   type PluginPipeline,
@@ -10,13 +11,24 @@ import { nearestKey } from "../config/nearest-key.ts";
 import type { PluginEntry } from "../config/plugin-framework.ts";
 import { defaultRateLimiterEntry } from "../config/rate-limiter.ts";
 import { defaultRetryEntry } from "../config/retry-backoff.ts";
-import { loadExternalPlugins } from "./external-plugins.ts";
+import { createExternalPlugins } from "./external-plugins.ts";
 
 /** Largest payload that a plugin may be given, in characters. */
 const maxPayload = 4_194_304;
 
 /** The plugins that come with the gateway, by name. */
 export type BuiltInPlugins = Readonly<Record<string, PluginDefinition>>;
+
+/** The pipeline of every call, and how it follows the configuration. */
+export interface PipelineWiring {
+  readonly pipeline: PluginPipeline;
+  /**
+   * Takes other plugins, or other settings of them; calls under way end with those that they began with.
+   *
+   * @throws {ConfigError} when a plugin does not exist or its config is wrong: the former ones stay
+   */
+  reload(config: GatewayConfig): Promise<void>;
+}
 
 /**
  * The pipeline of every call: the configured plugins, and the built-in ones that the configuration does not
@@ -28,9 +40,22 @@ export async function wirePipeline(
   config: GatewayConfig,
   builtIn: BuiltInPlugins,
   deps: PipelineDeps,
-): Promise<PluginPipeline> {
-  const entries = withDefaults(config.plugins);
-  const plugins = { ...builtIn, ...(await loadExternalPlugins(config.plugins)) };
+): Promise<PipelineWiring> {
+  const external = createExternalPlugins();
+  const configOf = async ({ plugins }: GatewayConfig) =>
+    pipelineConfig(withDefaults(plugins), { ...builtIn, ...(await external.load(plugins)) });
+  const first = await configOf(config);
+  const pipeline = await explained(() => createPluginPipeline(first, deps));
+  return {
+    pipeline,
+    async reload(next) {
+      const wanted = await configOf(next);
+      await explained(() => pipeline.reload(wanted));
+    },
+  };
+}
+
+function pipelineConfig(entries: readonly PluginEntry[], plugins: BuiltInPlugins): PipelineConfig {
   for (const [index, entry] of entries.entries()) {
     if (Object.hasOwn(plugins, entry.name)) continue;
     const near = nearestKey(entry.name, Object.keys(plugins));
@@ -40,18 +65,19 @@ export async function wirePipeline(
       { path: `plugins.${index}.name`, message: `there is no plugin "${entry.name}"${hint}` },
     ]);
   }
+  return {
+    plugins: entries.map(({ name, mcp: _, module: __, ...settings }) => ({
+      use: plugins[name] as PluginDefinition,
+      name,
+      ...settings,
+    })),
+    limits: { payloadCharacters: maxPayload },
+  };
+}
+
+async function explained<T>(work: () => Promise<T>): Promise<T> {
   try {
-    return await createPluginPipeline(
-      {
-        plugins: entries.map(({ name, mcp: _, module: __, ...settings }) => ({
-          use: plugins[name] as PluginDefinition,
-          name,
-          ...settings,
-        })),
-        limits: { payloadCharacters: maxPayload },
-      },
-      deps,
-    );
+    return await work();
   } catch (cause) {
     const message = cause instanceof Error ? cause.message : String(cause);
     throw new ConfigError([{ path: "plugins", message }]);

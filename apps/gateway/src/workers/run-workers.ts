@@ -10,12 +10,16 @@ import { workerVariable } from "./worker-variable.ts";
 /** Beyond the gateway's own deadline a worker may take this much longer to end. */
 const graceMs = 3_000;
 
-/** `gatewright serve` as the primary of several workers, which share one port; until it is asked to stop. */
+/**
+ * `gatewright serve` as the primary of several workers, which share one port; until it is asked to stop. Each worker
+ * follows the configuration file, where there is one, by itself; SIGHUP is passed on.
+ */
 export async function runWorkers(
   config: GatewayConfig,
   io: CommandIo,
   logger: Logger,
   onListening: (url: string) => Promise<void>,
+  followsFile: boolean,
 ): Promise<number> {
   // Maps and undefined survive the way.
   cluster.setupPrimary({ serialization: "advanced" });
@@ -27,6 +31,7 @@ export async function runWorkers(
     stopMs: config.server.shutdownDeadlineMs + graceMs,
   });
   const stopped = io.stopped();
+  if (followsFile) io.onHangUp?.(() => supervisor.signal("SIGHUP"));
   try {
     const url = await Promise.race([supervisor.start(), stopped]);
     if (url !== undefined) await onListening(url);

@@ -74,6 +74,11 @@ export class Supervisor {
     return this.#begun.promise;
   }
 
+  /** Sends a signal to all workers that run. */
+  signal(signal: NodeJS.Signals): void {
+    for (const { process } of this.#seats) process?.kill(signal);
+  }
+
   /** Has all workers end in good order, and kills those that are late. Idempotent. */
   async stop(): Promise<void> {
     this.#state = "stopping";

@@ -12,6 +12,8 @@ export interface RunningCommand {
   readonly code: Promise<number>;
   /** Asks it to stop, and waits for its exit code. */
   stop(): Promise<number>;
+  /** Tells it to read its configuration again. */
+  hangUp(): void;
   /** The URL that it says it listens on. */
   url(): Promise<string>;
   [Symbol.asyncDispose](): Promise<void>;
@@ -23,6 +25,7 @@ export function runCommand(args: readonly string[], env: Readonly<Record<string,
   const err: string[] = [];
   const input = new PassThrough();
   const output = new PassThrough();
+  const listeners = new Set<() => void>();
   const stopping = Promise.withResolvers<void>();
   const io: CommandIo = {
     env: { PATH: process.env["PATH"] ?? "", LOG_LEVEL: "silent", PORT: "0", ...env },
@@ -31,6 +34,10 @@ export function runCommand(args: readonly string[], env: Readonly<Record<string,
     out: (line) => void out.push(line),
     err: (line) => void err.push(line),
     stopped: () => stopping.promise,
+    onHangUp(listener) {
+      listeners.add(listener);
+      return () => listeners.delete(listener);
+    },
   };
   const code = runCli(args, io);
   const stop = () => {
@@ -44,6 +51,9 @@ export function runCommand(args: readonly string[], env: Readonly<Record<string,
     output,
     code,
     stop,
+    hangUp() {
+      for (const listener of listeners) listener();
+    },
     url: () => eventually(() => /https?:\S+$/.exec(out[0] ?? "")?.[0] ?? false, { timeoutMs: 20_000 }),
     async [Symbol.asyncDispose]() {
       await stop();
