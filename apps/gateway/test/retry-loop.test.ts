@@ -115,6 +115,10 @@ describe("the loop", () => {
     const ref = { type: "ref/prompt", name: "up_greet" };
     const completed = await ask("completion/complete", { ref, argument: { name: "a", value: "b" } });
     expect(completed.body.result.completion.values).toEqual(["y"]);
+    expect(completed.headers.get("x-gatewright-attempts")).toBe("2");
+    const completions = server.seen("completion/complete");
+    expect(completions.map(({ headers }) => headers["x-gatewright-attempt"])).toEqual([undefined, "2"]);
+    expect(new Set(completions.map(({ id }) => id)).size).toBe(2);
     const path = `/servers/${await gateway.idOf("up")}/mcp`;
     server.script("tools/list", { error: { code: -32603, message: "passing" } }, { result: { tools: [] } });
     const meta = {
@@ -126,28 +130,38 @@ describe("the loop", () => {
     const headers = { "mcp-protocol-version": "2026-07-28", "mcp-method": "tools/list" };
     expect((await gateway.rpc(path, body, headers)).body.result.tools).toEqual([]);
     server.script("tools/list", { error: { code: -32603, message: "lasting" } });
-    expect((await gateway.rpc(path, body, headers)).body).toMatchObject({
-      id: 1,
-      error: { message: "lasting" },
-    });
+    const before = server.seen("tools/list").length;
+    const lasting = await gateway.rpc(path, body, headers);
+    expect(lasting.body).toMatchObject({ id: 1, error: { message: "lasting" } });
+    expect(lasting.headers.get("x-gatewright-give-up")).toBe("max_retries");
+    const lists = server.seen("tools/list").slice(before);
+    expect(lists.map(({ headers }) => headers["x-gatewright-attempt"])).toEqual([undefined, "2", "3"]);
   });
 
   it("connecting and the gateway's own listing are repeated", async () => {
     const busy = { status: 503 };
     const server = await startScriptedServer();
     open.push(server);
-    const discovered = { result: { supportedVersions: ["2026-07-28"], capabilities: { tools: {} } } };
-    server.script("server/discover", busy, busy, discovered);
-    server.script("tools/list", busy, { result: { tools: [{ name: "late", inputSchema: {} }] } });
+    const discovered = {
+      result: { supportedVersions: ["2026-07-28"], capabilities: { tools: {}, prompts: {} } },
+    };
+    server.script("server/discover", busy, discovered);
+    const passing = { error: { code: -32603, message: "passing" } };
+    server.script("tools/list", busy, passing, { result: { tools: [{ name: "late", inputSchema: {} }] } });
     const gateway = await startTestGateway({
       mcpServers: { up: { url: server.url } },
       plugins: [{ name: "retry", config: { baseMs: 1, maxMs: 5, maxRetries: 3 } }],
     });
     open.push(gateway);
     await gateway.core.refresher.ready();
-    expect(server.seen("tools/list")).toHaveLength(2);
+    expect(server.seen("tools/list")).toHaveLength(3);
     const tools = await gateway.rpc("/mcp/http", { jsonrpc: "2.0", id: 1, method: "tools/list" });
     expect(tools.body.result.tools).toMatchObject([{ name: "up_late" }]);
+    const before = server.seen("prompts/list").length;
+    server.script("prompts/list", passing, busy, { result: { prompts: [{ name: "greet" }] } });
+    await gateway.rpc("/mcp/http", { jsonrpc: "2.0", id: 1, method: "prompts/list" });
+    const lists = server.seen("prompts/list").slice(before);
+    expect(lists.map(({ headers }) => headers["x-gatewright-attempt"])).toEqual([undefined, "2", "3"]);
   });
 
   it("with the plugin switched off nothing is repeated, lists neither", async () => {
@@ -348,8 +362,40 @@ describe("safety", () => {
     expect((await call("read")).body.error.data.code).toBe("rate_limited");
   });
 
+  it("RB-12 a hedge that fails at once does not end the call", async () => {
+    const { server, call } = await site({ policy: { hedge: { delayMs: 20 }, maxRetries: 0 } });
+    for (const failure of [failed("too busy"), { error: { code: -32603, message: "no" } }]) {
+      server.script("tools/call", (_, send) => void setTimeout(send, 400, fine.result), failure);
+      expect((await call("read")).body.result.content[0].text).toBe("fine");
+    }
+    expect(server.seen("tools/call")).toHaveLength(4);
+    server.script(
+      "tools/call",
+      (_, send) => void setTimeout(send, 200, failed("slow").result),
+      failed("quick"),
+    );
+    expect((await call("read")).body.result.content[0].text).toBe("slow");
+  });
+
+  it("RB-12 on a server with sessions a slow read is hedged where one has room", async () => {
+    const { server, call, giveUps, gateway } = await site({
+      policy: { hedge: { delayMs: 50 } },
+      upstream: { maxConcurrencyPerSession: 2 },
+    });
+    server.script("tools/call", () => undefined, fine);
+    expect((await call("read")).body.result.content[0].text).toBe("fine");
+    const [loser] = server.seen("tools/call");
+    await eventually(() => loser?.aborted === true);
+    expect(await giveUps()).not.toHaveProperty("hedge_needs_session");
+    expect(gateway.core.pool.stats().leases).toBe(0);
+    expect(server.seen("server/discover").length).toBeLessThanOrEqual(2);
+  });
+
   it("RB-12 where a session would be needed, the hedge is skipped with its reason", async () => {
-    const { server, call, giveUps } = await site({ policy: { hedge: { delayMs: 10 } } });
+    const { server, call, giveUps } = await site({
+      policy: { hedge: { delayMs: 10 } },
+      upstream: { maxConcurrencyPerSession: 1 },
+    });
     server.script("tools/call", (_, send) => void setTimeout(send, 100, fine.result));
     expect((await call("read")).body.result).toBeDefined();
     expect(server.seen("tools/call")).toHaveLength(1);

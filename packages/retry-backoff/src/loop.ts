@@ -9,6 +9,7 @@ import { idempotencyKeyFor } from "./idempotency-key.ts";
 import { type RetryObserver, tell } from "./observer.ts";
 import type { RetryPolicy } from "./policy.ts";
 import type { GiveUpReason } from "./reasons.ts";
+import { resultSignal } from "./result-signals.ts";
 import type { RetryOptions } from "./retrier.ts";
 import type { Sleeper } from "./sleeper.ts";
 
@@ -61,7 +62,8 @@ export async function runCall<T>(
   };
 
   const attempt = async (number: number, last?: unknown): Promise<Ended<T>> => {
-    const run = (fn: AttemptFunction<T>, hedge: boolean) => {
+    const run = (hedge: boolean, over?: AbortSignal) => {
+      const own = signal && over ? AbortSignal.any([signal, over]) : (over ?? signal);
       const leftMs = timeLeft();
       const limitMs = Math.max(0, Math.min(leftMs, attemptTimeoutMs));
       const onLimit = () => {
@@ -73,11 +75,11 @@ export async function runCall<T>(
         outOfTime = error;
         return error;
       };
-      return runAttempt(fn, { number, idempotencyKey, hedge }, { clock, signal, limitMs, onLimit });
+      return runAttempt(fn, { number, idempotencyKey, hedge }, { clock, signal: own, limitMs, onLimit });
     };
     try {
-      if (!policy.hedge) return { ok: true, value: await run(fn, false) };
-      const value = await runHedged(fn, {
+      if (!policy.hedge || within) return { ok: true, value: await run(false) };
+      const value = await runHedged({
         ...policy.hedge,
         clock,
         budget,
@@ -85,6 +87,7 @@ export async function runCall<T>(
         concurrent: options.concurrent,
         scope,
         run,
+        isFailure: (value) => resultSignal(value, policy) !== undefined,
         isStopped: () => shared.stopped,
         onHedge: () => void counts.hedges++,
         onRefusal: (reason) => tellGiveUp(giveUp(reason), number),

@@ -1,18 +1,25 @@
-/** The candidate that shares most letters with `key`, whatever their case and order; undefined when none is near. */
-export function nearestKey(key: string, candidates: readonly string[]): string | undefined {
-  let best: string | undefined;
-  let limit = key.length / 3;
-  for (const candidate of candidates) {
-    const distance = lacking(key, candidate) + lacking(candidate, key);
-    if (distance > limit) continue;
-    best = candidate;
-    limit = distance - 1;
-  }
-  return best;
+/** Longer ones are no slip of the pen, and comparing costs length × length. */
+const LONGEST = 64;
+
+/** The known key with the smallest edit distance (Levenshtein), letters alike in either case; undefined when none is near. */
+export function nearestKey(wrong: string, known: readonly string[]): string | undefined {
+  if (wrong.length > LONGEST) return undefined;
+  const [best] = known
+    .map((key) => ({ key, distance: editDistance(wrong.toLowerCase(), key.toLowerCase()) }))
+    .filter(({ distance }) => distance <= wrong.length / 2)
+    .toSorted((a, b) => a.distance - b.distance);
+  return best?.key;
 }
 
-/** How many letters of `text` are not in `other`. */
-function lacking(text: string, other: string): number {
-  const letters = new Set(other.toLowerCase());
-  return [...text.toLowerCase()].filter((letter) => !letters.has(letter)).length;
+function editDistance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, at) => at);
+  for (const [above, letter] of [...a].entries()) {
+    const next = [above + 1];
+    for (const [at, other] of [...b].entries()) {
+      const [left = 0, corner = 0, top = 0] = [next[at], row[at], row[at + 1]];
+      next.push(Math.min(left + 1, top + 1, corner + Number(letter !== other)));
+    }
+    row = next;
+  }
+  return row[b.length] ?? 0;
 }

@@ -31,7 +31,7 @@ export interface RetryOptions extends RepeatHints {
   readonly within?: Attempt | undefined;
   /** Asked after a failure: an open breaker means no retry. */
   readonly circuitOpen?: (() => boolean) | undefined;
-  /** Whether the server keeps no sessions, or the session has room for a second call. For hedging. */
+  /** Whether the server keeps no sessions, or the session has room for a second call. Asked when a hedge is due. */
   readonly concurrent?: boolean | (() => boolean) | undefined;
   /** Reads a thrown value in place of {@link classifyError}. */
   readonly classify?: ((error: unknown) => CallOutcome) | undefined;

@@ -2,6 +2,7 @@ import type { AttemptFunction } from "./attempt.ts";
 import type { RetryPolicy, RetryPolicyInput } from "./policy.ts";
 import { createRetrier, type Retrier, type RetryOptions } from "./retrier.ts";
 
+const defaults: RetryPolicyInput = {};
 const retriers = new WeakMap<object, Retrier>();
 
 /**
@@ -13,7 +14,7 @@ const retriers = new WeakMap<object, Retrier>();
  */
 export function retry<T>(
   fn: AttemptFunction<T>,
-  policy: RetryPolicyInput | RetryPolicy,
+  policy: RetryPolicyInput | RetryPolicy = defaults,
   options?: RetryOptions,
 ): Promise<T> {
   let retrier = retriers.get(policy);

@@ -6,7 +6,7 @@ import { build } from "tsup";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
 /** Bytes of gzip of all that the root entry is. */
-const LIMIT = 7_168;
+const LIMIT = 7_400;
 
 let outDir: string;
 
@@ -35,7 +35,7 @@ describe("the root entry, minified, without zod", () => {
     expect(code).not.toMatch(/\bimport\(/);
   });
 
-  it("stays below 7 kB of gzip", async () => {
+  it("stays below 7.4 kB of gzip", async () => {
     const code = await readFile(join(outDir, "index.js"));
     expect(gzipSync(code, { level: 9 }).byteLength).toBeLessThanOrEqual(LIMIT);
   });

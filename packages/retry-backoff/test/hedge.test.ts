@@ -68,12 +68,25 @@ describe("hedging", () => {
     }
   });
 
-  it("does nothing when the first attempt is quick enough", async () => {
-    const { retrier, fake } = setup();
-    let calls = 0;
-    expect(await retrier.retry(() => ++calls, { ...readOnly, concurrent: () => true })).toBe(1);
+  it("looks for room when the hedge is due, as that may have changed", async () => {
+    const { fake, seen, skipped, run } = setup();
+    const freeFromMs = 40;
+    const answer = run({ ...readOnly, concurrent: () => fake.monotonic() >= freeFromMs });
     await fake.advance(1_000);
-    expect(calls).toBe(1);
+    expect(await answer).toMatchObject({ by: "hedge" });
+    expect(seen).toHaveLength(2);
+    expect(skipped).toEqual([]);
+  });
+
+  it("does nothing when the first attempt is quick enough", async () => {
+    const { retrier, fake, skipped } = setup();
+    let calls = 0;
+    for (const concurrent of [() => true, false]) {
+      expect(await retrier.retry(() => ++calls, { ...readOnly, concurrent })).toBe(calls);
+    }
+    await fake.advance(1_000);
+    expect(calls).toBe(2);
+    expect(skipped).toEqual([]);
   });
 
   it("shares the budget: without a grant there is no second attempt", async () => {
@@ -101,6 +114,55 @@ describe("hedging", () => {
     await fake.advance(2_000);
     expect(await call).toBe("no 3");
     expect(started).toBe(3);
+  });
+
+  it("a result that says it failed wins no race, and is the answer when nothing better comes", async () => {
+    const failure = { isError: true };
+    for (const [primary, wanted] of [
+      ["fine", "fine"],
+      [
+        { isError: true, last: true },
+        { isError: true, last: true },
+      ],
+    ]) {
+      const { fake, retrier } = setup({ maxRetries: 0 });
+      const call = retrier.retry(
+        async ({ hedge, signal }) => {
+          await fake.sleep(hedge ? 20 : 500, signal ? { signal } : {});
+          return hedge ? failure : primary;
+        },
+        { ...readOnly, concurrent: true },
+      );
+      await fake.advance(1_000);
+      expect(await call).toEqual(wanted);
+    }
+  });
+
+  it("a loser that does not listen leaves no timer behind", async () => {
+    const { fake, retrier } = setup({ attemptTimeoutMs: 60_000 });
+    const call = retrier.retry(({ hedge }) => (hedge ? "hedge" : new Promise<never>(() => {})), {
+      ...readOnly,
+      concurrent: true,
+    });
+    await fake.advance(100);
+    expect(await call).toBe("hedge");
+    expect(fake.pendingTimers).toBe(0);
+  });
+
+  it("an inner layer does not hedge, and one who cannot say whether there is room has none", async () => {
+    const inner = setup();
+    const nested = inner.run({ ...readOnly, concurrent: true, within: { number: 1, hedge: false } });
+    await inner.fake.advance(1_000);
+    expect(await nested).toMatchObject({ by: "primary" });
+    expect(inner.seen).toHaveLength(1);
+    const broken = setup();
+    const concurrent = () => {
+      throw new Error("room");
+    };
+    const answer = broken.run({ ...readOnly, concurrent });
+    await broken.fake.advance(1_000);
+    expect(await answer).toMatchObject({ by: "primary" });
+    expect(broken.skipped).toEqual(["hedge_needs_session"]);
   });
 
   it("keeps to the deadline: a hedge has no more time than is left", async () => {

@@ -50,11 +50,13 @@ describe("parsePolicy", () => {
 
   it.each([
     [{ maxRetires: 1 }, "maxRetires: unknown key, did you mean maxRetries?"],
+    [{ maxRetrys: 1 }, "maxRetrys: unknown key, did you mean maxRetries?"],
+    [{ ["x".repeat(100_000)]: 1 }, "x: unknown key"],
     [{ MAXMS: 1 }, "MAXMS: unknown key, did you mean maxMs?"],
     [{ zzz: 1 }, "zzz: unknown key"],
     [{ overrides: { "db.*": { basems: 3 } } }, "overrides.db.*.basems: unknown key, did you mean baseMs?"],
     [{ budget: { ration: 0.3 } }, "budget.ration: unknown key, did you mean ratio?"],
-    [{ hedge: { delay: 3 } }, "hedge.delay: unknown key"],
+    [{ hedge: { delay: 3 } }, "hedge.delay: unknown key, did you mean delayMs?"],
     [{ baseMs: 500, maxMs: 400 }, "maxMs: 400 is less than baseMs 500"],
     [{ overrides: { a: { maxMs: 10 } } }, "overrides.a.maxMs: 10 is less than baseMs 200"],
   ])("refuses %j with its path", (input, issue) => {

@@ -54,6 +54,32 @@ describe("retry", () => {
     expect(await retry(() => 7, {})).toBe(7);
   });
 
+  it("costs no timer and no listener when the first attempt succeeds, and needs no policy", async () => {
+    const { clock } = fakeTime();
+    let timers = 0;
+    const counted = {
+      now: clock.now,
+      setTimer: (callback: () => void, ms: number) => {
+        timers++;
+        return clock.setTimer(callback, ms);
+      },
+    };
+    const retrier = createRetrier({ overrides: { t: { maxRetries: 1 } } }, { clock: counted });
+    const seen: Attempt[] = [];
+    await retrier.retry((attempt) => seen.push(attempt), { name: "t", idempotent: true });
+    expect(timers).toBe(0);
+    expect(seen).toEqual([{ number: 1, hedge: false }]);
+    expect(await retry(() => "done")).toBe("done");
+  });
+
+  it("starts at once: the function is called before retry() returns", () => {
+    let called = false;
+    void createRetrier().retry(() => {
+      called = true;
+    });
+    expect(called).toBe(true);
+  });
+
   it("passes a TypeError of the program on at once", async () => {
     const { fn, seen } = failing(1, () => new TypeError("x is not a function"));
     await expect(retry(fn, soon, { idempotent: true })).rejects.toThrow(TypeError);

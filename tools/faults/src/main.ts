@@ -70,6 +70,7 @@ async function faults(label: string, share: number, bars: (report: FaultsReport)
   const onProgress = (ratio: number) => progress.update(label, ratio);
   const report = await runFaults({ calls, share, concurrency, seed: numberOf("seed"), onProgress });
   print(`${label}: ${calls} calls, ${share * 100} % of the attempts fail`, report.seconds, bars(report));
+  process.stdout.write(`${report.refusals} times connections were refused\n\n`);
   printTools(report);
 }
 

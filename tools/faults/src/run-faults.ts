@@ -13,6 +13,8 @@ export interface FaultsOptions {
   readonly seed: number;
   /** After how long the gateway takes an attempt for lost; default 1 000. */
   readonly attemptTimeoutMs?: number;
+  /** Every so many calls the server drops idle connections and refuses new ones for a moment; default 250. */
+  readonly refuseEvery?: number;
   readonly onProgress?: (ratio: number) => void;
 }
 
@@ -23,6 +25,8 @@ export interface FaultsReport {
   /** Attempts that reached the server, and the faults that they met. */
   readonly attempts: number;
   readonly faults: Readonly<Record<Fault, number>>;
+  /** Times that the server refused connections. */
+  readonly refusals: number;
   /** Keys of calls that were executed more than once. */
   readonly repeated: readonly string[];
   /** Calls that the client was told had succeeded, but that were not executed. */
@@ -34,11 +38,12 @@ export interface FaultsReport {
 }
 
 const budget = { ratio: 0.2, floorPerSecond: 10 };
-const policy = { maxRetries: 3, baseMs: 20, maxMs: 500 };
+const policy = { maxRetries: 3, baseMs: 50, maxMs: 500 };
+const refusedForMs = 5;
 
 /** Starts the server and a gateway in a process of its own, makes the calls, and compares both sides. */
 export async function runFaults(options: FaultsOptions): Promise<FaultsReport> {
-  const { share, seed, concurrency, attemptTimeoutMs = 1_000, onProgress } = options;
+  const { share, seed, concurrency, attemptTimeoutMs = 1_000, refuseEvery = 250, onProgress } = options;
   await using server = await startFlakyServer({ era: "modern", share: 0, seed });
   await using gateway = await startGateway({
     config: {
@@ -54,9 +59,14 @@ export async function runFaults(options: FaultsOptions): Promise<FaultsReport> {
   const plan = planCalls(options.calls);
   const startedMs = performance.now();
   let done = 0;
+  let refusals = 0;
   const calls = await inParallel(plan, concurrency, async (call, index) => {
     const report = await makeCall(gateway.url, call, index);
     done++;
+    if (done % refuseEvery === 0) {
+      refusals++;
+      void server.refuseFor(refusedForMs);
+    }
     onProgress?.(done / plan.length);
     return report;
   });
@@ -67,6 +77,7 @@ export async function runFaults(options: FaultsOptions): Promise<FaultsReport> {
     calls,
     attempts: total - before,
     faults,
+    refusals,
     repeated: Object.keys(server.ledger.duplicates()),
     missing: calls.filter(({ ok, key }) => ok && server.ledger.executions(key) === 0).length,
     allowedAttempts: Math.floor(plan.length * (1 + budget.ratio) + budget.floorPerSecond * (seconds + 1)),

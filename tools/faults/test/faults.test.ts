@@ -20,6 +20,7 @@ describe("faults through the gateway", { timeout: 60_000 }, () => {
       concurrency: 16,
       seed: 1,
       attemptTimeoutMs: 3_000,
+      refuseEvery: Number.POSITIVE_INFINITY,
       onProgress: (ratio) => {
         progress = ratio;
       },
@@ -33,6 +34,7 @@ describe("faults through the gateway", { timeout: 60_000 }, () => {
   it("with 60 % failing attempts the budget holds the calls down and says so", async () => {
     const report = await runFaults({ calls: 300, share: 0.6, concurrency: 32, seed: 1 });
     expect(unmet(outageBars(report))).toEqual([]);
+    expect(report.refusals).toBe(1);
   });
 
   it("nothing is kept of calls whose clients went away in mid-backoff", async () => {

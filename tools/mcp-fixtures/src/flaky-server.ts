@@ -1,9 +1,9 @@
 import type { ServerResponse } from "node:http";
 import { createFaultPlan, FAULTS, type Fault } from "./fault-plan.ts";
-import type { Era, Fixture, ListenOptions } from "./fixture.ts";
+import type { Era, ListenOptions } from "./fixture.ts";
 import { callKey, createFlakyTools } from "./flaky-tools.ts";
 import { createLedger, type Ledger } from "./ledger.ts";
-import { startRawHttp } from "./raw-http.ts";
+import { type RawFixture, startRawHttp } from "./raw-http.ts";
 
 /** How often and how a flaky server fails. */
 export interface FlakyServerOptions extends ListenOptions {
@@ -22,7 +22,7 @@ export interface FlakyServerOptions extends ListenOptions {
 }
 
 /** A flaky server, with what it was asked, what it did to its callers, and what it really executed. */
-export interface FlakyFixture extends Fixture {
+export interface FlakyFixture extends RawFixture {
   readonly ledger: Ledger;
   /** Attempts seen and how many of them met which fault. */
   attempts(): { readonly total: number; readonly faults: Readonly<Record<Fault, number>> };

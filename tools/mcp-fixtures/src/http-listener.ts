@@ -8,6 +8,8 @@ export interface HttpListener {
   /** `http://host:port`, without a path. */
   readonly origin: string;
   connections(): { open: number; accepted: number };
+  /** Refuses connections for so many milliseconds and lets go of idle ones; what is under way is answered. */
+  refuseFor(ms: number): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -43,13 +45,15 @@ export async function listenHttp(routes: Routes, options: ListenOptions = {}): P
     });
   });
 
-  await new Promise<void>((resolve, reject) => {
-    server.once("error", reject);
-    server.listen(options.port ?? 0, host, () => {
-      server.off("error", reject);
-      resolve();
+  const listen = (port: number): Promise<void> =>
+    new Promise((resolve, reject) => {
+      server.once("error", reject);
+      server.listen(port, host, () => {
+        server.off("error", reject);
+        resolve();
+      });
     });
-  });
+  await listen(options.port ?? 0);
 
   const { port } = server.address() as AddressInfo;
   let closing: Promise<void> | undefined;
@@ -57,6 +61,12 @@ export async function listenHttp(routes: Routes, options: ListenOptions = {}): P
     port,
     origin: `http://${host.includes(":") ? `[${host}]` : host}:${port}`,
     connections: () => ({ open, accepted }),
+    async refuseFor(ms) {
+      if (!server.listening) return;
+      server.close();
+      await new Promise((resolve) => setTimeout(resolve, ms));
+      if (closing === undefined) await listen(port);
+    },
     close: () => {
       closing ??= new Promise((resolve) => {
         server.close(() => {

@@ -37,8 +37,14 @@ const sendSse = (response: ServerResponse, body: string): void => {
   response.end(`event: message\ndata: ${body}\n\n`);
 };
 
+/** A fixture that can refuse connections. */
+export interface RawFixture extends Fixture {
+  /** Refuses connections for so many milliseconds and lets go of idle ones; what is under way is answered. */
+  refuseFor(ms: number): Promise<void>;
+}
+
 /** Serves a toolset over streamable HTTP at `/mcp`, as cheaply as node:http can. */
-export async function startRawHttp(options: RawHttpOptions): Promise<Fixture> {
+export async function startRawHttp(options: RawHttpOptions): Promise<RawFixture> {
   const { era, toolset, answerAs, intercept } = options;
   const protocol = createRawProtocol(era, toolset);
   const traffic = createTraffic();
@@ -103,5 +109,6 @@ export async function startRawHttp(options: RawHttpOptions): Promise<Fixture> {
     timers.clear();
     return listener.close();
   };
-  return { url: `${listener.origin}/mcp`, port: listener.port, stats, close, [Symbol.asyncDispose]: close };
+  const { origin, port, refuseFor } = listener;
+  return { url: `${origin}/mcp`, port, stats, refuseFor, close, [Symbol.asyncDispose]: close };
 }

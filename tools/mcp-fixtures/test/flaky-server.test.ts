@@ -45,6 +45,17 @@ describe("fault plan", () => {
 });
 
 describe("flaky server", () => {
+  it("refuses connections as long as it is told to, and answers what is under way", async () => {
+    await using server = await startFlakyServer({ share: 0 });
+    await (await writeOnce(server, AbortSignal.timeout(5_000))).text();
+    const over = server.refuseFor(200);
+    const refused = await writeOnce(server, AbortSignal.timeout(5_000)).catch((error) => error.cause?.code);
+    expect(refused).toBe("ECONNREFUSED");
+    await over;
+    expect((await writeOnce(server, AbortSignal.timeout(5_000))).status).toBe(200);
+    expect(server.attempts().total).toBe(2);
+  });
+
   for (const mode of ["legacy", "modern"] satisfies Mode[]) {
     it(`works for the official client in ${mode} mode as long as it does not fail`, async () => {
       await using server = await startFlakyServer({ share: 0 });

@@ -13,3 +13,9 @@ export class AnsweredError extends Error {
     this.outcome = outcome;
   }
 }
+
+/** The answer that was thrown; for `catch`. @throws what else was */
+export function answerOf(error: unknown): UpstreamAnswer {
+  if (error instanceof AnsweredError) return error.answer;
+  throw error;
+}

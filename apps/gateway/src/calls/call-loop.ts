@@ -17,6 +17,7 @@ import { failureOf, outcomeOf, refusalOf } from "./call-failure.ts";
 import { decisionOf, explained, type GiveUp, giveUpHeaders, giveUpOf, retryReasonOf } from "./give-up.ts";
 import type { HookPair } from "./hooks.ts";
 import type { RetryLayer } from "./retry-layer.ts";
+import { hasSpareSession, type SessionSource, spareSessions } from "./spare-sessions.ts";
 import { attempt, type UpstreamCall } from "./upstream-call.ts";
 
 /** What the loop works with. */
@@ -147,15 +148,21 @@ function attemptOnce(
   if (call.resume) return call.resume();
   const limited = policy !== undefined || call.callerTimeoutMs !== undefined;
   // A hedge starts later than the first attempt, and has as much less time.
-  const send = (signal: AbortSignal): Promise<UpstreamAnswer> => {
+  const send = (signal: AbortSignal, pool: SessionSource = deps.pool): Promise<UpstreamAnswer> => {
     const leftMs = endsMs - performance.now();
     const timeoutMs = Math.min(deps.attemptTimeoutMs, leftMs, policy?.attemptTimeoutMs ?? leftMs);
     const headers = attemptHeaders(call.request.headers, count, limited ? timeoutMs : undefined);
-    return attempt(deps.pool, call, timeoutMs, signal, headers);
+    return attempt(pool, call, timeoutMs, signal, headers);
   };
   if (!policy?.hedge) return send(call.signal);
   const serverTrusted = isTrusted(call);
-  return deps.retries.hedged(policy, { ...call, serverTrusted }, send);
+  const { stateless } = call.upstream.definition;
+  const hedges = stateless ? deps.pool : spareSessions(deps.pool);
+  return deps.retries.hedged(
+    policy,
+    { ...call, serverTrusted, hasRoom: () => stateless || hasSpareSession(deps.pool, call.key) },
+    (signal, hedge) => send(signal, hedge ? hedges : deps.pool),
+  );
 }
 
 /** Asks the plugins before a repeat, where that is set. @throws what they refuse with, and the call ends */

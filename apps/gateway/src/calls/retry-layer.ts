@@ -1,6 +1,7 @@
 import type { UpstreamAnswer } from "@gatewright/mcp-bridge/upstream";
 import type { CallOutcome, ToolAnnotations } from "@gatewright/plugin-framework";
 import {
+  type Attempt,
   type Budget,
   type BudgetAccount,
   createRetrier,
@@ -8,13 +9,15 @@ import {
   parsePolicy,
   type Retrier,
   RetryError,
+  type RetryOptions,
   type RetryPolicy,
 } from "@gatewright/retry-backoff";
 import { createSleeper, type Sleeper, systemClock } from "@gatewright/retry-backoff/plugin";
 import type { RetryMetrics } from "../metrics/retry-metrics.ts";
 import type { UpstreamRecord } from "../registry/records.ts";
 import type { CallTrace } from "../tracing/call-trace.ts";
-import { AnsweredError } from "./answered-error.ts";
+import { outcomeOfAnswer } from "./answer-outcome.ts";
+import { AnsweredError, answerOf } from "./answered-error.ts";
 import { type BudgetView, budgetView } from "./budget-view.ts";
 import { outcomeOf } from "./call-failure.ts";
 
@@ -56,6 +59,8 @@ export interface PlainRequest {
   /** When it must have ended, by `performance.now()`. */
   readonly deadline?: number | undefined;
   readonly trace?: CallTrace | undefined;
+  /** Hears every decision. */
+  readonly onDecision?: (decision: Decision) => void;
 }
 
 /** A call as far as hedging is concerned. */
@@ -65,7 +70,18 @@ export interface HedgedCall {
   readonly tenant: string | undefined;
   readonly annotations: ToolAnnotations | undefined;
   readonly serverTrusted: boolean;
+  /** Whether the server keeps no sessions, or the session could take one more call. */
+  readonly hasRoom: () => boolean;
   readonly signal: AbortSignal;
+}
+
+/** One attempt of a request that no plugin sees. */
+export interface PlainAttempt {
+  /** 1 for the first. */
+  readonly number: number;
+  readonly signal: AbortSignal | undefined;
+  /** Time left for it; undefined without a limit. */
+  readonly remainingMs: number | undefined;
 }
 
 const reads: ReadonlySet<string> = new Set([
@@ -92,11 +108,11 @@ export class RetryLayer {
   readonly #sleeper: Sleeper = createSleeper(systemClock);
   readonly chargeEachAttempt: boolean;
   readonly #deps: RetryLayerDeps;
-  readonly #hedgers = new WeakMap<RetryPolicy, Retrier>();
+  #hedgers = new WeakMap<RetryPolicy, Retrier>();
   #policy: RetryPolicy;
   #retrier: Retrier;
-  /** Those of former policies that calls still wait in. */
-  #former: Retrier[] = [];
+  /** Those that calls are under way in, of former policies too, and how many. */
+  readonly #underWay = new Map<Retrier, number>();
   #budget: KeptBudget | undefined;
   #limited = false;
   #stopped = false;
@@ -110,7 +126,7 @@ export class RetryLayer {
 
   /** Takes over the policy of the plugin, when it is made and when it is made anew. */
   adopt({ policy, plain, limited, budget }: AdoptedPolicy): void {
-    this.#former = [...this.#former, this.#retrier].filter((retrier) => retrier.stats().sleeping > 0);
+    this.#hedgers = new WeakMap();
     this.#limited = limited;
     this.#budget = budget;
     this.#policy = policy;
@@ -124,13 +140,12 @@ export class RetryLayer {
   }
 
   /** Runs a request that no plugin sees, and repeats it by the policy. JSON-RPC errors are thrown as {@link AnsweredError}. */
-  run<T>(
-    request: PlainRequest,
-    send: (signal: AbortSignal | undefined, remainingMs: number | undefined) => Promise<T>,
-  ): Promise<T> {
-    const { method, upstream, tenant, signal, deadline, trace } = request;
-    if (!this.#deps.enabled(tenant)) return send(signal, undefined);
-    const running = this.#retrier.retry((attempt) => send(attempt.signal, attempt.remainingMs), {
+  run<T>(request: PlainRequest, send: (attempt: PlainAttempt) => Promise<T>): Promise<T> {
+    const { method, upstream, tenant, signal, deadline, trace, onDecision } = request;
+    const traced = trace && tracedDecisions(trace);
+    if (!this.#deps.enabled(tenant)) return send({ number: 1, signal, remainingMs: undefined });
+    const plain = ({ number, signal, remainingMs }: Attempt) => send({ number, signal, remainingMs });
+    return this.#through(this.#retrier, plain, {
       name: method,
       scope: { server: upstream.id, tenant },
       signal,
@@ -140,9 +155,11 @@ export class RetryLayer {
       serverTrusted: true,
       circuitOpen: () => this.#deps.circuitOpen(upstream.id),
       classify,
-      onDecision: trace && tracedDecisions(trace),
+      onDecision(decision) {
+        traced?.(decision);
+        onDecision?.(decision);
+      },
     });
-    return running.catch(rethrowPlainly);
   }
 
   /** Waits before an attempt. Whether the wait came to its end: else the signal fired or the gateway stops. */
@@ -158,13 +175,14 @@ export class RetryLayer {
   hedged(
     policy: RetryPolicy,
     call: HedgedCall,
-    send: (signal: AbortSignal) => Promise<UpstreamAnswer>,
+    send: (signal: AbortSignal, hedge: boolean) => Promise<UpstreamAnswer>,
   ): Promise<UpstreamAnswer> {
-    const { name, upstream, tenant, annotations, serverTrusted, signal } = call;
-    const running = this.#hedgerOf(policy).retry(
-      (attempt) => {
-        if (attempt.hedge) this.#deps.metrics.retried("hedge");
-        return send(attempt.signal ?? signal);
+    const { name, upstream, tenant, annotations, serverTrusted, hasRoom, signal } = call;
+    return this.#through(
+      this.#hedgerOf(policy),
+      async ({ hedge, signal: own }) => {
+        if (hedge) this.#deps.metrics.retried("hedge");
+        return successOf(await send(own ?? signal, hedge));
       },
       {
         name,
@@ -172,17 +190,16 @@ export class RetryLayer {
         signal,
         annotations,
         serverTrusted,
-        concurrent: upstream.definition.stateless,
+        concurrent: hasRoom,
         classify,
       },
-    );
-    return running.catch(rethrowPlainly);
+    ).catch(answerOf);
   }
 
   /** Ends every wait; calls that wait end with what they have. Idempotent. */
   stop(): void {
     this.#stopped = true;
-    for (const retrier of [this.#retrier, ...this.#former]) retrier.stop();
+    for (const retrier of [this.#retrier, ...this.#underWay.keys()]) retrier.stop();
     this.#sleeper.wakeAll(new RetryError("shutdown", "the gateway is stopping"));
   }
 
@@ -195,9 +212,10 @@ export class RetryLayer {
   /** What `GET /admin/limits` shows. */
   stats() {
     const { metrics } = this.#deps;
+    const sleeping = [...this.#underWay.keys()].reduce((sum, retrier) => sum + retrier.stats().sleeping, 0);
     return {
       enabled: this.#deps.enabled(undefined),
-      waiting: this.#sleeper.size + this.#retrier.stats().sleeping,
+      waiting: this.#sleeper.size + sleeping,
       retries: metrics.retriesByReason(),
       giveUps: metrics.giveUpsByReason(),
     };
@@ -207,6 +225,17 @@ export class RetryLayer {
   async budgets(): Promise<(BudgetView & Partial<ReturnType<NonNullable<KeptBudget["stats"]>>>) | null> {
     const budget = this.#budget;
     return budget === undefined ? null : { ...budgetView(await budget.accounts()), ...budget.stats?.() };
+  }
+
+  /** Runs a call in a retrier that is remembered as long, so that it can be stopped after its policy was replaced, too. */
+  #through<T>(retrier: Retrier, fn: (attempt: Attempt) => Promise<T>, options: RetryOptions): Promise<T> {
+    this.#underWay.set(retrier, (this.#underWay.get(retrier) ?? 0) + 1);
+    const ended = () => {
+      const left = (this.#underWay.get(retrier) ?? 1) - 1;
+      if (left > 0) this.#underWay.set(retrier, left);
+      else this.#underWay.delete(retrier);
+    };
+    return retrier.retry(fn, options).catch(rethrowPlainly).finally(ended);
   }
 
   #retrierOf(policy: RetryPolicy, budget: KeptBudget | undefined): Retrier {
@@ -242,6 +271,15 @@ export class RetryLayer {
     this.#hedgers.set(policy, hedger);
     return hedger;
   }
+}
+
+/** An answer that is no failure; of hedged attempts only such a one ends the race. @throws {AnsweredError} for others */
+function successOf(answer: UpstreamAnswer): UpstreamAnswer {
+  const outcome = outcomeOfAnswer(answer, false);
+  const failed =
+    outcome.kind === "error" || (outcome.result as { isError?: unknown } | null)?.isError === true;
+  if (failed) throw new AnsweredError(answer, outcome);
+  return answer;
 }
 
 function classify(error: unknown): CallOutcome {

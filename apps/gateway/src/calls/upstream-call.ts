@@ -10,8 +10,8 @@ import {
 import type { Lease, SessionKey } from "@gatewright/session-pool";
 import type { UpstreamRecord } from "../registry/records.ts";
 import type { SessionContext } from "../upstreams/session-context.ts";
-import type { UpstreamPool } from "../wiring/session-pool.ts";
 import type { Crossing } from "./crossing.ts";
+import type { SessionSource } from "./spare-sessions.ts";
 
 /** One request to one upstream. */
 export interface UpstreamCall {
@@ -32,7 +32,7 @@ export interface UpstreamCall {
  * they are read again, and the request is sent once more; `refused` says that this is that once more.
  */
 export async function attempt(
-  pool: UpstreamPool,
+  pool: SessionSource,
   call: UpstreamCall,
   timeoutMs: number,
   signal: AbortSignal = call.signal,

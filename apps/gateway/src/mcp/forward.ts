@@ -2,11 +2,13 @@ import { encodeParamHeaders } from "@gatewright/mcp-bridge";
 import { completeModern, localResult } from "@gatewright/mcp-bridge/bridge";
 import type { UpstreamAnswer } from "@gatewright/mcp-bridge/upstream";
 import type { PluginPipeline, RequestContext, RequestScope } from "@gatewright/plugin-framework";
+import type { Decision } from "@gatewright/retry-backoff";
 import { outcomeOfAnswer } from "../calls/answer-outcome.ts";
 import { AnsweredError } from "../calls/answered-error.ts";
-import { callerTimeoutMs, timeoutHeader } from "../calls/attempt-headers.ts";
+import { attemptHeaders, callerTimeoutMs, timeoutHeader } from "../calls/attempt-headers.ts";
 import { failureOf, refusalOf } from "../calls/call-failure.ts";
 import { type CallLoopDeps, runCallLoop } from "../calls/call-loop.ts";
+import { explained, type GiveUp, giveUpHeaders, giveUpOf } from "../calls/give-up.ts";
 import { annotationsOf, type HookPair, hooksOf, prePayload } from "../calls/hooks.ts";
 import type { Route } from "../calls/target.ts";
 import { attempt } from "../calls/upstream-call.ts";
@@ -64,18 +66,36 @@ export async function forwardPlainly(
   const { callTimeoutMs } = deps;
   const ownMs = Math.min(callTimeoutMs, callerTimeoutMs(exchange.headers[timeoutHeader]) ?? callTimeoutMs);
   const deadline = performance.now() + ownMs;
-  const request = { method: message.method, upstream, tenant, signal, deadline, trace: exchange.trace };
+  let attempts = 1;
+  let giveUp: GiveUp | undefined;
+  const request = {
+    method: message.method,
+    upstream,
+    tenant,
+    signal,
+    deadline,
+    trace: exchange.trace,
+    onDecision: (decision: Decision) => {
+      giveUp = decision.reason === "success" ? undefined : giveUpOf(decision);
+    },
+  };
   try {
-    const found = await deps.retries.run(request, async (attemptSignal, leftMs = ownMs) => {
-      const timeoutMs = Math.min(deps.attemptTimeoutMs, leftMs);
-      const answered = await attempt(deps.pool, call, timeoutMs, attemptSignal);
+    const found = await deps.retries.run(request, async ({ number, signal: own, remainingMs = ownMs }) => {
+      attempts = number;
+      const timeoutMs = Math.min(deps.attemptTimeoutMs, remainingMs);
+      const headers = attemptHeaders(call.request.headers, number, timeoutMs);
+      const answered = await attempt(deps.pool, call, timeoutMs, own, headers);
       if (answered.kind === "error") throw new AnsweredError(answered, outcomeOfAnswer(answered, false));
       return answered;
     });
+    setHeaders(exchange, giveUpHeaders(noHeaders, attempts, giveUp));
     answer(exchange, upstream.id, found);
   } catch (error) {
-    if (error instanceof AnsweredError) return answer(exchange, upstream.id, error.answer);
-    throw signal.aborted ? error : failureOf(error, upstream.name);
+    if (error instanceof AnsweredError) {
+      setHeaders(exchange, giveUpHeaders(noHeaders, attempts, giveUp));
+      return answer(exchange, upstream.id, error.answer);
+    }
+    throw signal.aborted ? error : explained(failureOf(error, upstream.name), attempts, giveUp);
   }
 }
 

@@ -114,7 +114,7 @@ async function upstreamHandshake(
   const { key, context } = deps.accesses.of(caller, upstream);
   const request = { method: "initialize", upstream, tenant: caller.principal.tenant };
   try {
-    await using lease = await deps.retries.run(request, (signal) =>
+    await using lease = await deps.retries.run(request, ({ signal }) =>
       deps.pool.acquire(key, signal === undefined ? { context } : { context, signal }),
     );
     if (lease.session.era === "modern") deps.listening.followLists(caller.session);

@@ -1,7 +1,10 @@
 import { RPC } from "@gatewright/mcp-bridge";
 import { type ListCall, localResult } from "@gatewright/mcp-bridge/bridge";
-import { type UpstreamAnswer, UpstreamError } from "@gatewright/mcp-bridge/upstream";
-import type { RetryLayer } from "../calls/retry-layer.ts";
+import { type UpstreamAnswer, UpstreamError, type UpstreamRequest } from "@gatewright/mcp-bridge/upstream";
+import { outcomeOfAnswer } from "../calls/answer-outcome.ts";
+import { AnsweredError, answerOf } from "../calls/answered-error.ts";
+import { attemptHeaders } from "../calls/attempt-headers.ts";
+import type { PlainAttempt, RetryLayer } from "../calls/retry-layer.ts";
 import type { UpstreamRecord } from "../registry/records.ts";
 import type { Snapshot } from "../registry/snapshot.ts";
 import { hopHeader, viaOf } from "../upstreams/hop.ts";
@@ -33,7 +36,8 @@ const nothingMs = 300_000;
 
 /**
  * Lists upstreams as the gateway itself, so that a list that many ask for is asked for once; by a user's own credentials
- * where there are any, since what an upstream offers may depend on them. The context is the chain of gateways that the request came through. It counts as no use of an upstream.
+ * where there are any, since what an upstream offers may depend on them. The context is the chain of gateways that the
+ * request came through. It counts as no use of an upstream.
  */
 export function createListCall(deps: ListUpstreamDeps): ListCall {
   return async (upstreamId, { method, params }, { signal, context, viewer }) => {
@@ -42,10 +46,15 @@ export function createListCall(deps: ListUpstreamDeps): ListCall {
       throw new UpstreamError("upstream_unreachable", "the upstream is gone", { phase: "not_sent" });
     }
     if (viewer === undefined && !offers(upstream, method)) return nothing(method);
-    const headers = typeof context === "string" && context !== "" ? { [hopHeader]: context } : undefined;
-    const answer = await deps.retries.run({ method, upstream, signal }, (attemptSignal = signal) =>
-      listOnce(deps, upstream, { method, params, headers, viewer }, attemptSignal),
-    );
+    const hops = typeof context === "string" && context !== "" ? { [hopHeader]: context } : undefined;
+    const ask = async ({ number, signal: own = signal, remainingMs = deps.listTimeoutMs }: PlainAttempt) => {
+      const timeoutMs = Math.min(deps.listTimeoutMs, remainingMs);
+      const request = { method, params, headers: attemptHeaders(hops, number, timeoutMs) };
+      const answered = await listOnce(deps, { upstream, viewer }, request, { signal: own, timeoutMs });
+      if (answered.kind === "error") throw new AnsweredError(answered, outcomeOfAnswer(answered, false));
+      return answered;
+    };
+    const answer = await deps.retries.run({ method, upstream, signal }, ask).catch(answerOf);
     // A server that announces resources need not have templates, and says so by an error.
     if (answer.kind === "error" && answer.value()["code"] === RPC.methodNotFound) return nothing(method);
     return withoutOwn(answer, method, deps.hopId);
@@ -53,21 +62,17 @@ export function createListCall(deps: ListUpstreamDeps): ListCall {
 }
 
 async function listOnce(
-  { pool, accesses, listTimeoutMs }: ListUpstreamDeps,
-  upstream: UpstreamRecord,
-  request: {
-    readonly method: string;
-    readonly params: string;
-    readonly headers: Record<string, string> | undefined;
-    readonly viewer: string | undefined;
-  },
-  signal: AbortSignal,
+  { pool, accesses }: ListUpstreamDeps,
+  { upstream, viewer }: { readonly upstream: UpstreamRecord; readonly viewer: string | undefined },
+  request: UpstreamRequest,
+  limits: { readonly signal: AbortSignal; readonly timeoutMs: number },
 ): Promise<UpstreamAnswer> {
-  const { key, context } = accesses.own(upstream, request.viewer);
+  const { key, context } = accesses.own(upstream, viewer);
+  const { signal } = limits;
   const purpose = "probe";
   const lease = pool.tryAcquire(key, { purpose }) ?? (await pool.acquire(key, { signal, context, purpose }));
   try {
-    const answer = await lease.session.request(request, { signal, timeoutMs: listTimeoutMs });
+    const answer = await lease.session.request(request, limits);
     lease.release();
     return answer;
   } catch (error) {

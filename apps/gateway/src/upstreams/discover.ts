@@ -91,9 +91,11 @@ async function readList(
     const value = answer.value();
     // A server that announces resources need not have templates, and says so by an error.
     if (answer.kind === "error") {
-      if (value["code"] === -32601) return { items, ttlMs };
-      throw new UpstreamError("upstream_protocol", `${list.method} failed: ${String(value["message"])}`, {
+      const { code: rpcCode, message } = value;
+      if (rpcCode === -32601) return { items, ttlMs };
+      throw new UpstreamError("upstream_protocol", `${list.method} failed: ${String(message)}`, {
         phase: "response_received",
+        ...(typeof rpcCode === "number" && { rpcCode }),
       });
     }
     for (const item of asArray(value[list.field])) {

@@ -23,17 +23,24 @@ export function openOwnSession<T>(
   record: UpstreamRecord,
   use: (session: UpstreamSession) => Promise<T>,
 ): Promise<T> {
-  return deps.retries.run({ method: "server/discover", upstream: record }, () => once(deps, record, use));
+  return deps.retries.run({ method: "server/discover", upstream: record }, ({ signal }) =>
+    once(deps, record, use, signal),
+  );
 }
 
 async function once<T>(
   deps: OwnSessionDeps,
   record: UpstreamRecord,
   use: (session: UpstreamSession) => Promise<T>,
+  signal: AbortSignal | undefined,
 ): Promise<T> {
   if (isShared(record, false)) {
     const { key, context } = deps.accesses.own(record);
-    await using lease = await deps.pool.acquire(key, { context, purpose: "probe" });
+    await using lease = await deps.pool.acquire(key, {
+      context,
+      purpose: "probe",
+      ...(signal && { signal }),
+    });
     return await use(lease.session);
   }
   const session = await deps.live.get(record).open(gatewayContext);

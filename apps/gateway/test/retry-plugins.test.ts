@@ -1,0 +1,76 @@
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { startFlakyServer } from "@gatewright/mcp-fixtures";
+import { afterEach, describe, expect, it } from "vitest";
+import { startScriptedServer } from "./support/scripted-server.ts";
+import { startTestGateway } from "./support/test-gateway.ts";
+
+const open: AsyncDisposable[] = [];
+afterEach(async () => {
+  for (const each of open.splice(0).reverse()) await each[Symbol.asyncDispose]();
+});
+
+const body = { jsonrpc: "2.0", id: 7, method: "tools/call", params: { name: "up_read", arguments: {} } };
+
+async function site(config: Record<string, unknown>) {
+  const server = await startScriptedServer();
+  open.push(server);
+  const gateway = await startTestGateway({
+    mcpServers: { up: { url: server.url, trusted: true } },
+    ...config,
+  });
+  open.push(gateway);
+  await gateway.core.refresher.ready();
+  return { server, call: () => gateway.rpc("/mcp/http", body) };
+}
+
+const counting = `let pre = 0, post = 0;
+export default {
+  name: "own", version: "1.0.0", description: "wants a longer wait",
+  hooks: { tool_pre_invoke: {}, tool_post_invoke: { reads: "outcome" } },
+  create: () => ({
+    hooks: {
+      tool_pre_invoke: () => ({ headers: { "x-pre": String(++pre) } }),
+      tool_post_invoke: ({ attempt }) => ({
+        headers: { "x-post": String(++post) },
+        ...(attempt === 1 && { retryDelayMs: 300 }),
+      }),
+    },
+  }),
+};
+`;
+
+describe("the loop and other plugins", () => {
+  it("hooks before a call run once, those after it for each attempt; the largest wait wins", async () => {
+    const folder = await mkdtemp(join(tmpdir(), "gatewright-retry-plugins-"));
+    open.push({ [Symbol.asyncDispose]: () => rm(folder, { recursive: true }) });
+    const module = join(folder, "own.mjs");
+    await writeFile(module, counting);
+    const retry = { name: "retry", config: { baseMs: 1, maxMs: 1 } };
+    const { server, call } = await site({ plugins: [retry, { name: "own", module }] });
+    server.script("tools/call", { status: 503 }, { result: { content: [] } });
+    const answer = await call();
+    expect(answer.body.result).toBeDefined();
+    expect(answer.headers.get("x-pre")).toBe("1");
+    expect(answer.headers.get("x-post")).toBe("2");
+    const [first, second] = server.seen("tools/call");
+    expect((second?.atMs ?? 0) - (first?.atMs ?? 0)).toBeGreaterThanOrEqual(290);
+  });
+
+  it("an open breaker ends the repeats, and the caller is told", async () => {
+    const server = await startFlakyServer({ era: "legacy", share: 0 });
+    open.push(server);
+    const gateway = await startTestGateway({
+      mcpServers: { up: { url: server.url, trusted: true } },
+      plugins: [{ name: "retry", config: { baseMs: 1, maxMs: 1, maxRetries: 3 } }],
+      sessions: { breakerFailures: 1 },
+    });
+    open.push(gateway);
+    await gateway.core.refresher.ready();
+    await server.close();
+    const { data } = (await gateway.rpc("/mcp/http", body)).body.error;
+    expect(data).toMatchObject({ code: "upstream_unreachable", reason: "circuit_open" });
+    expect(data).not.toHaveProperty("attempts");
+  });
+});
