@@ -22,8 +22,8 @@ function costOf(work: (i: number) => unknown, calls = 200_000): Cost {
     work(i);
     singles[i] = Number(process.hrtime.bigint() - at);
   }
-  // The mean of the fastest of ten parts: what else the machine does can only add to one.
-  const part = calls / 10;
+  // The mean of the fastest of a hundred parts: what else the machine does can only add to one.
+  const part = calls / 100;
   let mean = Number.POSITIVE_INFINITY;
   for (let from = 0; from < calls; from += part) {
     const startedAt = process.hrtime.bigint();

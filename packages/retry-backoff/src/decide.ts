@@ -76,7 +76,9 @@ export function decideOn(
   const wanted = judge(failure, outcome, context);
   if (!wanted.retry || context.budget === undefined) return wanted;
   const settle = (budget: BudgetVerdict): Decision =>
-    budget.granted ? { ...wanted, budget } : { ...giveUp("budget_exhausted", wanted.reason), budget };
+    budget.granted
+      ? { retry: true, delayMs: wanted.delayMs, reason: wanted.reason, attempt: wanted.attempt, budget }
+      : { ...giveUp("budget_exhausted", wanted.reason), budget };
   const verdict = context.budget.withdraw(context.scope);
   return "then" in verdict ? verdict.then(settle) : settle(verdict);
 }

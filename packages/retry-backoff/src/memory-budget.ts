@@ -6,6 +6,8 @@ import { createRecentMap } from "./recent-map.ts";
 
 /** Two purses: what calls earned, and a floor that refills with time so that quiet tools may retry too. */
 interface Account {
+  readonly level: BudgetLevel;
+  readonly id: string;
   /** Calls that were not yet turned into what they earned: a success is to cost no more than this count. */
   calls: number;
   earned: number;
@@ -21,7 +23,7 @@ export interface MemoryBudget extends SyncBudget {
   accounts(): BudgetAccount[];
 }
 
-const LEVELS = ["global", "tool", "server", "tenant"] as const;
+const LEVELS = ["tool", "server", "tenant"] as const;
 
 /**
  * A budget in this process, with counters for the whole, each tool, each server and each tenant.
@@ -37,7 +39,9 @@ export function createBudget(
   const { ratio, floorPerSecond, burst, maxKeys } = budgetSchema.parse(options);
   const { clock = systemClock } = deps;
   const mostFloor = floorPerSecond && Math.max(1, floorPerSecond);
-  const open = (): Account => ({
+  const open = (level: BudgetLevel, id: string): Account => ({
+    level,
+    id,
     calls: 0,
     earned: 0,
     floor: mostFloor,
@@ -45,21 +49,20 @@ export function createBudget(
     granted: 0,
     refused: 0,
   });
-  const books = LEVELS.map((level) => ({ level, accounts: createRecentMap(open, maxKeys / 2) }));
+  const whole = open("global", "");
+  const books = LEVELS.map((level) => ({
+    level,
+    accounts: createRecentMap((id) => open(level, id), maxKeys / 2),
+  }));
 
-  const visit = (scope: BudgetScope, use: (account: Account, level: BudgetLevel) => void) => {
+  const accountsOf = (scope: BudgetScope | undefined): Account[] => {
+    const found = [whole];
+    if (scope === undefined) return found;
     for (const { level, accounts } of books) {
-      const id = level === "global" ? "" : scope[level];
-      if (id !== undefined) use(accounts.get(id), level);
+      const id = scope[level];
+      if (id !== undefined) found.push(accounts.get(id));
     }
-  };
-  // Most calls have no scope, and those are not to look anything up.
-  let whole = open();
-  visit({}, (account) => {
-    whole = account;
-  });
-  const earn = (account: Account) => {
-    account.calls++;
+    return found;
   };
   // Summing 0.2 five times must give one retry, whatever binary fractions make of it.
   const funds = (account: Account, now: number): number => {
@@ -70,39 +73,43 @@ export function createBudget(
     account.filledAt += elapsed;
     return Math.floor(account.earned + 1e-9) + Math.floor(account.floor + 1e-9);
   };
-  const pay = (account: Account) => {
-    account[account.earned + 1e-9 >= 1 ? "earned" : "floor"]--;
-    account.granted++;
-  };
 
   return {
     deposit(scope?: BudgetScope) {
-      if (scope) visit(scope, earn);
-      else earn(whole);
+      // Most calls have no scope, and those are not to look anything up.
+      if (scope === undefined) whole.calls++;
+      else for (const account of accountsOf(scope)) account.calls++;
     },
-    withdraw(scope: BudgetScope = {}): BudgetVerdict {
+    withdraw(scope?: BudgetScope): BudgetVerdict {
       const now = clock.now();
+      const accounts = accountsOf(scope);
       let remaining = Number.POSITIVE_INFINITY;
-      let refusedBy: BudgetLevel | undefined;
-      visit(scope, (account, level) => {
+      for (const account of accounts) {
         const left = funds(account, now);
-        if (left < 1 && remaining >= 1) {
-          refusedBy = level;
+        if (left < 1) {
           account.refused++;
+          return { granted: false, remaining: 0, refusedBy: account.level };
         }
         remaining = Math.min(remaining, left);
-      });
-      if (refusedBy) return { granted: false, remaining: 0, refusedBy };
-      visit(scope, pay);
+      }
+      for (const account of accounts) {
+        if (account.earned + 1e-9 >= 1) account.earned--;
+        else account.floor--;
+        account.granted++;
+      }
       return { granted: true, remaining: remaining - 1 };
     },
-    accounts: () =>
-      books.flatMap(({ level, accounts }) =>
-        accounts.entries().map(([id, account]) => {
-          const remaining = funds(account, clock.now());
-          const { granted, refused } = account;
-          return { level, id, remaining, granted, refused };
-        }),
-      ),
+    accounts: () => {
+      const now = clock.now();
+      const all = [
+        whole,
+        ...books.flatMap(({ accounts }) => accounts.entries().map(([, account]) => account)),
+      ];
+      return all.map((account) => {
+        const remaining = funds(account, now);
+        const { level, id, granted, refused } = account;
+        return { level, id, remaining, granted, refused };
+      });
+    },
   };
 }

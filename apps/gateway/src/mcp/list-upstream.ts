@@ -4,7 +4,8 @@ import { type UpstreamAnswer, UpstreamError, type UpstreamRequest } from "@gatew
 import { outcomeOfAnswer } from "../calls/answer-outcome.ts";
 import { AnsweredError, answerOf } from "../calls/answered-error.ts";
 import { attemptHeaders } from "../calls/attempt-headers.ts";
-import type { PlainAttempt, RetryLayer } from "../calls/retry-layer.ts";
+import type { PlainAttempt } from "../calls/plain-request.ts";
+import type { RetryLayer } from "../calls/retry-layer.ts";
 import type { UpstreamRecord } from "../registry/records.ts";
 import type { Snapshot } from "../registry/snapshot.ts";
 import { hopHeader, viaOf } from "../upstreams/hop.ts";
