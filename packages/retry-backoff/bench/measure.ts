@@ -4,10 +4,10 @@
  */
 export async function compare(
   contenders: Readonly<Record<string, () => unknown>>,
-  { rounds = 30, calls = 10_000 }: { rounds?: number; calls?: number } = {},
+  { rounds = 300, calls = 1_000 }: { rounds?: number; calls?: number } = {},
 ): Promise<Record<string, number>> {
   const fastest: Record<string, number> = {};
-  for (let round = -2; round < rounds; round++) {
+  for (let round = -20; round < rounds; round++) {
     for (const [name, call] of Object.entries(contenders)) {
       const startedAt = process.hrtime.bigint();
       for (let i = 0; i < calls; i++) await call();

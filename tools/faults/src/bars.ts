@@ -40,6 +40,15 @@ export function disturbanceBars(report: FaultsReport): Bar[] {
   ];
 }
 
+/** Refused connections: nothing was sent, so every call that met one may be repeated, unhinted ones too. */
+export function refusalBars(report: FaultsReport): Bar[] {
+  const network = report.retries["network"] ?? 0;
+  return [
+    ...disturbanceBars(report),
+    { what: "repeats after lost connections", figure: `${network}`, bar: "> 0", met: network > 0 },
+  ];
+}
+
 /** An outage: the budget holds the calls down, and the callers are told. */
 export function outageBars(report: FaultsReport): Bar[] {
   const told = report.calls.filter((call) => call.reason === "budget_exhausted").length;

@@ -1,6 +1,6 @@
 import { parseArgs } from "node:util";
 import { createProgressBar } from "@gatewright/bench";
-import { type Bar, disturbanceBars, outageBars, successOf } from "./bars.ts";
+import { type Bar, disturbanceBars, outageBars, refusalBars, successOf } from "./bars.ts";
 import { abortBars, runAborts } from "./run-aborts.ts";
 import { type FaultsReport, runFaults } from "./run-faults.ts";
 import { textTable } from "./text-table.ts";
@@ -10,7 +10,8 @@ const usage = `usage: faults [options]
   --calls N        calls of each run; default 10000
   --share S        share of the attempts that fail in the first run; default 0.1
   --outage S       the same in the second run; default 0.6
-  --aborts N       clients that go away in mid-backoff in the third; default 100000
+  --refusals N     calls of a run in which the server refuses connections now and then; default 2000
+  --aborts N       clients that go away in mid-backoff in the last; default 100000
   --concurrency N  calls at once; default 64
   --seed N         default 1
 `;
@@ -20,6 +21,7 @@ const { values } = parseArgs({
     calls: { type: "string", default: "10000" },
     share: { type: "string", default: "0.1" },
     outage: { type: "string", default: "0.6" },
+    refusals: { type: "string", default: "2000" },
     aborts: { type: "string", default: "100000" },
     concurrency: { type: "string", default: "64" },
     seed: { type: "string", default: "1" },
@@ -31,7 +33,9 @@ if (values.help) {
   process.exit(0);
 }
 
-function numberOf(option: "calls" | "share" | "outage" | "aborts" | "concurrency" | "seed"): number {
+function numberOf(
+  option: "calls" | "share" | "outage" | "refusals" | "aborts" | "concurrency" | "seed",
+): number {
   const number = Number(values[option]);
   if (Number.isFinite(number) && number >= 0) return number;
   process.stderr.write(`--${option} ${values[option]} is not a number\n\n${usage}`);
@@ -70,12 +74,20 @@ async function faults(label: string, share: number, bars: (report: FaultsReport)
   const onProgress = (ratio: number) => progress.update(label, ratio);
   const report = await runFaults({ calls, share, concurrency, seed: numberOf("seed"), onProgress });
   print(`${label}: ${calls} calls, ${share * 100} % of the attempts fail`, report.seconds, bars(report));
-  process.stdout.write(`${report.refusals} times connections were refused\n\n`);
   printTools(report);
 }
 
 await faults("disturbance", numberOf("share"), disturbanceBars);
 await faults("outage", numberOf("outage"), outageBars);
+const refusals = numberOf("refusals");
+if (refusals > 0) {
+  const onProgress = (ratio: number) => progress.update("refusals", ratio);
+  const options = { calls: refusals, share: 0, concurrency: 8, seed: numberOf("seed"), refuseEvery: 100 };
+  const report = await runFaults({ ...options, onProgress });
+  const title = `refusals: ${refusals} calls, connections are refused ${report.refusals} times`;
+  print(title, report.seconds, refusalBars(report));
+  printTools(report);
+}
 const aborts = numberOf("aborts");
 if (aborts > 0) {
   const onProgress = (ratio: number) => progress.update("aborts", ratio);

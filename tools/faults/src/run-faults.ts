@@ -13,7 +13,7 @@ export interface FaultsOptions {
   readonly seed: number;
   /** After how long the gateway takes an attempt for lost; default 1 000. */
   readonly attemptTimeoutMs?: number;
-  /** Every so many calls the server drops idle connections and refuses new ones for a moment; default 250. */
+  /** Every so many calls the server drops idle connections and refuses new ones for a moment; default never. */
   readonly refuseEvery?: number;
   readonly onProgress?: (ratio: number) => void;
 }
@@ -34,21 +34,24 @@ export interface FaultsReport {
   /** Most attempts that the budget allows for so many calls in that time. */
   readonly allowedAttempts: number;
   readonly giveUps: Readonly<Record<string, number>>;
+  readonly retries: Readonly<Record<string, number>>;
   readonly seconds: number;
 }
 
 const budget = { ratio: 0.2, floorPerSecond: 10 };
-const policy = { maxRetries: 3, baseMs: 50, maxMs: 500 };
-const refusedForMs = 5;
+const policy = { maxRetries: 3, baseMs: 20, maxMs: 500 };
+/** Waits that outlast a refusal, however late its end comes on a busy machine. */
+const patientPolicy = { maxRetries: 3, baseMs: 200, maxMs: 800, jitter: "equal" };
+const refusedForMs = 20;
 
 /** Starts the server and a gateway in a process of its own, makes the calls, and compares both sides. */
 export async function runFaults(options: FaultsOptions): Promise<FaultsReport> {
-  const { share, seed, concurrency, attemptTimeoutMs = 1_000, refuseEvery = 250, onProgress } = options;
+  const { share, seed, concurrency, attemptTimeoutMs = 1_000, refuseEvery, onProgress } = options;
   await using server = await startFlakyServer({ era: "modern", share: 0, seed });
   await using gateway = await startGateway({
     config: {
       mcpServers: { flaky: { url: server.url, trusted: true, stateless: true } },
-      plugins: [{ name: "retry", config: { ...policy, attemptTimeoutMs } }],
+      plugins: [{ name: "retry", config: { ...(refuseEvery ? patientPolicy : policy), attemptTimeoutMs } }],
       retry: { budget },
       observability: { logLevel: "warn" },
     },
@@ -63,7 +66,7 @@ export async function runFaults(options: FaultsOptions): Promise<FaultsReport> {
   const calls = await inParallel(plan, concurrency, async (call, index) => {
     const report = await makeCall(gateway.url, call, index);
     done++;
-    if (done % refuseEvery === 0) {
+    if (refuseEvery !== undefined && done % refuseEvery === 0) {
       refusals++;
       void server.refuseFor(refusedForMs);
     }
@@ -81,13 +84,13 @@ export async function runFaults(options: FaultsOptions): Promise<FaultsReport> {
     repeated: Object.keys(server.ledger.duplicates()),
     missing: calls.filter(({ ok, key }) => ok && server.ledger.executions(key) === 0).length,
     allowedAttempts: Math.floor(plan.length * (1 + budget.ratio) + budget.floorPerSecond * (seconds + 1)),
-    giveUps: await giveUpsOf(gateway),
+    ...(await countsOf(gateway)),
     seconds,
   };
 }
 
-async function giveUpsOf(gateway: Gateway): Promise<Readonly<Record<string, number>>> {
+async function countsOf(gateway: Gateway): Promise<Pick<FaultsReport, "giveUps" | "retries">> {
   const answer = await fetch(`${gateway.url}/admin/limits`);
-  const { retry } = (await answer.json()) as { retry: { giveUps: Record<string, number> } };
-  return retry.giveUps;
+  const { retry } = (await answer.json()) as { retry: Pick<FaultsReport, "giveUps" | "retries"> };
+  return { giveUps: retry.giveUps, retries: retry.retries };
 }

@@ -1,6 +1,6 @@
 import { createProgressBar } from "@gatewright/bench";
 import { describe, expect, it } from "vitest";
-import { disturbanceBars, outageBars, successOf } from "../src/bars.ts";
+import { disturbanceBars, outageBars, refusalBars, successOf } from "../src/bars.ts";
 import { planCalls } from "../src/call-plan.ts";
 import { inParallel } from "../src/in-parallel.ts";
 import { abortBars, runAborts } from "../src/run-aborts.ts";
@@ -20,7 +20,6 @@ describe("faults through the gateway", { timeout: 60_000 }, () => {
       concurrency: 16,
       seed: 1,
       attemptTimeoutMs: 3_000,
-      refuseEvery: Number.POSITIVE_INFINITY,
       onProgress: (ratio) => {
         progress = ratio;
       },
@@ -34,7 +33,12 @@ describe("faults through the gateway", { timeout: 60_000 }, () => {
   it("with 60 % failing attempts the budget holds the calls down and says so", async () => {
     const report = await runFaults({ calls: 300, share: 0.6, concurrency: 32, seed: 1 });
     expect(unmet(outageBars(report))).toEqual([]);
-    expect(report.refusals).toBe(1);
+  });
+
+  it("refused connections cost no call that may be repeated", async () => {
+    const report = await runFaults({ calls: 200, share: 0, concurrency: 8, seed: 1, refuseEvery: 50 });
+    expect(unmet(refusalBars(report))).toEqual([]);
+    expect(report.refusals).toBe(4);
   });
 
   it("nothing is kept of calls whose clients went away in mid-backoff", async () => {
