@@ -64,3 +64,22 @@ it("RB-13 no hedge starts after stop(), though its policy was replaced", async (
   expect(await ended).toBe("late");
   expect(sent).toEqual([false]);
 });
+
+it("RB-13 what still comes after stop() gets one attempt", async () => {
+  const { layer, use } = wire();
+  await use({ hedge: { delayMs: 1 }, maxRetries: 3 });
+  layer.stop();
+  let attempts = 0;
+  const fails = () => {
+    attempts++;
+    return Promise.reject(Object.assign(new Error("busy"), { phase: "not_sent" }));
+  };
+  await expect(layer.run({ method: "tools/list", upstream }, fails)).rejects.toThrow("busy");
+  const policy = layer.limitsOf("read", undefined);
+  if (policy === undefined) throw new Error("the policy hedges");
+  const { signal } = new AbortController();
+  const hints = { annotations: { readOnlyHint: true }, serverTrusted: true, hasRoom: () => true };
+  const call = { name: "read", upstream, tenant: undefined, signal, ...hints };
+  await expect(layer.hedged(policy, call, fails)).rejects.toThrow("busy");
+  expect(attempts).toBe(2);
+});
