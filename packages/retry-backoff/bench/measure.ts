@@ -7,7 +7,7 @@ export async function compare(
   { rounds = 300, calls = 1_000 }: { rounds?: number; calls?: number } = {},
 ): Promise<Record<string, number>> {
   const fastest: Record<string, number> = {};
-  for (let round = -20; round < rounds; round++) {
+  for (let round = -Math.ceil(rounds / 10); round < rounds; round++) {
     for (const [name, call] of Object.entries(contenders)) {
       const startedAt = process.hrtime.bigint();
       for (let i = 0; i < calls; i++) await call();
