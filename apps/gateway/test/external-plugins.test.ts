@@ -1,6 +1,7 @@
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { fixtureCommand } from "@gatewright/mcp-fixtures";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { gatewayConfig } from "../src/config/gateway-config.ts";
 import { createExternalPlugins } from "../src/wiring/external-plugins.ts";
@@ -57,6 +58,19 @@ describe("plugins of the configuration", () => {
     });
     expect(upstream.seen("tools/call")).toHaveLength(calls);
     expect(gateway.core.pipeline.list().map((listed) => listed.plugin)).toContain("dlp");
+  });
+
+  it("one that is a program decides on calls, and changes them", async () => {
+    const { command, args } = fixtureCommand("plugin-stdio");
+    await using gateway = await startTestGateway({
+      mcpServers: { echo: fixtureCommand("echo-stdio") },
+      plugins: [{ name: "dlp", mcp: { command, args, hooks: { tool_pre_invoke: {} } } }],
+    });
+    await gateway.core.refresher.ready();
+    const say = async (text: string) =>
+      (await gateway.rpc("/mcp/http", { ...call, params: { name: "echo_echo", arguments: { text } } })).body;
+    expect(await say("quiet")).toMatchObject({ result: { content: [{ text: "QUIET" }] } });
+    expect(await say("forbidden")).toMatchObject({ id: 1, error: { data: { code: "word_blocked" } } });
   });
 
   it("a module that cannot be loaded, or exports no plugin, is named", async () => {

@@ -82,6 +82,18 @@ describe("a stdio upstream", () => {
     expect(env["GW_TEST_SECRET"]).toBeUndefined();
   });
 
+  it("a session may have an environment of its own, but for a child that is shared", async () => {
+    const upstream = start([], { env: { EXTRA: "1", OWN: "all" } });
+    const envOf = async (env?: Record<string, string>) => {
+      const session = await upstream.open({ ...CLIENT, ...(env && { env }) });
+      return (await session.request({ method: "env" })).value()["env"] as Record<string, string>;
+    };
+    expect(await envOf({ OWN: "mine" })).toMatchObject({ EXTRA: "1", OWN: "mine" });
+    expect(await envOf()).toMatchObject({ EXTRA: "1", OWN: "all" });
+    const shared = start([], { child: "shared" });
+    await expect(shared.open({ ...CLIENT, env: {} })).rejects.toMatchObject({ phase: "not_sent" });
+  });
+
   it("gives the progress token of the caller back", async () => {
     const session = await start().open(CLIENT);
     const seen: UpstreamMessage[] = [];
@@ -174,6 +186,17 @@ describe("the end of a child", () => {
     const refusal = await upstream.open(CLIENT).catch((error: unknown) => error);
     expect(refusal).toMatchObject({ phase: "not_sent" });
     expect((refusal as { retryAfterMs: number }).retryAfterMs).toBeGreaterThan(100);
+  });
+
+  it("with an environment that fails does not wait for those with others", async () => {
+    const options = { era: "modern", restartBaseMs: 10_000, restartWaitMs: 100 } as const;
+    const upstream = start(["fragile"], options);
+    const failing = { ...CLIENT, env: { TOKEN: "wrong" } };
+    await expect(upstream.open(failing)).rejects.toMatchObject({ phase: "sent_no_response" });
+    await expect(upstream.open(failing)).rejects.toMatchObject({ phase: "not_sent" });
+    await expect(upstream.open({ ...CLIENT, env: { TOKEN: "other" } })).rejects.toMatchObject({
+      phase: "sent_no_response",
+    });
   });
 
   it("a stubborn child behind a shell wrapper is gone within 2 s of close", async () => {

@@ -6,6 +6,7 @@ const FILES = {
   "crash-stdio": "crash-stdio.ts",
   "counter-stdio": "counter-stdio.ts",
   "everything-stdio": "everything-stdio.ts",
+  "plugin-stdio": "plugin-stdio.ts",
   "stubborn-stdio": "stubborn-stdio.ts",
   "stubborn-wrapper": "stubborn-wrapper.sh",
 } as const;

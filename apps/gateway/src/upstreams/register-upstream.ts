@@ -1,9 +1,10 @@
 import { type Upstream, UpstreamError } from "@gatewright/mcp-bridge/upstream";
 import { reasonOf } from "../calls/call-failure.ts";
 import { GatewayError } from "../errors.ts";
-import type { Discovery, UpstreamDefinition, UpstreamRecord } from "../registry/records.ts";
+import type { Discovery, UpstreamRecord } from "../registry/records.ts";
 import type { RegistryRecords, UpstreamInput } from "../registry/registry.ts";
 import { checkUpstreamUrl } from "./address-guard.ts";
+import { candidatesOf } from "./candidates.ts";
 import { discover, type ListingRules } from "./discover.ts";
 import { loopRpcCode } from "./hop.ts";
 import { gatewayContext } from "./session-context.ts";
@@ -47,7 +48,8 @@ export async function registerUpstream(
   let failure: unknown;
   try {
     if (url !== undefined) await checkUpstreamUrl(url, deps.allowPrivate);
-    for (const candidate of candidates(input)) {
+    for (const definition of candidatesOf(input.definition)) {
+      const candidate = { ...input, definition };
       try {
         return await registry.createUpstream(candidate, await discoverOnce(deps, candidate));
       } catch (error) {
@@ -75,18 +77,6 @@ export async function registerUpstream(
   const record = await registry.createUpstream(input);
   await registry.saveDiscovery(record.id, { failure: reasonOf(failure) });
   return registry.upstream(record.id);
-}
-
-function candidates(input: UpstreamInput): UpstreamInput[] {
-  const { url } = input.definition;
-  if (url === undefined || new URL(url).pathname !== "/") return [input];
-  const below = (path: string) => Object.assign(new URL(url), { pathname: path }).href;
-  const at = (more: Partial<UpstreamDefinition>) => ({
-    ...input,
-    definition: { ...input.definition, ...more },
-  });
-  if (input.definition.transport === "sse") return [input, at({ url: below("/sse") })];
-  return [input, at({ url: below("/mcp") }), at({ url: below("/sse"), transport: "sse" })];
 }
 
 async function discoverOnce(deps: RegisterDeps, input: UpstreamInput): Promise<Discovery> {

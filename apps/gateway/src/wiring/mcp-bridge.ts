@@ -2,9 +2,11 @@ import { isIP } from "node:net";
 import { type Bridge, createBridge } from "@gatewright/mcp-bridge/bridge";
 import { createHttpUpstream, createStdioUpstream, type Upstream } from "@gatewright/mcp-bridge/upstream";
 import type { GatewayConfig } from "../config/gateway-config.ts";
-import type { UpstreamRecord } from "../registry/records.ts";
+import type { UpstreamDefinition, UpstreamRecord } from "../registry/records.ts";
 import type { GatewaySecret } from "../secret/gateway-secret.ts";
 import { guardedLookup } from "../upstreams/address-guard.ts";
+import { candidatesOf } from "../upstreams/candidates.ts";
+import { firstThatAnswers } from "../upstreams/first-that-answers.ts";
 import { hopHeader } from "../upstreams/hop.ts";
 import type { ConnectionEra } from "../upstreams/live-upstreams.ts";
 
@@ -55,18 +57,32 @@ export function connectUpstream(
       onStderr: (line: string) => wiring.onStderr(record, line),
     });
   }
+  // One that was registered by the API was found out then.
+  const places = record.source === "config" ? candidatesOf(definition) : [definition];
+  const [first = definition, ...others] = places;
+  const connect = (place: UpstreamDefinition) => connectHttp({ ...record, definition: place }, era, wiring);
+  return others.length === 0
+    ? connect(first)
+    : firstThatAnswers([connect(first), ...others.map((place) => connect(place))]);
+}
+
+function connectHttp(
+  { definition, credentials }: UpstreamRecord,
+  era: ConnectionEra,
+  { bridge, hopId, allowPrivate }: UpstreamWiring,
+): Upstream {
   const url = new URL(definition.url ?? "");
   const host = url.hostname.replace(/^\[|\]$/g, "");
   return createHttpUpstream({
     url: url.href,
     ...(definition.transport === undefined ? {} : { transport: definition.transport }),
     era,
-    headers: { ...credentials.headers, [hopHeader]: wiring.hopId },
+    headers: { ...credentials.headers, [hopHeader]: hopId },
     connectTimeoutMs: bridge.connectTimeoutMs,
     handshakeTimeoutMs: bridge.connectTimeoutMs,
     requestTimeoutMs: bridge.requestTimeoutMs,
     connections: bridge.connectionsPerUpstream,
     // An address cannot change between the check and the connect; a name can, so its sockets check again.
-    ...(isIP(host) === 0 ? { lookup: guardedLookup(wiring.allowPrivate) } : {}),
+    ...(isIP(host) === 0 ? { lookup: guardedLookup(allowPrivate) } : {}),
   });
 }
