@@ -1,0 +1,111 @@
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { demoLines } from "../src/cli/demo.ts";
+import { processIo } from "../src/cli/process-io.ts";
+import { ConfigError } from "../src/config/config-error.ts";
+import { loadConfig } from "../src/config/load-config.ts";
+import { type ScriptedServer, startScriptedServer } from "./support/scripted-server.ts";
+import { startTestGateway } from "./support/test-gateway.ts";
+
+let plugin: ScriptedServer;
+let upstream: ScriptedServer;
+
+beforeAll(async () => {
+  [plugin, upstream] = await Promise.all([startScriptedServer(), startScriptedServer()]);
+});
+afterAll(() => Promise.all([plugin.close(), upstream.close()]));
+
+describe("what is said of the gateway", () => {
+  it("every tool, prompt and resource call passes the plugins, before and after, on every kind of endpoint", async () => {
+    const hooks = ["tool_pre_invoke", "tool_post_invoke", "prompt_pre_fetch"];
+    hooks.push("prompt_post_fetch", "resource_pre_fetch", "resource_post_fetch");
+    plugin.script("tools/call", { result: { content: [], structuredContent: {} } });
+    await using gateway = await startTestGateway({
+      mcpServers: { up: { url: upstream.url } },
+      plugins: [
+        {
+          name: "seer",
+          mcp: { url: plugin.url, hooks: Object.fromEntries(hooks.map((hook) => [hook, {}])) },
+        },
+      ],
+    });
+    await gateway.core.refresher.ready();
+    const id = await gateway.idOf("up");
+    const meta = {
+      "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+      "io.modelcontextprotocol/clientInfo": { name: "t", version: "1" },
+      "io.modelcontextprotocol/clientCapabilities": {},
+    };
+    const plain = [
+      ["tools/call", { name: "read", arguments: {} }, "read"],
+      ["prompts/get", { name: "greet" }, "greet"],
+      ["resources/read", { uri: "res://a" }, "res://a"],
+    ] as const;
+    const merged = [
+      ["tools/call", { name: "up_read", arguments: {} }],
+      ["prompts/get", { name: "up_greet" }],
+      ["resources/read", { uri: "up+res://a" }],
+    ] as const;
+    const seen = () => plugin.seen("tools/call").map(({ params }) => params.arguments.hook as string);
+    for (const [method, params] of merged) {
+      const { body } = await gateway.rpc("/mcp/http", { jsonrpc: "2.0", id: 1, method, params });
+      expect(body.error).toBeUndefined();
+    }
+    expect(seen()).toEqual(hooks);
+    for (const [method, params, name] of plain) {
+      const headers = { "mcp-protocol-version": "2026-07-28", "mcp-method": method, "mcp-name": name };
+      const body = { jsonrpc: "2.0", id: 1, method, params: { ...params, _meta: meta } };
+      expect((await gateway.rpc(`/servers/${id}/mcp`, body, headers)).status).toBe(200);
+    }
+    expect(seen()).toEqual([...hooks, ...hooks]);
+  });
+
+  it("probes and metrics need a token when that is configured", async () => {
+    await using gateway = await startTestGateway({ auth: { protectHealth: true } });
+    const paths = ["/health", "/health/live", "/health/ready", "/ready", "/metrics"];
+    for (const path of paths) {
+      expect((await fetch(`${gateway.url}${path}`)).status).toBe(401);
+      expect((await gateway.rest("GET", path)).status).toBe(200);
+    }
+  });
+
+  it("more than one worker is refused with SQLite, in a sentence", async () => {
+    const error = await loadConfig({ env: { WORKERS: "2" } }).catch((caught: unknown) => caught);
+    expect(error).toBeInstanceOf(ConfigError);
+    expect((error as ConfigError).message).toBe(
+      "server.workers: more than one worker needs a PostgreSQL registry, and this one is SQLite (environment WORKERS)",
+    );
+    const postgres = { WORKERS: "2", DATABASE_URL: "postgres://a,b/db" };
+    expect((await loadConfig({ env: postgres })).server.workers).toBe(2);
+  });
+
+  it("the demo's token is said to have both scopes, and without auth there is none", () => {
+    expect(demoLines("http://h", "t").join("\n")).toContain("scopes mcp and admin): t");
+    expect(demoLines("http://h", undefined).join("\n")).not.toContain("Bearer");
+  });
+
+  it("SIGHUP is for those who want to hear of it, else it stops the process", async () => {
+    const signals = ["SIGHUP", "SIGTERM", "SIGINT"] as const;
+    const before = signals.map((signal) => process.listeners(signal));
+    const io = processIo();
+    let stopped = false;
+    const stopping = io.stopped().then(() => {
+      stopped = true;
+    });
+    let heard = 0;
+    const forget = io.onHangUp?.(() => {
+      heard++;
+    });
+    process.emit("SIGHUP", "SIGHUP");
+    await Promise.resolve();
+    expect([heard, stopped]).toEqual([1, false]);
+    forget?.();
+    process.emit("SIGHUP", "SIGHUP");
+    await stopping;
+    expect(heard).toBe(1);
+    for (const [index, signal] of signals.entries()) {
+      for (const listener of process.listeners(signal)) {
+        if (!before[index]?.includes(listener)) process.off(signal, listener);
+      }
+    }
+  });
+});
