@@ -3,7 +3,8 @@
 // SIGKILL) ends it as SIGTERM would.
 import { spawn } from "node:child_process";
 
-const forwarded = ["SIGINT", "SIGTERM", "SIGHUP"];
+// A terminal that is gone ends what was started in it; to a gateway SIGHUP alone would mean to read its configuration.
+const forwarded = { SIGINT: "SIGINT", SIGTERM: "SIGTERM", SIGHUP: "SIGTERM" };
 const parentPollMs = 500;
 
 /**
@@ -41,7 +42,7 @@ export function runChild(
       child.kill(name);
       killTimer = setTimeout(() => killGroup("SIGKILL"), graceMs);
     };
-    const listeners = forwarded.map((name) => [name, () => end(name)]);
+    const listeners = Object.entries(forwarded).map(([name, meant]) => [name, () => end(meant)]);
     for (const [name, listener] of listeners) process.on(name, listener);
     const parentWatch = setInterval(() => {
       if (process.ppid !== parent) end("SIGTERM");
