@@ -15,7 +15,7 @@ beforeAll(async () => {
 afterAll(() => Promise.all([plugin.close(), upstream.close()]));
 
 describe("what is said of the gateway", () => {
-  it("every tool, prompt and resource call passes the plugins, before and after, on every kind of endpoint", async () => {
+  it("every tool, prompt and resource call passes the plugins, before and after, on merged and plain endpoints", async () => {
     const hooks = ["tool_pre_invoke", "tool_post_invoke", "prompt_pre_fetch"];
     hooks.push("prompt_post_fetch", "resource_pre_fetch", "resource_post_fetch");
     plugin.script("tools/call", { result: { content: [], structuredContent: {} } });
