@@ -143,6 +143,27 @@ describe("a request of 2026-07-28", () => {
     );
   });
 
+  it("hears of the upstream's log what it asked for, even of an upstream that says more", async () => {
+    const log = (level: string) =>
+      `data: ${JSON.stringify({ jsonrpc: "2.0", method: "notifications/message", params: { level, data: level } })}\n\n`;
+    server.script("tools/call", (response) => {
+      const { id } = server.seen("tools/call").at(-1) ?? {};
+      response.setHeader("content-type", "text/event-stream");
+      response.write(log("debug") + log("error"));
+      response.end(`data: {"jsonrpc":"2.0","id":${id},"result":{"resultType":"complete","content":[]}}\n\n`);
+    });
+    const heard = async (logLevel?: string) => {
+      const _meta = {
+        ...(modernParams()["_meta"] as object),
+        ...(logLevel && { "io.modelcontextprotocol/logLevel": logLevel }),
+      };
+      const { body } = await gateway.rpc(path, call("read", { _meta }), headers);
+      return String(body).split("notifications/message").length - 1;
+    };
+    expect([await heard(), await heard("warning"), await heard("debug")]).toEqual([0, 1, 2]);
+    server.script("tools/call", { result: { content: [{ type: "text", text: "done" }] } });
+  });
+
   it("neither needs nor gets a session id", async () => {
     const answer = await gateway.rpc(path, call(), { ...headers, "mcp-session-id": "anything" });
     expect(answer.status).toBe(200);

@@ -1,5 +1,6 @@
 import { eventually } from "@gatewright/testkit";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { modern, openModern } from "./support/modern-client.ts";
 import { openRaw } from "./support/raw-client.ts";
 import { type ScriptedServer, startScriptedServer } from "./support/scripted-server.ts";
 import { startTestGateway, type TestGateway } from "./support/test-gateway.ts";
@@ -31,7 +32,7 @@ async function session(token = gateway.token): Promise<Record<string, string>> {
 }
 
 const listen = (headers: Record<string, string>) => openRaw(gateway, "/mcp", { method: "GET", headers });
-const streams = () => gateway.core.channels.counts().get("stream") ?? 0;
+const streams = () => [...gateway.core.channels.counts().values()].reduce((sum, count) => sum + count, 0);
 const long = "x".repeat(8_000_000);
 
 describe("an event stream", () => {
@@ -65,6 +66,21 @@ describe("an event stream", () => {
     const again = await listen(await session());
     expect(again.status).toBe(200);
     again.cut();
+  });
+
+  it("of a stateless client that listens counts like any other", async () => {
+    await eventually(() => streams() === 0);
+    const request = {
+      path: "/mcp",
+      method: "subscriptions/listen",
+      params: { notifications: { toolsListChanged: true } },
+    };
+    const own = [await openModern(gateway, request), await listen(await session())];
+    await eventually(() => streams() === 2);
+    const { status, body } = await modern(gateway, request);
+    expect([status, body.error.data.code]).toEqual([503, "overloaded"]);
+    for (const stream of own) stream.cut();
+    await eventually(() => streams() === 0);
   });
 
   it("is cut when its client reads too slowly, and the session goes on", async () => {

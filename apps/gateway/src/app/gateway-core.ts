@@ -201,9 +201,18 @@ export async function createGatewayCore(config: GatewayConfig, deps: CoreDeps): 
     },
     maxListeners: config.bridge.maxListeners,
   });
+  const channels = new OpenChannels({
+    get max() {
+      return liveConfig.current.limits.streams;
+    },
+    get maxPerPrincipal() {
+      return liveConfig.current.limits.streamsPerUser;
+    },
+  });
   const listening = new Listening({
     hub,
     snapshot,
+    channels,
     hear,
     expose: (target, upstreamId, message) =>
       target.kind === "plain" ? message : aggregates.of(target).exposeNotification(upstreamId, message),
@@ -266,14 +275,6 @@ export async function createGatewayCore(config: GatewayConfig, deps: CoreDeps): 
     help: "Sessions of legacy clients.",
     type: "gauge",
     samples: () => [{ value: sessions.size, labels: {} }],
-  });
-  const channels = new OpenChannels({
-    get max() {
-      return liveConfig.current.limits.streams;
-    },
-    get maxPerPrincipal() {
-      return liveConfig.current.limits.streamsPerUser;
-    },
   });
   metrics.add({
     name: "gatewright_client_streams",

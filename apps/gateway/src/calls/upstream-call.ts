@@ -28,8 +28,9 @@ export interface UpstreamCall {
 
 /**
  * Makes one attempt: leases a session, sends, gives the session back. The time limit covers the wait for the session;
- * `signal` and `headers` stand in for those of the call. When the upstream refuses the credentials, nothing was executed:
- * they are read again, and the request is sent once more; `refused` says that this is that once more.
+ * `signal` and `headers` stand in for those of the call. When the upstream refuses the credentials, or no longer knows the
+ * session, nothing was executed: credentials are read again, a session is opened anew, and the request is sent once more;
+ * `refused` says that this is that once more.
  */
 export async function attempt(
   pool: SessionSource,
@@ -56,21 +57,31 @@ export async function attempt(
     timeoutMs: Math.max(1, leftMs),
     onMessage: onMessage && ((message: UpstreamMessage) => onMessage(message, session)),
   };
-  if (crossing !== undefined && crossing.era !== session.era) {
-    const held = lease;
-    return crossing.send(session, request, { ...options, onEnd: (outcome) => giveBack(held, outcome) });
-  }
+  const held = lease;
+  const crosses = crossing !== undefined && crossing.era !== session.era;
   try {
+    if (crosses) {
+      return await crossing.send(session, request, {
+        ...options,
+        onEnd: (outcome) => giveBack(held, outcome),
+      });
+    }
     const answer = await session.request(request, options);
-    lease.release(answer.kind === "result" ? "ok" : "application_error");
+    held.release(answer.kind === "result" ? "ok" : "application_error");
     return answer;
   } catch (error) {
-    lease.fail(error);
+    if (!crosses) held.fail(error);
     // Its session is evicted, and the next one is opened with the credentials of now.
-    const again = !refused && UpstreamError.is(error) && error.code === "upstream_unauthorized";
-    if (!again) throw error;
+    if (refused || !isRefusal(error)) throw error;
     return await attempt(pool, call, leftMs - (performance.now() - sentMs), signal, headers, true);
   }
+}
+
+/** Whether another session may do what this one could not: the upstream refused it before it did anything. */
+function isRefusal(error: unknown): boolean {
+  if (!UpstreamError.is(error)) return false;
+  if (error.code === "upstream_unauthorized") return true;
+  return error.code === "session_lost" && (error.phase === "refused" || error.phase === "not_sent");
 }
 
 function giveBack(lease: Lease<UpstreamSession>, outcome: CallOutcome): void {

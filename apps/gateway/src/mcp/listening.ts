@@ -13,6 +13,7 @@ import {
   withSubscriptionId,
 } from "@gatewright/mcp-bridge/bridge";
 import type { Target } from "../calls/target.ts";
+import type { OpenChannels } from "../channels/open-channels.ts";
 import type { DownstreamSession } from "../downstream/downstream-session.ts";
 import { GatewayError } from "../errors.ts";
 import { isListChange } from "../polling/announced.ts";
@@ -47,6 +48,8 @@ export function wantedBy({ message, reply, idText }: Exchange): SubscriptionFilt
 export interface ListeningOptions {
   readonly hub: NotificationHub;
   readonly snapshot: () => Snapshot;
+  /** Counts the streams of clients, and bounds them. */
+  readonly channels: OpenChannels;
   /** Takes what an upstream says, before any client does. */
   readonly hear: (upstreamId: string, message: NotificationMessage) => void;
   /** A notification as the clients of an endpoint get it. */
@@ -71,40 +74,12 @@ export class Listening {
    * id, as they are now.
    */
   async serve(exchange: Exchange, filters: () => ReadonlyMap<string, SubscriptionFilter>): Promise<void> {
-    const { reply, idText, signal, target } = exchange;
-    const wanted = wantedBy(exchange);
-    const lists = new Set(LIST_KINDS.filter((kind) => wanted[kind]).map((kind) => LIST_NOTIFICATIONS[kind]));
-    let held: Buffer[] | undefined = [];
-    const tell = (message: NotificationMessage) => {
-      const bytes = withSubscriptionId(message, idText);
-      if (held === undefined) reply.message(bytes);
-      else if (held.length < maxHeld) held.push(bytes);
-    };
-    const { promise: over, resolve } = Promise.withResolvers<void>();
-    const end = () => resolve();
-    const stream = this.#follower(target, {
-      filters,
-      wants: (method) => lists.has(method),
-      tell,
-      onGone: end,
-    });
-    this.#streams.add(stream);
-    this.#ends.add(end);
-    signal.addEventListener("abort", end, { once: true });
+    const leave = this.#options.channels.add("listen", exchange.principal);
     try {
-      const honoured = await stream.acknowledged;
-      reply.message(Buffer.from(encodeAcknowledged(idText, this.#shown(exchange, honoured, wanted))));
-      for (const bytes of held) reply.message(bytes);
-      held = undefined;
-      await over;
+      await this.#serve(exchange, filters);
     } finally {
-      this.#streams.delete(stream);
-      this.#ends.delete(end);
-      signal.removeEventListener("abort", end);
-      stream.close();
+      leave();
     }
-    if (signal.aborted) reply.abandon();
-    else reply.answer(encodeListenResult(idText));
   }
 
   /** Tells a client with a session of changes of its endpoint's lists from now on. */
@@ -173,6 +148,43 @@ export class Listening {
   /** Ends all streams of clients without sessions in good order. */
   close(): void {
     for (const end of this.#ends) end();
+  }
+
+  async #serve(exchange: Exchange, filters: () => ReadonlyMap<string, SubscriptionFilter>): Promise<void> {
+    const { reply, idText, signal, target } = exchange;
+    const wanted = wantedBy(exchange);
+    const lists = new Set(LIST_KINDS.filter((kind) => wanted[kind]).map((kind) => LIST_NOTIFICATIONS[kind]));
+    let held: Buffer[] | undefined = [];
+    const tell = (message: NotificationMessage) => {
+      const bytes = withSubscriptionId(message, idText);
+      if (held === undefined) reply.message(bytes);
+      else if (held.length < maxHeld) held.push(bytes);
+    };
+    const { promise: over, resolve } = Promise.withResolvers<void>();
+    const end = () => resolve();
+    const stream = this.#follower(target, {
+      filters,
+      wants: (method) => lists.has(method),
+      tell,
+      onGone: end,
+    });
+    this.#streams.add(stream);
+    this.#ends.add(end);
+    signal.addEventListener("abort", end, { once: true });
+    try {
+      const honoured = await stream.acknowledged;
+      reply.message(Buffer.from(encodeAcknowledged(idText, this.#shown(exchange, honoured, wanted))));
+      for (const bytes of held) reply.message(bytes);
+      held = undefined;
+      await over;
+    } finally {
+      this.#streams.delete(stream);
+      this.#ends.delete(end);
+      signal.removeEventListener("abort", end);
+      stream.close();
+    }
+    if (signal.aborted) reply.abandon();
+    else reply.answer(encodeListenResult(idText));
   }
 
   #follower(target: Target, options: Omit<FollowerOptions, "target" | "listen">): Follower {

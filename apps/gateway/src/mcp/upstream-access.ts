@@ -7,7 +7,7 @@ import {
   RPC,
   textOf,
 } from "@gatewright/mcp-bridge";
-import type { Bridge } from "@gatewright/mcp-bridge/bridge";
+import { type Bridge, passesLogLevel, readLogLevel } from "@gatewright/mcp-bridge/bridge";
 import type { Implementation, UpstreamMessage, UpstreamSession } from "@gatewright/mcp-bridge/upstream";
 import type { SessionKey, SessionKeys } from "@gatewright/session-pool";
 import type { Principal } from "../auth/principal.ts";
@@ -238,11 +238,17 @@ export function relayMessage(
 ): void {
   const { reply, session, aggregator } = exchange;
   if (message.kind === "notification") {
+    if (exchange.era === "modern" && !passesLogLevel(message, logLevelOf(exchange.message))) return;
     reply.message((aggregator?.exposeNotification(upstreamId, message) ?? message).bytes);
     return;
   }
   const bytes = session !== undefined && reply.streamable ? session.outgoing(message, upstream) : undefined;
   if (bytes === undefined || !reply.message(bytes)) refuseQuestion(message, upstream);
+}
+
+/** The level of log messages that a stateless client asked for with its request. */
+function logLevelOf({ params }: RequestMessage): string | undefined {
+  return readLogLevel((params?.["_meta"] as JsonObject | undefined)?.[META.logLevel]);
 }
 
 /** Answers a question that no client can be asked. */

@@ -22,7 +22,7 @@ export type { AskClient } from "./input-rounds.ts";
 export type { ListCall, StoredItems } from "./list-copies.ts";
 export type { ListMethod } from "./list-page.ts";
 export { localError, localResult } from "./local-answer.ts";
-export { LOG_LEVELS, readLogLevel } from "./log-levels.ts";
+export { LOG_LEVELS, passesLogLevel, readLogLevel } from "./log-levels.ts";
 export {
   createNotificationHub,
   type Listener,
