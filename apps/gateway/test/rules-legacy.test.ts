@@ -137,6 +137,25 @@ describe("a client with a session", () => {
   });
 });
 
+describe("plain JSON-RPC on /mcp/http", () => {
+  it.each(["application/json", "text/event-stream", "text/html", "*/*;q=0"])(
+    "is answered by JSON though Accept says %s: results, errors, and calls that tell their progress",
+    async (accept) => {
+      const params = { name: "all_test_tool_with_progress", arguments: {}, _meta: { progressToken: 1 } };
+      for (const request of [
+        { method: "tools/list" },
+        { method: "tools/call", params },
+        { method: "no/such" },
+        { method: "initialize", params: { protocolVersion: "2025-11-25" } },
+      ]) {
+        const answer = await gateway.rpc("/mcp/http", { jsonrpc: "2.0", id: "i", ...request }, { accept });
+        expect(answer.headers.get("content-type"), request.method).toBe("application/json");
+        expect(answer.body).toMatchObject({ jsonrpc: "2.0", id: "i" });
+      }
+    },
+  );
+});
+
 describe("a batch", () => {
   const echo = { name: "all_test_simple_text", arguments: {} };
   const batch = [

@@ -33,6 +33,16 @@ describe("upstreams that are programs", () => {
     expect(JSON.stringify(answer.body.result)).toContain("over a pipe");
   });
 
+  it("say what they have to say on stderr in the gateway's log, under their name", async () => {
+    const args = ["-e", "console.error('a word on stderr')"];
+    await using noisy = await startTestGateway({
+      mcpServers: { noisy: { command: process.execPath, args } },
+    });
+    const lines = () => noisy.logs.map((line) => JSON.parse(line) as { upstream?: string; line?: string });
+    await eventually(() => lines().some(({ line }) => line === "a word on stderr"));
+    expect(lines().find(({ line }) => line === "a word on stderr")?.upstream).toBe("noisy");
+  });
+
   it("declared shared, one child serves every caller", async () => {
     const other = { authorization: `Bearer ${await gateway.mint({ user: "other" })}` };
     await gateway.rpc("/mcp/http", call("shared_add", { amount: 2 }));

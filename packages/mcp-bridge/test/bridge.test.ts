@@ -261,6 +261,31 @@ describe("a stateless client and a server with sessions", () => {
     expect(bridge.stats()).toMatchObject({ parked: 0, parkedTotal: 1, expired: 0 });
   });
 
+  it("whose answer the server refuses has lost its call: it had begun, whatever the refusal says", async () => {
+    const asking = legacyHandler((_seen, response) => {
+      response.writeHead(200, { "content-type": "text/event-stream" });
+      response.write(`data: ${JSON.stringify({ jsonrpc: "2.0", id: 1, ...elicit })}\n\n`);
+    });
+    const { session } = await serve((seen, response, r) => {
+      const answers = seen.method === "POST" && seen.body.method === undefined;
+      return answers ? response.writeHead(404).end() : asking(seen, response, r);
+    });
+    const bridge = bridgeWith();
+    const { requestState } = bodyOf(await bridge.forwardModern(session, modernCall("x"), caller)).result;
+    const inputResponses = { user_input: accept };
+    const lost = { code: "session_lost", phase: "sent_no_response" };
+    await expect(
+      resume(bridge, modernCall("x", { requestState, inputResponses }), caller),
+    ).rejects.toMatchObject(lost);
+    const { session: another } = await serve((seen, response, r) => {
+      const answers = seen.method === "POST" && seen.body.method === undefined;
+      return answers ? response.writeHead(404).end() : asking(seen, response, r);
+    });
+    await expect(
+      bridge.forwardModern(another, modernCall("x", { inputResponses }), caller),
+    ).rejects.toMatchObject(lost);
+  });
+
   it("may be asked several things at once, and several times", async () => {
     const together = await serveAsking([elicit, { method: "roots/list" }]);
     const bridge = bridgeWith();

@@ -72,7 +72,8 @@ export async function attempt(
   } catch (error) {
     if (!crosses) held.fail(error);
     // Its session is evicted, and the next one is opened with the credentials of now.
-    if (refused || !isRefusal(error)) throw error;
+    // A call to an upstream without sessions may have had several rounds, of which only the last was refused.
+    if (refused || !isRefusal(error) || (crosses && crossing.era === "legacy")) throw error;
     return await attempt(pool, call, leftMs - (performance.now() - sentMs), signal, headers, true);
   }
 }

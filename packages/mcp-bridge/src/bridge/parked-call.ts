@@ -129,7 +129,9 @@ export class ParkedCall {
       this.#questions.delete(key);
       sending.push(this.session.respond({ idText: question.idText, result }));
     }
-    await Promise.all(sending);
+    await Promise.all(sending).catch((error: unknown) => {
+      throw unheard(error);
+    });
   }
 
   /** Gives the call up: the upstream is told to cancel. */
@@ -172,7 +174,7 @@ export class ParkedCall {
     this.#keys.add(key);
     const result = this.#options.given?.get(key);
     if (result !== undefined) {
-      this.session.respond({ idText, result }).catch((error: unknown) => this.abort(error));
+      this.session.respond({ idText, result }).catch((error: unknown) => this.abort(unheard(error)));
       return;
     }
     const params = paramsText(message);
@@ -214,4 +216,10 @@ export class ParkedCall {
     clearTimeout(this.#timer);
     this.#leftMs -= this.#options.now() - this.#runningSince;
   }
+}
+
+/** An answer did not reach the upstream: however that was refused, the call that asked for it had begun. */
+function unheard(error: unknown): unknown {
+  if (!UpstreamError.is(error)) return error;
+  return new UpstreamError(error.code, error.message, { phase: "sent_no_response", cause: error });
 }
