@@ -190,6 +190,8 @@ describe("a legacy client of a modern upstream", () => {
     await eventually(() => messages(own).length === 3);
     expect(messages(own)[2].method).toBe("notifications/prompts/list_changed");
     expect((await client.send("resources/subscribe")).body.error.code).toBe(-32602);
+    const long = { uri: `test://${"x".repeat(300_000)}` };
+    expect((await client.send("resources/subscribe", long)).body.error.data.code).toBe("overloaded");
   });
 
   it("hears progress under its token and gets the error numbers of its own revision", async () => {

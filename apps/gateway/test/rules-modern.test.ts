@@ -208,7 +208,11 @@ describe("a request of 2026-07-28", () => {
       };
       response.write(`event: message\ndata: ${JSON.stringify(progress)}\n\n`);
     });
-    const stream = await openRaw(gateway, path, { body: call(), headers });
+    const _meta = {
+      ...(modernParams()["_meta"] as object),
+      "io.modelcontextprotocol/logLevel": "info",
+    };
+    const stream = await openRaw(gateway, path, { body: call("read", { _meta }), headers });
     expect(stream.headers).toMatchObject({ "content-type": "text/event-stream", "x-accel-buffering": "no" });
     await eventually(() => stream.events.length === 1);
     stream.cut();

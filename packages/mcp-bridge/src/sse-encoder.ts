@@ -27,8 +27,17 @@ export function encodeSse(fields: SseFields): Buffer {
   if (data.includes(0x0a) || data.includes(0x0d)) {
     return Buffer.from(`${head}${dataLines(Buffer.from(data).toString("utf8"))}\n`);
   }
-  return Buffer.concat([Buffer.from(`${head}data: `), data, Buffer.from("\n\n")]);
+  const start = `${head}data: `;
+  const at = Buffer.byteLength(start);
+  const event = Buffer.allocUnsafe(at + data.length + 2);
+  event.write(start);
+  event.set(data, at);
+  event[event.length - 2] = LINE_FEED;
+  event[event.length - 1] = LINE_FEED;
+  return event;
 }
+
+const LINE_FEED = 0x0a;
 
 /** A comment line: keeps idle connections open and is ignored by every reader. */
 export function encodeSseComment(text = ""): Buffer {

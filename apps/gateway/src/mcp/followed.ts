@@ -17,6 +17,8 @@ export interface Followed {
   readonly filters: ReadonlyMap<string, SubscriptionFilter>;
   /** What the endpoint's lists are made of: another one means that they have changed. */
   readonly made: string;
+  /** Everything that followers act on: with the same, nothing is to be done. */
+  readonly key: string;
   /** Notifications of those of its lists that are not empty for sure. */
   readonly lists: ReadonlySet<string>;
   /** The endpoint is no more. */
@@ -49,5 +51,5 @@ function follow(upstreams: readonly UpstreamRecord[], target: Target): Omit<Foll
     if (filter !== undefined && !tells) filters.set(id, filter);
   }
   const made = JSON.stringify(upstreams.map(({ id, slug, self }) => [id, slug, self !== undefined]));
-  return { filters, made, lists };
+  return { filters, made, key: JSON.stringify([made, [...filters]]), lists };
 }

@@ -48,8 +48,8 @@ export class Follower {
   /** Takes another state of the registry. */
   follow(followed: Followed): void {
     const before = this.#followed;
-    if (followed === before) return;
     this.#followed = followed;
+    if (followed.key === before.key && (this.#listener !== undefined || this.#filters.size === 0)) return;
     const { filters, listen, target, onGone } = this.#options;
     this.#filters = filters(followed);
     if (this.#listener !== undefined) void this.#listener.aim(this.#filters);

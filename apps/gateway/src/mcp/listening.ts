@@ -25,6 +25,8 @@ import type { ShowNotification } from "./upstream-access.ts";
 
 /** Most resources that one session subscribes to. */
 const maxSubscriptions = 1_000;
+/** Characters of all of them: they are kept for the replica that may take the session over. */
+const maxSubscriptionChars = 262_144;
 /** Most notifications of one listener that wait for its acknowledgement. */
 const maxHeld = 256;
 
@@ -64,6 +66,11 @@ export class Listening {
   readonly #subscriptions = new Map<DownstreamSession, Map<string, Listener>>();
   /** Ends of the streams that are open. */
   readonly #ends = new Set<() => void>();
+  /** What was delivered last: all listeners get it one after the other, many of them under the same id. */
+  #heard: NotificationMessage | undefined;
+  #framed:
+    | { readonly message: NotificationMessage; readonly idText: string; readonly bytes: Buffer }
+    | undefined;
 
   constructor(options: ListeningOptions) {
     this.#options = options;
@@ -156,7 +163,7 @@ export class Listening {
     const lists = new Set(LIST_KINDS.filter((kind) => wanted[kind]).map((kind) => LIST_NOTIFICATIONS[kind]));
     let held: Buffer[] | undefined = [];
     const tell = (message: NotificationMessage) => {
-      const bytes = withSubscriptionId(message, idText);
+      const bytes = this.#frame(message, idText);
       if (held === undefined) reply.message(bytes);
       else if (held.length < maxHeld) held.push(bytes);
     };
@@ -192,11 +199,20 @@ export class Listening {
     return new Follower({ ...options, target, listen }, followedBy(this.#options.snapshot(), target));
   }
 
+  #frame(message: NotificationMessage, idText: string): Buffer {
+    const last = this.#framed;
+    if (last?.message === message && last.idText === idText) return last.bytes;
+    const bytes = withSubscriptionId(message, idText);
+    this.#framed = { message, idText, bytes };
+    return bytes;
+  }
+
   #subscribe(session: DownstreamSession, upstreamId: string, uri: string): Listener | undefined {
     const known = this.#subscriptionsOf(session);
     const key = JSON.stringify([upstreamId, uri]);
     if (known.has(key)) return undefined;
-    if (known.size >= maxSubscriptions) {
+    const chars = [...known.keys()].reduce((sum, { length }) => sum + length, key.length);
+    if (known.size >= maxSubscriptions || chars > maxSubscriptionChars) {
       throw new GatewayError("overloaded", "the session subscribes to too many resources");
     }
     const filters = new Map([[upstreamId, { resourceSubscriptions: [uri] }]]);
@@ -247,7 +263,10 @@ export class Listening {
   ): Listener {
     const { hub, hear, expose } = this.#options;
     const onNotification = (upstreamId: string, message: NotificationMessage) => {
-      hear(upstreamId, message);
+      if (message !== this.#heard) {
+        this.#heard = message;
+        hear(upstreamId, message);
+      }
       deliver(expose(target, upstreamId, message));
     };
     const listener = hub.listen({ filters, onNotification });
