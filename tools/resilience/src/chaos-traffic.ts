@@ -1,25 +1,28 @@
+import { once } from "node:events";
+import { Worker } from "node:worker_threads";
 import type { ChaosFaults } from "./chaos-faults.ts";
+import type { WritersData, WritersNews } from "./chaos-writers.ts";
 import { Ledger } from "./ledger.ts";
-import type { Answer } from "./one-request.ts";
-import type { Replica } from "./replica.ts";
 import type { Stage } from "./stage.ts";
 
 /** Writes under chaos, and calls that must go on meanwhile. */
 export interface ChaosTraffic {
   readonly ledger: Ledger;
-  /** Writes that each replica has acknowledged. */
-  readonly acknowledged: ReadonlyMap<Replica, number>;
+  /** Writes that each replica has acknowledged, by its name. */
+  readonly acknowledged: ReadonlyMap<string, number>;
   readonly calls: { made: number; failed: number };
   readonly problems: string[];
   /** Ends it, and waits until every keyed write has its answer. */
   stop(): Promise<void>;
 }
 
-/** Half of the records are written under keys, and asked for until they are done; the others once. */
 const records = 24;
-const keyedDeadlineMs = 60_000;
+const callEveryMs = 200;
 
-/** Makes the records and begins to change them, `perSecond` times a second. */
+/**
+ * Makes the records and begins to change them, `perSecond` times a second: in a thread of its own, because the lines to
+ * the servers run in this one, and a line that waits for its turn is a fault that nobody has ordered.
+ */
 export async function startChaosTraffic(
   stage: Stage,
   faults: Pick<ChaosFaults, "stopped">,
@@ -27,65 +30,34 @@ export async function startChaosTraffic(
 ): Promise<ChaosTraffic> {
   const ledger = new Ledger();
   const problems: string[] = [];
-  const acknowledged = new Map<Replica, number>(stage.replicas.map((replica) => [replica, 0]));
-  const replica = (index: number) => stage.replicas[index % stage.replicas.length] as Replica;
+  const acknowledged = new Map(stage.replicas.map(({ name }) => [name, 0]));
   const ids: string[] = [];
   for (let index = 0; index < records; index++) {
     const body = { name: `record-${index}`, gatewayIds: [stage.upstreamId], names: "prefixed" };
-    ids.push((await replica(0).rest("/servers", { body })).body.id);
+    ids.push((await stage.replicas[0]?.rest("/servers", { body }))?.body.id);
   }
-  let running = true;
 
-  const change = async (index: number, to: Replica, headers = {}): Promise<Answer | undefined> => {
-    const id = ids[index % records];
-    const body = { description: `write ${index}` };
-    const options = { method: "PATCH", body, headers, timeoutMs: 5_000 };
-    const answer = await to.rest(`/servers/${id}`, options).catch(() => undefined);
-    if (answer?.status === 200) acknowledged.set(to, (acknowledged.get(to) ?? 0) + 1);
-    else if (answer !== undefined && answer.status !== 503) {
-      problems.push(`write ${index}: ${answer.status} ${answer.text}`);
-    }
-    return answer;
+  const workerData: WritersData = {
+    replicas: stage.replicas.map(({ name, gateway }) => ({ name, url: gateway.url })),
+    ids,
+    perSecond,
+    secrets: stage.secrets(),
   };
-  const once = async (index: number): Promise<void> => {
-    const answer = await change(index, replica(index));
-    const id = ids[index % records] ?? "";
-    if (answer?.status === 200) ledger.note(id, "acknowledged");
-    else if (answer === undefined || answer.body?.error?.code === "outcome_unknown")
-      ledger.note(id, "unknown");
-    else ledger.note(id, "refused");
-  };
-  /** Asks, by turns of all replicas, until it is done: however often that is, it is done once. */
-  const untilDone = async (index: number): Promise<void> => {
-    const headers = { "idempotency-key": `chaos-${index}` };
-    const deadlineMs = performance.now() + keyedDeadlineMs;
-    for (let attempt = 0; performance.now() < deadlineMs; attempt++) {
-      const answer = await change(index, replica(index + attempt), headers);
-      if (answer?.status === 200) return ledger.note(ids[index % records] ?? "", "acknowledged");
-      // As the answer says, and later each time: callers that all come back at once would keep down what comes up.
-      const afterMs = 1_000 * Math.max(1, Number(answer?.headers["retry-after"] ?? 1));
-      const pauseMs = afterMs * Math.min(4, 1 + attempt / 2) * (1 + Math.random() / 2);
-      await new Promise((resolve) => setTimeout(resolve, pauseMs));
-    }
-    problems.push(`write ${index} was never acknowledged`);
-    ledger.note(ids[index % records] ?? "", "unknown");
-  };
-
-  const pending = new Set<Promise<void>>();
-  const startedMs = performance.now();
-  let next = 0;
-  const timer = setInterval(() => {
-    const due = ((performance.now() - startedMs) / 1_000) * perSecond;
-    while (next < due) {
-      const index = next++;
-      // One record is written in one way.
-      const one: Promise<void> = (index % records) % 2 === 0 ? untilDone(index) : once(index);
-      pending.add(one);
-      void one.finally(() => pending.delete(one));
-    }
-  }, 10);
+  const writers = new Worker(new URL("./chaos-writers.ts", import.meta.url), { workerData });
+  const ended = new Promise<void>((resolve, reject) => {
+    writers.once("error", reject);
+    writers.on("message", (news: WritersNews) => {
+      if (news.kind === "acknowledged") {
+        acknowledged.set(news.replica, (acknowledged.get(news.replica) ?? 0) + 1);
+      } else if (news.kind === "fate") ledger.note(news.record, news.fate);
+      else if (news.kind === "problem") problems.push(news.text);
+      else resolve();
+    });
+  });
+  ended.catch((error: unknown) => problems.push(`the writers have failed: ${error}`));
 
   const calls = { made: 0, failed: 0 };
+  let running = true;
   const calling = stage.replicas.map(async (each) => {
     while (running) {
       if (!faults.stopped.has(each)) {
@@ -93,7 +65,7 @@ export async function startChaosTraffic(
         const served = await each.callTool(calls.made).catch(() => false);
         if (!served && !faults.stopped.has(each)) calls.failed++;
       }
-      await new Promise((resolve) => setTimeout(resolve, 200));
+      await new Promise((resolve) => setTimeout(resolve, callEveryMs));
     }
   });
   return {
@@ -102,8 +74,11 @@ export async function startChaosTraffic(
     calls,
     problems,
     async stop() {
-      clearInterval(timer);
-      await Promise.all(pending);
+      writers.postMessage("stop");
+      await ended.catch(() => undefined);
+      const exited = once(writers, "exit");
+      await writers.terminate();
+      await exited;
       running = false;
       await Promise.all(calling);
     },

@@ -62,7 +62,7 @@ const stage = await openStage({
   redis: true,
   replicas: numberOf("replicas"),
   database: {
-    pool: { acquireTimeoutMs: 1_000, connectTimeoutMs: 1_000, validationTimeoutMs: 500 },
+    pool: { acquireTimeoutMs: 1_000 },
     statementTimeoutMs: 1_500,
     checkIntervalMs: 250,
   },
@@ -95,7 +95,9 @@ for (let cycle = 1; cycle <= cycles; cycle++) {
   try {
     await eventually(
       () =>
-        stage.replicas.every((each) => (traffic.acknowledged.get(each) ?? 0) > (before.get(each) ?? 0) + 2),
+        stage.replicas.every(
+          (each) => (traffic.acknowledged.get(each.name) ?? 0) > (before.get(each.name) ?? 0) + 2,
+        ),
       { timeoutMs: resumeMs },
     );
     resumed.push(performance.now() - healedMs);

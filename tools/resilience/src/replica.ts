@@ -2,33 +2,34 @@ import type { FaultProxy } from "@gatewright/db-resilience/testing";
 import type { Gateway } from "@gatewright/testkit";
 import { type Answer, type RequestOptions, send } from "./one-request.ts";
 
-/** One gateway process, and the proxies between it and each server. */
-export interface Replica {
-  /** Also the application_name of its connections. */
+/** One who calls a gateway. */
+export interface Caller {
+  /** The gateway's, and the application_name of its connections. */
   readonly name: string;
-  readonly gateway: Gateway;
-  /** In the order of the URL. */
-  readonly proxies: readonly FaultProxy[];
   /** Sends a REST request; what is wrong with the form of the answer is noted. */
   rest(path: string, options?: RequestOptions): Promise<Answer>;
   /** Calls the echo tool; true when the upstream has answered and the id is the caller's. */
   callTool(id: number): Promise<boolean>;
 }
 
-/** Wraps a gateway; `note` is told of everything that no answer may be. */
-export function createReplica(
+/** One gateway process, and the proxies between it and each server. */
+export interface Replica extends Caller {
+  readonly gateway: Gateway;
+  /** In the order of the URL. */
+  readonly proxies: readonly FaultProxy[];
+}
+
+/** Calls the gateway at `url`; `note` is told of everything that no answer may be. */
+export function createCaller(
   name: string,
-  gateway: Gateway,
-  proxies: readonly FaultProxy[],
+  url: string,
   secrets: () => RegExp,
   note: (problem: string) => void,
-): Replica {
+): Caller {
   return {
     name,
-    gateway,
-    proxies,
     async rest(path, options = {}) {
-      const answer = await send(`${gateway.url}${path}`, options);
+      const answer = await send(`${url}${path}`, options);
       for (const problem of wrongForm(answer, path, secrets())) {
         note(`${name} ${options.method ?? ""} ${path}: ${problem}`);
       }
@@ -36,7 +37,7 @@ export function createReplica(
     },
     async callTool(id) {
       const params = { name: "echo_echo", arguments: { text: "still here" } };
-      const { status, body } = await send(`${gateway.url}/mcp/http`, {
+      const { status, body } = await send(`${url}/mcp/http`, {
         body: { jsonrpc: "2.0", id, method: "tools/call", params },
         timeoutMs: 5_000,
       });

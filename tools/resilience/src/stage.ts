@@ -11,7 +11,7 @@ import {
   startRedis,
 } from "@gatewright/testkit";
 import { type BareServer, startBareServer } from "./bare-server.ts";
-import { createReplica, type Replica } from "./replica.ts";
+import { createCaller, type Replica } from "./replica.ts";
 
 /** Options of {@link openStage}. */
 export interface StageOptions {
@@ -37,6 +37,8 @@ export interface Stage {
   readonly bare: BareServer;
   /** The id of the registered upstream. */
   readonly upstreamId: string;
+  /** What no answer may show: hosts and logins. */
+  secrets(): RegExp;
   /** Everything that no answer may have been, so far. */
   readonly problems: string[];
   /** Lays a fault on the line of every replica to one server, the first by default. */
@@ -101,7 +103,8 @@ export async function openStage(options: StageOptions = {}): Promise<Stage> {
           readyTimeoutMs: 60_000,
         }),
       );
-      return createReplica(name, gateway, proxies, secrets, (problem) => problems.push(problem));
+      const caller = createCaller(name, gateway.url, secrets, (problem) => problems.push(problem));
+      return { ...caller, gateway, proxies };
     };
     const names = Array.from({ length: options.replicas ?? 2 }, (_, index) => `replica${index + 1}`);
     const replicas = await Promise.all(names.map(startOne));
@@ -112,6 +115,7 @@ export async function openStage(options: StageOptions = {}): Promise<Stage> {
       replicas,
       bare,
       upstreamId: "",
+      secrets,
       problems,
       fault: (change, server = 0) => {
         for (const proxy of lines[server] ?? []) proxy.set(change);
