@@ -27,7 +27,7 @@ export function withAdvisoryLock<T>(
       try {
         return await work();
       } finally {
-        await session.query("rollback").catch(() => session.connection.taint("a ROLLBACK failed"));
+        await session.connection.query("rollback").catch(() => {}); // A connection that fails in this is not used again.
       }
     },
     { signal },

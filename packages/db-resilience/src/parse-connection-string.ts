@@ -1,11 +1,13 @@
 import { DatabaseError } from "./errors.ts";
+import { nearestKey } from "./nearest-key.ts";
 import type { ResilientDatabaseOptions } from "./options.ts";
 
+const known = ["target_session_attrs", "application_name", "sslmode"];
 const attributes = ["any", "read-write", "read-only", "primary", "standby", "prefer-standby"] as const;
 
 /**
- * Reads `postgres://user:password@host1:port1,host2:port2/database?target_session_attrs=…&sslmode=…`,
- * with several hosts as libpq takes them.
+ * Reads `postgres://user:password@host1:port1,host2:port2/database?target_session_attrs=…&sslmode=…&application_name=…`,
+ * with several hosts as libpq takes them; other parameters are refused.
  *
  * @throws DatabaseError `db_options_invalid`; the message does not repeat the string, which holds a password.
  */
@@ -16,6 +18,7 @@ export function parseConnectionString(text: string): ResilientDatabaseOptions {
   if (!match) throw invalid("it does not begin like postgres://user:password@host/database");
   const [, user, password, hosts, database, query] = match;
   const parameters = new URLSearchParams(query ?? "");
+  for (const name of parameters.keys()) if (!known.includes(name)) throw unknownParameter(name);
   const target = attributes.find((name) => name === parameters.get("target_session_attrs"));
   if (parameters.has("target_session_attrs") && !target)
     throw invalid("target_session_attrs has an unknown value");
@@ -54,6 +57,13 @@ function decode(text: string): string {
   } catch {
     throw invalid("a percent escape is broken");
   }
+}
+
+/** Names the parameter alone: its value may be a secret. */
+function unknownParameter(name: string): DatabaseError {
+  const nearest = nearestKey(name, known);
+  const hint = nearest === undefined ? `known are ${known.join(", ")}` : `did you mean ${nearest}?`;
+  return invalid(`unknown parameter ${name}; ${hint}`);
 }
 
 function invalid(why: string): DatabaseError {

@@ -8,7 +8,7 @@ import type { QueryOutcome } from "./observer.ts";
 import type { HostAddress, ParsedOptions } from "./options.ts";
 import type { QueryResult, Row, Statement } from "./query-result.ts";
 import { aborted, deadlinePassed, givenUp } from "./refusals.ts";
-import { commitsByItself, isCommit } from "./statement-kind.ts";
+import { boundsTransaction, commitsByItself, isCommit } from "./statement-kind.ts";
 import { Wire } from "./wire.ts";
 
 /** How to run one statement. */
@@ -179,13 +179,14 @@ export class PooledConnection {
       this.#running++;
       this.#pending.add(lose);
 
-      wire.send(config, (error: Error | null, result: DriverResult) => {
+      wire.send(config, (error: Error | null, result: DriverResult | DriverResult[]) => {
         if (settled) return;
         if (error) {
           const wrapped = toDatabaseError(error, { duringCommit: commits });
           const failure =
             wrapped.class === "unknown_outcome" && commits ? new TransactionOutcomeUnknown(error) : wrapped;
-          if (classifyDbError(error).connectionLost) this.#lose(error);
+          if (boundsTransaction(config.text)) this.taint("a BEGIN, COMMIT or ROLLBACK failed");
+          if (classifyDbError(error).connectionLost) wire.lose(error);
           // The server reports the error before it is ready again; only then its transaction status is known.
           wire.whenReady().then((ready) => {
             if (!ready) this.taint("the server did not become ready after an error");
@@ -195,7 +196,8 @@ export class PooledConnection {
           this.taint("waiting for the standby was cancelled");
           fail(new TransactionOutcomeUnknown(undefined, { reason: "not confirmed by the standby" }));
         } else if (settle("ok")) {
-          resolve(result as unknown as QueryResult<R>);
+          // Of several statements in one text the last one's, as libpq does.
+          resolve((Array.isArray(result) ? result.at(-1) : result) as unknown as QueryResult<R>);
         }
       });
     });
@@ -237,11 +239,6 @@ export class PooledConnection {
   async #leave(cancel: boolean): Promise<void> {
     if (cancel) await this.#wire.cancel();
     this.destroy();
-  }
-
-  /** A statement's error has said that the connection is gone; the statement itself fails with that error. */
-  #lose(error: unknown): void {
-    this.#wire.lose(error);
   }
 
   #failPending(error: unknown): void {

@@ -146,7 +146,10 @@ export class Wire {
   }
 
   /** Sends a statement. */
-  send(config: QueryConfig, done: (error: Error | null, result: DriverResult) => void): void {
+  send(
+    config: QueryConfig,
+    done: (error: Error | null, result: DriverResult | DriverResult[]) => void,
+  ): void {
     this.#status = undefined;
     this.#unconfirmed = false;
     this.#client.query(config, done);

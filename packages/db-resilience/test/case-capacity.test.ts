@@ -133,6 +133,47 @@ describe("capacity", () => {
     expect(await ping()).toMatchObject({ status: 200 });
   });
 
+  it("replaces the whole generation when one connection is lost: idle ones at once, lent ones when they come back", async () => {
+    subject = openDatabase([postgres], { pool: { size: 3, min: 3 } });
+    await eventually(() => subject.database.stats().hosts[0]?.idle === 3);
+    const before = await pooledBackends(postgres);
+    await subject.database.withConnection(async (session) => {
+      const [victim] = before.filter((pid) => pid !== session.backendPid);
+      await postgres.query("select pg_terminate_backend($1)", [victim]);
+      await eventually(async () => {
+        const kept = (await pooledBackends(postgres)).filter((pid) => before.includes(pid));
+        return kept.length === 1 && kept[0] === session.backendPid;
+      });
+      expect((await session.query("select 1 as one")).rows).toEqual([{ one: 1 }]);
+    });
+    await eventually(async () => {
+      const now = await pooledBackends(postgres);
+      return now.length === 3 && now.every((pid) => !before.includes(pid));
+    });
+    expect(subject.events.filter(({ type }) => type === "db_generation")).toHaveLength(1);
+  });
+
+  it("has one attempt to connect under way while the host is down, however many call", async () => {
+    await using proxy = await createFaultProxy({ upstream: { host: postgres.host, port: postgres.port } });
+    subject = openDatabase([proxy], { pool: { min: 5, connectTimeoutMs: 300 }, monitor: { minRetryMs: 50 } });
+    await eventually(() => subject.database.stats().hosts[0]?.idle === 5);
+    proxy.set({ connect: "hang" });
+    proxy.resetConnections();
+    await eventually(() => subject.database.readiness().state === "unavailable");
+    await eventually(() => proxy.stats().connections.open <= 1);
+    const before = proxy.stats().connections.total;
+    let most = 0;
+    await eventually(
+      async () => {
+        await Promise.all(Array.from({ length: 10 }, ping));
+        most = Math.max(most, proxy.stats().connections.open);
+        return proxy.stats().connections.total > before + 3;
+      },
+      { timeoutMs: 10_000 },
+    );
+    expect(most).toBe(1);
+  });
+
   it("asks idle connections for a sign of life", async () => {
     await using proxy = await createFaultProxy({ upstream: { host: postgres.host, port: postgres.port } });
     subject = openDatabase([proxy], { pool: { keepAliveMs: 200, validationTimeoutMs: 200 } });

@@ -1,5 +1,8 @@
+import { execFile } from "node:child_process";
+import dns from "node:dns";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import { promisify } from "node:util";
 import {
   createFakeClock,
   eventually,
@@ -9,11 +12,12 @@ import {
   startPostgresPair,
 } from "@gatewright/testkit";
 import { Kysely, sql } from "kysely";
-import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest";
 import { systemClock } from "../src/clock.ts";
 import { createDatabaseMetrics, type ResilientDatabase } from "../src/index.ts";
 import { createResilientDialect } from "../src/kysely/index.ts";
 import { sleep } from "../src/sleep.ts";
+import { createFaultProxy } from "../src/testing/index.ts";
 import { openDatabase, pooledBackends, running, type Subject, timed } from "./support.ts";
 
 const fixture = (name: string) => readFileSync(join(import.meta.dirname, "fixtures", name), "utf8");
@@ -82,6 +86,30 @@ describe("connections", () => {
     });
     expect((await timed(() => subject.database.query("select 1"))).status).toBe(200);
     expect(asked).toBeGreaterThanOrEqual(2);
+  });
+
+  it("resolve the host's name anew each time", async () => {
+    await using other = await startPostgres();
+    await using first = await createFaultProxy({ upstream: postgres });
+    await using second = await createFaultProxy({ upstream: other, host: "127.0.0.2", port: first.port });
+    let address = first.host;
+    const lookup = vi
+      .spyOn(dns, "lookup")
+      .mockImplementation(((
+        _name: string,
+        { all }: { all?: boolean },
+        done: (...answer: unknown[]) => void,
+      ) => (all ? done(null, [{ address, family: 4 }]) : done(null, address, 4))) as never);
+    try {
+      subject = openDatabase([{ host: "database.test", port: first.port }]);
+      const port = async () => (await subject.database.query("show port")).rows[0]?.["port"];
+      expect(await port()).toBe(String(postgres.port));
+      address = second.host;
+      first.resetConnections();
+      await eventually(async () => (await port()) === String(other.port));
+    } finally {
+      lookup.mockRestore();
+    }
   });
 
   it("end idle transactions on the server, which is a timeout and no crash", async () => {
@@ -156,13 +184,16 @@ describe("connections", () => {
   });
 
   it("do not keep a process alive that forgets to close", async () => {
-    subject = openDatabase([postgres]);
-    await subject.database.query("select 1");
-    const refs = process.getActiveResourcesInfo().filter((name) => name === "TCPSocketWrap").length;
-    await eventually(
-      () => process.getActiveResourcesInfo().filter((name) => name === "TCPSocketWrap").length <= refs,
-    );
-    expect(subject.database.stats().checkedOut).toBe(0);
+    const script = `
+      import { createResilientDatabase } from ${JSON.stringify(new URL("../src/index.ts", import.meta.url).href)};
+      const database = createResilientDatabase({ connectionString: ${JSON.stringify(postgres.url)} });
+      database.listen("news", { notified: () => {} });
+      const { rows } = await database.query("select 1 as first; select 2 as last");
+      console.log(JSON.stringify(rows));`;
+    const args = ["--conditions=@gatewright/source", "--input-type=module", "-e", script];
+    const { stdout } = await promisify(execFile)(process.execPath, args, { timeout: 20_000 });
+    // Of several statements in one text the last one's rows.
+    expect(JSON.parse(stdout)).toEqual([{ last: 2 }]);
   });
 });
 

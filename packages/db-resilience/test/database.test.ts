@@ -211,14 +211,32 @@ describe("createResilientDatabase", () => {
     expect(await database.withConnection(async (session) => session.backendPid)).not.toBe(busy);
   });
 
-  it("destroys a connection whose COMMIT or BEGIN failed", async () => {
+  it("destroys a connection whose COMMIT or BEGIN failed, whoever has sent it", async () => {
     await postgres.query("alter table t add constraint c unique (text) deferrable initially deferred");
-    const error = await failure(
-      database.transaction(async (tx) => {
-        await tx.query("insert into t values (1, 'same'), (2, 'same')");
-      }),
-    );
-    expect(error).toMatchObject({ code: "conflict", sqlState: "23505" });
+    await database.close();
+    database = open({ pool: { size: 1, overflow: 0 } });
+    const twice = "insert into t values (1, 'same'), (2, 'same')";
+    for (const [failing, code] of [
+      [() => database.transaction((tx) => tx.query(twice)), "conflict"],
+      [() => database.kysely.transaction().execute((tx) => sql.raw(twice).execute(tx)), "conflict"],
+      [
+        () =>
+          database.withConnection(async (session) => {
+            await session.query("begin");
+            await session.query(twice);
+            await session.query("commit");
+          }),
+        "conflict",
+      ],
+      [() => database.transaction(async () => {}, { isolation: "bogus" as never }), "db_query_invalid"],
+    ] as const) {
+      await database.query("select 1");
+      const before = await backends();
+      expect(await failure(failing())).toMatchObject({ code });
+      await database.query("select 1");
+      const reused = (await backends()).filter((pid) => before.includes(pid));
+      expect([String(failing), reused]).toEqual([String(failing), []]);
+    }
     expect(await postgres.query("select * from t")).toEqual([]);
     const swallowed = await failure(
       database.transaction(async (tx) => {

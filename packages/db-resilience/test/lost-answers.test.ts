@@ -1,7 +1,7 @@
 import { eventually, type PostgresServer, startPostgres, startPostgresPair } from "@gatewright/testkit";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { TransactionOutcomeUnknown } from "../src/index.ts";
-import { commitsByItself, isCommit } from "../src/statement-kind.ts";
+import { boundsTransaction, commitsByItself, isCommit } from "../src/statement-kind.ts";
 import type { FaultProxy } from "../src/testing/index.ts";
 import { openDatabase, proxyOf, running, type Subject, timed } from "./support.ts";
 
@@ -156,5 +156,19 @@ describe("the kind of a statement", () => {
     ["rollback", false],
   ])("%s: is a COMMIT: %s", (text, is) => {
     expect(isCommit(text)).toBe(is);
+  });
+
+  it.each([
+    ["begin isolation level serializable", true],
+    ["START  TRANSACTION", true],
+    ["commit", true],
+    ["rollback", true],
+    ["rollback work", true],
+    ["rollback to savepoint a", false],
+    ["ROLLBACK TRANSACTION TO a", false],
+    ["savepoint a", false],
+    ["select 1", false],
+  ])("%s: begins or ends a transaction: %s", (text, bounds) => {
+    expect(boundsTransaction(text)).toBe(bounds);
   });
 });

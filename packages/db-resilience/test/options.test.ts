@@ -73,6 +73,14 @@ describe("options", () => {
     });
   });
 
+  it("refuses parameters of a connection string that it does not know, without their values", () => {
+    const reading = (query: string) => () =>
+      parseOptions({ connectionString: `postgres://u:pw@h/d?${query}` });
+    expect(reading("sslmod=require")).toThrow("unknown parameter sslmod; did you mean sslmode?");
+    expect(reading("sslpassword=hidden")).toThrow(/unknown parameter sslpassword/);
+    expect(reading("sslpassword=hidden")).not.toThrow(/hidden/);
+  });
+
   it("does not repeat a wrong connection string", () => {
     for (const text of [
       "mysql://u:secret@h/d",

@@ -12,6 +12,8 @@ export interface ChaosTraffic {
   readonly acknowledged: ReadonlyMap<string, number>;
   readonly calls: { made: number; failed: number };
   readonly problems: string[];
+  /** Writes that were due and not begun, because too many were under way. */
+  readonly heldBack: number;
   /** Ends it, and waits until every keyed write has its answer. */
   stop(): Promise<void>;
 }
@@ -43,6 +45,7 @@ export async function startChaosTraffic(
     perSecond,
     secrets: stage.secrets(),
   };
+  let heldBack = 0;
   const writers = new Worker(new URL("./chaos-writers.ts", import.meta.url), { workerData });
   const ended = new Promise<void>((resolve, reject) => {
     writers.once("error", reject);
@@ -51,6 +54,7 @@ export async function startChaosTraffic(
         acknowledged.set(news.replica, (acknowledged.get(news.replica) ?? 0) + 1);
       } else if (news.kind === "fate") ledger.note(news.record, news.fate);
       else if (news.kind === "problem") problems.push(news.text);
+      else if (news.kind === "held back") heldBack++;
       else resolve();
     });
   });
@@ -73,6 +77,9 @@ export async function startChaosTraffic(
     acknowledged,
     calls,
     problems,
+    get heldBack() {
+      return heldBack;
+    },
     async stop() {
       writers.postMessage("stop");
       await ended.catch(() => undefined);

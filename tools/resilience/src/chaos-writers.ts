@@ -17,11 +17,15 @@ export type WritersNews =
   | { readonly kind: "acknowledged"; readonly replica: string }
   | { readonly kind: "fate"; readonly record: string; readonly fate: Fate }
   | { readonly kind: "problem"; readonly text: string }
+  /** A write was due and not begun, because too many were under way. */
+  | { readonly kind: "held back" }
   /** Every write has its answer. */
   | { readonly kind: "ended" };
 
 /** How long a keyed write is asked for. */
 const keyedDeadlineMs = 60_000;
+/** Most writes under way: with more, what piles up in a long outage would itself keep the replicas down. */
+const maxPending = 250;
 
 const { replicas, ids, perSecond, secrets } = workerData as WritersData;
 const tell = (news: WritersNews) => parentPort?.postMessage(news);
@@ -77,6 +81,10 @@ const timer = setInterval(() => {
   const due = ((performance.now() - startedMs) / 1_000) * perSecond;
   while (next < due) {
     const index = next++;
+    if (pending.size >= maxPending) {
+      tell({ kind: "held back" });
+      continue;
+    }
     // One record is written in one way: half of them under keys, and asked for until they are done; the others once.
     const one: Promise<void> = (index % ids.length) % 2 === 0 ? untilDone(index) : once(index);
     pending.add(one);

@@ -141,7 +141,7 @@ const bars: readonly (readonly [string, number, number])[] = [
 ];
 console.log(
   `\nseed ${seed}, ${cycles} cycles, ${faults.failovers} failovers, ${stage.replicas.length} replicas, ${rps} writes a second:\n` +
-    `${report.writes} writes, ${report.acknowledged} acknowledged, ${report.refused} refused, ${report.unknown} unknown; ` +
+    `${report.writes} writes, ${report.acknowledged} acknowledged, ${report.refused} refused, ${report.unknown} unknown, ${traffic.heldBack} held back; ` +
     `${traffic.calls.made} MCP calls; writes resumed after ${resumed[resumed.length >> 1]?.toFixed(0)} ms (median), ${resumed.at(-1)?.toFixed(0)} ms (slowest)\n`,
 );
 console.log(`${"bar".padEnd(28)}${"seen".padStart(6)}${"most".padStart(6)}`);

@@ -108,23 +108,13 @@ export class ResilientConnection implements DatabaseConnection {
   }
 
   async begin(statement: string): Promise<void> {
-    try {
-      await this.#provider?.begin(this.#session, statement);
-    } catch (error) {
-      this.#session.connection.taint("a BEGIN failed");
-      throw error;
-    }
+    await this.#provider?.begin(this.#session, statement);
     this.#inTransaction = true;
   }
 
   async commit(): Promise<void> {
-    try {
-      const { command } = await this.#session.query("commit");
-      if (command !== "ROLLBACK") return;
-    } catch (error) {
-      this.#session.connection.taint("a COMMIT failed");
-      throw error;
-    }
+    const { command } = await this.#session.query("commit");
+    if (command !== "ROLLBACK") return;
     throw new DatabaseError({
       code: "db_query_invalid",
       class: "permanent",
@@ -139,11 +129,7 @@ export class ResilientConnection implements DatabaseConnection {
   async rollBack(): Promise<void> {
     const { connection } = this.#session;
     if (connection.isLost || connection.unusable !== "a transaction is open") return;
-    try {
-      await this.#session.query("rollback");
-    } catch {
-      connection.taint("a ROLLBACK failed");
-    }
+    await connection.query("rollback").catch(() => {}); // A connection that fails in this is not used again.
   }
 
   release(): void {
