@@ -85,6 +85,8 @@ export async function createFaultProxy(options: FaultProxyOptions): Promise<Faul
     if (faults.connect === "hang") {
       totals.refused++;
       hanging.add(client);
+      // Half-open sockets are allowed here: one whose client has gone would stay for ever.
+      client.once("end", () => client.destroy());
       client.resume().once("close", () => hanging.delete(client));
       return;
     }
