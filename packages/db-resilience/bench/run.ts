@@ -14,7 +14,7 @@ interface Tables {
 }
 
 const rounds = 9;
-const queries = 1_000;
+const queries = 600;
 
 type Call = () => Promise<unknown>;
 
