@@ -61,14 +61,25 @@ describe("the owner of a session", () => {
     await a.ownership.close();
   });
 
-  it("of a claim whose answer was lost is nobody that could be forwarded to", async () => {
+  it("that does not know of it, since the answer was lost, is not forwarded to and takes the session up at once", async () => {
+    const options = { deadAfterMs: 50_000 };
     const instanceId = randomUUID();
-    const before = await startReplica(redis, {}, { instanceId, listen: false });
-    const after = await startReplica(redis, {}, { instanceId, listen: false });
+    const lost = await startReplica(redis, options, { instanceId, listen: false });
+    const same = await startReplica(redis, options, { instanceId, listen: false });
     const session = randomUUID();
-    await before.ownership.claim(session, "ann");
-    expect(await after.ownership.locate(session, "ann")).toEqual({ kind: "unknown" });
-    await Promise.all([before.ownership.close(), after.ownership.close()]);
+    await lost.ownership.claim(session, "ann", { state: { hello: "kept" } });
+    expect(await same.ownership.locate(session, "ann")).toEqual({
+      kind: "ownerless",
+      owner: instanceId,
+      epoch: 1,
+    });
+    expect(await same.ownership.locate(session, "bob")).toEqual({ kind: "foreign" });
+    expect(await same.ownership.reclaim(session, "ann")).toMatchObject({
+      kind: "won",
+      epoch: 2,
+      state: { hello: "kept" },
+    });
+    await Promise.all([lost.ownership.close(), same.ownership.close()]);
   });
 
   it("is asked about again after a 421, not remembered", async () => {
@@ -329,6 +340,29 @@ describe("reclaiming", () => {
     }
   });
 
+  it("is done once for all who ask one replica at the same time; none of them finds the session gone", async () => {
+    const b = await startReplica(redis, { deadAfterMs: 50_000 });
+    for (let round = 0; round < 50; round++) {
+      const a = await startReplica(redis, { deadAfterMs: 50_000 }, { listen: false });
+      const session = randomUUID();
+      await a.ownership.claim(session, "ann");
+      await a.ownership.release(session);
+      const asked = Array.from({ length: 12 }, async (_, index) => {
+        // Some begin while the first is under way.
+        for (let turn = 0; turn < index; turn++) await Promise.resolve();
+        const location = await b.ownership.locate(session, "ann", { fresh: index % 2 === 0 });
+        expect(["ownerless", "mine"]).toContain(location.kind);
+        return location.kind === "mine" ? "lost" : (await b.ownership.reclaim(session, "ann")).kind;
+      });
+      const results = await Promise.all(asked);
+      expect(results.filter((kind) => kind === "won")).toHaveLength(1);
+      expect(results.filter((kind) => kind === "lost")).toHaveLength(11);
+      expect(b.ownership.hold(session)).toMatchObject({ epoch: 2 });
+      await a.ownership.close();
+    }
+    await b.ownership.close();
+  });
+
   it("is refused to a foreign principal, and pointless for the owner itself", async () => {
     const a = await startReplica(redis);
     const b = await startReplica(redis);
@@ -488,6 +522,23 @@ describe("without Redis", () => {
     await eventually(async () => (await a.ownership.claim(session, "ann")).epoch === 1);
     expect(await a.ownership.locate(session, "ann")).toMatchObject({ kind: "mine", certain: true });
     await a.ownership.close();
+    await own.close();
+  });
+
+  it("ends a session of its own all the same, and tells with the next beat that gets through", async () => {
+    const own = await startRedis();
+    const options = { deadAfterMs: 50_000, sessionTtlMs: 600_000 };
+    const [a, b] = [await startReplica(own, options), await startReplica(own, options)];
+    const session = randomUUID();
+    await a.ownership.claim(session, "ann");
+    await own.kill();
+    await expect(a.ownership.end(session, "ann")).rejects.toMatchObject({ code: "backend_unavailable" });
+    expect(await a.ownership.locate(session, "ann")).toEqual({ kind: "unknown" });
+    expect(await a.ownership.locate(session, "bob")).toEqual({ kind: "foreign" });
+    await own.restart();
+    await eventually(() => a.ownership.stats().owned === 0);
+    expect(await b.ownership.locate(session, "ann")).toEqual({ kind: "unknown" });
+    await Promise.all([a.ownership.close(), b.ownership.close()]);
     await own.close();
   });
 

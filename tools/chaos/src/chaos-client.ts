@@ -1,4 +1,4 @@
-import { randomUUID } from "node:crypto";
+import { createHash, randomUUID } from "node:crypto";
 import { setTimeout as delay } from "node:timers/promises";
 
 /** What became of one call. */
@@ -27,6 +27,8 @@ export interface ChaosClientOptions {
   readonly answerMs: number;
   /** Longest time of a call with all its repeats. */
   readonly callMs: number;
+  /** Ends every call and every wait; what it ends is of unknown outcome. */
+  readonly signal: AbortSignal;
 }
 
 interface Answer {
@@ -65,6 +67,12 @@ export class ChaosClient {
     this.#options = options;
   }
 
+  /** How a replica names the client's session to its operators; undefined without one. */
+  get sessionName(): string | undefined {
+    if (this.#session === undefined) return undefined;
+    return createHash("sha256").update(this.#session).digest("base64url").slice(0, 16);
+  }
+
   /** Calls `add` once, and again as long as it was not executed and there is time. */
   async add(amount: number): Promise<CallRecord> {
     const { index, callMs } = this.#options;
@@ -81,7 +89,8 @@ export class ChaosClient {
       refusals.push(verdict.why);
       if (verdict.kind === "unknown") return record("unknown");
       if (verdict.kind === "failed") return record("failed");
-      await delay(verdict.waitMs);
+      await delay(verdict.waitMs, undefined, { signal: this.#options.signal }).catch(() => undefined);
+      if (this.#options.signal.aborted) return record("unknown");
     }
     return record("failed");
   }
@@ -130,7 +139,7 @@ export class ChaosClient {
   }
 
   async #post(method: string, params: object): Promise<Answer> {
-    const { url, token, answerMs } = this.#options;
+    const { url, token, answerMs, signal } = this.#options;
     const response = await fetch(url, {
       method: "POST",
       headers: {
@@ -141,7 +150,7 @@ export class ChaosClient {
         ...(this.#session === undefined ? {} : { "mcp-session-id": this.#session }),
       },
       body: JSON.stringify({ jsonrpc: "2.0", id: ++this.#lastId, method, params }),
-      signal: AbortSignal.timeout(answerMs),
+      signal: AbortSignal.any([signal, AbortSignal.timeout(answerMs)]),
     });
     const text = await response.text();
     const sessionId = response.headers.get("mcp-session-id") ?? undefined;

@@ -19,6 +19,8 @@ export interface ChaosFleet {
   readonly balancer: Balancer;
   /** Path of the upstream's virtual server. */
   readonly path: string;
+  /** The names of the sessions that a replica holds, by its own account. */
+  sessionsAt(index: number): Promise<ReadonlySet<string>>;
   /** Sets the credentials of the upstream, at a replica that answers. */
   setToken(token: string): Promise<void>;
   close(): Promise<void>;
@@ -111,6 +113,13 @@ export async function startChaosFleet(
       ways,
       balancer,
       path,
+      async sessionsAt(index) {
+        const { url, token } = replicas[index] ?? { url: "", token: "" };
+        const headers = { authorization: `Bearer ${token}` };
+        const response = await fetch(`${url}/admin/sessions`, { headers });
+        const { owned } = (await response.json()) as { owned: readonly { readonly session: string }[] };
+        return new Set(owned.map(({ session }) => session));
+      },
       setToken: async (token) => void (await admin("PATCH", `/gateways/${id}`, auth(token))),
       async close() {
         await balancer.close();

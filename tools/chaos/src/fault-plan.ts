@@ -1,4 +1,5 @@
 import { setTimeout as delay } from "node:timers/promises";
+import type { ChaosClient } from "./chaos-client.ts";
 import type { ChaosFleet } from "./chaos-fleet.ts";
 import type { ChaosUpstream } from "./chaos-upstream.ts";
 
@@ -19,6 +20,8 @@ export interface FaultRecord {
   readonly atMs: number;
   /** When what was broken was whole again; a killed replica is not waited for. */
   readonly healedMs: number;
+  /** Clients whose sessions a killed replica held; undefined where the fault concerns all. */
+  readonly clients?: readonly number[];
 }
 
 /** Does one fault and heals it. */
@@ -27,9 +30,11 @@ export async function inflict(
   turn: number,
   fleet: ChaosFleet,
   upstream: ChaosUpstream,
+  clients: readonly ChaosClient[],
   holdMs: number,
 ): Promise<FaultRecord> {
-  const atMs = performance.now();
+  let atMs = performance.now();
+  let hit: readonly number[] | undefined;
   // Not the replica that was killed last: it has no sessions yet.
   const which = (turn + (kind === "network blackholed" ? 1 : 0)) % fleet.replicas.length;
   const replica = fleet.replicas[which];
@@ -41,11 +46,15 @@ export async function inflict(
       await delay(Math.min(holdMs, 1_500));
       await upstream.revive();
       break;
-    case "replica killed":
+    case "replica killed": {
+      const held = await fleet.sessionsAt(which);
+      hit = clients.flatMap(({ sessionName }, index) => (held.has(sessionName ?? "") ? [index] : []));
+      atMs = performance.now();
       await replica.kill();
       await delay(holdMs);
       await replica.restart();
       break;
+    }
     case "credentials rotated": {
       const token = `token-${turn}-${Math.random().toString(36).slice(2)}`;
       const retire = upstream.rotate(token);
@@ -62,5 +71,5 @@ export async function inflict(
       way.resetConnections();
       break;
   }
-  return { kind, atMs, healedMs: performance.now() };
+  return { kind, atMs, healedMs: performance.now(), ...(hit && { clients: hit }) };
 }

@@ -1,6 +1,7 @@
 import type { CallRecord } from "./chaos-client.ts";
 import type { Execution } from "./chaos-upstream.ts";
 import { type FaultKind, type FaultRecord, faultKinds } from "./fault-plan.ts";
+import { type Recovery, recoveryOf } from "./recovery.ts";
 
 /** What a run showed. */
 export interface Verdict {
@@ -20,8 +21,10 @@ export interface Verdict {
   /** Unknown outcomes that were executed after all. */
   readonly unknownExecuted: number;
   readonly faults: Readonly<Record<FaultKind, number>>;
-  /** Longest time until the clients that a fault had hit had an answer again, by kind, in milliseconds. */
-  readonly recoveryMs: Readonly<Record<FaultKind, number>>;
+  /** What followed each fault, in their order. */
+  readonly recoveries: readonly (Recovery & { readonly kind: FaultKind })[];
+  /** The answered call that took longest, refusals included. */
+  readonly slowest: CallRecord | undefined;
   /** Why calls were refused or lost, with how often. */
   readonly reasons: Readonly<Record<string, number>>;
 }
@@ -57,7 +60,6 @@ export function judge(
     reasons[reason] = (reasons[reason] ?? 0) + 1;
   const ofKind = <T>(read: (kind: FaultKind) => T) =>
     Object.fromEntries(faultKinds.map((kind) => [kind, read(kind)])) as Record<FaultKind, T>;
-  const hit = (kind: FaultKind) => faults.filter((fault) => fault.kind === kind);
   return {
     calls: calls.length,
     ok: count("ok"),
@@ -69,17 +71,15 @@ export function judge(
     executedTwice: [...executions].filter(([, list]) => list.length > 1).map(([key]) => key),
     stuck,
     unknownExecuted: calls.filter(({ outcome, key }) => outcome === "unknown" && executions.has(key)).length,
-    faults: ofKind((kind) => hit(kind).length),
-    recoveryMs: ofKind((kind) => Math.max(0, ...hit(kind).map((fault) => recoveryOf(fault, calls)))),
+    faults: ofKind((kind) => faults.filter((fault) => fault.kind === kind).length),
+    recoveries: faults.map((fault) => ({ kind: fault.kind, ...recoveryOf(fault, calls) })),
+    slowest: calls
+      .filter(({ outcome }) => outcome === "ok")
+      .reduce<CallRecord | undefined>((one, other) => (lasted(one) > lasted(other) ? one : other), undefined),
     reasons,
   };
 }
 
-/** Longest time from a fault to the answer of a call that it kept waiting. */
-function recoveryOf({ atMs, healedMs }: FaultRecord, calls: readonly CallRecord[]): number {
-  const waited = calls.filter(
-    ({ outcome, refusals, startedMs, endedMs }) =>
-      outcome === "ok" && refusals.length > 0 && endedMs > atMs && startedMs < healedMs,
-  );
-  return Math.max(0, ...waited.map(({ endedMs }) => endedMs - atMs));
+function lasted(call: CallRecord | undefined): number {
+  return call === undefined ? 0 : call.endedMs - call.startedMs;
 }

@@ -10,6 +10,7 @@ const usage = `usage: chaos:sessions [options]
   --seconds N   how long they call; default 300
   --calls N     calls at least; default 20000
   --rounds N    how often each fault is done; default 3
+  --hold N      how many seconds a replica stays away, and a network silent; default 6
   --out FILE    every call and every fault, as JSON
 `;
 
@@ -20,6 +21,7 @@ const { values } = parseArgs({
     seconds: { type: "string", default: "300" },
     calls: { type: "string", default: "20000" },
     rounds: { type: "string", default: "3" },
+    hold: { type: "string", default: "6" },
     out: { type: "string" },
     help: { type: "boolean", default: false },
   },
@@ -29,7 +31,7 @@ if (values.help) {
   process.exit(0);
 }
 
-function numberOf(option: "clients" | "replicas" | "seconds" | "calls" | "rounds"): number {
+function numberOf(option: "clients" | "replicas" | "seconds" | "calls" | "rounds" | "hold"): number {
   const number = Number(values[option]);
   if (Number.isInteger(number) && number > 0) return number;
   process.stderr.write(`--${option} ${values[option]} is not a whole number above 0\n\n${usage}`);
@@ -39,14 +41,13 @@ function numberOf(option: "clients" | "replicas" | "seconds" | "calls" | "rounds
 const owners = { heartbeatMs: 1_000, deadAfterMs: 3_000, silenceMs: 3_000 };
 const { isTTY } = process.stderr;
 const width = 32;
+const plan = { calls: numberOf("calls"), rounds: numberOf("rounds"), owners };
 const verdict = await runChaos({
+  ...plan,
   clients: numberOf("clients"),
   replicas: numberOf("replicas"),
   seconds: numberOf("seconds"),
-  calls: numberOf("calls"),
-  rounds: numberOf("rounds"),
-  owners,
-  holdMs: 6_000,
+  holdMs: 1_000 * numberOf("hold"),
   onProgress(label, ratio) {
     const filled = Math.round(ratio * width);
     const bar = `${"█".repeat(filled)}${"░".repeat(width - filled)} ${Math.round(ratio * 100)} %  ${label}`;
@@ -54,11 +55,16 @@ const verdict = await runChaos({
   },
 });
 if (isTTY) process.stderr.write("\r\x1b[K");
-const bars = chaosBars(verdict, owners);
+const bars = chaosBars(verdict, plan);
 process.stdout.write(`${reportOf(verdict, bars)}\n`);
 if (values.out !== undefined) writeFileSync(values.out, JSON.stringify(verdict, null, 1));
 const missed = bars.filter(({ met }) => !met);
 if (missed.length > 0) {
   process.stderr.write(`${missed.length} missed: ${missed.map(({ what }) => what).join(", ")}\n`);
-  process.exit(1);
+  process.exitCode = 1;
 }
+// Everything is closed by now: what still keeps the process alive is a fault, and is named.
+setTimeout(() => {
+  process.stderr.write(`left behind: ${process.getActiveResourcesInfo().join(", ")}\n`);
+  process.exit(3);
+}, 10_000).unref();

@@ -1,6 +1,7 @@
 import type { OwnerTimes } from "./chaos-fleet.ts";
-import { faultKinds } from "./fault-plan.ts";
+import { type FaultKind, faultKinds } from "./fault-plan.ts";
 import type { Verdict } from "./judge.ts";
+import type { Recovery } from "./recovery.ts";
 
 /** One thing that has to hold. */
 export interface ChaosBar {
@@ -10,17 +11,33 @@ export interface ChaosBar {
   readonly met: boolean;
 }
 
+/** What was asked of a run. */
+export interface ChaosPlan {
+  readonly calls: number;
+  readonly rounds: number;
+  readonly owners: OwnerTimes;
+}
+
 /** What has to hold of a run. */
-export function chaosBars(verdict: Verdict, owners: OwnerTimes): ChaosBar[] {
+export function chaosBars(verdict: Verdict, { calls, rounds, owners }: ChaosPlan): ChaosBar[] {
   const none = (what: string, list: readonly unknown[]): ChaosBar => ({
     what,
     figure: String(list.length),
     bar: "0",
     met: list.length === 0,
   });
-  const recoveryMs = verdict.recoveryMs["replica killed"];
+  const killed = recoveriesOf(verdict, "replica killed");
+  const recoveryMs = Math.max(0, ...killed.map(({ longestMs }) => longestMs));
+  const followed = killed.filter(({ clients }) => clients > 0).length;
   const barMs = owners.deadAfterMs + 1_000;
   return [
+    { what: "calls", figure: String(verdict.calls), bar: `≥ ${calls}`, met: verdict.calls >= calls },
+    {
+      what: "killed owners whose sessions were followed",
+      figure: String(followed),
+      bar: `≥ ${rounds}`,
+      met: followed >= rounds,
+    },
     none("cross-talk", verdict.crossTalk),
     none("lost updates", verdict.lostUpdates),
     none("calls executed twice", verdict.executedTwice),
@@ -35,26 +52,40 @@ export function chaosBars(verdict: Verdict, owners: OwnerTimes): ChaosBar[] {
 }
 
 /** The run as tables in Markdown. */
-export function reportOf(verdict: Verdict & { readonly seconds: number }, bars: readonly ChaosBar[]): string {
-  const { calls, ok, unknown, unknownExecuted, failed, retried, reasons } = verdict;
-  const perFault = faultKinds.map((kind) => [
-    kind,
-    String(verdict.faults[kind]),
-    seconds(verdict.recoveryMs[kind]),
-  ]);
+export function reportOf(
+  verdict: Verdict & { readonly seconds: number; readonly lagMs: number },
+  bars: readonly ChaosBar[],
+): string {
+  const { calls, ok, unknown, unknownExecuted, failed, retried, reasons, slowest, lagMs } = verdict;
+  const perFault = faultKinds.map((kind) => {
+    const recoveries = recoveriesOf(verdict, kind);
+    const each = (read: (recovery: Recovery) => string) => recoveries.map(read).join(", ");
+    return [
+      kind,
+      String(verdict.faults[kind]),
+      each(({ clients }) => String(clients)),
+      each(({ medianMs }) => seconds(medianMs)),
+      each(({ longestMs }) => seconds(longestMs)),
+    ];
+  });
   const why = Object.entries(reasons).sort(([, one], [, other]) => other - one);
   return [
     `${calls} calls in ${verdict.seconds.toFixed(0)} s: ${ok} answered (${retried} of them after a refusal), ${unknown} of unknown outcome (${unknownExecuted} of them executed), ${failed} failed`,
+    `slowest answer ${seconds(slowest === undefined ? 0 : slowest.endedMs - slowest.startedMs)}${slowest?.refusals.length ? ` (after ${[...new Set(slowest.refusals)].join(", ")})` : ""}; this process, with clients, balancer and upstream, was late by up to ${lagMs.toFixed(0)} ms`,
     table(
       ["what", "figure", "bar", "kept"],
       bars.map(({ what, figure, bar, met }) => [what, figure, bar, met ? "yes" : "NO"]),
     ),
-    table(["fault", "times", "longest until answers again"], perFault),
+    table(["fault", "times", "clients", "until an answer again, median", "longest"], perFault),
     table(
       ["refusals and losses", "times"],
       why.map(([reason, times]) => [reason, String(times)]),
     ),
   ].join("\n\n");
+}
+
+function recoveriesOf({ recoveries }: Verdict, kind: FaultKind): Recovery[] {
+  return recoveries.filter((recovery) => recovery.kind === kind);
 }
 
 function seconds(milliseconds: number): string {

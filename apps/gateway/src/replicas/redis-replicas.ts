@@ -7,40 +7,19 @@ import type {
   SessionLocation,
 } from "@gatewright/session-pool/redis";
 import type { Principal } from "../auth/principal.ts";
-import { callerTimeoutMs, timeoutHeader } from "../calls/attempt-headers.ts";
-import type { DownstreamSession, SessionHold } from "../downstream/downstream-session.ts";
-import type { DownstreamSessions } from "../downstream/downstream-sessions.ts";
+import { timeoutHeader } from "../calls/attempt-headers.ts";
+import type { DownstreamSession } from "../downstream/downstream-session.ts";
 import { readBody } from "../http/read-body.ts";
-import {
-  applyHead,
-  encodeHead,
-  forwardPath,
-  joinForward,
-  sessionHeader,
-  splitForward,
-} from "./forward-head.ts";
-import { keptState, keptUpstreams, readState } from "./kept-session.ts";
-import { Peers } from "./peers.ts";
-import {
-  brokenStream,
-  foreignSession,
-  noSuchSession,
-  ownerUnreachable,
-  refusalOf,
-  unknownOutcome,
-} from "./refusals.ts";
-import { type RelayOutcome, refusedHeader } from "./relay.ts";
+import { applyHead, forwardPath, sessionHeader, splitForward } from "./forward-head.ts";
+import { Forwarder, type ForwarderOptions } from "./forwarder.ts";
+import { keptState } from "./kept-session.ts";
+import { foreignSession, noSuchSession, ownerUnreachable, refusalOf, unknownOutcome } from "./refusals.ts";
+import { refusedHeader } from "./relay.ts";
 import type { EdgeRequest, ForwardedRequest, Replicas } from "./replicas.ts";
-
-/** Where a forwarded request goes. */
-interface Addressee {
-  readonly owner: string;
-  readonly url: string;
-  readonly epoch?: number;
-}
+import { TakeOvers, type TakeOversParts } from "./take-overs.ts";
 
 /** What replicas over one Redis work with. Times in milliseconds. */
-export interface RedisReplicasOptions {
+export interface RedisReplicasOptions extends ForwarderOptions, TakeOversParts {
   /** Makes the ownership, once it is known under which URL this replica is reached. */
   readonly own: (
     replica: { readonly instanceId: string; readonly advertiseUrl: string },
@@ -49,20 +28,9 @@ export interface RedisReplicasOptions {
       readonly onOwnershipLost: (sessionId: string) => void;
     },
   ) => RedisOwnership;
-  readonly sessions: DownstreamSessions;
-  /** Told of a session that was taken over from another replica. */
-  readonly onTakenOver: (session: DownstreamSession) => void;
   /** Told that an upstream may be reached in another way now; without an id, that any may. */
   readonly onUpstreamChanged: (upstreamId: string | undefined) => void;
-  readonly connectTimeoutMs: number;
-  readonly silenceMs: number;
-  readonly streamSilenceMs: number;
-  readonly callTimeoutMs: number;
   readonly bodyBytes: number;
-  readonly maxBufferedBytes: number;
-  /** Told what came of every forwarded request. */
-  readonly onForward: (outcome: RelayOutcome["kind"]) => void;
-  readonly onError: (error: unknown, what: string) => void;
 }
 
 /** Longest envelope: the head of a request, which is bounded by the edge, twice encoded. */
@@ -71,20 +39,20 @@ const maxEnvelopeBytes = 262_144;
 const maxAttempts = 3;
 /** How often an owner that works on a forwarded request gives a sign of life. */
 const lifeSignMs = 1_000;
-/** How much longer than a call may take its answer is waited for. */
-const graceMs = 2_000;
 
 /** Sessions have an owner that is recorded in Redis; requests for one go there by HTTP. */
 export class RedisReplicas implements Replicas {
   readonly selfId = randomUUID();
   readonly #options: RedisReplicasOptions;
-  readonly #peers: Peers;
+  readonly #forwarder: Forwarder;
+  readonly #takeOvers: TakeOvers;
   readonly #started = Promise.withResolvers<RedisOwnership>();
   #ownership: RedisOwnership | undefined;
 
   constructor(options: RedisReplicasOptions) {
     this.#options = options;
-    this.#peers = new Peers(options);
+    this.#forwarder = new Forwarder(options);
+    this.#takeOvers = new TakeOvers(options);
   }
 
   async start(url: string): Promise<void> {
@@ -112,7 +80,7 @@ export class RedisReplicas implements Replicas {
     } catch (error) {
       throw refusalOf(error);
     }
-    session.hold = this.#holdOf(ownership, session.id);
+    session.hold = this.#takeOvers.holdOf(ownership, session.id);
   }
 
   handOver(): void {
@@ -128,25 +96,39 @@ export class RedisReplicas implements Replicas {
   }
 
   async route(sessionId: string, edge: EdgeRequest): Promise<"here" | "answered"> {
-    const uncertain = this.#options.sessions.peek(sessionId) !== undefined;
-    let location = await this.#locate(sessionId, edge, uncertain);
+    const { sessions } = this.#options;
+    const { key } = edge.principal;
+    const ownership = await this.#started.promise;
+    const uncertain = sessions.peek(sessionId) !== undefined;
+    let location = await this.#locate(ownership, sessionId, key, uncertain);
     for (let attempt = 1; attempt <= maxAttempts; attempt++) {
-      if (location.kind === "mine") return "here";
-      if (location.kind === "foreign") throw foreignSession();
-      if (location.kind === "unknown") throw noSuchSession();
-      const last: SessionLocation = location;
-      let outcome: RelayOutcome | undefined;
-      if (last.kind === "remote") {
-        outcome = await this.#send(last, sessionId, edge);
-        if (outcome.kind === "answered") return "answered";
-        if (outcome.kind === "unknown") throw unknownOutcome(outcome.cause);
-      } else if (await this.#takeOver(sessionId, edge.principal)) return "here";
-      location = await this.#locate(sessionId, edge, true);
-      if (outcome?.kind === "unreachable" && location.kind === "remote" && location.owner === last.owner) {
-        throw ownerUnreachable(location.deadInMs, outcome.cause);
+      let unreachable: { readonly owner: string; readonly cause: unknown } | undefined;
+      switch (location.kind) {
+        case "foreign":
+          throw foreignSession();
+        case "unknown":
+          throw noSuchSession();
+        case "mine":
+          // It may be on its way here, or away, this very moment.
+          await this.#takeOvers.settled(sessionId);
+          if (sessions.peek(sessionId) !== undefined) return "here";
+          break;
+        case "ownerless":
+          if (await this.#takeOvers.take(ownership, sessionId, edge.principal)) return "here";
+          break;
+        case "remote": {
+          const outcome = await this.#forwarder.send(ownership, location, sessionId, edge);
+          if (outcome.kind === "answered") return "answered";
+          if (outcome.kind === "unknown") throw unknownOutcome(outcome.cause);
+          if (outcome.kind === "unreachable") unreachable = { ...outcome, owner: location.owner };
+        }
+      }
+      location = await this.#locate(ownership, sessionId, key, true);
+      if (location.kind === "remote" && location.owner === unreachable?.owner) {
+        throw ownerUnreachable(location.deadInMs, unreachable.cause);
       }
     }
-    throw ownerUnreachable(0);
+    throw ownerUnreachable(location.kind === "remote" ? location.deadInMs : 0);
   }
 
   async forward(ownerId: string, edge: EdgeRequest): Promise<void> {
@@ -155,7 +137,7 @@ export class RedisReplicas implements Replicas {
       throw refusalOf(error);
     });
     if (url === undefined) throw ownerUnreachable(0);
-    const outcome = await this.#send({ owner: ownerId, url }, undefined, edge);
+    const outcome = await this.#forwarder.send(ownership, { owner: ownerId, url }, undefined, edge);
     if (outcome.kind === "unknown") throw unknownOutcome(outcome.cause);
     if (outcome.kind !== "answered")
       throw ownerUnreachable(0, "cause" in outcome ? outcome.cause : undefined);
@@ -169,19 +151,20 @@ export class RedisReplicas implements Replicas {
     const session = request.headers[sessionHeader];
     const sessionId = typeof session === "string" ? session : undefined;
     const opened = ownership.open(envelope, sessionId, { method: "POST", path: forwardPath, body });
-    if (opened.kind !== "accepted") {
-      const reason = opened.kind === "refused" ? opened.reason : opened.kind;
-      const status = reason === "misdirected" || reason === "misaddressed" ? 421 : 403;
-      response.writeHead(status, { [refusedHeader]: reason, "content-length": 0 }).end();
-      return undefined;
+    if (opened.kind === "refused") {
+      return refuse(response, opened.reason === "misaddressed" ? 421 : 403, opened.reason);
+    }
+    if (opened.kind === "misdirected") return refuse(response, 421, opened.kind);
+    const { payload, remainingMs } = opened.claims;
+    const forwarded = applyHead(payload, request);
+    if (!(await this.#isStillHere(ownership, sessionId, forwarded.principal))) {
+      return refuse(response, 421, "misdirected");
     }
     const alive = setInterval(() => {
       if (response.headersSent) clearInterval(alive);
       else response.writeProcessing();
     }, lifeSignMs).unref();
     response.once("close", () => clearInterval(alive));
-    const { payload, remainingMs } = opened.claims;
-    const forwarded = applyHead(payload, request);
     if (remainingMs !== undefined)
       request.headers[timeoutHeader] = String(Math.max(1, Math.floor(remainingMs)));
     return { ...forwarded, body };
@@ -207,62 +190,27 @@ export class RedisReplicas implements Replicas {
   async close(): Promise<void> {
     this.#options.sessions.close();
     await this.#ownership?.close();
-    await this.#peers.close();
+    await this.#forwarder.close();
   }
 
-  /** Makes this replica the owner of a session that has none; false when another one was quicker. */
-  async #takeOver(sessionId: string, principal: Principal): Promise<boolean> {
-    const ownership = await this.#started.promise;
-    const result = await ownership.reclaim(sessionId, principal.key).catch((error) => {
-      throw refusalOf(error);
-    });
-    switch (result.kind) {
-      case "lost":
-        return false;
-      case "alive":
-        throw ownerUnreachable(result.deadInMs);
-      case "foreign":
-        throw foreignSession();
-      case "unknown":
-      case "unresumable":
-        throw noSuchSession();
-    }
-    const { sessions, onTakenOver } = this.#options;
-    const kept = readState(result);
-    const hold = this.#holdOf(ownership, sessionId);
-    if (hold === undefined) return false;
+  /** Whether a forwarded request may be executed: not after a silence in which another replica may have become the owner. */
+  async #isStillHere(
+    ownership: RedisOwnership,
+    sessionId: string | undefined,
+    principal: Principal,
+  ): Promise<boolean> {
+    if (sessionId === undefined || ownership.hold(sessionId)?.certain === true) return true;
+    return (await this.#locate(ownership, sessionId, principal.key, true)).kind === "mine";
+  }
+
+  async #locate(
+    ownership: RedisOwnership,
+    sessionId: string,
+    principalKey: string,
+    fresh: boolean,
+  ): Promise<SessionLocation> {
     try {
-      onTakenOver(sessions.open(principal, kept.target, kept.hello, { ...kept, id: sessionId, hold }));
-    } catch (error) {
-      await ownership.release(sessionId).catch(() => undefined);
-      throw error;
-    }
-    return true;
-  }
-
-  #holdOf(ownership: RedisOwnership, sessionId: string): SessionHold | undefined {
-    const { sessions, onError } = this.#options;
-    const hold = ownership.hold(sessionId);
-    if (hold === undefined) return undefined;
-    return {
-      epoch: hold.epoch,
-      get certain() {
-        return hold.certain;
-      },
-      async save() {
-        const session = sessions.peek(sessionId);
-        if (session === undefined) return;
-        await ownership
-          .save(sessionId, keptUpstreams(session), keptState(session))
-          .catch((error) => onError(error, "what a session needs to go on elsewhere could not be kept"));
-      },
-    };
-  }
-
-  async #locate(sessionId: string, edge: EdgeRequest, fresh: boolean): Promise<SessionLocation> {
-    const ownership = await this.#started.promise;
-    try {
-      return await ownership.locate(sessionId, edge.principal.key, { fresh });
+      return await ownership.locate(sessionId, principalKey, { fresh });
     } catch (error) {
       const held = ownership.hold(sessionId);
       // With Redis away nobody can have taken it over, as far as anybody can tell: what is here goes on.
@@ -270,36 +218,8 @@ export class RedisReplicas implements Replicas {
       throw refusalOf(error);
     }
   }
+}
 
-  async #send(to: Addressee, sessionId: string | undefined, edge: EdgeRequest): Promise<RelayOutcome> {
-    const ownership = await this.#started.promise;
-    const { silenceMs, streamSilenceMs, maxBufferedBytes, onForward } = this.#options;
-    const { request, response, body } = edge;
-    const remainingMs = request.method === "GET" ? undefined : this.#remainingMs(request);
-    const envelope = ownership.sign(to, sessionId, {
-      method: "POST",
-      path: forwardPath,
-      body,
-      payload: encodeHead(edge),
-      ...(remainingMs === undefined ? {} : { remainingMs }),
-    });
-    const outcome = await this.#peers.send(
-      {
-        url: to.url,
-        body: joinForward(envelope, body),
-        sessionId,
-        // The owner ends the call in time, and says so; this is for an owner that does not.
-        timeoutMs: remainingMs === undefined ? undefined : remainingMs + graceMs,
-      },
-      { response, silenceMs, streamSilenceMs, maxBufferedBytes, brokenStream: brokenStream(edge) },
-    );
-    onForward(outcome.kind);
-    return outcome;
-  }
-
-  /** How long the client waits, or a call may take. */
-  #remainingMs({ headers }: IncomingMessage): number {
-    const { callTimeoutMs } = this.#options;
-    return Math.min(callTimeoutMs, callerTimeoutMs(headers[timeoutHeader]) ?? callTimeoutMs);
-  }
+function refuse(response: ServerResponse, status: number, reason: string): undefined {
+  response.writeHead(status, { [refusedHeader]: reason, "content-length": 0 }).end();
 }

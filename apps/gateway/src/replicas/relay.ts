@@ -19,8 +19,6 @@ export interface RelayOptions {
   readonly silenceMs: number;
   /** Longest silence within an event stream; its owner sends comments meanwhile. */
   readonly streamSilenceMs: number;
-  /** Unsent bytes at which a client is given up. */
-  readonly maxBufferedBytes: number;
   /** Last event of a stream that broke: the answer that its call gets instead. */
   readonly brokenStream: string | undefined;
 }
@@ -41,11 +39,17 @@ export class Relay implements Dispatcher.DispatchHandler {
   readonly #chunks: Buffer[] = [];
   #events = false;
   #silence: NodeJS.Timeout | undefined;
+  /** Longest silence of the other replica, as things stand. */
+  #silenceMs: number;
   readonly #onClose = () => this.#stop({ kind: "answered" });
-  readonly #onDrain = () => this.#controller?.resume();
+  readonly #onDrain = () => {
+    this.#listen(this.#silenceMs);
+    this.#controller?.resume();
+  };
 
   constructor(options: RelayOptions) {
     this.#options = options;
+    this.#silenceMs = options.silenceMs;
     this.outcome = new Promise((resolve) => {
       this.#resolve = resolve;
     });
@@ -89,11 +93,10 @@ export class Relay implements Dispatcher.DispatchHandler {
   onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
     this.#silence?.refresh();
     if (this.#phase === "held") this.#chunks.push(chunk);
-    if (this.#phase !== "streaming") return;
-    const { response, maxBufferedBytes } = this.#options;
-    if (response.write(chunk)) return;
-    if (this.#events && response.writableLength > maxBufferedBytes) response.destroy();
-    else if (!this.#events) controller.pause();
+    if (this.#phase !== "streaming" || this.#options.response.write(chunk)) return;
+    // A client that reads slowly holds up the owner, which alone decides when to give it up; its silence is ours.
+    controller.pause();
+    clearTimeout(this.#silence);
   }
 
   onResponseEnd(): void {
@@ -120,6 +123,7 @@ export class Relay implements Dispatcher.DispatchHandler {
   }
 
   #listen(silenceMs: number): void {
+    this.#silenceMs = silenceMs;
     clearTimeout(this.#silence);
     this.#silence = setTimeout(() => this.#lost(silent), silenceMs);
   }
@@ -132,7 +136,7 @@ export class Relay implements Dispatcher.DispatchHandler {
       return;
     }
     const { response, brokenStream } = this.#options;
-    if (this.#events) response.end(brokenStream);
+    if (this.#events && !response.writableNeedDrain) response.end(brokenStream);
     else response.destroy();
     this.#stop({ kind: "answered" });
   }

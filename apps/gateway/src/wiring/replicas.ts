@@ -52,7 +52,6 @@ export function wireReplicas(config: GatewayConfig, wiring: ReplicasWiring): Rep
     streamSilenceMs: 3 * config.limits.streamKeepAliveMs,
     callTimeoutMs: config.limits.callTimeoutMs,
     bodyBytes: config.limits.bodyBytes,
-    maxBufferedBytes: config.limits.streamBufferBytes,
     onForward: (outcome) => metrics.forwarded(outcome),
     onError: (error, what) => logger.warn({ err: error }, what),
   });

@@ -14,4 +14,6 @@ export interface OwnedSession {
   sealed: string;
   /** Whether Redis has them. */
   saved: boolean;
+  /** Ended while Redis was out of reach: it is told with the next beat. */
+  ending?: boolean;
 }

@@ -55,7 +55,7 @@ return code`);
 
 /**
  * Takes over the session of a dead or released owner: compare-and-set on owner and epoch, so that of any number of
- * racers exactly one wins.
+ * racers exactly one wins. Whoever owned it itself and does not know (its answer was lost) need not wait until it is dead.
  * KEYS[1] record. ARGV: new owner, its url, principal, seen owner, seen epoch, deadAfterMs, ttlMs.
  * Returns {'won', new epoch, sealed} | {'lost', owner, epoch} | {'alive', ms until it counts as dead}
  * | {'foreign'} | {'unknown'}.
@@ -66,7 +66,7 @@ if not r[2] then return { 'unknown' } end
 if r[3] ~= ARGV[3] then return { 'foreign' } end
 if r[1] ~= ARGV[4] or r[2] ~= ARGV[5] then return { 'lost', r[1], tonumber(r[2]) } end
 local left = tonumber(r[4]) + tonumber(ARGV[6]) - now
-if left > 0 then return { 'alive', left } end
+if left > 0 and r[1] ~= ARGV[1] then return { 'alive', left } end
 local epoch = tonumber(r[2]) + 1
 redis.call('HSET', KEYS[1], 'owner', ARGV[1], 'url', ARGV[2], 'epoch', epoch, 'beatAt', now)
 redis.call('PEXPIRE', KEYS[1], ARGV[7])

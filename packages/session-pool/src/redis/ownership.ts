@@ -86,7 +86,10 @@ export interface RedisOwnership {
   reclaim(sessionId: string, principal: string): Promise<ReclaimResult>;
   /** Gives one session back, so that any replica may take it over at once. */
   release(sessionId: string): Promise<void>;
-  /** Ends a session, whoever owns it; its owner is told. */
+  /**
+   * Ends a session, whoever owns it; its owner is told. Rejects with `backend_unavailable`; one of this replica's own
+   * is ended all the same, and the rest is told with the next beat that gets through.
+   */
   end(sessionId: string, principal: string): Promise<"ended" | "foreign" | "unknown">;
   /** Tells every replica that a server's URL, credentials or TLS changed. Not for a mere rename. */
   serverChanged(serverId: string): Promise<void>;

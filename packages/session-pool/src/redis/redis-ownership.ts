@@ -1,10 +1,9 @@
 import { randomUUID } from "node:crypto";
-import { type Clock, type ClockTimer, systemClock } from "../clock.ts";
+import { type Clock, systemClock } from "../clock.ts";
 import { isSessionPoolError, SessionPoolError } from "../errors.ts";
 import { EnvelopeCodec, type EnvelopeRequest, type OpenedEnvelope } from "./envelope.ts";
-import { LocationCache } from "./location-cache.ts";
 import { type Notice, NoticeBus } from "./notice-bus.ts";
-import type { OwnedSession } from "./owned-session.ts";
+import { OwnedSessions } from "./owned-sessions.ts";
 import { OwnerRecords, principalHash, sessionHash } from "./owner-records.ts";
 import type {
   ClaimOptions,
@@ -18,7 +17,8 @@ import {
   type ResolvedOwnershipOptions,
   resolveOwnershipOptions,
 } from "./ownership-options.ts";
-import { seal, unseal } from "./seal.ts";
+import { SealedKeep } from "./sealed-keep.ts";
+import { SessionFinder } from "./session-finder.ts";
 import type {
   OwnershipHold,
   ReclaimResult,
@@ -35,14 +35,6 @@ export function createRedisOwnership(
   return new Ownership(resolveOwnershipOptions(options), deps);
 }
 
-const BEATS_AT_ONCE = 200;
-
-/** What a record keeps sealed. */
-interface Kept {
-  readonly state: SessionState;
-  readonly upstream: readonly UpstreamSessionId[];
-}
-
 class Ownership implements RedisOwnership {
   readonly instanceId: string;
   readonly #options: ResolvedOwnershipOptions;
@@ -51,46 +43,48 @@ class Ownership implements RedisOwnership {
   readonly #codec: EnvelopeCodec;
   readonly #bus: NoticeBus;
   readonly #records: OwnerRecords;
-  readonly #places: LocationCache;
-  readonly #owned = new Map<string, OwnedSession>();
-  readonly #reclaims = { won: 0, unresumable: 0, lost: 0, alive: 0, foreign: 0, unknown: 0 };
-  readonly #counts = {
-    beats: 0,
-    beatFailures: 0,
-    pollFailures: 0,
-    ownershipsLost: 0,
-    noticesRefused: 0,
-    noticesReceived: 0,
-  };
-  #beatTimer: ClockTimer | undefined = undefined;
+  readonly #keep: SealedKeep;
+  readonly #owned: OwnedSessions;
+  readonly #finder: SessionFinder;
+  readonly #counts = { pollFailures: 0, noticesRefused: 0, noticesReceived: 0 };
   #closing: Promise<void> | undefined = undefined;
 
   constructor(options: ResolvedOwnershipOptions, deps: RedisOwnershipDeps) {
+    const { signKeys: keys, envelopeMaxAgeMs: maxAgeMs, maxNonces, prefix, pollMs, maxNotices } = options;
+    const { onEvict, onOwnershipLost: onLost, redis, subscriber } = deps;
+    const { heartbeatMs, deadAfterMs } = options;
+    const clock = deps.clock ?? systemClock;
+    const instanceId = deps.instanceId ?? randomUUID();
+    const records = new OwnerRecords(redis, options, instanceId);
+    const keep = new SealedKeep(options.sealKeys);
+    const onEnded = (sessionId: string) => onEvict({ kind: "session", sessionId });
+    const owned = new OwnedSessions({ records, clock, heartbeatMs, deadAfterMs, onEnded, onLost });
+    this.instanceId = instanceId;
     this.#options = options;
     this.#deps = deps;
-    this.#clock = deps.clock ?? systemClock;
-    this.instanceId = deps.instanceId ?? randomUUID();
-    this.#records = new OwnerRecords(deps.redis, options, this.instanceId);
-    this.#places = new LocationCache(options.maxLocations);
-    const { signKeys: keys, envelopeMaxAgeMs: maxAgeMs, maxNonces, prefix, pollMs, maxNotices } = options;
-    this.#codec = new EnvelopeCodec({ keys, instanceId: this.instanceId, maxAgeMs, maxNonces }, this.#clock);
+    this.#clock = clock;
+    this.#records = records;
+    this.#keep = keep;
+    this.#owned = owned;
+    this.#finder = new SessionFinder({ instanceId, options, clock, records, owned, keep });
+    this.#codec = new EnvelopeCodec({ keys, instanceId, maxAgeMs, maxNonces }, clock);
     this.#bus = new NoticeBus({
-      redis: deps.redis,
-      subscriber: deps.subscriber,
-      clock: this.#clock,
+      redis,
+      subscriber,
+      clock,
       prefix,
       keys,
       pollMs,
       maxNotices,
       received: (notice) => this.#received(notice),
-      missed: () => this.#deps.onEvict({ kind: "resync" }),
+      missed: () => onEvict({ kind: "resync" }),
       refused: () => this.#counts.noticesRefused++,
       failed: () => this.#counts.pollFailures++,
     });
   }
 
   async start(): Promise<void> {
-    this.#scheduleBeat();
+    this.#owned.start(() => this.#records.announce());
     await this.#bus.start();
     await this.#records.announce();
   }
@@ -107,7 +101,7 @@ class Ownership implements RedisOwnership {
     const who = principalHash(sessionId, principal);
     const session = sessionHash(sessionId);
     const { state = {} } = options;
-    const sealed = Object.keys(state).length === 0 ? "" : this.#seal(session, { state, upstream: [] });
+    const sealed = Object.keys(state).length === 0 ? "" : this.#keep.seal(session, { state, upstream: [] });
     let epoch = 1;
     let saved = true;
     try {
@@ -117,21 +111,13 @@ class Ownership implements RedisOwnership {
       saved = false;
     }
     if (epoch === 0) throw new SessionPoolError("validation_failed", "the session has an owner already");
-    this.#own({ sessionId, epoch, principal: who, sealed, saved, state }, sentMs);
+    this.#finder.forget(session);
+    this.#owned.add({ sessionId, epoch, principal: who, sealed, saved, state }, sentMs);
     return { epoch };
   }
 
   hold(sessionId: string): OwnershipHold | undefined {
-    const session = sessionHash(sessionId);
-    const owned = this.#owned.get(session);
-    if (owned === undefined) return undefined;
-    const certain = () => this.#owned.get(session) === owned && this.#clock.now() < owned.certainUntilMs;
-    return {
-      epoch: owned.epoch,
-      get certain() {
-        return certain();
-      },
-    };
+    return this.#owned.hold(sessionHash(sessionId));
   }
 
   async save(sessionId: string, upstream: readonly UpstreamSessionId[], state?: SessionState): Promise<void> {
@@ -139,62 +125,34 @@ class Ownership implements RedisOwnership {
     const owned = this.#owned.get(session);
     if (owned === undefined) return;
     if (state !== undefined) owned.state = state;
-    owned.sealed = this.#seal(session, { state: owned.state, upstream });
+    owned.sealed = this.#keep.seal(session, { state: owned.state, upstream });
     owned.saved = false;
-    await this.#beat(session, owned);
+    await this.#owned.beat(session, owned);
   }
 
-  async locate(
+  locate(
     sessionId: string,
     principal: string,
     options: { readonly fresh?: boolean } = {},
   ): Promise<SessionLocation> {
-    const session = sessionHash(sessionId);
-    const who = principalHash(sessionId, principal);
-    const nowMs = this.#clock.now();
-    const owned = this.#owned.get(session);
-    if (owned !== undefined) {
-      if (owned.principal !== who) return { kind: "foreign" };
-      if (options.fresh === true) await this.#beat(session, owned);
-      if (this.#owned.get(session) === owned) {
-        return { kind: "mine", epoch: owned.epoch, certain: nowMs < owned.certainUntilMs };
-      }
-    }
-    const place = options.fresh === true ? undefined : this.#places.get(session, nowMs);
-    if (place !== undefined) return place.principal === who ? place.location : { kind: "foreign" };
-    this.#places.forget(session);
-    const record = await this.#records.read(session);
-    // One of ours that we do not hold: its claim was answered too late, so that nobody was given its id.
-    if (record === undefined || record.owner === this.instanceId) return { kind: "unknown" };
-    if (record.principal !== who) return { kind: "foreign" };
-    const { owner, url, epoch } = record;
-    const deadInMs = this.#options.deadAfterMs - record.ageMs;
-    if (deadInMs <= 0) return { kind: "ownerless", owner, epoch };
-    const location = { kind: "remote", owner, url, epoch, deadInMs } as const;
-    const untilMs = nowMs + Math.min(this.#options.locationCacheMs, deadInMs);
-    this.#places.set(session, { location, principal: who, untilMs });
-    return location;
+    return this.#finder.locate(sessionId, principal, options.fresh === true);
   }
 
-  async reclaim(sessionId: string, principal: string): Promise<ReclaimResult> {
-    const result = await this.#reclaim(sessionId, principal);
-    this.#reclaims[result.kind]++;
-    return result;
+  reclaim(sessionId: string, principal: string): Promise<ReclaimResult> {
+    return this.#finder.reclaim(sessionId, principal);
   }
 
-  async release(sessionId: string): Promise<void> {
-    const session = sessionHash(sessionId);
-    const owned = this.#owned.get(session);
-    if (owned === undefined) return;
-    // What could not be saved yet is saved now: nobody else will.
-    if (!owned.saved) await this.#beat(session, owned);
-    this.#owned.delete(session);
-    await this.#records.release(session, owned.epoch);
+  release(sessionId: string): Promise<void> {
+    return this.#owned.release(sessionHash(sessionId));
   }
 
   async end(sessionId: string, principal: string): Promise<"ended" | "foreign" | "unknown"> {
     const session = sessionHash(sessionId);
-    const result = await this.#records.end(session, principalHash(sessionId, principal));
+    const who = principalHash(sessionId, principal);
+    const result = await this.#records.end(session, who).catch((error) => {
+      if (this.#owned.get(session)?.principal === who) this.#owned.endLater(session);
+      throw error;
+    });
     if (result === "ended") {
       this.#ended(session);
       await this.#bus.publish({ kind: "session", session, from: this.instanceId });
@@ -237,8 +195,9 @@ class Ownership implements RedisOwnership {
   stats(): OwnershipStats {
     return Object.freeze({
       owned: this.#owned.size,
+      ...this.#owned.counts,
       ...this.#counts,
-      reclaims: Object.freeze({ ...this.#reclaims }),
+      reclaims: Object.freeze({ ...this.#finder.reclaims }),
       envelopesRefused: Object.freeze({ ...this.#codec.refused }),
     });
   }
@@ -253,96 +212,9 @@ class Ownership implements RedisOwnership {
   }
 
   async #close(): Promise<void> {
-    this.#beatTimer?.cancel();
-    const owned = [...this.#owned];
-    this.#owned.clear();
-    await inBatches(owned, ([session, { epoch }]) =>
-      // With Redis out of reach the record speaks for itself once its last beat is old enough.
-      this.#records.release(session, epoch).catch(() => {}),
-    );
+    await this.#owned.close();
     await this.#records.leave().catch(() => {});
     await this.#bus.close();
-  }
-
-  async #reclaim(sessionId: string, principal: string): Promise<ReclaimResult> {
-    const seen = await this.locate(sessionId, principal, { fresh: true });
-    if (seen.kind === "mine") return { kind: "lost" };
-    if (seen.kind === "remote") return { kind: "alive", deadInMs: seen.deadInMs };
-    if (seen.kind !== "ownerless") return seen;
-    const session = sessionHash(sessionId);
-    const who = principalHash(sessionId, principal);
-    const sentMs = this.#clock.now();
-    const reply = await this.#records.reclaim(session, who, seen);
-    if (reply[0] === "alive") return { kind: "alive", deadInMs: reply[1] };
-    if (reply[0] !== "won") return { kind: reply[0] };
-    const [, epoch, sealed] = reply;
-    const kept = this.#unseal(session, sealed);
-    if (kept?.upstream.every(({ resumable }) => resumable)) {
-      const { state, upstream } = kept;
-      this.#own({ sessionId, epoch, principal: who, sealed, saved: true, state }, sentMs);
-      return { kind: "won", epoch, upstream, state };
-    }
-    await this.#records.end(session, who);
-    return { kind: "unresumable" };
-  }
-
-  #seal(session: string, kept: Kept): string {
-    const [sealKey = new Uint8Array()] = this.#options.sealKeys;
-    return seal(JSON.stringify(kept), sealKey, session);
-  }
-
-  /** `undefined` when what is sealed cannot be opened: as lost as a session that cannot be resumed. */
-  #unseal(session: string, sealed: string): Kept | undefined {
-    if (sealed === "") return { state: {}, upstream: [] };
-    const text = unseal(sealed, this.#options.sealKeys, session);
-    return text === undefined ? undefined : (JSON.parse(text) as Kept);
-  }
-
-  #own(owned: Omit<OwnedSession, "certainUntilMs">, sentMs: number): void {
-    const session = sessionHash(owned.sessionId);
-    this.#places.forget(session);
-    this.#owned.set(session, { ...owned, certainUntilMs: sentMs + this.#options.deadAfterMs });
-  }
-
-  #scheduleBeat(): void {
-    this.#beatTimer = this.#clock.setTimer(
-      () => {
-        const beats = inBatches([...this.#owned], ([session, owned]) =>
-          this.#beat(session, owned).catch(() => {}),
-        );
-        const announced = this.#records.announce().catch(() => {});
-        void Promise.all([beats, announced]).finally(() => {
-          if (this.#closing === undefined) this.#scheduleBeat();
-        });
-      },
-      this.#options.heartbeatMs,
-      true,
-    );
-  }
-
-  async #beat(session: string, owned: OwnedSession): Promise<void> {
-    const { epoch, principal, saved, sealed } = owned;
-    const sentMs = this.#clock.now();
-    try {
-      let answer = await this.#records.beat(session, epoch, principal, saved ? "" : sealed);
-      if (answer === "restored" && saved)
-        answer = await this.#records.beat(session, epoch, principal, sealed);
-      this.#counts.beats++;
-      // Ended by another replica whose notice is still on its way: to be ended upstream too, unlike what was taken over.
-      if (answer === "ended") return this.#ended(session);
-      if (answer !== "lost") {
-        if (owned.sealed === sealed) owned.saved = true;
-        owned.certainUntilMs = sentMs + this.#options.deadAfterMs;
-        return;
-      }
-    } catch (error) {
-      this.#counts.beatFailures++;
-      throw error;
-    }
-    if (this.#owned.get(session) !== owned) return;
-    this.#owned.delete(session);
-    this.#counts.ownershipsLost++;
-    this.#deps.onOwnershipLost(owned.sessionId);
   }
 
   #received(notice: Notice): void {
@@ -353,16 +225,7 @@ class Ownership implements RedisOwnership {
   }
 
   #ended(session: string): void {
-    this.#places.forget(session);
-    const owned = this.#owned.get(session);
-    if (owned === undefined) return;
-    this.#owned.delete(session);
-    this.#deps.onEvict({ kind: "session", sessionId: owned.sessionId });
-  }
-}
-
-async function inBatches<T>(items: readonly T[], run: (item: T) => Promise<unknown>): Promise<void> {
-  for (let at = 0; at < items.length; at += BEATS_AT_ONCE) {
-    await Promise.all(items.slice(at, at + BEATS_AT_ONCE).map(run));
+    this.#finder.forget(session);
+    this.#owned.ended(session);
   }
 }
