@@ -1,6 +1,7 @@
 import type { Entry } from "./entry.ts";
 import type { Scope } from "./scope.ts";
 import type { ServerState } from "./server-state.ts";
+import type { CloseReason } from "./session-factory.ts";
 import type { SessionKey } from "./session-key.ts";
 import { WaiterQueue } from "./waiter.ts";
 
@@ -12,6 +13,8 @@ export interface Slot<C> {
   readonly trial: boolean;
   /** Given up by drain or close. */
   cancelled: boolean;
+  /** Why a session is closed that comes when nobody waits for it any more. */
+  lateReason: CloseReason;
 }
 
 /** All that belongs to one key: its sessions, those being opened, and who waits for one. */

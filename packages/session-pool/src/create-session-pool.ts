@@ -58,7 +58,7 @@ class KeyedSessionPool<S, C> implements SessionPool<S, C> {
       const lease = this.#core.take(bucket, options?.purpose === "probe");
       if (lease !== undefined) return Promise.resolve(lease);
     }
-    return this.#acquireSlowly(key, options);
+    return this.#acquireSlowly(key, bucket, options);
   }
 
   tryAcquire(key: SessionKey, options?: Pick<AcquireOptions<C>, "purpose">): Lease<S> | undefined {
@@ -156,7 +156,11 @@ class KeyedSessionPool<S, C> implements SessionPool<S, C> {
   }
 
   // Not async: a promise around the promise would cost every waiter three turns of the microtask queue.
-  #acquireSlowly(key: SessionKey, options: AcquireOptions<C> | undefined): Promise<Lease<S>> {
+  #acquireSlowly(
+    key: SessionKey,
+    known: Bucket<S, C> | undefined,
+    options: AcquireOptions<C> | undefined,
+  ): Promise<Lease<S>> {
     const state = this.#state;
     const signal = options?.signal;
     if (signal?.aborted === true) return Promise.reject(signal.reason);
@@ -170,9 +174,9 @@ class KeyedSessionPool<S, C> implements SessionPool<S, C> {
         return Promise.reject(new SessionPoolError("acquire_timeout", "the deadline is over", { details }));
       }
     }
-    let bucket: Bucket<S, C>;
+    let bucket = known;
     try {
-      bucket = state.bucketFor(key);
+      bucket ??= state.bucketFor(key);
     } catch (error) {
       return Promise.reject(error);
     }

@@ -32,7 +32,7 @@ export class Drainer<S, C> {
   ): Promise<DrainReport> {
     const entries = buckets.flatMap((bucket) => [...bucket.entries]);
     for (const bucket of buckets) {
-      for (const slot of bucket.slots) cancelSlot(slot);
+      for (const slot of bucket.slots) cancelSlot(slot, reasonFor(bucket));
       for (const entry of [...bucket.entries]) this.#evictor.retire(entry, reasonFor(bucket));
       this.#core.pump(bucket);
     }

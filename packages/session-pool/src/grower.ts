@@ -5,7 +5,7 @@ import type { Evictor } from "./evictor.ts";
 import { networkCodeOf } from "./network-code.ts";
 import type { PoolState } from "./pool-state.ts";
 import type { Scope } from "./scope.ts";
-import type { FaultKind } from "./session-factory.ts";
+import type { CloseReason, FaultKind } from "./session-factory.ts";
 
 /** Why a key did not get another session; `started` if it does. */
 export type Growth =
@@ -42,7 +42,8 @@ export class Grower<S, C> {
     const permit = bucket.server.breaker.request(this.#state.clock.now());
     if (!permit.allowed)
       return { kind: "breaker_open", retryAfterMs: permit.retryAfterMs, cause: permit.cause };
-    const slot: Slot<C> = { abort: new AbortController(), context, trial: permit.trial, cancelled: false };
+    const abort = new AbortController();
+    const slot: Slot<C> = { abort, context, trial: permit.trial, cancelled: false, lateReason: "late" };
     bucket.slots.add(slot);
     for (const scope of bucket.scopes) {
       scope.used++;
@@ -141,7 +142,7 @@ export class Grower<S, C> {
         .then(
           (session) => {
             // Nobody waits for it any more: it is ended, not leaked.
-            if (over) return void this.#evictor.closeSession(bucket, session, "late");
+            if (over) return void this.#evictor.closeSession(bucket, session, slot.lateReason);
             end();
             resolve(session);
           },
@@ -155,9 +156,10 @@ export class Grower<S, C> {
   }
 }
 
-/** Gives up a connect on drain and close; what it still brings is closed. */
-export function cancelSlot(slot: Slot<unknown>): void {
+/** Gives up a connect on drain and close; what it still brings is closed, or left to the replica that goes on with it. */
+export function cancelSlot(slot: Slot<unknown>, reason: CloseReason): void {
   slot.cancelled = true;
+  if (reason === "handed_over") slot.lateReason = reason;
   slot.abort.abort(new DOMException("the pool no longer wants this session", "AbortError"));
 }
 

@@ -25,29 +25,36 @@ export interface LeaseOwner<E> {
   classify(error: unknown): FaultKind;
 }
 
+/** What was lent: the place of a session in the pool. */
+export interface Lent<S> {
+  readonly session: S;
+  readonly bucket: { readonly key: SessionKey };
+}
+
 /** A session on loan. Give it back exactly once: by `release`, `fail` or `await using`; more do nothing. */
 export class Lease<S> {
-  readonly session: S;
-  readonly key: SessionKey;
   readonly #owner: LeaseOwner<unknown>;
-  readonly #entry: unknown;
+  readonly #entry: Lent<S>;
   readonly #startedMs: number;
   readonly #probe: boolean;
   #released = false;
 
   /** Made by the pool. */
-  constructor(
-    owner: LeaseOwner<never>,
-    entry: { readonly session: S; readonly bucket: { readonly key: SessionKey } },
-    startedMs: number,
-    probe: boolean,
-  ) {
-    this.session = entry.session;
-    this.key = entry.bucket.key;
+  constructor(owner: LeaseOwner<never>, entry: Lent<S>, startedMs: number, probe: boolean) {
     this.#owner = owner as LeaseOwner<unknown>;
     this.#entry = entry;
     this.#startedMs = startedMs;
     this.#probe = probe;
+  }
+
+  /** The session itself. */
+  get session(): S {
+    return this.#entry.session;
+  }
+
+  /** The key that it was leased for. */
+  get key(): SessionKey {
+    return this.#entry.bucket.key;
   }
 
   /** Gives the session back with a verdict. Never throws; what has to be closed is closed in the background. */

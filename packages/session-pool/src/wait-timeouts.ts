@@ -28,8 +28,8 @@ export class WaitTimeouts<S, C> {
     this.#expired = expired;
   }
 
-  add(waiter: Waiter<S, C>): void {
-    const list = this.#listOf(Math.ceil(waiter.deadlineMs / TICK_MS));
+  add(waiter: Waiter<S, C>, deadlineMs: number): void {
+    const list = this.#listOf(Math.ceil(deadlineMs / TICK_MS));
     waiter.tick = list;
     waiter.wheelNext = list.head;
     if (list.head !== undefined) list.head.wheelPrev = waiter;

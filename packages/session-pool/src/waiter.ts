@@ -10,7 +10,6 @@ export class Waiter<S, C> {
   readonly context: C | undefined;
   readonly probe: boolean;
   readonly sinceMs: number;
-  readonly deadlineMs: number;
   /** Order of arrival over all keys. */
   readonly seq: number;
   /** Ends listening to the caller's abort signal. */
@@ -29,7 +28,6 @@ export class Waiter<S, C> {
     context: C | undefined,
     probe: boolean,
     sinceMs: number,
-    deadlineMs: number,
     seq: number,
   ) {
     this.bucket = bucket;
@@ -38,7 +36,6 @@ export class Waiter<S, C> {
     this.context = context;
     this.probe = probe;
     this.sinceMs = sinceMs;
-    this.deadlineMs = deadlineMs;
     this.seq = seq;
   }
 }

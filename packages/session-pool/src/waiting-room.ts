@@ -34,20 +34,11 @@ export class WaitingRoom<S, C> {
     }
     return new Promise((resolve, reject) => {
       const nowMs = state.clock.now();
-      const waiter = new Waiter(
-        bucket,
-        resolve,
-        reject,
-        context,
-        probe,
-        nowMs,
-        nowMs + timeoutMs,
-        this.#seq++,
-      );
+      const waiter = new Waiter(bucket, resolve, reject, context, probe, nowMs, this.#seq++);
       if (signal !== undefined) this.#listen(waiter, signal);
       bucket.waiters.push(waiter);
       state.waiting++;
-      this.#timeouts.add(waiter);
+      this.#timeouts.add(waiter, nowMs + timeoutMs);
     });
   }
 

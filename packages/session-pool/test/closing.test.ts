@@ -172,6 +172,20 @@ describe("handing over", () => {
     expect(factory.connects).toBe(1);
   });
 
+  it("leaves a session to another replica too that was still connecting", async () => {
+    const { factory, pool } = setup();
+    const gate = Promise.withResolvers<void>();
+    factory.beforeConnect = () => gate.promise;
+    const key = downstreamKey();
+    const wait = pool.acquire(key).catch((error) => error);
+    await Promise.resolve();
+    await pool.endDownstream(key.downstream ?? "", { handOver: true });
+    expect(await wait).toMatchObject({ code: "not_found" });
+    gate.resolve();
+    await eventually(() => factory.sessions[0]?.closed === "handed_over");
+    expect(factory.open).toBe(0);
+  });
+
   it("on close concerns stateful sessions only", async () => {
     const { factory, pool } = setup();
     (await pool.acquire(downstreamKey())).release();

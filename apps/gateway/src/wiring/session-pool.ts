@@ -8,6 +8,7 @@ import {
   createSessionKeys,
   createSessionPool,
   type KeyLimits,
+  mcpProbes,
   type SessionFactory,
   type SessionFault,
   type SessionKey,
@@ -76,16 +77,14 @@ export function wireSessionPool(wiring: PoolWiring): UpstreamPool {
       return opened;
     },
     close: (session, reason) => session.close({ handOver: reason === "handed_over" }),
-    probes: (session) => [
-      {
-        name: session.era === "modern" ? "server/discover" : "ping",
-        run: async (candidate, { signal }) => {
-          const method = candidate.era === "modern" ? "server/discover" : "ping";
-          const answer = await candidate.request({ method }, { signal });
-          return answer.kind === "result" ? "ok" : "unsupported";
-        },
+    probes: mcpProbes<UpstreamSession>({
+      eraOf: ({ era }) => era,
+      ask: async (session, method, { signal }) => {
+        const answer = await session.request({ method }, { signal });
+        if (answer.kind === "result") return { kind: "result" };
+        return { kind: "error", rpcCode: Number(answer.value()["code"]) };
       },
-    ],
+    }),
     onLost(session, lost) {
       let listening = true;
       void session.closed.then(() => {
