@@ -36,7 +36,7 @@ export interface LifecycleFailure {
   readonly error: unknown;
 }
 
-/** Told what happens in a pipeline; every method is optional and one that throws is ignored. */
+/** Told what happens in a pipeline; every method is optional and one that throws or rejects is ignored. */
 export interface PipelineObserver {
   /** Every record: duration, blocks, errors and timeouts by plugin and hook. */
   record?(record: HookRecord): void;
@@ -49,10 +49,11 @@ export interface PipelineObserver {
   controlAlert?(alert: ControlAlert): void;
 }
 
-/** Calls `tell`, ignoring what it throws. */
-export function safely(tell: () => void): void {
+/** Calls `tell`, ignoring what it throws and, where it is asynchronous, what it rejects with. */
+export function safely(tell: () => unknown): void {
   try {
-    tell();
+    const told = tell();
+    if (told instanceof Promise) told.catch(() => {});
   } catch {
     // An observer cannot break a request.
   }

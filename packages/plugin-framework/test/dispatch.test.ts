@@ -666,6 +666,74 @@ describe("context and cost", () => {
     expect(records.map(({ plugin }) => plugin)).toEqual(["a", "b", "c", "d"]);
   });
 
+  it("PF-R6 a thenable that throws or answers twice is its handler's, once; in the background it times out", async () => {
+    const method = "then";
+    const thenable = (then: unknown) => Object.fromEntries([[method, then]]) as unknown as Promise<undefined>;
+    const getter = Object.defineProperty({}, method, { get: boom }) as Promise<undefined>;
+    const twice = (done: (value: undefined) => void) => {
+      done(undefined);
+      done(undefined);
+    };
+    const records: HookRecord[] = [];
+    const { allowed } = await run(
+      {
+        plugins: [
+          { use: toolPlugin("throws", () => thenable(boom)), onError: "ignore" },
+          { use: toolPlugin("getter", () => getter), onError: "ignore" },
+          { use: toolPlugin("twice", () => thenable(twice)) },
+          { use: toolPlugin("never", () => thenable(() => {}), { phase: "fire_and_forget" }), timeoutMs: 5 },
+        ],
+      },
+      toolCall,
+      { observer: { record: (record) => void records.push(record) } },
+    );
+    expect(allowed).toBe(true);
+    await eventually(() => records.length === 4);
+    expect(records.map(({ plugin, status }) => [plugin, status])).toEqual([
+      ["throws", "error"],
+      ["getter", "error"],
+      ["twice", "completed"],
+      ["never", "timeout"],
+    ]);
+  });
+
+  it("a handler that is passed over is recorded under its own mode, not under its neighbour's", async () => {
+    const elsewhere = { conditions: [{ tools: ["other*"] }] };
+    const background = { phase: "fire_and_forget" } as const;
+    const records: HookRecord[] = [];
+    await run(
+      {
+        plugins: [
+          { use: toolPlugin("watcher", () => undefined), mode: "permissive" },
+          { use: toolPlugin("guard", () => undefined), ...elsewhere },
+          { use: toolPlugin("shadow", () => undefined), mode: "permissive", ...elsewhere },
+          { use: toolPlugin("later", () => undefined, background), ...elsewhere },
+        ],
+      },
+      toolCall,
+      { observer: { record: (record) => void records.push(record) } },
+    );
+    await eventually(() => records.length === 4);
+    expect(records.map(({ plugin, mode, status }) => [plugin, mode, status])).toEqual([
+      ["watcher", "permissive", "completed"],
+      ["guard", "enforce", "skipped"],
+      ["shadow", "permissive", "skipped"],
+      ["later", "enforce", "skipped"],
+    ]);
+  });
+
+  it("PF-R13 an observer that rejects is ignored too", async () => {
+    const reject = () => Promise.reject(new Error("observer")) as unknown as undefined;
+    let unhandled = 0;
+    const count = () => void unhandled++;
+    process.on("unhandledRejection", count);
+    const observer = { record: reject, modeChange: reject, controlRecord: reject };
+    await run({ plugins: [{ use: toolPlugin("a", () => undefined) }] }, toolCall, { observer });
+    await new Promise((resolve) => setImmediate(resolve));
+    process.off("unhandledRejection", count);
+    expect(unhandled).toBe(0);
+  });
+
   it("PF-R13 the observer sees every record, and one that throws is ignored", async () => {
     const records: HookRecord[] = [];
     const observer = {

@@ -1,6 +1,6 @@
 import type { Decision } from "./decision.ts";
 
-/** What a host may watch. Every method is optional; one that throws is ignored. */
+/** What a host may watch. Every method is optional; one that throws or rejects is ignored. */
 export interface LimiterObserver {
   /** After every decision, refused and degraded ones too. */
   onDecision?(decision: Decision): void;
@@ -10,9 +10,10 @@ export interface LimiterObserver {
   onBreaker?(state: "closed" | "open" | "half_open"): void;
 }
 
-/** Calls an observer method; what it throws is none of the limiter's business. */
-export function notify(call: () => void): void {
+/** Calls an observer method; what it throws or rejects with is none of the limiter's business. */
+export function notify(call: () => unknown): void {
   try {
-    call();
+    const told = call();
+    if (told instanceof Promise) told.catch(() => {});
   } catch {}
 }

@@ -1,6 +1,6 @@
 import type { Tier } from "./known-server.ts";
 
-/** Receives what happens in a classifier; one that throws is ignored. */
+/** Receives what happens in a classifier; one that throws or rejects is ignored. */
 export interface ClassifierObserver {
   /** A cycle ended well. */
   onCycle?(event: {
@@ -17,10 +17,11 @@ export interface ClassifierObserver {
   onError?(error: unknown): void;
 }
 
-/** Calls one method of the observer and swallows what it throws. */
-export function tell(call: () => void): void {
+/** Calls one method of the observer and swallows what it throws or, where it is asynchronous, rejects with. */
+export function tell(call: () => unknown): void {
   try {
-    call();
+    const told = call();
+    if (told instanceof Promise) told.catch(() => {});
   } catch {
     // An observer must not change what it watches.
   }

@@ -1,4 +1,5 @@
 import { handlerTimedOut } from "../errors.ts";
+import { isThenable } from "../is-thenable.ts";
 import { readOnly } from "../payload-view.ts";
 import { textField } from "../subject.ts";
 import { localMode } from "./admission.ts";
@@ -25,7 +26,7 @@ export function runInBackground(
   const tool = chain.toolField === undefined ? undefined : textField(result.payload, chain.toolField);
   for (const slot of chain.background) {
     if (engine.background.running >= engine.background.limit) {
-      note(engine, result, slot, "skipped", "too many handlers in the background");
+      note(engine, scope, result, slot, tool, "skipped", "too many handlers in the background");
       continue;
     }
     engine.background.running++;
@@ -41,12 +42,18 @@ export function runInBackground(
 
 function note(
   engine: Engine,
+  scope: RequestScope,
   result: Result<unknown>,
   slot: Slot,
+  tool: string | undefined,
   status: "skipped" | "disabled",
   reason: string | undefined,
 ): void {
-  recordPassedOver(engine, result, slot, "disabled", { status, reason });
+  const mode =
+    status === "disabled"
+      ? "disabled"
+      : localMode(slot, scope.context, slot.plugin.resolve(scope.context, tool));
+  recordPassedOver(engine, result, slot, mode, { status, reason });
 }
 
 async function runOne(
@@ -59,15 +66,15 @@ async function runOne(
 ): Promise<void> {
   const { plugin } = slot;
   if (slot.matches !== undefined && !slot.matches(scope.context, view)) {
-    return note(engine, result, slot, "skipped", "no condition matches");
+    return note(engine, scope, result, slot, tool, "skipped", "no condition matches");
   }
   if (plugin.modes.switchedOff !== undefined) {
-    return note(engine, result, slot, "disabled", plugin.modes.switchedOff);
+    return note(engine, scope, result, slot, tool, "disabled", plugin.modes.switchedOff);
   }
   const renewed = engine.clock.now() <= plugin.modes.leaseUntil || (await engine.gate.renew(plugin.modes));
   const resolution = plugin.resolve(scope.context, tool);
   const mode = localMode(slot, scope.context, resolution);
-  if (mode === "disabled") return note(engine, result, slot, "disabled", undefined);
+  if (mode === "disabled") return note(engine, scope, result, slot, tool, "disabled", undefined);
   if (resolution.handle.state !== "ready") await resolution.handle.start();
   const call = new HandlerCall(slot, scope, resolution, mode, engine.clock.now());
   call.degraded = !renewed;
@@ -96,7 +103,7 @@ function answerOf(engine: Engine, call: HandlerCall, view: unknown): Promise<unk
   if (handle.state !== "ready") return Promise.reject(handle.failure ?? new Error("the plugin is not ready"));
   return new Promise((resolve, reject) => {
     const answer = handle.handlers[call.slot.hook]?.(view as never, new CallContext(call));
-    if (!(answer instanceof Promise)) return resolve(answer);
+    if (!isThenable(answer)) return resolve(answer);
     call.track(
       answer,
       {

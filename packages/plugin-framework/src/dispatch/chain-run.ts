@@ -1,4 +1,5 @@
 import { handlerTimedOut } from "../errors.ts";
+import { isThenable } from "../is-thenable.ts";
 import type { Resolution } from "../lifecycle/plugin-runtime.ts";
 import type { Mode } from "../mode.ts";
 import { readOnly } from "../payload-view.ts";
@@ -16,12 +17,6 @@ import { Result, recordPassedOver } from "./result.ts";
 import { fits } from "./size-guard.ts";
 
 type Admission = "skip" | "go" | "wait";
-
-function isThenable(value: unknown): value is PromiseLike<unknown> {
-  return (
-    typeof value === "object" && value !== null && typeof (value as { then?: unknown }).then === "function"
-  );
-}
 
 /**
  * One payload on its way through one chain. Stays synchronous as long as every handler does; the first promise
@@ -183,8 +178,13 @@ export class ChainRun<P> implements CallOwner {
     return toolField === undefined ? undefined : textField(this.result.payload, toolField);
   }
 
+  #localModeOf(slot: Slot): Mode {
+    const { context } = this.#scope;
+    return localMode(slot, context, slot.plugin.resolve(context, this.#tool()));
+  }
+
   #skip(slot: Slot, status: "skipped" | "disabled", reason: string | undefined): Admission {
-    const mode = status === "disabled" ? "disabled" : this.#mode;
+    const mode = status === "disabled" ? "disabled" : this.#localModeOf(slot);
     recordPassedOver(this.#engine, this.result, slot, mode, {
       status,
       reason,
@@ -215,14 +215,16 @@ export class ChainRun<P> implements CallOwner {
     const handler = call.resolution.handle.handlers[slot.hook];
     if (handler === undefined) return true;
     let outcome: unknown;
+    let promised: boolean;
     try {
       outcome = handler(this.#view as never, new CallContext(call));
+      promised = isThenable(outcome);
     } catch (error) {
       this.#stamp(call);
       return this.#conclude(call, undefined, error, true);
     }
-    if (isThenable(outcome)) {
-      call.track(outcome, this, this.#engine);
+    if (promised) {
+      call.track(outcome as PromiseLike<unknown>, this, this.#engine);
       return false;
     }
     this.#stamp(call);

@@ -46,7 +46,9 @@ export class HandlerCall implements DeadlineNode {
     this.#engine = engine;
     this.deadlineAt = this.startedAt + this.slot.plugin.timeoutMs;
     engine.deadlines.add(this, this.startedAt);
-    promise.then(
+    // One that is not the language's own may throw when it is asked, or answer twice.
+    const answer = promise instanceof Promise ? promise : Promise.resolve(promise);
+    answer.then(
       (outcome) => {
         if (this.#finish()) owner.answered(this, outcome);
       },

@@ -1,0 +1,123 @@
+import { once } from "node:events";
+import { type AddressInfo, createServer, type Socket } from "node:net";
+import { eventually, startRedis, startRedisCluster, startRedisSentinel } from "@gatewright/testkit";
+import { Cluster } from "ioredis";
+import { pino } from "pino";
+import { expect, it } from "vitest";
+import { loadConfig } from "../src/config/load-config.ts";
+import { redisPlace } from "../src/config/redis.ts";
+import { openRedis, type RedisConnections } from "../src/redis/redis-connections.ts";
+
+const logger = pino({ level: "silent" });
+
+/** Opens the connections that environment variables ask for. */
+async function open(env: Record<string, string>): Promise<RedisConnections> {
+  const { redis } = await loadConfig({ env });
+  const place = redisPlace(redis);
+  if (place === undefined) throw new Error("no Redis is configured");
+  return openRedis(place, redis, logger);
+}
+
+/** As whom the connections are logged in at every server they have, and their health. */
+async function logins(env: Record<string, string>): Promise<{ names: unknown[]; health: string }> {
+  const connections = await open(env);
+  try {
+    const health = await connections.health();
+    if (health === "down") return { names: [], health };
+    const names: unknown[] = [];
+    for (const client of [connections.commands, connections.subscriber]) {
+      await eventually(() => client.status === "ready", { timeoutMs: 10_000 });
+      const nodes = client instanceof Cluster ? client.nodes("master") : [client];
+      for (const node of nodes) names.push(await node.call("ACL", "WHOAMI"));
+    }
+    return { names: [...new Set(names)], health };
+  } finally {
+    connections.close();
+  }
+}
+
+const addUser = (name: string, password: string) =>
+  ["SETUSER", name, "on", `>${password}`, "~*", "&*", "+@all"] as const;
+const nodesOf = (servers: readonly { readonly host: string; readonly port: number }[]) =>
+  servers.map(({ host, port }) => `${host}:${port}`).join(",");
+
+it("logs in to one server with the user and password of its URL", async () => {
+  await using redis = await startRedis();
+  await redis.client().call("ACL", ...addUser("app", "open"));
+  const url = (password: string) => ({ REDIS_URL: `redis://app:${password}@${redis.host}:${redis.port}` });
+  expect(await logins(url("open"))).toEqual({ names: ["app"], health: "ok" });
+  expect(await logins({ ...url("wrong"), GATEWRIGHT_REDIS__CONNECT_TIMEOUT_MS: "300" })).toMatchObject({
+    health: "down",
+  });
+});
+
+it("logs in to the sentinels and to the master with passwords of their own", async () => {
+  await using sentinel = await startRedisSentinel();
+  for (const server of sentinel.servers) await server.client().call("ACL", ...addUser("app", "open"));
+  for (const server of sentinel.sentinels) await server.client().call("ACL", ...addUser("watcher", "see"));
+  const env = {
+    GATEWRIGHT_REDIS__CONNECT_TIMEOUT_MS: "2000",
+    GATEWRIGHT_REDIS__SENTINEL__NAME: sentinel.name,
+    GATEWRIGHT_REDIS__SENTINEL__NODES: nodesOf(sentinel.addresses),
+    GATEWRIGHT_REDIS__SENTINEL__USERNAME: "app",
+    GATEWRIGHT_REDIS__SENTINEL__PASSWORD: "open",
+    GATEWRIGHT_REDIS__SENTINEL__SENTINEL_USERNAME: "watcher",
+    GATEWRIGHT_REDIS__SENTINEL__SENTINEL_PASSWORD: "see",
+  };
+  expect(await logins(env)).toEqual({ names: ["app"], health: "ok" });
+  const impatient = { ...env, GATEWRIGHT_REDIS__CONNECT_TIMEOUT_MS: "300" };
+  expect(await logins({ ...impatient, GATEWRIGHT_REDIS__SENTINEL__PASSWORD: "x" })).toMatchObject({
+    health: "down",
+  });
+  expect(await logins({ ...impatient, GATEWRIGHT_REDIS__SENTINEL__SENTINEL_PASSWORD: "x" })).toMatchObject({
+    health: "down",
+  });
+}, 60_000);
+
+it("logs in to every node of a Cluster", async () => {
+  await using cluster = await startRedisCluster();
+  for (const node of cluster.nodes) await node.client().call("ACL", ...addUser("app", "open"));
+  const env = {
+    GATEWRIGHT_REDIS__CLUSTER__NODES: nodesOf(cluster.nodes.slice(0, 1)),
+    GATEWRIGHT_REDIS__CLUSTER__USERNAME: "app",
+    GATEWRIGHT_REDIS__CLUSTER__PASSWORD: "open",
+  };
+  expect(await logins(env)).toEqual({ names: ["app"], health: "ok" });
+  const wrong = { ...env, GATEWRIGHT_REDIS__CLUSTER__PASSWORD: "x" };
+  expect(await logins({ ...wrong, GATEWRIGHT_REDIS__CONNECT_TIMEOUT_MS: "300" })).toMatchObject({
+    health: "down",
+  });
+}, 60_000);
+
+it("speaks TLS where it is asked for, to servers, sentinels and nodes of a Cluster, and nowhere else", async () => {
+  const first: number[] = [];
+  const sockets = new Set<Socket>();
+  const server = createServer((socket) => {
+    sockets.add(socket.on("error", () => {}));
+    socket.once("data", (data) => {
+      first.push(data[0] ?? -1);
+      socket.destroy();
+    });
+  }).listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const at = `127.0.0.1:${(server.address() as AddressInfo).port}`;
+  const helloOf = async (env: Record<string, string>) => {
+    first.length = 0;
+    const connections = await open({ ...env, GATEWRIGHT_REDIS__CONNECT_TIMEOUT_MS: "300" });
+    await eventually(() => first.length > 0);
+    connections.close();
+    return new Set(first);
+  };
+  const sentinel = { GATEWRIGHT_REDIS__SENTINEL__NAME: "main", GATEWRIGHT_REDIS__SENTINEL__NODES: at };
+  const cluster = { GATEWRIGHT_REDIS__CLUSTER__NODES: at };
+  const handshake = new Set([0x16]);
+  const plain = new Set(["*".charCodeAt(0)]);
+  expect(await helloOf({ REDIS_URL: `redis://${at}` })).toEqual(plain);
+  expect(await helloOf({ REDIS_URL: `rediss://${at}` })).toEqual(handshake);
+  expect(await helloOf(sentinel)).toEqual(plain);
+  expect(await helloOf({ ...sentinel, GATEWRIGHT_REDIS__SENTINEL__TLS: "true" })).toEqual(handshake);
+  expect(await helloOf(cluster)).toEqual(plain);
+  expect(await helloOf({ ...cluster, GATEWRIGHT_REDIS__CLUSTER__TLS: "true" })).toEqual(handshake);
+  for (const socket of sockets) socket.destroy();
+  server.close();
+});
