@@ -666,6 +666,58 @@ describe("context and cost", () => {
     expect(records.map(({ plugin }) => plugin)).toEqual(["a", "b", "c", "d"]);
   });
 
+  it("PF-R1 the wait for a plugin that starts is part of neither its timeout nor its duration", async () => {
+    const { fake, clock } = fakeTime();
+    const [starting, answering] = [deferred(), deferred()];
+    const order: string[] = [];
+    const late = toolPlugin(
+      "late",
+      () => {
+        order.push("asked");
+        return answering.promise.then(() => undefined);
+      },
+      {},
+      { instance: { initialize: () => starting.promise } },
+    );
+    await using pipeline = await createPluginPipeline(
+      {
+        plugins: [{ use: late, mode: "disabled", timeoutMs: 50 }],
+        bindings: [{ plugin: "late", tenant: "t", mode: "enforce" }],
+      },
+      { clock },
+    );
+    const scope = pipeline.begin({ requestId: "r", tenantId: "t" });
+    const result = scope.invoke("tool_pre_invoke", toolCall);
+    await fake.advance(200);
+    starting.resolve();
+    await eventually(() => order.length === 1);
+    await fake.advance(30);
+    answering.resolve();
+    const { records } = await result;
+    expect(records).toMatchObject([{ status: "completed", durationNs: 30e6 }]);
+    scope.end();
+  });
+
+  it("PF-10 the duration of a concurrent handler does not hold the work of its siblings", async () => {
+    const { fake, clock } = fakeTime();
+    const concurrent = { phase: "concurrent" } as const;
+    const work = (ms: number) => async () => {
+      fake.advanceSync(ms);
+      return undefined;
+    };
+    const { records } = await run(
+      {
+        plugins: [
+          { use: toolPlugin("first", work(40), concurrent) },
+          { use: toolPlugin("second", work(7), concurrent) },
+        ],
+      },
+      toolCall,
+      { clock },
+    );
+    expect(records.find(({ plugin }) => plugin === "second")?.durationNs).toBe(7e6);
+  });
+
   it("PF-R6 a thenable that throws or answers twice is its handler's, once; in the background it times out", async () => {
     const method = "then";
     const thenable = (then: unknown) => Object.fromEntries([[method, then]]) as unknown as Promise<undefined>;

@@ -1,20 +1,16 @@
 import { handlerTimedOut } from "../errors.ts";
-import { isThenable } from "../is-thenable.ts";
 import type { Resolution } from "../lifecycle/plugin-runtime.ts";
 import type { Mode } from "../mode.ts";
-import { readOnly } from "../payload-view.ts";
 import { textField } from "../subject.ts";
 import { localMode, needsLease } from "./admission.ts";
 import { runInBackground } from "./background.ts";
 import type { Chain, Slot } from "./chain.ts";
 import type { Engine } from "./engine.ts";
-import { honourFence } from "./fence.ts";
-import { CallContext, type CallOwner, HandlerCall } from "./handler-call.ts";
+import { HandlerCall } from "./handler-call.ts";
 import { failHandler } from "./handler-failure.ts";
-import { asOutcome, judge } from "./judge.ts";
+import { conclude, invoke, stamp, type Walk } from "./invocation.ts";
 import type { RequestScope } from "./request-scope.ts";
 import { Result, recordPassedOver } from "./result.ts";
-import { fits } from "./size-guard.ts";
 
 type Admission = "skip" | "go" | "wait";
 
@@ -22,16 +18,16 @@ type Admission = "skip" | "go" | "wait";
  * One payload on its way through one chain. Stays synchronous as long as every handler does; the first promise
  * turns it into callbacks on that promise, with no race and no await in between.
  */
-export class ChainRun<P> implements CallOwner {
+export class ChainRun<P> implements Walk {
   readonly result: Result<P>;
-  readonly #engine: Engine;
-  readonly #scope: RequestScope;
-  readonly #chain: Chain;
+  readonly engine: Engine;
+  readonly scope: RequestScope;
+  readonly chain: Chain;
   #index = 0;
-  #at: number;
-  #view: unknown = undefined;
-  #viewed: unknown = undefined;
-  #measured: unknown = undefined;
+  at: number;
+  view: unknown = undefined;
+  viewed: unknown = undefined;
+  measured: unknown = undefined;
   #mode: Mode = "enforce";
   #resolution: Resolution | undefined = undefined;
   /** The slot whose lease could not be renewed: it goes on, degraded. */
@@ -41,17 +37,17 @@ export class ChainRun<P> implements CallOwner {
   #concurrentIndex = 0;
   #pending = 0;
   #started = false;
-  #ended = false;
+  ended = false;
   #resolve: ((result: Result<P>) => void) | undefined = undefined;
   #reject: ((error: unknown) => void) | undefined = undefined;
 
   constructor(engine: Engine, scope: RequestScope, chain: Chain, payload: P, size: number | undefined) {
-    this.#engine = engine;
-    this.#scope = scope;
-    this.#chain = chain;
-    this.#at = engine.clock.now();
+    this.engine = engine;
+    this.scope = scope;
+    this.chain = chain;
+    this.at = engine.clock.now();
     this.result = new Result(payload, []);
-    if (size !== undefined && size <= scope.snapshot.payloadCharacters) this.#measured = payload;
+    if (size !== undefined && size <= scope.snapshot.payloadCharacters) this.measured = payload;
   }
 
   start(): Result<P> | Promise<Result<P>> {
@@ -59,20 +55,20 @@ export class ChainRun<P> implements CallOwner {
     return new Promise((resolve, reject) => {
       this.#resolve = resolve;
       this.#reject = reject;
-      this.#scope.enter(this);
+      this.scope.enter(this);
     });
   }
 
   /** The request was given up: nothing more is waited for. */
   abort(reason: unknown): void {
-    if (this.#ended) return;
+    if (this.ended) return;
     this.#cancelCalls(undefined, "the request was aborted", reason);
     this.#fail(reason);
   }
 
   /** Runs until a promise has to be waited for (false) or the chain is done (true). */
   #advance(): boolean {
-    const { serial, concurrent } = this.#chain;
+    const { serial, concurrent } = this.chain;
     while (this.#index < serial.length) {
       if (!this.result.allowed) return true;
       const slot = serial[this.#index] as Slot;
@@ -80,7 +76,7 @@ export class ChainRun<P> implements CallOwner {
       if (admission === "wait") return false;
       if (admission === "go") {
         const call = this.#newCall(slot);
-        if (!this.#invoke(call)) {
+        if (!invoke(this, call)) {
           this.#calls = [call];
           return false;
         }
@@ -106,9 +102,10 @@ export class ChainRun<P> implements CallOwner {
     this.#pending = calls.length;
     for (const call of calls) {
       if (call.done) continue;
-      call.startedAt = this.#at;
+      call.startedAt = this.at;
       try {
-        if (this.#invoke(call)) this.#concurrentDone(call);
+        if (invoke(this, call)) this.#concurrentDone(call);
+        else this.at = this.engine.clock.now();
       } catch (error) {
         call.done = true;
         this.#cancelCalls(call, "a sibling failed", error);
@@ -130,21 +127,21 @@ export class ChainRun<P> implements CallOwner {
       call.cancel(reason instanceof Error ? reason : new DOMException(why, "AbortError"));
       call.done = true;
       this.#pending--;
-      const ran = call.deadlineAt === 0 ? 0 : this.#at - call.startedAt;
+      const ran = call.deadlineAt === 0 ? 0 : this.at - call.startedAt;
       const facts = { status: "cancelled", reason: why, durationNs: Math.round(ran * 1e6) } as const;
-      recordPassedOver(this.#engine, this.result, call.slot, call.mode, facts);
+      recordPassedOver(this.engine, this.result, call.slot, call.mode, facts);
     }
   }
 
   #newCall(slot: Slot): HandlerCall {
-    const call = new HandlerCall(slot, this.#scope, this.#resolution as Resolution, this.#mode, this.#at);
+    const call = new HandlerCall(slot, this.scope, this.#resolution as Resolution, this.#mode, this.at);
     if (this.#unleased === slot) call.degraded = true;
     return call;
   }
 
   #admit(slot: Slot): Admission {
     const { plugin } = slot;
-    const { context } = this.#scope;
+    const { context } = this.scope;
     if (slot.matches !== undefined && !slot.matches(context, this.result.payload)) {
       return this.#skip(slot, "skipped", "no condition matches");
     }
@@ -153,9 +150,9 @@ export class ChainRun<P> implements CallOwner {
     const mode = localMode(slot, context, resolution);
     this.#mode = mode;
     this.#resolution = resolution;
-    if (this.#unleased !== slot && needsLease(slot, mode, this.#at)) {
+    if (this.#unleased !== slot && needsLease(slot, mode, this.at)) {
       return this.#waitFor(
-        this.#engine.gate.renew(plugin.modes).then((renewed) => {
+        this.engine.gate.renew(plugin.modes).then((renewed) => {
           if (!renewed) this.#unleased = slot;
         }),
       );
@@ -164,7 +161,7 @@ export class ChainRun<P> implements CallOwner {
     const { handle } = resolution;
     if (handle.state === "ready") return "go";
     if (handle.state === "failed" || handle.state === "stopped") {
-      this.#failed(
+      this.failed(
         this.#newCall(slot),
         handle.failure ?? new Error(`plugin ${plugin.name} has been shut down`),
       );
@@ -174,18 +171,18 @@ export class ChainRun<P> implements CallOwner {
   }
 
   #tool(): string | undefined {
-    const { toolField } = this.#chain;
+    const { toolField } = this.chain;
     return toolField === undefined ? undefined : textField(this.result.payload, toolField);
   }
 
   #localModeOf(slot: Slot): Mode {
-    const { context } = this.#scope;
+    const { context } = this.scope;
     return localMode(slot, context, slot.plugin.resolve(context, this.#tool()));
   }
 
   #skip(slot: Slot, status: "skipped" | "disabled", reason: string | undefined): Admission {
     const mode = status === "disabled" ? "disabled" : this.#localModeOf(slot);
-    recordPassedOver(this.#engine, this.result, slot, mode, {
+    recordPassedOver(this.engine, this.result, slot, mode, {
       status,
       reason,
       degraded: this.#unleased === slot,
@@ -195,108 +192,40 @@ export class ChainRun<P> implements CallOwner {
 
   #waitFor(step: Promise<void>): Admission {
     step.then(
-      () => this.#proceed(),
+      () => {
+        // Nobody's handler has run meanwhile: the wait is part of no duration and of no timeout.
+        this.at = this.engine.clock.now();
+        this.#proceed();
+      },
       (error: unknown) => this.#fail(error),
     );
     return "wait";
   }
 
-  /** True when the handler is done, false when its promise is waited for. */
-  #invoke(call: HandlerCall): boolean {
-    const { slot } = call;
-    if (slot.reads === "body" && this.#measured !== this.result.payload) {
-      if (!fits(this.#engine, this.result, call)) return true;
-      this.#measured = this.result.payload;
-    }
-    if (this.#viewed !== this.result.payload) {
-      this.#viewed = this.result.payload;
-      this.#view = readOnly(this.result.payload);
-    }
-    const handler = call.resolution.handle.handlers[slot.hook];
-    if (handler === undefined) return true;
-    let outcome: unknown;
-    let promised: boolean;
-    try {
-      outcome = handler(this.#view as never, new CallContext(call));
-      promised = isThenable(outcome);
-    } catch (error) {
-      this.#stamp(call);
-      return this.#conclude(call, undefined, error, true);
-    }
-    if (promised) {
-      call.track(outcome as PromiseLike<unknown>, this, this.#engine);
-      return false;
-    }
-    this.#stamp(call);
-    return this.#conclude(call, outcome, undefined, false);
-  }
-
-  #stamp(call: HandlerCall): void {
-    this.#at = this.#engine.clock.now();
-    call.durationNs = Math.round((this.#at - call.startedAt) * 1e6);
-  }
-
-  /** Applies fence and lease, then judges. False: the lease is being renewed first. */
-  #conclude(call: HandlerCall, answer: unknown, error: unknown, threw: boolean): boolean {
-    const { plugin } = call.slot;
-    let outcome: ReturnType<typeof asOutcome>;
-    try {
-      outcome = threw ? undefined : asOutcome(answer);
-      const fenced = outcome !== undefined && honourFence(this.#engine, call, outcome.authority);
-      if (!fenced && plugin.modeAuthority && !call.leaseChecked && this.#at > plugin.modes.leaseUntil) {
-        return this.#renewFor(call, answer, error, threw);
-      }
-      if (!threw) {
-        judge(this.#engine, this.result, call, outcome, this.#chain.schema);
-        return true;
-      }
-    } catch (thrown) {
-      this.#failed(call, thrown);
-      return true;
-    }
-    this.#failed(call, error);
-    return true;
-  }
-
-  #renewFor(call: HandlerCall, answer: unknown, error: unknown, threw: boolean): boolean {
-    call.leaseChecked = true;
-    call.done = false;
-    void this.#engine.gate.renew(call.slot.plugin.modes).then((renewed) => {
-      if (this.#ended || call.done) return;
-      call.degraded = !renewed;
-      call.mode = localMode(call.slot, this.#scope.context, call.resolution);
-      this.#settle(call, () => this.#conclude(call, answer, error, threw));
-    });
-    return false;
-  }
-
   answered(call: HandlerCall, outcome: unknown): void {
-    this.#settle(call, () => {
-      this.#stamp(call);
-      return this.#conclude(call, outcome, undefined, false);
+    this.settle(call, () => {
+      stamp(this, call);
+      return conclude(this, call, outcome, undefined, false);
     });
   }
 
   threw(call: HandlerCall, error: unknown): void {
-    this.#settle(call, () => {
-      this.#stamp(call);
-      return this.#conclude(call, undefined, error, true);
+    this.settle(call, () => {
+      stamp(this, call);
+      return conclude(this, call, undefined, error, true);
     });
   }
 
   timedOut(call: HandlerCall): void {
-    this.#settle(call, () => {
-      this.#stamp(call);
-      const { name, timeoutMs } = call.slot.plugin;
-      return this.#conclude(call, undefined, handlerTimedOut(name, call.slot.hook, timeoutMs), true);
-    });
+    const { name, timeoutMs } = call.slot.plugin;
+    this.threw(call, handlerTimedOut(name, call.slot.hook, timeoutMs));
   }
 
   /** After a promise: conclude that call, then go on where the chain stood. */
-  #settle(call: HandlerCall, conclude: () => boolean): void {
-    if (this.#ended) return;
+  settle(call: HandlerCall, concluded: () => boolean): void {
+    if (this.ended) return;
     try {
-      if (!conclude()) return;
+      if (!concluded()) return;
       if (this.#started) this.#concurrentDone(call);
       else this.#index++;
     } catch (error) {
@@ -309,7 +238,7 @@ export class ChainRun<P> implements CallOwner {
   }
 
   #proceed(): void {
-    if (this.#ended) return;
+    if (this.ended) return;
     try {
       if (!this.#advance()) return;
       this.#resolve?.(this.#finish());
@@ -318,24 +247,24 @@ export class ChainRun<P> implements CallOwner {
     }
   }
 
-  #failed(call: HandlerCall, error: unknown): void {
-    const failure = failHandler(this.#engine, this.result, call, error);
+  failed(call: HandlerCall, error: unknown): void {
+    const failure = failHandler(this.engine, this.result, call, error);
     if (failure !== undefined) throw failure;
   }
 
   #fail(error: unknown): void {
-    if (this.#ended) return;
-    this.#ended = true;
-    this.#scope.leave(this);
+    if (this.ended) return;
+    this.ended = true;
+    this.scope.leave(this);
     this.#reject?.(error);
   }
 
   #finish(): Result<P> {
-    this.#ended = true;
-    if (this.#resolve !== undefined) this.#scope.leave(this);
-    const { background } = this.#chain;
+    this.ended = true;
+    if (this.#resolve !== undefined) this.scope.leave(this);
+    const { background } = this.chain;
     if (background.length > 0 && this.result.allowed) {
-      runInBackground(this.#engine, this.#scope, this.#chain, this.result);
+      runInBackground(this.engine, this.scope, this.chain, this.result);
     }
     return this.result;
   }
