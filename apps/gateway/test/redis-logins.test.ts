@@ -1,5 +1,5 @@
 import { once } from "node:events";
-import { type AddressInfo, createServer, type Socket } from "node:net";
+import { type AddressInfo, createServer } from "node:net";
 import { eventually, startRedis, startRedisCluster, startRedisSentinel } from "@gatewright/testkit";
 import { Cluster } from "ioredis";
 import { pino } from "pino";
@@ -26,7 +26,7 @@ async function logins(env: Record<string, string>): Promise<{ names: unknown[]; 
     if (health === "down") return { names: [], health };
     const names: unknown[] = [];
     for (const client of [connections.commands, connections.subscriber]) {
-      await eventually(() => client.status === "ready", { timeoutMs: 10_000 });
+      if (client.status === "wait") await client.connect();
       const nodes = client instanceof Cluster ? client.nodes("master") : [client];
       for (const node of nodes) names.push(await node.call("ACL", "WHOAMI"));
     }
@@ -89,35 +89,41 @@ it("logs in to every node of a Cluster", async () => {
   });
 }, 60_000);
 
-it("speaks TLS where it is asked for, to servers, sentinels and nodes of a Cluster, and nowhere else", async () => {
-  const first: number[] = [];
-  const sockets = new Set<Socket>();
+/** The first bytes of all connections to an address, while a gateway tries to reach Redis there. */
+async function helloOf(env: (address: string) => Record<string, string>): Promise<Set<number>> {
+  const first = new Set<number>();
   const server = createServer((socket) => {
-    sockets.add(socket.on("error", () => {}));
+    socket.on("error", () => {});
     socket.once("data", (data) => {
-      first.push(data[0] ?? -1);
+      first.add(data[0] ?? -1);
       socket.destroy();
     });
   }).listen(0, "127.0.0.1");
   await once(server, "listening");
-  const at = `127.0.0.1:${(server.address() as AddressInfo).port}`;
-  const helloOf = async (env: Record<string, string>) => {
-    first.length = 0;
-    const connections = await open({ ...env, GATEWRIGHT_REDIS__CONNECT_TIMEOUT_MS: "300" });
-    await eventually(() => first.length > 0);
-    connections.close();
-    return new Set(first);
-  };
-  const sentinel = { GATEWRIGHT_REDIS__SENTINEL__NAME: "main", GATEWRIGHT_REDIS__SENTINEL__NODES: at };
-  const cluster = { GATEWRIGHT_REDIS__CLUSTER__NODES: at };
+  const address = `127.0.0.1:${(server.address() as AddressInfo).port}`;
+  const connections = await open({ ...env(address), GATEWRIGHT_REDIS__CONNECT_TIMEOUT_MS: "300" });
+  await eventually(() => first.size > 0);
+  connections.close();
+  server.close();
+  return first;
+}
+
+it("speaks TLS where it is asked for, to servers, sentinels and nodes of a Cluster, and nowhere else", async () => {
   const handshake = new Set([0x16]);
   const plain = new Set(["*".charCodeAt(0)]);
-  expect(await helloOf({ REDIS_URL: `redis://${at}` })).toEqual(plain);
-  expect(await helloOf({ REDIS_URL: `rediss://${at}` })).toEqual(handshake);
+  const sentinel = (address: string) => ({
+    GATEWRIGHT_REDIS__SENTINEL__NAME: "main",
+    GATEWRIGHT_REDIS__SENTINEL__NODES: address,
+  });
+  const cluster = (address: string) => ({ GATEWRIGHT_REDIS__CLUSTER__NODES: address });
+  expect(await helloOf((address) => ({ REDIS_URL: `redis://${address}` }))).toEqual(plain);
+  expect(await helloOf((address) => ({ REDIS_URL: `rediss://${address}` }))).toEqual(handshake);
   expect(await helloOf(sentinel)).toEqual(plain);
-  expect(await helloOf({ ...sentinel, GATEWRIGHT_REDIS__SENTINEL__TLS: "true" })).toEqual(handshake);
+  expect(
+    await helloOf((address) => ({ ...sentinel(address), GATEWRIGHT_REDIS__SENTINEL__TLS: "true" })),
+  ).toEqual(handshake);
   expect(await helloOf(cluster)).toEqual(plain);
-  expect(await helloOf({ ...cluster, GATEWRIGHT_REDIS__CLUSTER__TLS: "true" })).toEqual(handshake);
-  for (const socket of sockets) socket.destroy();
-  server.close();
+  expect(
+    await helloOf((address) => ({ ...cluster(address), GATEWRIGHT_REDIS__CLUSTER__TLS: "true" })),
+  ).toEqual(handshake);
 });

@@ -49,12 +49,18 @@ export class RecordFollower {
       return scope !== undefined && this.#listener.stateOf(scope.plugin) !== undefined;
     });
     if (mine.length === 0) return;
+    const asked = mine.map((text) => this.#known(text)?.rev ?? 0);
     const records = await this.#bounded(this.#bus.read(mine));
-    await Promise.all(mine.map((scope, index) => this.#reconcile(scope, records[index])));
+    await Promise.all(mine.map((text, index) => this.#reconcile(text, records[index], asked[index] ?? 0)));
   }
 
-  /** Clause I3 and the loss of a record: what is stored against what is known here. */
-  async #reconcile(text: string, stored: ControlRecord | undefined): Promise<void> {
+  #known(text: string): ControlRecord | undefined {
+    const scope = parseScope(text);
+    return scope && this.#listener.stateOf(scope.plugin)?.record(scope.tenant);
+  }
+
+  /** Clause I3 and the loss of a record: what is stored against what is known here, and was when it was asked for. */
+  async #reconcile(text: string, stored: ControlRecord | undefined, askedRev: number): Promise<void> {
     const scope = parseScope(text);
     const state = scope === undefined ? undefined : this.#listener.stateOf(scope.plugin);
     if (scope === undefined || state === undefined) return;
@@ -65,6 +71,8 @@ export class RecordFollower {
     }
     if (known === undefined) return;
     if (stored === undefined || stored.rev < known.rev) {
+      // Switched while the answer was on its way: it is old, and nothing is lost.
+      if (known.rev > askedRev) return;
       this.#listener.alert("record_lost", `stored rev ${stored?.rev ?? 0}, known here ${known.rev}`, text);
       await this.#putBack(text, known, stored?.rev ?? 0);
     } else if (stored.uuid !== known.uuid) {

@@ -1,0 +1,47 @@
+import { eventually } from "@gatewright/testkit";
+import { expect, it } from "vitest";
+import { type ControlBus, createInProcessBus, createPluginPipeline } from "../src/index.ts";
+import { deferred, fakeTime, toolPlugin } from "./support.ts";
+
+it("PF-I3 an answer that a switch has overtaken is no lost record: no alert, nothing written", async () => {
+  const { fake, clock } = fakeTime();
+  const shared = createInProcessBus();
+  const hold = deferred();
+  let holding = false;
+  let held = 0;
+  let writes = 0;
+  const bus: ControlBus = {
+    ...shared,
+    synchronous: false,
+    subscribe: async () => () => undefined,
+    write: (...args) => {
+      writes++;
+      return shared.write(...args);
+    },
+    read: async (scopes) => {
+      const records = await shared.read(scopes);
+      if (!holding) return records;
+      holding = false;
+      held++;
+      await hold.promise;
+      return records;
+    },
+  };
+  const alerts: string[] = [];
+  const plugins = [{ use: toolPlugin("guard", () => undefined) }];
+  await using pipeline = await createPluginPipeline(
+    { plugins },
+    { bus, clock, observer: { controlAlert: ({ kind }) => void alerts.push(kind) } },
+  );
+  await pipeline.setMode("guard", "permissive", { waitFor: "none" });
+  // A poll asks before the switch, and is answered after it.
+  holding = true;
+  await fake.advance(500);
+  await eventually(() => held === 1);
+  await pipeline.setMode("guard", "disabled", { waitFor: "none" });
+  hold.resolve();
+  await fake.advance(500);
+  expect(pipeline.explainMode("guard").mode).toBe("disabled");
+  expect(alerts.filter((kind) => kind !== "store_reachable")).toEqual([]);
+  expect(writes).toBe(2);
+});
