@@ -222,11 +222,11 @@ describe("the control record in Redis", () => {
     };
     await using pipeline = await pipelineOver(guard(), { observer });
     await using other = await pipelineOver(guard());
-    await pipeline.setMode("guard", "disabled", { ttlMs: 150, setBy: "ann" });
+    await pipeline.setMode("guard", "disabled", { ttlMs: 2_000, setBy: "ann" });
     expect(pipeline.list()[0]?.expiresAt).toBeGreaterThan(0);
     expect((await call(other)).allowed).toBe(true);
-    await eventually(() => pipeline.explainMode("guard").mode === "enforce");
-    await eventually(() => other.explainMode("guard").mode === "enforce");
+    await eventually(() => pipeline.explainMode("guard").mode === "enforce", { timeoutMs: 15_000 });
+    await eventually(() => other.explainMode("guard").mode === "enforce", { timeoutMs: 15_000 });
     expect((await call(other)).allowed).toBe(false);
     expect(events).toMatchObject([
       { previous: "enforce", next: "disabled", rev: 1, setBy: "ann" },
