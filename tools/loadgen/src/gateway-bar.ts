@@ -9,6 +9,7 @@ import {
   median,
   PASS_THROUGH_BARS,
 } from "./bar-checks.ts";
+import { burst } from "./burst.ts";
 import { readHeap } from "./heap-probe.ts";
 import { watchNoise } from "./machine-noise.ts";
 import { createMcpCaller, type Front, type McpCaller } from "./mcp-caller.ts";
@@ -24,11 +25,14 @@ import { textTable } from "./text-table.ts";
 /** Calls per second at which the bars are measured. */
 const RPS = 1_000;
 
-/** How much is run at each scale. `early` and `late` are calls after which the heap is read. */
+/**
+ * How much is run at each scale: rounds of so many seconds, the upstream called directly in every so many of them;
+ * `early` and `late` are calls after which the heap is read.
+ */
 const AMOUNTS = {
-  smoke: { rounds: 4, seconds: 0.5, warmUp: 500, early: 1_000, late: 4_000, fillRps: 1_000 },
-  ci: { rounds: 30, seconds: 1, warmUp: 10_000, early: 20_000, late: 100_000, fillRps: 2_000 },
-  full: { rounds: 120, seconds: 1, warmUp: 10_000, early: 20_000, late: 400_000, fillRps: 2_000 },
+  smoke: { rounds: 4, directEvery: 1, seconds: 0.5, warmUp: 500, early: 1_000, late: 4_000 },
+  ci: { rounds: 12, directEvery: 4, seconds: 1, warmUp: 10_000, early: 20_000, late: 50_000 },
+  full: { rounds: 60, directEvery: 4, seconds: 1, warmUp: 10_000, early: 20_000, late: 200_000 },
 } as const satisfies Readonly<Record<Scale, object>>;
 
 /** The result that a call asks for. */
@@ -91,42 +95,38 @@ export async function runGatewayBar(options: {
   const callers = new Map<LoadTarget, McpCaller>();
   for (const target of targets) callers.set(target, await createMcpCaller(target.mcp(shape)));
 
-  const load = async (
-    target: LoadTarget,
-    rps: number,
-    seconds: number,
-    warmUpCalls = 0,
-  ): Promise<RunResult> => {
+  const round = async (target: LoadTarget): Promise<RunResult> => {
     const caller = callers.get(target);
     const result = await runLoad({
       name: target.name,
       target: target.mcp(shape),
       ...(caller && { caller }),
-      load: { kind: "open", stages: [constant(rps, seconds)] },
-      bounds: [seconds],
+      load: { kind: "open", stages: [constant(RPS, amounts.seconds)] },
+      bounds: [amounts.seconds],
       pid: target.pid,
-      warmUpCalls,
+      warmUpCalls: 0,
       onProgress: (ratio) => progress.update(`gateway-bar ${target.name}`, ratio),
     });
-    if (target === site.gateway) gatewayCalls += warmUpCalls + result.offered;
+    if (target === site.gateway) gatewayCalls += result.offered;
     return result;
   };
-  const fillTo = async (calls: number): Promise<void> => {
-    const missing = calls - gatewayCalls;
-    if (missing > 0) await load(site.gateway, amounts.fillRps, missing / amounts.fillRps);
+  const callOften = async (target: LoadTarget, calls: number): Promise<void> => {
+    const caller = callers.get(target);
+    if (caller === undefined || calls <= 0) return;
+    await burst(caller, calls, (ratio) => progress.update(`gateway-bar ${target.name}, warming up`, ratio));
+    if (target === site.gateway) gatewayCalls += calls;
   };
 
-  for (const target of targets) await load(target, RPS, 1, Math.max(0, amounts.warmUp - RPS));
-  await fillTo(amounts.early);
+  for (const target of targets) await callOften(target, amounts.warmUp);
+  await callOften(site.gateway, amounts.early - gatewayCalls);
   const early = await readHeap(site.gatewayProcess);
   const runs: RunResult[] = [];
-  for (let round = 0; round < amounts.rounds; round += 1) {
+  for (let number = 0; number < amounts.rounds; number += 1) {
+    const due = number % amounts.directEvery === 0 ? targets : targets.filter((each) => each !== site.direct);
     // Back and forth, so that a slow drift of the machine favours nobody.
-    for (const target of round % 2 === 0 ? targets : [...targets].reverse()) {
-      runs.push(await load(target, RPS, amounts.seconds));
-    }
+    for (const target of number % 2 === 0 ? due : [...due].reverse()) runs.push(await round(target));
   }
-  await fillTo(amounts.late);
+  await callOften(site.gateway, amounts.late - gatewayCalls);
   const late = await readHeap(site.gatewayProcess);
   for (const caller of callers.values()) await caller.close();
   progress.clear();

@@ -5,8 +5,9 @@ import { GatewayError } from "../errors.ts";
 import { replicaUrlOf } from "../wiring/replicas.ts";
 import type { ForwardListener } from "../workers/forward-listener.ts";
 import { createApp } from "./create-app.ts";
+import { createGatewayCore } from "./create-gateway-core.ts";
 import { drainConnections } from "./drain-connections.ts";
-import { type CoreDeps, createGatewayCore, type GatewayCore } from "./gateway-core.ts";
+import type { CoreDeps, GatewayCore } from "./gateway-core.ts";
 
 /** A gateway that listens. */
 export interface Gateway {
