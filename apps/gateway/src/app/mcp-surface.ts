@@ -5,7 +5,7 @@ import { basePathOf, challengeOf } from "../http/challenge.ts";
 import { createClientAddress } from "../http/client-address.ts";
 import { createHostGuard } from "../http/host-guard.ts";
 import { RequestHooks } from "../http/request-hooks.ts";
-import type { McpEndpointDeps } from "../mcp/mcp-endpoint.ts";
+import type { McpEndpointDeps } from "../mcp/mcp-request.ts";
 import type { GatewayCore } from "./gateway-core.ts";
 import { createRequestIds } from "./request-ids.ts";
 import type { ChannelDeps } from "./serve-channels.ts";

@@ -1,69 +1,32 @@
-import type { IncomingMessage, ServerResponse } from "node:http";
 import {
   type BatchMessage,
   checkHeaders,
   classifyEra,
   encodeResultBody,
-  type Message,
   type NotificationMessage,
   parseMessage,
   type RequestMessage,
   type ResponseMessage,
-  SUPPORTED_REVISIONS,
   textOf,
   WireError,
 } from "@gatewright/mcp-bridge";
-import type { Admission } from "../auth/admission.ts";
 import type { Principal } from "../auth/principal.ts";
 import type { Target } from "../calls/target.ts";
-import type { OpenChannels } from "../channels/open-channels.ts";
-import type { DownstreamSessions } from "../downstream/downstream-sessions.ts";
 import { GatewayError } from "../errors.ts";
 import { checkMediaType } from "../http/check-media-type.ts";
 import { readBody } from "../http/read-body.ts";
 import { RpcReply } from "../http/rpc-reply.ts";
 import { StreamStarts } from "../http/stream-starts.ts";
-import type { EdgeRequest, ForwardedRequest, Replicas } from "../replicas/replicas.ts";
 import { hopHeader, loopRefusal } from "../upstreams/hop.ts";
-import type { AggregateDeps } from "./aggregate-endpoint.ts";
+import { edgeOf, elsewhere, sessionIdOf } from "./edge.ts";
+import { eraRefusal } from "./era-refusal.ts";
 import type { Exchange } from "./exchange.ts";
 import { helloOf, initialize, ownHandshake } from "./initialize.ts";
+import type { McpEndpointDeps, McpRequest } from "./mcp-request.ts";
 import { runExchange } from "./run-exchange.ts";
 import { serveBatch } from "./serve-batch.ts";
+import { serveStream } from "./serve-stream.ts";
 import { takeOneWay } from "./take-one-way.ts";
-
-/** What the endpoint works with. */
-export interface McpEndpointDeps extends AggregateDeps {
-  readonly sessions: DownstreamSessions;
-  readonly replicas: Replicas;
-  readonly channels: OpenChannels;
-  readonly admission: Admission;
-  readonly guard: (request: IncomingMessage) => void;
-  readonly clientAddress: (request: IncomingMessage) => string;
-  readonly limits: {
-    readonly bodyBytes: number;
-    readonly jsonDepth: number;
-    readonly streamBufferBytes: number;
-    readonly streamAfterMs: number;
-    readonly streamKeepAliveMs: number;
-  };
-  readonly challenge: (request: IncomingMessage) => string;
-  /** Told of failures that are the gateway's own fault. */
-  readonly onFailure: (error: unknown, requestId: string) => void;
-}
-
-/** One request to an MCP route. */
-export interface McpRequest {
-  readonly request: IncomingMessage;
-  readonly response: ServerResponse;
-  readonly requestId: string;
-  /** Finds the target, for a principal that may use it. */
-  readonly target: (principal: Principal) => Target;
-  /** `plain`: one JSON-RPC request, one JSON answer, no sessions. */
-  readonly transport: "streamable" | "plain";
-  /** What another replica vouches for, when it forwarded the request. */
-  readonly forwarded?: ForwardedRequest;
-}
 
 /** Serves MCP over HTTP. Every answer is valid JSON-RPC with an id. */
 export class McpEndpoint {
@@ -103,7 +66,7 @@ export class McpEndpoint {
       const known = forwarded?.principal ?? this.#deps.admission.admit(request, "mcp");
       const principal = "then" in known ? await known : known;
       if (request.method !== "POST") {
-        return await this.#withoutBody(incoming, reply, principal, incoming.target(principal));
+        return await serveStream(this.#deps, incoming, reply, principal, incoming.target(principal));
       }
       checkMediaType(headers);
       const body = forwarded?.body ?? (await readBody(request, this.#limits.maxBytes));
@@ -129,7 +92,7 @@ export class McpEndpoint {
   ): Promise<void> {
     const { headers } = incoming.request;
     const verdict = classifyEra(headers, message);
-    if (verdict.era === "refused") throw this.#eraRefusal(headers, target, message) ?? verdict.error;
+    if (verdict.era === "refused") throw eraRefusal(this.#deps, headers, target, message) ?? verdict.error;
     const call = { principal, target, era: verdict.era, session: undefined, idText };
     if (verdict.era === "modern") {
       if (message.kind !== "request") return reply.accepted();
@@ -141,7 +104,7 @@ export class McpEndpoint {
       return this.#initialize(reply, { principal, target, message, idText });
     }
     const id = sessionIdOf(incoming.request);
-    const away = this.#elsewhere(id, incoming, principal, message);
+    const away = elsewhere(this.#deps, id, incoming, principal, message);
     if (away !== undefined && (await away) === "answered") return;
     const session = this.#deps.sessions.get(id, principal, target);
     if (message.kind === "request") return this.#exchange(incoming, reply, { ...call, session, message });
@@ -160,7 +123,7 @@ export class McpEndpoint {
     if (verdict.era === "refused") throw verdict.error;
     const { onFailure, clientAddress, sessions } = this.#deps;
     const id = incoming.transport === "plain" ? undefined : sessionIdOf(incoming.request);
-    const away = id === undefined ? undefined : this.#elsewhere(id, incoming, principal, message);
+    const away = id === undefined ? undefined : elsewhere(this.#deps, id, incoming, principal, message);
     if (away !== undefined && (await away) === "answered") return;
     await serveBatch(this.#deps, message, {
       principal,
@@ -172,18 +135,6 @@ export class McpEndpoint {
       requestId: incoming.requestId,
       onFailure,
     });
-  }
-
-  /** The refusal of a revision, which names those that `server/discover` of the target names. */
-  #eraRefusal(
-    headers: IncomingMessage["headers"],
-    target: Target,
-    message?: Parameters<typeof classifyEra>[1],
-  ): WireError | undefined {
-    const upstream =
-      target.kind === "plain" ? this.#deps.snapshot().upstreams.get(target.upstreamId) : undefined;
-    const verdict = classifyEra(headers, message, upstream?.self?.supportedVersions ?? SUPPORTED_REVISIONS);
-    return verdict.era === "refused" ? verdict.error : undefined;
   }
 
   async #initialize(reply: RpcReply, request: Parameters<typeof initialize>[1]): Promise<void> {
@@ -232,7 +183,7 @@ export class McpEndpoint {
     }
     const { forwarded } = incoming;
     const forwardTo = (replica: string) =>
-      this.#deps.replicas.forward(replica, this.#edge(incoming, what.principal, what.message));
+      this.#deps.replicas.forward(replica, edgeOf(this.#deps, incoming, what.principal, what.message));
     await runExchange(this.#deps, control, {
       target: what.target,
       principal: what.principal,
@@ -249,68 +200,6 @@ export class McpEndpoint {
     });
   }
 
-  async #withoutBody(
-    incoming: McpRequest,
-    reply: RpcReply,
-    principal: Principal,
-    target: Target,
-  ): Promise<void> {
-    const { request, response } = incoming;
-    const verdict = classifyEra(request.headers);
-    if (verdict.era === "refused") throw this.#eraRefusal(request.headers, target) ?? verdict.error;
-    const id = sessionIdOf(request);
-    const away = this.#elsewhere(id, incoming, principal);
-    if (away !== undefined && (await away) === "answered") return;
-    const session = this.#deps.sessions.get(id, principal, target);
-    if (request.method === "DELETE") {
-      this.#deps.sessions.end(session);
-      reply.done(204);
-      return;
-    }
-    if (!reply.streamable) throw new WireError("invalid_request", "Accept has to name text/event-stream.");
-    response.once("close", this.#deps.channels.add("stream", principal));
-    const lastEventId = request.headers["last-event-id"];
-    if (typeof lastEventId === "string") {
-      const resume = session.resumption(lastEventId);
-      if (resume === undefined) {
-        throw new WireError("invalid_request", "Nothing is kept for this Last-Event-ID.");
-      }
-      reply.openStream();
-      resume(response);
-      return;
-    }
-    reply.openStream();
-    session.attach(response);
-  }
-
-  /** Has a request answered by the replica that holds its session; undefined when that is this one for certain. */
-  #elsewhere(
-    sessionId: string,
-    incoming: McpRequest,
-    principal: Principal,
-    message?: Message,
-  ): Promise<"here" | "answered"> | undefined {
-    const { replicas } = this.#deps;
-    if (incoming.forwarded !== undefined || replicas.isHere(sessionId)) return undefined;
-    return replicas.route(sessionId, this.#edge(incoming, principal, message));
-  }
-
-  #edge(
-    { request, response, requestId }: McpRequest,
-    principal: Principal,
-    message: Message | undefined,
-  ): EdgeRequest {
-    return {
-      request,
-      response,
-      body: message?.bytes ?? Buffer.alloc(0),
-      principal,
-      clientIp: this.#deps.clientAddress(request),
-      requestId,
-      idText: message?.kind === "request" ? textOf(message.bytes, message.idSpan) : undefined,
-    };
-  }
-
   #fail(incoming: McpRequest, reply: RpcReply, error: unknown, idText: string): void {
     if (GatewayError.is(error)) {
       if (error.code === "unauthorized")
@@ -320,12 +209,6 @@ export class McpEndpoint {
     } else this.#deps.onFailure(error, incoming.requestId);
     reply.fail(error, idText, incoming.requestId);
   }
-}
-
-function sessionIdOf({ headers }: IncomingMessage): string {
-  const id = headers["mcp-session-id"];
-  if (typeof id === "string") return id;
-  throw new WireError("invalid_request", "The header Mcp-Session-Id is missing.");
 }
 
 function isServed(method: string | undefined, transport: McpRequest["transport"]): boolean {
