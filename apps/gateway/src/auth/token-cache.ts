@@ -1,8 +1,10 @@
 import { hash } from "node:crypto";
 import type { Principal } from "./principal.ts";
 
-interface Entry {
+/** A token that was verified. */
+export interface VerifiedToken {
   readonly principal: Principal;
+  /** Wall clock. */
   readonly expiresAtMs: number;
 }
 
@@ -11,7 +13,7 @@ interface Entry {
  * Bounded; the entry that was verified longest ago goes first.
  */
 export class TokenCache {
-  readonly #entries = new Map<string, Entry>();
+  readonly #entries = new Map<string, VerifiedToken>();
   readonly #size: number;
   readonly #now: () => number;
 
@@ -20,14 +22,19 @@ export class TokenCache {
     this.#now = now;
   }
 
-  /** The principal of a token that was verified and has not run out. */
-  get(token: string): Principal | undefined {
+  /** A token that was verified and has not run out. */
+  get(token: string): VerifiedToken | undefined {
     const key = hash("sha256", token, "base64");
     const entry = this.#entries.get(key);
     if (entry === undefined) return undefined;
-    if (entry.expiresAtMs > this.#now()) return entry.principal;
+    if (this.isValid(entry)) return entry;
     this.#entries.delete(key);
     return undefined;
+  }
+
+  /** Whether a verified token has not run out. */
+  isValid({ expiresAtMs }: VerifiedToken): boolean {
+    return expiresAtMs > this.#now();
   }
 
   /** Remembers a verified token until `expiresAtMs` (wall clock). */
