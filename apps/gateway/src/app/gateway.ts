@@ -9,6 +9,9 @@ import { createGatewayCore } from "./create-gateway-core.ts";
 import { drainConnections } from "./drain-connections.ts";
 import type { CoreDeps, GatewayCore } from "./gateway-core.ts";
 
+/** Watching the process itself begins a moment later, so that the first calls need not wait for what it loads. */
+const watchAfterMs = 1_000;
+
 /** A gateway that listens. */
 export interface Gateway {
   /** Where it listens, without a slash at the end. */
@@ -45,6 +48,7 @@ export async function startGateway(
     }
     const { port } = app.server.address() as AddressInfo;
     await core.replicas.start(forward?.url ?? replicaUrlOf(config.server, port));
+    setTimeout(() => core.metrics.watchProcess(), watchAfterMs).unref();
   } catch (cause) {
     forward?.close();
     await core.close(0);

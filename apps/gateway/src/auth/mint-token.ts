@@ -1,4 +1,4 @@
-import { SignJWT } from "jose";
+import { createHmac } from "node:crypto";
 import type { GatewaySecret } from "../secret/gateway-secret.ts";
 import type { Scope } from "./principal.ts";
 
@@ -14,18 +14,24 @@ export interface TokenRequest {
   readonly expiresInSeconds: number;
 }
 
-/** Mints an HS256 token under the deployment's own key. */
-export async function mintToken(secret: GatewaySecret, request: TokenRequest): Promise<string> {
-  const jwt = new SignJWT({
-    scope: request.scopes.join(" "),
-    ...(request.tenant === undefined ? {} : { tenant: request.tenant }),
-    ...(request.servers === undefined ? {} : { servers: request.servers }),
-  })
-    .setProtectedHeader({ alg: "HS256", typ: "JWT" })
-    .setSubject(request.user)
-    .setAudience(request.audience)
-    .setIssuedAt()
-    .setExpirationTime(`${request.expiresInSeconds}s`);
-  if (request.issuer !== undefined) jwt.setIssuer(request.issuer);
-  return jwt.sign(secret.key("jwt"));
+/** Mints an HS256 token (RFC 7519) under the deployment's own key. */
+export function mintToken(secret: GatewaySecret, request: TokenRequest): string {
+  const { user, scopes, audience, issuer, tenant, servers, expiresInSeconds } = request;
+  const issuedAt = Math.floor(Date.now() / 1_000);
+  const claims = {
+    scope: scopes.join(" "),
+    tenant,
+    servers,
+    sub: user,
+    aud: audience,
+    iss: issuer,
+    iat: issuedAt,
+    exp: issuedAt + expiresInSeconds,
+  };
+  const text = `${encode({ alg: "HS256", typ: "JWT" })}.${encode(claims)}`;
+  return `${text}.${createHmac("sha256", secret.key("jwt")).update(text).digest("base64url")}`;
+}
+
+function encode(part: object): string {
+  return Buffer.from(JSON.stringify(part)).toString("base64url");
 }

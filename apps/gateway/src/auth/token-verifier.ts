@@ -1,5 +1,5 @@
 import { createPublicKey, type KeyObject } from "node:crypto";
-import { createRemoteJWKSet, type JWTPayload, type JWTVerifyOptions, jwtVerify } from "jose";
+import type { JWTPayload, JWTVerifyGetKey, JWTVerifyOptions } from "jose";
 import { ConfigError } from "../config/config-error.ts";
 import type { GatewayConfig } from "../config/gateway-config.ts";
 import { GatewayError } from "../errors.ts";
@@ -7,6 +7,9 @@ import type { GatewaySecret } from "../secret/gateway-secret.ts";
 
 /** Checks a token's signature and claims. */
 export type TokenVerifier = (token: string) => Promise<JWTPayload>;
+
+/** Loaded with the first token: a start, and a gateway without authentication, do without. */
+const jose = () => import("jose");
 
 /**
  * Verifies JWTs: HS256 under the deployment's own key (and the previous one), RS256 and ES256 under the
@@ -22,20 +25,27 @@ export async function createTokenVerifier(
     requiredClaims: ["sub", "exp", "aud"],
     ...(config.issuer === undefined ? {} : { issuer: config.issuer }),
   };
-  const attempts: TokenVerifier[] = secret
-    .accepted("jwt")
-    .map(
-      (key) => async (token) => (await jwtVerify(token, key, { ...options, algorithms: ["HS256"] })).payload,
-    );
+  const attempts: TokenVerifier[] = secret.accepted("jwt").map((key) => async (token) => {
+    const { jwtVerify } = await jose();
+    return (await jwtVerify(token, key, { ...options, algorithms: ["HS256"] })).payload;
+  });
   if (config.publicKey !== undefined) {
     const key = readPublicKey(config.publicKey);
     const algorithms = [key.asymmetricKeyType === "ec" ? "ES256" : "RS256"];
-    attempts.push(async (token) => (await jwtVerify(token, key, { ...options, algorithms })).payload);
+    attempts.push(async (token) => {
+      const { jwtVerify } = await jose();
+      return (await jwtVerify(token, key, { ...options, algorithms })).payload;
+    });
   }
   if (config.jwksUrl !== undefined) {
-    const keys = createRemoteJWKSet(new URL(config.jwksUrl));
+    const url = new URL(config.jwksUrl);
     const algorithms = ["RS256", "ES256"];
-    attempts.push(async (token) => (await jwtVerify(token, keys, { ...options, algorithms })).payload);
+    let keys: JWTVerifyGetKey | undefined;
+    attempts.push(async (token) => {
+      const { createRemoteJWKSet, jwtVerify } = await jose();
+      keys ??= createRemoteJWKSet(url);
+      return (await jwtVerify(token, keys, { ...options, algorithms })).payload;
+    });
   }
   return async (token) => {
     let reason: unknown;

@@ -25,7 +25,7 @@ export async function token(args: readonly string[], io: CommandIo): Promise<num
   const { tenant, server } = values;
   const { audience, issuer } = config.auth;
   io.out(
-    await mintToken(loadSecret(config.server.dataDir, io.env, sharedBy(config)), {
+    mintToken(loadSecret(config.server.dataDir, io.env, sharedBy(config)), {
       user: String(values["user"]),
       scopes: scopesOf(values["scope"]),
       audience,

@@ -1,4 +1,4 @@
-import { collectDefaultMetrics, Registry } from "prom-client";
+import type { Registry } from "prom-client";
 import type { MetricSource } from "./counter.ts";
 import { HttpMetrics } from "./http-metrics.ts";
 import { LimiterMetrics } from "./limiter-metrics.ts";
@@ -15,10 +15,12 @@ export class Metrics {
   readonly plugins = new PluginMetrics();
   readonly limiter = new LimiterMetrics();
   readonly replicas = new ReplicaMetrics();
-  readonly #registry = new Registry();
+  readonly #sources: MetricSource[] = [];
+  readonly #processMetrics: boolean;
+  #registry: Promise<Registry> | undefined;
 
   constructor(options: { readonly processMetrics: boolean }) {
-    if (options.processMetrics) collectDefaultMetrics({ register: this.#registry });
+    this.#processMetrics = options.processMetrics;
     const { http, retry, pool, plugins, limiter, replicas } = this;
     for (const source of [
       http.duration,
@@ -43,24 +45,43 @@ export class Metrics {
 
   /** Adds a metric to the text. */
   add(source: MetricSource): void {
-    const { name, help, type } = source;
-    const metric = {
-      name,
-      help,
-      type,
-      get: async () => ({ name, help, type, values: source.samples(), aggregator: "sum" }),
-      reset: () => undefined,
-    };
-    this.#registry.registerMetric(metric as never);
+    this.#sources.push(source);
+    void this.#registry?.then((registry) => register(registry, source));
+  }
+
+  /** Begins to watch the process itself, where that is wanted; else {@link text} does when it is first asked for. */
+  watchProcess(): void {
+    if (this.#processMetrics) void this.#load();
   }
 
   /** MIME type of {@link Metrics.text}. */
-  get contentType(): string {
-    return this.#registry.contentType;
-  }
+  readonly contentType = "text/plain; version=0.0.4; charset=utf-8";
 
   /** The exposition text. */
-  text(): Promise<string> {
-    return this.#registry.metrics();
+  async text(): Promise<string> {
+    return (await this.#load()).metrics();
   }
+
+  // Loaded late: what nobody has asked for yet need not delay a start.
+  #load(): Promise<Registry> {
+    this.#registry ??= import("prom-client").then(({ collectDefaultMetrics, Registry }) => {
+      const registry = new Registry();
+      if (this.#processMetrics) collectDefaultMetrics({ register: registry });
+      for (const source of this.#sources) register(registry, source);
+      return registry;
+    });
+    return this.#registry;
+  }
+}
+
+function register(registry: Registry, source: MetricSource): void {
+  const { name, help, type } = source;
+  const metric = {
+    name,
+    help,
+    type,
+    get: async () => ({ name, help, type, values: source.samples(), aggregator: "sum" }),
+    reset: () => undefined,
+  };
+  registry.registerMetric(metric as never);
 }

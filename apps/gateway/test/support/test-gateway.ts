@@ -55,7 +55,7 @@ export async function startTestGateway(
   const logs: string[] = [];
   const logger = pino({ level: "debug" }, { write: (line: string) => void logs.push(line) });
   const gateway = await startGateway(parsed, { secret, logger });
-  const mint = (request: Partial<TokenRequest>) =>
+  const mint = async (request: Partial<TokenRequest>) =>
     mintToken(secret, {
       user: "tester",
       scopes: ["mcp", "admin"],
