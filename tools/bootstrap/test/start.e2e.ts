@@ -7,6 +7,9 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { root } from "../src/workspace.mjs";
 import { createMark } from "./processes.ts";
 
+/** What is installed starts on a machine without a network. */
+const offline = { npm_config_registry: "http://127.0.0.1:9", HTTP_PROXY: "http://127.0.0.1:9" };
+
 let dataFolder: string;
 let mark: ReturnType<typeof createMark>;
 let npm: ChildProcess;
@@ -16,7 +19,7 @@ beforeEach(() => {
   dataFolder = mkdtempSync(join(tmpdir(), "gatewright-start-"));
   mark = createMark();
   printed = "";
-  const env = { ...process.env, ...mark.env, PORT: "0", DATA_DIR: dataFolder };
+  const env = { ...process.env, ...mark.env, ...offline, PORT: "0", DATA_DIR: dataFolder };
   npm = spawn("npm", ["start"], { cwd: root, env, stdio: ["ignore", "pipe", "pipe"] });
   npm.stdout?.on("data", (chunk) => {
     printed += chunk;
@@ -42,7 +45,9 @@ const printedCall = () =>
   );
 
 describe("npm start", () => {
-  it("prints a call that works when it is pasted into a shell", { timeout: 60_000 }, async () => {
+  it("prints a call that works when it is pasted into a shell, with no registry in reach", {
+    timeout: 60_000,
+  }, async () => {
     const call = await printedCall();
     const answer = await new Promise<string>((resolve, reject) => {
       const shell = spawn("sh", ["-c", call], { stdio: ["ignore", "pipe", "pipe"] });

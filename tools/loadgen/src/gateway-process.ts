@@ -98,6 +98,7 @@ export async function startGatewayProcess(options: {
       ...options.prefix,
       process.execPath,
       "--inspect-port=127.0.0.1:0",
+      "--min-semi-space-size=32",
       "--conditions=@gatewright/source",
       join(REPOSITORY, "apps", "gateway", "src", "main.ts"),
       "serve",
