@@ -1,5 +1,5 @@
+import { createGatewayCore } from "../app/create-gateway-core.ts";
 import { type Gateway, startGateway } from "../app/gateway.ts";
-import { createGatewayCore } from "../app/gateway-core.ts";
 import type { GatewayConfig } from "../config/gateway-config.ts";
 import { type GatewaySecret, loadSecret, passingSecret } from "../secret/gateway-secret.ts";
 import { serveStdio } from "../translate/serve-stdio.ts";
