@@ -87,33 +87,15 @@ class ViewTraps implements ProxyHandler<object> {
 
 /**
  * A read-only view of plain data; what is read from it is read-only too. Costs one proxy for each object that is
- * really looked at, and nothing for data that is frozen all the way down, which is handed over as it is. A Date, Map, Set, RegExp, buffer or error is handed over as a copy; an instance of another class, and
+ * really looked at. A Date, Map, Set, RegExp, buffer or error is handed over as a copy; an instance of another class, and
  * a function, as it is.
  */
 export function readOnly<T>(value: T): T {
-  if (typeof value !== "object" || value === null || isFrozenThrough(value) || behind(value) !== undefined)
-    return value;
+  if (typeof value !== "object" || value === null || behind(value) !== undefined) return value;
   const prototype: unknown = Object.getPrototypeOf(value);
   const isArray = Array.isArray(value);
   if (!isArray && prototype !== Object.prototype && prototype !== null) return copyOf(value);
   return new Proxy<object>(isArray ? SHADOW_ARRAY : SHADOW, new ViewTraps(value)) as T;
-}
-
-/** Nested objects that were found frozen through: they stay so. */
-const FROZEN_THROUGH = new WeakSet<object>();
-
-/** Plain data of which nothing can be written. Nested objects are looked at once, as hosts share them between payloads. */
-function isFrozenThrough(value: object, depth = 0): boolean {
-  if (!Object.isFrozen(value) || depth > DEPTH) return false;
-  if (!Array.isArray(value) && !isPlain(value)) return false;
-  for (const key of Reflect.ownKeys(value)) {
-    const field = (value as Record<PropertyKey, unknown>)[key];
-    if (typeof field === "function") return false;
-    if (typeof field !== "object" || field === null || FROZEN_THROUGH.has(field)) continue;
-    if (!isFrozenThrough(field, depth + 1)) return false;
-    FROZEN_THROUGH.add(field);
-  }
-  return true;
 }
 
 function copyOf<T extends object>(value: T): T {

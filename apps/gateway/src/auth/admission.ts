@@ -61,7 +61,7 @@ export function createAdmission({ authenticator, pipeline, hooks }: AdmissionDep
   return {
     admit(request, permission) {
       if (asked()) return ask(request, permission);
-      const known = authenticator.authenticate(request.headers.authorization, request.socket);
+      const known = authenticator.authenticate(request.headers.authorization);
       if ("then" in known) return known.then((principal) => permitted(principal, permission));
       return permitted(known, permission);
     },

@@ -3,7 +3,7 @@ import { GatewayError } from "../errors.ts";
 import type { GatewaySecret } from "../secret/gateway-secret.ts";
 import { ApiKeys, apiKeyPrefix } from "./api-keys.ts";
 import { localPrincipal, type Principal, principalOf, type Scope } from "./principal.ts";
-import { TokenCache, type VerifiedToken } from "./token-cache.ts";
+import { TokenCache } from "./token-cache.ts";
 import { createTokenVerifier } from "./token-verifier.ts";
 
 /** Longest `Authorization` header that is looked at. */
@@ -14,16 +14,9 @@ export interface Authenticator {
   /**
    * The principal of a request; without a promise when its token was verified before.
    *
-   * @param connection what the request came by: a client that keeps it sends the same token again
    * @throws {GatewayError} `unauthorized` when there is no valid token.
    */
-  authenticate(authorization: string | undefined, connection?: object): Principal | Promise<Principal>;
-}
-
-/** The last header that came by a connection, and what it stands for: comparing it costs less than hashing it. */
-interface LastSeen {
-  readonly authorization: string;
-  readonly verified: VerifiedToken;
+  authenticate(authorization: string | undefined): Principal | Promise<Principal>;
 }
 
 /** An authenticator for the configured keys, or one that takes everybody for `local` when none is required. */
@@ -36,7 +29,6 @@ export async function createAuthenticator(
   const verify = await createTokenVerifier(config, secret);
   const cache = new TokenCache(config.tokenCacheSize, now);
   const apiKeys = new ApiKeys(config.apiKeys, now);
-  const lastSeen = new WeakMap<object, LastSeen>();
 
   async function verifyAndRemember(token: string): Promise<Principal> {
     const claims = await verify(token);
@@ -47,20 +39,14 @@ export async function createAuthenticator(
   }
 
   return {
-    authenticate(authorization, connection) {
+    authenticate(authorization) {
       if (authorization === undefined) throw new GatewayError("unauthorized", "a bearer token is required");
-      const last = connection && lastSeen.get(connection);
-      if (last?.authorization === authorization && cache.isValid(last.verified))
-        return last.verified.principal;
       if (authorization.length > maxHeader || !/^bearer /i.test(authorization)) {
         throw new GatewayError("unauthorized", "the Authorization header is not a bearer token");
       }
       const token = authorization.slice(7);
       if (token.startsWith(apiKeyPrefix)) return apiKeys.principalOf(token);
-      const verified = cache.get(token);
-      if (verified === undefined) return verifyAndRemember(token);
-      if (connection !== undefined) lastSeen.set(connection, { authorization, verified });
-      return verified.principal;
+      return cache.get(token) ?? verifyAndRemember(token);
     },
   };
 }

@@ -1,10 +1,8 @@
 import { hash } from "node:crypto";
 import type { Principal } from "./principal.ts";
 
-/** A token that was verified. */
-export interface VerifiedToken {
+interface Entry {
   readonly principal: Principal;
-  /** Wall clock. */
   readonly expiresAtMs: number;
 }
 
@@ -13,7 +11,7 @@ export interface VerifiedToken {
  * Bounded; the entry that was verified longest ago goes first.
  */
 export class TokenCache {
-  readonly #entries = new Map<string, VerifiedToken>();
+  readonly #entries = new Map<string, Entry>();
   readonly #size: number;
   readonly #now: () => number;
 
@@ -22,19 +20,14 @@ export class TokenCache {
     this.#now = now;
   }
 
-  /** A token that was verified and has not run out. */
-  get(token: string): VerifiedToken | undefined {
+  /** The principal of a token that was verified and has not run out. */
+  get(token: string): Principal | undefined {
     const key = hash("sha256", token, "base64");
     const entry = this.#entries.get(key);
     if (entry === undefined) return undefined;
-    if (this.isValid(entry)) return entry;
+    if (entry.expiresAtMs > this.#now()) return entry.principal;
     this.#entries.delete(key);
     return undefined;
-  }
-
-  /** Whether a verified token has not run out. */
-  isValid({ expiresAtMs }: VerifiedToken): boolean {
-    return expiresAtMs > this.#now();
   }
 
   /** Remembers a verified token until `expiresAtMs` (wall clock). */

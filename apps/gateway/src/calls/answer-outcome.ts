@@ -1,8 +1,6 @@
 import type { UpstreamAnswer } from "@gatewright/mcp-bridge/upstream";
 import type { CallOutcome } from "@gatewright/plugin-framework";
 
-/** Names of members that tell a failure. */
-const marks = [Buffer.from("isError"), Buffer.from("status_code")] as const;
 /** What a result without any mark of failure looks like to plugins that read outcomes alone. */
 const unmarked: CallOutcome = Object.freeze({ kind: "result", result: Object.freeze({}) });
 
@@ -13,7 +11,7 @@ const unmarked: CallOutcome = Object.freeze({ kind: "result", result: Object.fre
 export function outcomeOfAnswer(answer: UpstreamAnswer, needBody: boolean): CallOutcome {
   if (answer.kind === "result") {
     const { bytes } = answer;
-    if (!needBody && !bytes.includes(marks[0]) && !bytes.includes(marks[1])) return unmarked;
+    if (!needBody && !bytes.includes("isError") && !bytes.includes("status_code")) return unmarked;
     return { kind: "result", result: answer.value() };
   }
   const value = answer.value();

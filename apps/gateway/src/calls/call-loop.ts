@@ -196,16 +196,14 @@ function isTrusted(call: HookedCall): boolean {
   return call.hooks.kind !== "tool" || call.upstream.definition.trusted;
 }
 
-// Built by cases, not by spreads, and frozen, so that plugins read it without a view: this runs for every attempt.
+// Built by cases, not by spreads: this runs for every attempt.
 function postPayload(call: HookedCall, outcome: CallOutcome, attempt: number): PostPayload {
   const { name, annotations, idempotencyKey } = call;
   const serverTrusted = isTrusted(call);
   const payload = { name, outcome, attempt, serverTrusted };
   if (annotations === undefined) {
-    return Object.freeze(idempotencyKey === undefined ? payload : { ...payload, idempotencyKey });
+    return idempotencyKey === undefined ? payload : { ...payload, idempotencyKey };
   }
-  if (idempotencyKey === undefined) {
-    return Object.freeze({ name, outcome, attempt, serverTrusted, annotations });
-  }
-  return Object.freeze({ ...payload, annotations, idempotencyKey });
+  if (idempotencyKey === undefined) return { name, outcome, attempt, serverTrusted, annotations };
+  return { ...payload, annotations, idempotencyKey };
 }

@@ -50,8 +50,8 @@ export function annotationsOf(
   if (kind !== "tool") return readOnly;
   const annotations = snapshot.items(upstreamId, "tool").get(name)?.body["annotations"];
   return typeof annotations === "object" && annotations !== null
-    ? Object.freeze(annotations as ToolAnnotations)
+    ? (annotations as ToolAnnotations)
     : undefined;
 }
 
-const readOnly: ToolAnnotations = Object.freeze({ readOnlyHint: true });
+const readOnly: ToolAnnotations = { readOnlyHint: true };

@@ -30,12 +30,11 @@ export function createClientAddress(trusted: readonly string[]): (request: Incom
 }
 
 function plain(address: string): string {
-  if (!address.includes(":")) return address;
   return address.startsWith("::ffff:") && isIP(address.slice(7)) === 4 ? address.slice(7) : address;
 }
 
 function shorten(address: string): string {
-  if (!address.includes(":") || isIP(address) !== 6) return address;
+  if (isIP(address) !== 6) return address;
   const [head = "", tail = ""] = address.split("::");
   const front = head === "" ? [] : head.split(":");
   const back = tail === "" ? [] : tail.split(":");

@@ -29,9 +29,6 @@ export class RpcReply implements Reply, SlowAnswer {
   readonly #options: ReplyOptions;
   /** Names and values in turn, as node takes them. */
   readonly #headers: string[] = [];
-  dueMs = 0;
-  earlier: SlowAnswer | undefined = undefined;
-  later: SlowAnswer | undefined = undefined;
   #status = 0;
   #openEvents: ((response: ServerResponse) => EventStream) | undefined;
   #events: EventStream | undefined;
