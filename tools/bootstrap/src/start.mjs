@@ -14,7 +14,7 @@ try {
   process.exit(1);
 }
 const main = join(root, "apps", "gateway", "src", "main.ts");
-// Room for young objects from the beginning, as much as V8 gives them under load: growing to it costs a start 0.2 s.
+// Room for young objects from the beginning, as much as V8 gives them under load: growing to it costs a start about 0.1 s.
 const v8 = "--min-semi-space-size=32";
 const args = [v8, "--conditions=@gatewright/source", main, "serve", "--demo", ...process.argv.slice(2)];
 const { code, signal } = await runChild(projectNode, args, { cwd: root, env: projectEnvironment() });

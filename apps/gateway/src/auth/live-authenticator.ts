@@ -21,7 +21,7 @@ export async function createLiveAuthenticator(
   let current = await createAuthenticator(config, secret);
   let text = JSON.stringify(config);
   return {
-    authenticate: (authorization, connection) => current.authenticate(authorization, connection),
+    authenticate: (authorization) => current.authenticate(authorization),
     async prepare(next) {
       const nextText = JSON.stringify(next);
       if (nextText === text) return () => undefined;
