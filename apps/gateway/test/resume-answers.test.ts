@@ -238,6 +238,8 @@ describe("resumption", () => {
       "io.modelcontextprotocol/protocolVersion": "2026-07-28",
       "io.modelcontextprotocol/clientInfo": { name: "t", version: "1" },
       "io.modelcontextprotocol/clientCapabilities": {},
+      // Without it the message would not be passed on, and the answer needed no stream.
+      "io.modelcontextprotocol/logLevel": "info",
     };
     const asked = await openRaw(gateway, `/servers/${await gateway.idOf("up")}/mcp`, {
       body: { jsonrpc: "2.0", id: 6, method: "tools/call", params: { name: "put", arguments: {}, _meta } },

@@ -1,3 +1,6 @@
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { fixtureCommand, isAlive } from "@gatewright/mcp-fixtures";
 import { eventually } from "@gatewright/testkit";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -5,6 +8,7 @@ import { descendants } from "./support/processes.ts";
 import { startTestGateway, type TestGateway } from "./support/test-gateway.ts";
 
 let gateway: TestGateway;
+const folder = mkdtempSync(join(tmpdir(), "gatewright-stdio-"));
 
 beforeAll(async () => {
   gateway = await startTestGateway({
@@ -18,7 +22,10 @@ beforeAll(async () => {
   await gateway.core.refresher.ready();
 });
 
-afterAll(() => gateway[Symbol.asyncDispose]());
+afterAll(async () => {
+  await gateway[Symbol.asyncDispose]();
+  rmSync(folder, { recursive: true, force: true });
+});
 
 const call = (name: string, args: unknown = {}) => ({
   jsonrpc: "2.0",
@@ -49,6 +56,20 @@ describe("upstreams that are programs", () => {
     await gateway.rpc("/mcp/http", call("shared_add", { amount: 3 }), other);
     const read = await gateway.rpc("/mcp/http", call("shared_read"), other);
     expect(read.body.result.structuredContent.value).toBe(5);
+  });
+
+  it("are started before the first call without a session, where it is known who will call", async () => {
+    const pids = join(folder, "pids");
+    const { command, args } = fixtureCommand("counter-stdio");
+    const own = { command, args, env: { FIXTURE_PID_FILE: pids } };
+    await using open = await startTestGateway({ auth: { required: false }, mcpServers: { own } });
+    // One was asked what it offers, and ended; the other waits for calls.
+    const started = () => readFileSync(pids, "utf8").trim().split("\n");
+    await eventually(() => started().length === 2 && open.core.pool.stats().sessions === 1);
+    const answer = await open.rpc("/mcp/http", call("own_add", { amount: 1 }), { authorization: "" });
+    expect(answer.body.result.structuredContent.value).toBe(1);
+    expect(started()).toHaveLength(2);
+    expect(open.core.pool.stats()).toMatchObject({ sessions: 1 });
   });
 
   it("killed in mid-call, the call fails within a second and the next one finds a new child", async () => {

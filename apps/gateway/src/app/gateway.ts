@@ -2,6 +2,7 @@ import type { AddressInfo } from "node:net";
 import type { FastifyInstance } from "fastify";
 import type { GatewayConfig } from "../config/gateway-config.ts";
 import { GatewayError } from "../errors.ts";
+import { warmChildren } from "../upstreams/warm-children.ts";
 import { replicaUrlOf } from "../wiring/replicas.ts";
 import type { ForwardListener } from "../workers/forward-listener.ts";
 import { createApp } from "./create-app.ts";
@@ -54,6 +55,10 @@ export async function startGateway(
     await core.close(0);
     throw describeListenFailure(cause, config.server);
   }
+  void core.refresher.ready().then(() => {
+    const records = core.snapshots.current?.upstreams.values() ?? [];
+    warmChildren(records, core.calls, config.auth.required);
+  });
   let closing: Promise<void> | undefined;
   return {
     url: urlOf(app, config.server.host),
