@@ -8,6 +8,9 @@ import {
 import { describe, expect, it } from "vitest";
 import { startTestGateway } from "./support/test-gateway.ts";
 
+/** Whether several answers at once come as streams or as JSON, which every server may choose: the gateway by what is there. */
+const choice = "server-sse-multiple-streams:server-sse-streams-functional:";
+
 // Slow: the public suite starts a process and runs 30 or 37 scenarios in each case.
 describe("the public conformance suite through the gateway", () => {
   it.each(conformanceCases)(
@@ -30,7 +33,8 @@ describe("the public conformance suite through the gateway", () => {
       if (way !== "through") return;
       const direct = await runConformance({ url: server.url, requirements: front });
       expect(direct.checks.size).toBeGreaterThan(scenarios);
-      expect(checkDifferences(direct.checks, report.checks)).toEqual([]);
+      const differing = checkDifferences(direct.checks, report.checks);
+      expect(differing.filter((line) => !line.startsWith(choice))).toEqual([]);
     },
     120_000,
   );
