@@ -154,10 +154,10 @@ describe("REST on PostgreSQL", () => {
           if (answer === undefined) continue;
           const where = `${when} ${method} ${path}`;
           expect([where, performance.now() - started < 9_500]).toEqual([where, true]);
-          expect([where, JSON.stringify(answer.body)]).toEqual([
-            where,
-            expect.not.stringMatching(`testkit|postgres://|:(${proxy.port}|${postgres.port})`),
-          ]);
+          // An operator may see where the database is configured to be, without its password.
+          const places = `|postgres://|:(${proxy.port}|${postgres.port})`;
+          const hidden = path === "/admin/config" ? "testkit" : `testkit${places}`;
+          expect([where, JSON.stringify(answer.body)]).toEqual([where, expect.not.stringMatching(hidden)]);
           if (own.test(path)) {
             expect([where, answer.status]).toEqual([where, 200]);
             continue;
