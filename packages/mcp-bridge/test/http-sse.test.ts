@@ -123,6 +123,18 @@ describe("an upstream of 2024-11-05 (HTTP+SSE)", () => {
     if (code === "session_lost") expect(await session.closed).toMatchObject({ kind: "lost" });
   });
 
+  it("a session that one message is told is gone: that one was refused, those under way have an unknown outcome", async () => {
+    const { upstream } = await serve(
+      { post: (seen, response) => response.writeHead(seen.body.method === "gone" ? 404 : 202).end() },
+      { transport: "sse" },
+    );
+    const session = await upstream.open(CLIENT);
+    const running = session.request({ method: "running" });
+    const failed = expect(running).rejects.toMatchObject({ code: "session_lost", phase: "sent_no_response" });
+    await expect(session.request({ method: "gone" })).rejects.toMatchObject({ phase: "refused" });
+    await failed;
+  });
+
   it("cancels a call that ran out of time", async () => {
     const { server, upstream } = await serve(
       { post: (_seen, response) => response.writeHead(202).end() },

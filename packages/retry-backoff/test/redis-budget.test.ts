@@ -128,6 +128,9 @@ describe("createRedisBudget", () => {
     const own = await startRedis();
     const budget = createRedisBudget({ client: own.client(), ...strict, timeoutMs: 200 });
     for (let i = 0; i < 5; i++) budget.deposit();
+    expect(await budget.withdraw()).toEqual({ granted: true, remaining: 0 });
+    // What Redis granted is not granted once more without it.
+    for (let i = 0; i < 5; i++) budget.deposit();
     await own.stop();
     expect(await budget.withdraw()).toEqual({ granted: true, remaining: 0, degraded: true });
     expect(await budget.withdraw()).toMatchObject({ granted: false, degraded: true });

@@ -97,7 +97,10 @@ function reasonToStay(
   past: ServerHistory,
   { hotCap, warmCap, settings, now }: Limits,
 ): string | undefined {
-  const cap = past.tier === "hot" ? hotCap : past.tier === "warm" ? warmCap : 0;
+  // Without warm places nobody has a reason to stay in one.
+  const caps: Partial<Record<Tier, number>> =
+    settings.tiers === 4 ? { hot: hotCap, warm: warmCap } : { hot: hotCap };
+  const cap = caps[past.tier] ?? 0;
   if (entry.rank > 0 && entry.rank <= cap * settings.leaveFactor)
     return "ranks past the cap, but within reach of it";
   const outRuns = past.outRuns + 1;

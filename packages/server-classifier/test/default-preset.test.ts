@@ -24,6 +24,22 @@ const moves = (results: readonly Classification[], id: string) =>
   results.filter((result, i) => i > 0 && results[i - 1]?.tiers.get(id) !== result.tiers.get(id)).length;
 
 describe("default preset", () => {
+  it("keeps nobody warm once there are no warm tiers any more", () => {
+    const usage = (_: number, now: number) => [
+      used("s0", now),
+      used("s1", now - MINUTE),
+      used("s2", now - 2 * MINUTE),
+    ];
+    const four = run(2, { tiers: 4 }, 5, usage).at(-1);
+    expect([...(four?.tiers.values() ?? [])]).toContain("warm");
+    let { history } = four ?? { history: new Map() };
+    for (let cycle = 2; cycle < 20; cycle++) {
+      const now = NOW + cycle * MINUTE;
+      ({ history } = classify(servers(5), usage(cycle, now), "default", now, history));
+    }
+    expect([...history.values()].map(({ tier }) => tier)).not.toContain("warm");
+  });
+
   it("SC-1 of 4 servers one is hot, with nothing used none is and the reason is given", () => {
     expect(hot(classify(servers(4), [used("s2", NOW)], "default", NOW))).toEqual(["s2"]);
     const idle = classify(servers(4), [], "default", NOW);

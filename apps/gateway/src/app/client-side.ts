@@ -58,6 +58,12 @@ export function createClientSide(config: GatewayConfig, deps: ClientSideDeps): C
     log: { maxEvents: limits.eventLogEvents, maxBytes: limits.eventLogBytes },
     keepAliveMs: limits.streamKeepAliveMs,
     maxLogBytes: limits.eventLogTotalBytes,
+    // What a client holds open, or asks of the gateway alone, keeps its upstream sessions too.
+    onAlive: (session) => {
+      for (const { downstream } of accesses.keysOf(session)) {
+        if (downstream !== undefined) pool.touchDownstream(downstream);
+      }
+    },
     onEnd: (session, how) => {
       if (how === "ended") replicas.ended(session);
       for (const { downstream } of accesses.keysOf(session)) {

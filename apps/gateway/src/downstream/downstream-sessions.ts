@@ -38,6 +38,8 @@ export interface DownstreamSessionsOptions {
   readonly keepAliveMs?: number;
   /** Called once with every session that ended, and how. */
   readonly onEnd: (session: DownstreamSession, how: SessionEnd) => void;
+  /** Called again and again, several times in `idleMs`, with every session that goes on. */
+  readonly onAlive?: (session: DownstreamSession) => void;
   /** Monotonic milliseconds; `performance.now` by default. */
   readonly now?: () => number;
 }
@@ -153,6 +155,7 @@ export class DownstreamSessions {
     for (const session of this.#sessions.values()) {
       session.expireEvents(logged);
       if (session.usedAtMs < before && !session.streaming && session.calls.size === 0) this.end(session);
+      else this.#options.onAlive?.(session);
     }
   }
 

@@ -116,7 +116,8 @@ export class UpstreamAccesses {
         ...(credential === undefined ? {} : { credential }),
       },
     );
-    const user = credentialUser(principal);
+    // The one in the key: credentials that somebody gets while a session is opened are not shown for all who share it.
+    const user = credential;
     const env = upstream.definition.command === undefined ? undefined : principal.environment;
     if (profile !== undefined && modern !== undefined) {
       return { key, context: { ...modernContext(modern, this.#bridge), user, env } };

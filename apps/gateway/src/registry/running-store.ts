@@ -47,6 +47,8 @@ export function createRunningStore(database: RegistryDatabase, now: () => number
         await db
           .insertInto("running_gateways")
           .values({ ...own, seen_at: at() })
+          // Noted again when the answer of the first time was lost.
+          .onConflict((conflict) => conflict.column("id").doUpdateSet({ seen_at: at() }))
           .execute();
       });
       let beating: Promise<unknown> = Promise.resolve();

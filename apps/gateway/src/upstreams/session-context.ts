@@ -19,7 +19,7 @@ export interface SessionContext {
   /** Takes the messages that belong to no call. */
   readonly onMessage?: (message: UpstreamMessage, session: UpstreamSession) => void;
   /** Whose credentials the upstream is shown, where it has own ones for this user; else the gateway's. */
-  readonly user?: string;
+  readonly user?: string | undefined;
   /** Added to the environment of a program that is started for the session. */
   readonly env?: Readonly<Record<string, string>> | undefined;
   /** The session of a former owner to go on with; each is given out once. */

@@ -48,6 +48,8 @@ export async function runWorkers(
 
 function forkWorker(index: number): WorkerProcess {
   const worker = cluster.fork({ [workerVariable]: String(index) });
+  // A message to one that has just died fails here; that it died is heard by `exit`.
+  worker.on("error", () => undefined);
   return {
     send: (message) => worker.isConnected() && worker.send(message as string),
     on: (event, listener) => worker.on(event, listener),

@@ -6,6 +6,7 @@ import { LEGACY_REVISIONS, META, negotiateLegacy, SUPPORTED_REVISIONS } from "..
 import { splice, textOf } from "../splice.ts";
 import type { UpstreamAnswer } from "../upstream/answer.ts";
 import type { UpstreamMessage, UpstreamRequest, UpstreamSession } from "../upstream/upstream.ts";
+import { onceBegun, UpstreamError } from "../upstream/upstream-error.ts";
 import type { Bridge, Claim, ForwardLegacy, ForwardModern, ResumeModern } from "./bridge-contract.ts";
 import { BridgeError } from "./bridge-error.ts";
 import { type BridgeOptions, bridgeSchema } from "./bridge-options.ts";
@@ -132,7 +133,8 @@ class EraBridge implements Bridge {
       {};
     for (let round = 0; round <= this.#options.maxRounds; round++) {
       const params = extendParams(raw, { ...more, meta });
-      const answer = await session.request({ ...request, params }, { timeoutMs, signal, onMessage });
+      const asking = session.request({ ...request, params }, { timeoutMs, signal, onMessage });
+      const answer = await (round === 0 ? asking : asking.catch(throwOnceBegun));
       const wanted = inputRequiredOf(answer);
       if (wanted === undefined) return toLegacy(answer, method);
       more = { inputResponses: await answerInputRequests(wanted, ask), requestState: wanted.requestState };
@@ -246,6 +248,10 @@ function ownerOf({ principal, endpoint = "" }: Pick<ResumeModern, "principal" | 
 function metaOf(params: JsonObject | undefined): JsonObject {
   const meta = params?.["_meta"];
   return typeof meta === "object" && meta !== null ? (meta as JsonObject) : {};
+}
+
+function throwOnceBegun(error: unknown): never {
+  throw UpstreamError.is(error) ? onceBegun(error) : error;
 }
 
 function methodNotFound({ method }: RequestMessage): UpstreamAnswer {

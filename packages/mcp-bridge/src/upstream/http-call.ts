@@ -8,7 +8,7 @@ import type { HttpConnection } from "./http-connection.ts";
 import type { HttpAnswer, HttpExchange } from "./http-exchange.ts";
 import { mediaType, statusError } from "./http-status.ts";
 import type { UpstreamMessage } from "./upstream.ts";
-import { UpstreamError } from "./upstream-error.ts";
+import { onceBegun, UpstreamError } from "./upstream-error.ts";
 
 /** Everything one JSON-RPC request over HTTP needs. */
 export interface HttpCallOptions {
@@ -132,7 +132,9 @@ export class HttpCall {
       await pause(Math.min(this.#retryMs, this.#deadline - performance.now()), signal, "sent_no_response");
       const before = this.#events;
       const headers = [...resumeHeaders(), "last-event-id", id];
-      const answer = await this.#exchangeOnce({ method: "GET", headers, longLived: true });
+      const answer = await this.#exchangeOnce({ method: "GET", headers, longLived: true }).catch((error) => {
+        throw UpstreamError.is(error) ? onceBegun(error) : error;
+      });
       if (this.#streamed) return this.#streamed;
       if (!isOk(answer.status)) break;
       empty = this.#events === before ? empty + 1 : 0;

@@ -7,7 +7,7 @@ import type { HttpExchange } from "./http-exchange.ts";
 import { mediaType, statusError } from "./http-status.ts";
 import type { EncodedRequest } from "./request-body.ts";
 import type { CallOptions, CloseReason, UpstreamMessage } from "./upstream.ts";
-import { UpstreamError } from "./upstream-error.ts";
+import { onceBegun, UpstreamError } from "./upstream-error.ts";
 
 /** Options of {@link SseConnection}. */
 export interface SseConnectionOptions {
@@ -131,7 +131,10 @@ export class SseConnection implements DuplexConnection {
     const answer = await exchange.answer;
     if (answer.status >= 200 && answer.status < 300) return;
     const error = statusError(answer, true);
-    if (error.code === "session_lost") this.#end(error, { kind: "lost", detail: error.message });
+    if (error.code === "session_lost") {
+      // Only this message was refused, and its caller hears that first; others of the session are under way.
+      setImmediate(() => this.#end(onceBegun(error), { kind: "lost", detail: error.message }));
+    }
     throw error;
   }
 

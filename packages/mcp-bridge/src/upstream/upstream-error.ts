@@ -82,6 +82,15 @@ export class UpstreamError extends Error {
   }
 }
 
+/**
+ * The error of a later part of a call (a resumed stream, another round, a session's end): that this part was never sent,
+ * or was refused, says nothing of the call itself, which may have been executed.
+ */
+export function onceBegun(error: UpstreamError): UpstreamError {
+  if (error.phase !== "not_sent" && error.phase !== "refused") return error;
+  return new UpstreamError(error.code, error.message, { phase: "sent_no_response", cause: error });
+}
+
 /** The refusal to go on with a session that ended with its connection or its process. */
 export function cannotResume(): UpstreamError {
   return new UpstreamError("session_lost", "A session of this upstream ends with its connection.", {

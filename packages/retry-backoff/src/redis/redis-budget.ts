@@ -117,6 +117,8 @@ export function createRedisBudget(options: RedisBudgetOptions): RedisBudget {
         return { granted: false, remaining: 0, refusedBy: refusal.level };
       }
       for (const { account } of granted) used.get(account).granted++;
+      // Else what was spent here would be spent again whenever Redis is away for a moment.
+      local.withdraw(scope);
       const left = answers.map((answer) => (answer.status === "fulfilled" ? answer.value.remaining : 0));
       return { granted: true, remaining: Math.min(...left) };
     },
