@@ -86,7 +86,8 @@ describe("two gateways over Redis Sentinel", () => {
     const on = await eventually(
       async () => {
         const { body } = await putMode(second.url, { mode: "enforce" });
-        return body.converged && body;
+        // The new master may not have heard of a replica before that one's next heartbeat.
+        return body.converged && body.acked.length === 2 && body;
       },
       { timeoutMs: 30_000, intervalMs: 200 },
     );
