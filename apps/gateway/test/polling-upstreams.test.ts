@@ -1,4 +1,4 @@
-import { buildEchoServer, startRawServer, startSdkServer } from "@gatewright/mcp-fixtures";
+import { buildEchoServer, startRawServer, startSdkServer, startSlowServer } from "@gatewright/mcp-fixtures";
 import { eventually } from "@gatewright/testkit";
 import { expect, it } from "vitest";
 import { closest, startCountedUpstream } from "./support/counted-upstream.ts";
@@ -53,6 +53,39 @@ it("says that an upstream is unreachable after three health checks, and finds it
   expect(metrics).toContain('gatewright_servers{tier="cold"} 1');
   expect(metrics).toMatch(/gatewright_polls_total\{type="health",outcome="failed"\} [3-9]/);
   expect(metrics).toContain("gatewright_classifier_leader 1");
+});
+
+it("an upstream whose sessions are all busy with calls is not taken for one that is away", async () => {
+  const slow = await startSlowServer({ era: "legacy" });
+  await using gateway = await startTestGateway({
+    ...once,
+    mcpServers: {
+      slow: { url: slow.url, stateless: true, maxConcurrencyPerSession: 1, caps: { perServer: 1 } },
+    },
+    sessions: { acquireTimeoutMs: 100 },
+    classifier: {
+      ...quick,
+      refreshIntervalSeconds: 1,
+      multipliers: { cold: 1 },
+      unreachableRetryMaxSeconds: 0.2,
+    },
+  });
+  const { core } = gateway;
+  await core.refresher.ready();
+  const id = await gateway.idOf("slow");
+  const call = { name: "slow_slow", arguments: { ms: 6_000 } };
+  const answer = gateway.rpc("/mcp/http", { jsonrpc: "2.0", id: 1, method: "tools/call", params: call });
+  await eventually(
+    async () => {
+      const { body } = await gateway.rest("GET", `/admin/classification?server=${id}`);
+      const health = body.polls.find((poll: { pollType: string }) => poll.pollType === "health");
+      return health.failures > 3;
+    },
+    { timeoutMs: 6_000 },
+  );
+  expect(core.snapshots.current?.upstreams.get(id)?.state).toBe("reachable");
+  expect((await answer).body.result.isError).toBeUndefined();
+  await slow.close();
 });
 
 it("an upstream that is down at the start is found when it comes up, and soon looked for after a failed refresh", async () => {

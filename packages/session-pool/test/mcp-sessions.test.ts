@@ -158,12 +158,11 @@ describe("sessions of real MCP servers", () => {
     expect(factory.tokens).toEqual(["t3"]);
   });
 
-  it.each([
-    [16, 3],
-    [1, 1],
-  ])(
-    "SP-7 with %i leases per session, three parallel calls are %i at a time at the server",
-    async (each, atOnce) => {
+  describe("SP-7 leases of one session", () => {
+    it.each([
+      [16, 3],
+      [1, 1],
+    ])("%i allowed: three parallel calls are %i at a time at the server", async (each, atOnce) => {
       const server = await startSlowServer({ era: "legacy" });
       onTestFinished(() => server.close());
       const { pool } = poolOf(server.url, { maxConcurrencyPerSession: each });
@@ -176,8 +175,8 @@ describe("sessions of real MCP servers", () => {
       const tookMs = performance.now() - begin;
       expect(server.stats()).toMatchObject({ concurrentMax: atOnce, sessionsOpened: 1 });
       if (each === 1) expect(tookMs).toBeGreaterThan(890);
-    },
-  );
+    });
+  });
 
   it("SP-8 an abort in mid-connect harms nobody else and leaks nothing", async () => {
     const server = await counter();

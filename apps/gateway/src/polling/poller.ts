@@ -1,5 +1,6 @@
 import type { UpstreamSession } from "@gatewright/mcp-bridge/upstream";
 import type { PollClaim, PolledServer, PollSchedule, PollType } from "@gatewright/server-classifier";
+import { isSessionPoolError } from "@gatewright/session-pool";
 import { reasonOf } from "../calls/call-failure.ts";
 import type { UpstreamRecord } from "../registry/records.ts";
 import type { Registry } from "../registry/registry.ts";
@@ -117,7 +118,7 @@ export class Poller {
       await this.#settle(claim, () => schedule.complete(claim, { ttlMs }));
       onPoll(record, pollType, undefined);
     } catch (error) {
-      await this.#settle(claim, () => this.#failed(claim, record, reasonOf(error)));
+      await this.#settle(claim, () => this.#failed(claim, record, error));
       onPoll(record, pollType, reasonOf(error));
     } finally {
       clearInterval(renewal);
@@ -152,9 +153,11 @@ export class Poller {
     await schedule.complete(outside(this.#serverOf(record), "tool_discovery"), { ttlMs });
   }
 
-  async #failed(claim: PollClaim, record: UpstreamRecord, failure: string): Promise<void> {
+  async #failed(claim: PollClaim, record: UpstreamRecord, error: unknown): Promise<void> {
     const { schedule, registry, snapshots, offlineAfterFailures } = this.#options;
+    const failure = reasonOf(error);
     await schedule.abandon(claim, { failed: true });
+    if (wasNotAsked(error)) return;
     const { failures } = schedule.explain(claim.server, claim.pollType);
     const { state, stateReason } = snapshots.current?.upstreams.get(record.id) ?? record;
     const lost = claim.pollType === "health" && failures >= offlineAfterFailures;
@@ -163,6 +166,11 @@ export class Poller {
     const news = state === "unreachable" && stateReason !== failure;
     if (offline || news) await registry.saveDiscovery(record.id, { failure });
   }
+}
+
+/** Its sessions are all busy with calls, which says nothing against the server: it is asked again later. */
+function wasNotAsked(error: unknown): boolean {
+  return isSessionPoolError(error) && (error.code === "acquire_timeout" || error.code === "pool_capacity");
 }
 
 /** A claim for what was polled without asking the schedule. */
