@@ -87,16 +87,26 @@ describe("WORKERS=3 on PostgreSQL, without Redis", () => {
 
   it("divides limits among them, never allowing more than the whole, and says that it is best effort", async () => {
     await put({ mode: "enforce", waitFor: "all" });
-    const answers = await Promise.all(Array.from({ length: 60 }, () => call()));
-    const allowed = answers.filter(({ status }) => status === 200).length;
-    expect(allowed).toBeLessThanOrEqual(30);
-    expect(allowed).toBeGreaterThanOrEqual(20);
+    let allowed = 0;
+    const begun = performance.now();
+    // Connections go to whichever worker is free, so one burst need not use up the share of each.
+    await eventually(
+      async () => {
+        const answers = await Promise.all(Array.from({ length: 30 }, () => call()));
+        const more = answers.filter(({ status }) => status === 200).length;
+        allowed += more;
+        return more === 0 && allowed >= 20;
+      },
+      { timeoutMs: 20_000 },
+    ).finally(() => put({ mode: "disabled", waitFor: "all" }));
+    // A share of ten a minute may regain one each six seconds.
+    const regained = workers * Math.floor((performance.now() - begun) / 6_000);
+    expect(allowed).toBeLessThanOrEqual(30 + regained);
     expect((await get("/admin/limits")).body.sharing).toEqual({
       by: "workers",
       workers,
       guarantee: "best-effort",
     });
-    await put({ mode: "disabled", waitFor: "all" });
   });
 
   it("finds a session on whichever worker holds it, and ends it from any", async () => {
