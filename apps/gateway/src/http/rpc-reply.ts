@@ -25,6 +25,9 @@ export interface ReplyOptions {
  * that precedes it on.
  */
 export class RpcReply implements Reply, SlowAnswer {
+  dueAt = 0;
+  previous: SlowAnswer | undefined = undefined;
+  next: SlowAnswer | undefined = undefined;
   readonly #response: ServerResponse;
   readonly #options: ReplyOptions;
   /** Names and values in turn, as node takes them. */
