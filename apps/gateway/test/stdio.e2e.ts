@@ -58,6 +58,24 @@ describe("upstreams that are programs", () => {
     expect(read.body.result.structuredContent.value).toBe(5);
   });
 
+  it("not declared shared, one child serves one principal, also where it speaks a revision without sessions", async () => {
+    const own = { ...fixtureCommand("counter-stdio"), env: { FIXTURE_ERA: "modern" } };
+    await using alone = await startTestGateway({ mcpServers: { own } });
+    await alone.core.refresher.ready();
+    const id = await alone.idOf("own");
+    expect(alone.core.snapshots.current?.upstreams.get(id)?.self?.era).toBe("modern");
+    const other = { authorization: `Bearer ${await alone.mint({ user: "other" })}` };
+    const add = async (amount: number, headers = {}) => {
+      const { body } = await alone.rpc("/mcp/http", call("own_add", { amount }), headers);
+      return body.result.structuredContent;
+    };
+    const [mine, theirs] = await Promise.all([add(2), add(3, other)]);
+    expect([mine.value, theirs.value]).toEqual([2, 3]);
+    expect(mine.session).not.toBe(theirs.session);
+    expect(await add(1)).toEqual({ value: 3, session: mine.session });
+    expect(await add(1, other)).toEqual({ value: 4, session: theirs.session });
+  });
+
   it("are started before the first call without a session, where it is known who will call", async () => {
     const pids = join(folder, "pids");
     const { command, args } = fixtureCommand("counter-stdio");

@@ -9,6 +9,7 @@ import { isListChange } from "../polling/announced.ts";
 import { createPolling, type Polling } from "../polling/polling.ts";
 import { openRedis } from "../redis/redis-connections.ts";
 import { openRegistry } from "../registry/open-registry.ts";
+import type { UpstreamRecord } from "../registry/records.ts";
 import { Snapshot, SnapshotHolder } from "../registry/snapshot.ts";
 import { LiveConfig } from "../reload/live-config.ts";
 import { createTracing } from "../tracing/create-tracing.ts";
@@ -44,7 +45,8 @@ export async function createGatewayCore(config: GatewayConfig, deps: CoreDeps): 
     if (isListChange(message)) aggregates.outdate(upstreamId);
     polling.hear(upstreamId, message);
   };
-  const upstreams = createUpstreamSide(config, { hopId, snapshots, hear, metrics, logger });
+  const relist = (record: UpstreamRecord) => polling.refresher.refresh(record);
+  const upstreams = createUpstreamSide(config, { hopId, snapshots, hear, relist, metrics, logger });
   const { live, pool, limits, listing, allowPrivate, connect } = upstreams;
   const { control, retries, pipeline, reload } = await createPluginSide(config, {
     redis,

@@ -19,6 +19,8 @@ export interface UpstreamSideDeps {
   readonly snapshots: SnapshotHolder;
   /** Takes what an upstream says on its own. */
   readonly hear: (upstreamId: string, message: UpstreamMessage) => void;
+  /** Lists an upstream and keeps what is found. */
+  readonly relist: (record: UpstreamRecord) => Promise<void>;
   readonly metrics: Metrics;
   readonly logger: Logger;
 }
@@ -38,7 +40,7 @@ export interface UpstreamSide {
 
 /** Puts connections and pool together, with the pool's metrics. */
 export function createUpstreamSide(config: GatewayConfig, deps: UpstreamSideDeps): UpstreamSide {
-  const { hopId, snapshots, hear, metrics, logger } = deps;
+  const { hopId, snapshots, hear, relist, metrics, logger } = deps;
   const allowPrivate = config.server.ssrf.allowPrivate ?? isLoopbackHost(config.server.host);
   const connect = (record: UpstreamRecord, era: ConnectionEra = "auto") =>
     connectUpstream(record, era, {
@@ -56,6 +58,9 @@ export function createUpstreamSide(config: GatewayConfig, deps: UpstreamSideDeps
     record: (id) => snapshots.current?.upstreams.get(id),
     reread: () => snapshots.refresh().catch((error) => logger.warn({ err: error }, "registry not readable")),
     hear,
+    relist: (record) => {
+      relist(record).catch((error) => logger.warn({ err: error }, "an upstream could not be listed anew"));
+    },
     observer: metrics.pool.observer,
   });
   metrics.pool.isKnown = (id) => snapshots.current?.upstreams.has(id) !== false;

@@ -15,9 +15,9 @@ import type { ClientHello, DownstreamSession } from "../downstream/downstream-se
 import type { DownstreamSessions } from "../downstream/downstream-sessions.ts";
 import type { Replicas } from "../replicas/replicas.ts";
 import { gatewayIdentity } from "../upstreams/gateway-identity.ts";
+import { isShared } from "../upstreams/is-shared.ts";
 import { type AggregateDeps, mergedCapabilities } from "./aggregate-endpoint.ts";
 import { upstreamOf } from "./plain-endpoint.ts";
-import { isShared } from "./upstream-access.ts";
 
 /** The answer to `initialize`, and the session that it opened. */
 export interface Initialized {

@@ -13,6 +13,7 @@ import type { SessionKey, SessionKeys } from "@gatewright/session-pool";
 import type { Principal } from "../auth/principal.ts";
 import type { DownstreamSession } from "../downstream/downstream-session.ts";
 import type { UpstreamRecord } from "../registry/records.ts";
+import { isShared } from "../upstreams/is-shared.ts";
 import { gatewayContext, type SessionContext } from "../upstreams/session-context.ts";
 import { credentialUser, hasOwnCredentials } from "../upstreams/user-credentials.ts";
 import type { Exchange } from "./exchange.ts";
@@ -67,13 +68,14 @@ export class UpstreamAccesses {
     // A session that is opened for a client says what that client is and can; callers that differ have their own.
     const bridged = upstream.self?.era === "modern" ? undefined : caller.modern;
     const profile = bridged && profileOf(bridged);
-    const own = shared ? `shared ${ownCredential(upstream, caller.principal) ?? ""}` : "";
-    const name = `${upstream.id}/${own}/${profile ?? ""}`;
+    // Whose credentials are shown may change while a caller is known.
+    const credential = ownCredential(upstream, caller.principal);
+    const name = `${upstream.id}/${shared ? "shared" : ""}/${credential ?? ""}/${profile ?? ""}`;
     let access = known.get(name);
     if (access === undefined) {
       const [oldest] = known.keys();
       if (known.size >= maxAccesses && oldest !== undefined) known.delete(oldest);
-      access = this.#make(caller, upstream, { shared, profile });
+      access = this.#make(caller, upstream, { shared, profile, credential });
       known.set(name, access);
     }
     return access;
@@ -99,10 +101,14 @@ export class UpstreamAccesses {
   #make(
     caller: Caller,
     upstream: UpstreamRecord,
-    { shared, profile }: { readonly shared: boolean; readonly profile: string | undefined },
+    how: {
+      readonly shared: boolean;
+      readonly profile: string | undefined;
+      readonly credential: string | undefined;
+    },
   ): UpstreamAccess {
+    const { shared, profile, credential } = how;
     const { principal, session, modern } = caller;
-    const credential = ownCredential(upstream, principal);
     const key = this.#keys.keyFor(
       serverOf(upstream, shared),
       {
@@ -126,15 +132,6 @@ export class UpstreamAccesses {
       session === undefined || shared ? gatewayContext : contextOf(session, upstream.id, this.#show);
     return { key, context: { ...context, user, env } };
   }
-}
-
-/**
- * Whether one session of the upstream may serve several callers: it was declared so, or it speaks a revision without
- * sessions to callers that have none either.
- */
-export function isShared({ definition, self }: UpstreamRecord, inSession: boolean): boolean {
-  if (definition.command !== undefined && definition.child === "shared") return true;
-  return definition.stateless || (!inSession && self?.era === "modern");
 }
 
 /** The user whose own credentials the upstream is shown, or finds in its environment. */

@@ -1,8 +1,9 @@
 import type { UpstreamSession } from "@gatewright/mcp-bridge/upstream";
 import type { RetryLayer } from "../calls/retry-layer.ts";
-import { isShared, type UpstreamAccesses } from "../mcp/upstream-access.ts";
+import type { UpstreamAccesses } from "../mcp/upstream-access.ts";
 import type { UpstreamRecord } from "../registry/records.ts";
 import type { UpstreamPool } from "../wiring/session-pool.ts";
+import { isDeclaredShared } from "./is-shared.ts";
 import type { LiveUpstreams } from "./live-upstreams.ts";
 import { gatewayContext } from "./session-context.ts";
 
@@ -15,8 +16,9 @@ export interface OwnSessionDeps {
 }
 
 /**
- * Runs something that only reads with a session of the gateway's own: the shared one where callers share it (so that it
- * is warm for them), else one that is closed afterwards. Connecting and reading are repeated by the retry policy.
+ * Runs something that only reads with a session of the gateway's own: the shared one where all callers share it (so that
+ * it is warm for them), else one that is closed afterwards, and that speaks what the upstream speaks by now. Connecting
+ * and reading are repeated by the retry policy.
  */
 export function openOwnSession<T>(
   deps: OwnSessionDeps,
@@ -34,7 +36,7 @@ async function once<T>(
   use: (session: UpstreamSession) => Promise<T>,
   signal: AbortSignal | undefined,
 ): Promise<T> {
-  if (isShared(record, false)) {
+  if (isDeclaredShared(record)) {
     const { key, context } = deps.accesses.own(record);
     await using lease = await deps.pool.acquire(key, {
       context,

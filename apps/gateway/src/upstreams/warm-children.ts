@@ -1,7 +1,8 @@
 import { localPrincipal } from "../auth/principal.ts";
-import { isShared, type UpstreamAccesses } from "../mcp/upstream-access.ts";
+import type { UpstreamAccesses } from "../mcp/upstream-access.ts";
 import type { UpstreamRecord } from "../registry/records.ts";
 import type { UpstreamPool } from "../wiring/session-pool.ts";
+import { isShared } from "./is-shared.ts";
 
 /**
  * Starts the programs that calls without a session will find: those that all callers share and, in a gateway that asks

@@ -19,6 +19,7 @@ import {
 import type { GatewayConfig } from "../config/gateway-config.ts";
 import { GatewayError } from "../errors.ts";
 import type { UpstreamRecord } from "../registry/records.ts";
+import { isDeclaredShared } from "../upstreams/is-shared.ts";
 import type { LiveUpstreams } from "../upstreams/live-upstreams.ts";
 import { gatewayContext, type SessionContext } from "../upstreams/session-context.ts";
 
@@ -35,6 +36,8 @@ export interface PoolWiring {
   readonly record: (id: string) => UpstreamRecord | undefined;
   /** Takes what an upstream says on its own, beside whoever the session belongs to. */
   readonly hear: (upstreamId: string, message: UpstreamMessage) => void;
+  /** Lists an upstream anew, as it is no longer what it was known as; never rejects. */
+  readonly relist: (record: UpstreamRecord) => void;
   readonly observer: SessionPoolObserver;
 }
 
@@ -73,6 +76,14 @@ export function wireSessionPool(wiring: PoolWiring): UpstreamPool {
         }),
       };
       opened = await wiring.upstreams().open(record, context.era ?? "auto", options, context.user);
+      if (remembersCallers(opened, key, record)) {
+        await opened.close();
+        wiring.relist(record);
+        throw new GatewayError(
+          "upstream_unreachable",
+          "the upstream speaks another revision than it was listed with",
+        );
+      }
       await context.onOpen?.(opened);
       return opened;
     },
@@ -104,6 +115,14 @@ export function wireSessionPool(wiring: PoolWiring): UpstreamPool {
     },
     { factory, observer: wiring.observer, limitsOf: (key) => limitsOf(key, wiring.record(key.serverId)) },
   );
+}
+
+/**
+ * Whether a session that several callers would share turns out to have a state, since the upstream went back to a
+ * revision with sessions.
+ */
+function remembersCallers({ era }: UpstreamSession, key: SessionKey, record: UpstreamRecord): boolean {
+  return era === "legacy" && key.strategy === "sessionless" && !isDeclaredShared(record);
 }
 
 /** Whether an upstream said that it announces changes of its lists; one that was never asked may. */
