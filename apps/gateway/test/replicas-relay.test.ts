@@ -1,3 +1,8 @@
+import { randomUUID } from "node:crypto";
+import { once } from "node:events";
+import { createServer } from "node:http";
+import { type AddressInfo, connect } from "node:net";
+import { buffer, text } from "node:stream/consumers";
 import { createFaultProxy, type FaultProxy } from "@gatewright/db-resilience/testing";
 import {
   type CounterFixture,
@@ -5,6 +10,7 @@ import {
   startCounterServer,
   startSlowServer,
 } from "@gatewright/mcp-fixtures";
+import { createRedisOwnership } from "@gatewright/session-pool/redis";
 import { eventually, type RedisServer, startRedis } from "@gatewright/testkit";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { openRaw } from "./support/raw-client.ts";
@@ -192,6 +198,74 @@ describe("a call at B of a session of A", () => {
     expect(body).toMatch(/gatewright_envelopes_refused_total\{reason="tampered"\} [1-9]/);
     await using sole = await startTestGateway();
     expect((await fetch(`${sole.url}/internal/forward`, { method: "POST", body: "" })).status).toBe(404);
+  });
+
+  it("is refused at A's internal route before its body has come, when no replica signed it", async () => {
+    const { port } = new URL(a.url);
+    for (const begun of ["v1.e30.forged\n{", "x".repeat(300_000)]) {
+      const socket = connect(Number(port), "127.0.0.1");
+      socket.on("error", () => undefined);
+      socket.write(
+        `POST /internal/forward HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-length: 900000\r\n\r\n${begun}`,
+      );
+      // Nothing more is sent: what is not waited for ends the connection.
+      expect(await text(socket)).toMatch(/^HTTP\/1\.1 403 /);
+    }
+  });
+
+  it("that comes twice on its way is executed once, and the second answer says that its outcome is unknown", async () => {
+    const doubling = createServer(async (request, response) => {
+      const body = await buffer(request);
+      const headers = { "mcp-session-id": String(request.headers["mcp-session-id"]) };
+      const send = () => fetch(`${c.url}${request.url}`, { method: "POST", headers, body });
+      await (await send()).text();
+      const second = await send();
+      response.writeHead(second.status, Object.fromEntries(second.headers)).end();
+    }).listen(0, "127.0.0.1");
+    await once(doubling, "listening");
+    const replicaUrl = `http://127.0.0.1:${(doubling.address() as AddressInfo).port}`;
+    const c = await set.add({ server: { replicaUrl } });
+    const session = await openSession(c, counterPath);
+    const lost = await session.request(b, "tools/call", { name: "add", arguments: { amount: 1 } });
+    expect(lost.body.error.data).toMatchObject({ code: "outcome_unknown", retryable: false });
+    expect(await session.tool(c, "read")).toMatchObject({ value: 1 });
+    doubling.close();
+    doubling.closeAllConnections();
+  });
+
+  it("is forwarded twice at most, within the time of its caller, while nobody says that it is the owner", async () => {
+    const left: number[] = [];
+    const other = createServer(async (request, response) => {
+      const [envelope = ""] = (await text(request)).split("\n");
+      left.push(JSON.parse(Buffer.from(envelope.split(".")[1] ?? "", "base64url").toString()).remainingMs);
+      await new Promise((resolve) => setTimeout(resolve, 200));
+      response.writeHead(421, { "x-gatewright-refused": "misdirected", "content-length": 0 }).end();
+    }).listen(0, "127.0.0.1");
+    await once(other, "listening");
+    const known = await openSession(b, counterPath);
+    const { principal } = b.core.sessions.peek(known.id) ?? {};
+    const ownership = createRedisOwnership(
+      {
+        advertiseUrl: `http://127.0.0.1:${(other.address() as AddressInfo).port}`,
+        sealKeys: [Buffer.alloc(32)],
+        signKeys: [Buffer.alloc(32)],
+      },
+      { redis: redis.client(), onEvict: () => undefined, onOwnershipLost: () => undefined },
+    );
+    const id = randomUUID();
+    await ownership.claim(id, principal?.key ?? "");
+    const headers = { "mcp-session-id": id, "x-gatewright-timeout-ms": "5000" };
+    const refused = await known.request(b, "tools/call", { name: "read", arguments: {} }, headers);
+    expect(refused.status).toBe(503);
+    expect(refused.body.error.data).toMatchObject({ code: "session_owner_unreachable", retryable: true });
+    const [first = 0, second = 0, ...more] = left;
+    expect(more).toEqual([]);
+    expect(first).toBeLessThanOrEqual(5_000);
+    expect(second).toBeGreaterThan(0);
+    expect(first - second).toBeGreaterThanOrEqual(190);
+    await ownership.close();
+    other.close();
+    other.closeAllConnections();
   });
 
   it("that comes to a replica which owns the session no longer is sent once more, to the one that does", async () => {

@@ -12,7 +12,8 @@ export type SessionPoolErrorCode =
   | "not_found"
   | "pool_closed";
 
-const RETRYABLE: Readonly<Record<SessionPoolErrorCode, boolean>> = {
+/** Every code, with whether the same request may succeed later. */
+export const RETRYABLE: Readonly<Record<SessionPoolErrorCode, boolean>> = {
   acquire_timeout: true,
   pool_capacity: true,
   upstream_unreachable: true,

@@ -76,6 +76,11 @@ export class Grower<S, C> {
     try {
       await Promise.all(closes);
       const session = await this.#connect(bucket, slot);
+      if (slot.cancelled) {
+        // In the very moment in which it was connected; it keeps its place under the caps until it is closed.
+        await this.#evictor.closeSession(bucket, session, slot.lateReason);
+        throw slot.abort.signal.reason;
+      }
       breaker.succeeded();
       bucket.slots.delete(slot);
       state.tell("sessionOpened", { ...state.eventOf(bucket), connectMs: state.clock.now() - startedMs });

@@ -1,3 +1,4 @@
+import { BlockedKeys } from "./blocked-keys.ts";
 import type { Bucket } from "./bucket.ts";
 import { Entry } from "./entry.ts";
 import type { SessionPoolError } from "./errors.ts";
@@ -5,6 +6,7 @@ import { Evictor } from "./evictor.ts";
 import { Grower, type Growth } from "./grower.ts";
 import { Lease, type LeaseOwner, type ReleaseVerdict } from "./lease.ts";
 import type { PoolState } from "./pool-state.ts";
+import { ReleaseJudge } from "./release-judge.ts";
 import type { FaultKind } from "./session-factory.ts";
 import { Validator } from "./validator.ts";
 import type { Waiter } from "./waiter.ts";
@@ -22,20 +24,23 @@ export class PoolCore<S, C> implements LeaseOwner<Entry<S, C>> {
   readonly evictor: Evictor<S, C>;
   readonly #grower: Grower<S, C>;
   readonly #validator: Validator<S, C>;
+  readonly #judge: ReleaseJudge<S, C>;
+  readonly #blocked: BlockedKeys<S, C>;
   readonly room: WaitingRoom<S, C>;
   onUse: UseListener | undefined = undefined;
-  #yielding: Entry<S, C> | undefined = undefined;
 
   constructor(state: PoolState<S, C>) {
     this.state = state;
-    this.evictor = new Evictor(state, () => this.#serveBlocked());
+    this.evictor = new Evictor(state, () => this.#blocked.serve());
+    this.#blocked = new BlockedKeys(state, this.evictor, (bucket) => this.pump(bucket));
+    this.#judge = new ReleaseJudge(state, this.evictor);
     this.#grower = new Grower(state, this.evictor, {
       adopt: (bucket, session) => this.#adopt(bucket, session),
       connectFailed: (bucket, error) => this.#connectFailed(bucket, error),
       connectCancelled: (bucket) => {
         this.pump(bucket);
         state.dropIfEmpty(bucket);
-        this.#serveBlocked();
+        this.#blocked.serve();
       },
     });
     this.#validator = new Validator(state);
@@ -77,7 +82,7 @@ export class PoolCore<S, C> implements LeaseOwner<Entry<S, C>> {
       if (this.onUse !== undefined) this.onUse(bucket.key.serverId, nowMs - startedMs, failed);
     }
     if (verdict === "ok") entry.timeouts = 0;
-    else this.#judge(entry, verdict);
+    else this.#judge.judge(entry, verdict);
     if (entry.state === "live" && (entry.usesLeft <= 0 || nowMs >= entry.expiresAtMs)) {
       this.evictor.retire(entry, entry.usesLeft <= 0 ? (bucket.key.oneShot ? "one_shot" : "uses") : "age");
     }
@@ -100,7 +105,7 @@ export class PoolCore<S, C> implements LeaseOwner<Entry<S, C>> {
     }
     if (wasFull) bucket.available.push(entry);
     if (entry.inFlight === 0 && !bucket.stateful) state.idle.add(entry);
-    if (state.blocked.size > 0) this.#share(entry, nowMs);
+    if (state.blocked.size > 0) this.#blocked.share(entry, nowMs);
   }
 
   classify(error: unknown): FaultKind {
@@ -186,31 +191,6 @@ export class PoolCore<S, C> implements LeaseOwner<Entry<S, C>> {
     }
   }
 
-  #judge(entry: Entry<S, C>, verdict: Exclude<ReleaseVerdict, "ok">): void {
-    switch (verdict) {
-      case "application_error":
-        entry.timeouts = 0;
-        return;
-      case "cancelled":
-        return;
-      case "broken":
-      case "lost":
-        this.evictor.retire(entry, verdict);
-        return;
-      case "timeout":
-        if (++entry.timeouts >= this.state.options.retireAfterTimeouts)
-          this.evictor.retire(entry, "timeouts");
-        return;
-      case "unauthorized": {
-        const { staleCredentials } = this.state;
-        if (entry.state !== "live") return;
-        if (staleCredentials.size >= this.state.options.maxTotal) staleCredentials.clear();
-        staleCredentials.add(entry.bucket.key.id);
-        for (const sibling of [...entry.bucket.entries]) this.evictor.retire(sibling, "unauthorized");
-      }
-    }
-  }
-
   #refreshDue(entry: Entry<S, C>, nowMs: number): void {
     const { factory, options } = this.state;
     entry.freshUntilMs =
@@ -249,7 +229,7 @@ export class PoolCore<S, C> implements LeaseOwner<Entry<S, C>> {
     }
     this.pump(bucket);
     if (bucket.key.oneShot && entry.inFlight === 0) this.evictor.retire(entry, "one_shot");
-    if (state.blocked.size > 0) this.#serveBlocked();
+    if (state.blocked.size > 0) this.#blocked.serve();
   }
 
   #connectFailed(bucket: Bucket<S, C>, error: SessionPoolError): void {
@@ -258,7 +238,7 @@ export class PoolCore<S, C> implements LeaseOwner<Entry<S, C>> {
       this.pump(bucket);
     }
     this.state.dropIfEmpty(bucket);
-    this.#serveBlocked();
+    this.#blocked.serve();
   }
 
   #validate(entry: Entry<S, C>): void {
@@ -271,38 +251,7 @@ export class PoolCore<S, C> implements LeaseOwner<Entry<S, C>> {
         if (!bucket.stateful) state.idle.add(entry);
       } else this.evictor.retire(entry, "unhealthy");
       this.pump(bucket);
-      if (state.blocked.size > 0) this.#serveBlocked();
+      if (state.blocked.size > 0) this.#blocked.serve();
     });
-  }
-
-  /** A session was given back while keys wait for room: whoever came first is served. */
-  #share(entry: Entry<S, C>, nowMs: number): void {
-    const { bucket } = entry;
-    const [first] = this.state.blocked;
-    const patience = this.state.options.acquireTimeoutMs / 4;
-    const head = first?.waiters.head;
-    if (first !== undefined && head !== undefined && entry.inFlight > 0 && nowMs - head.sinceMs > patience) {
-      this.#yield(entry, first);
-    }
-    const own = bucket.waiters.head;
-    if (own !== undefined && (head === undefined || head.seq >= own.seq)) this.pump(bucket);
-    this.#serveBlocked();
-    this.pump(bucket);
-  }
-
-  /** A shared session that is never idle makes room all the same when another key has waited long; one at a time. */
-  #yield(entry: Entry<S, C>, first: Bucket<S, C>): void {
-    if (this.#yielding !== undefined && this.#yielding.state !== "gone") return;
-    const full = first.scopes.find((scope) => scope.used >= scope.limit);
-    if (full === undefined || entry.bucket.stateful || !entry.bucket.scopes.includes(full)) return;
-    this.#yielding = entry;
-    this.evictor.retire(entry, "lru");
-  }
-
-  #serveBlocked(): void {
-    for (const bucket of [...this.state.blocked]) {
-      this.state.blocked.delete(bucket);
-      this.pump(bucket);
-    }
   }
 }

@@ -58,7 +58,7 @@ export interface KeyLimits {
   readonly maxConcurrencyPerSession?: number;
   /** Default: `maxPerKey`, or `maxPerDownstreamKey`, of the pool. */
   readonly maxPerKey?: number;
-  /** Default: `maxPerServer` of the pool. The first key of a server decides. */
+  /** Default: `maxPerServer` of the pool. A server has one: what was said last of any of its keys. */
   readonly maxPerServer?: number;
 }
 

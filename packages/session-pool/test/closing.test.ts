@@ -128,6 +128,23 @@ describe("drain", () => {
     await eventually(() => factory.sessions[1]?.closed === "late");
   });
 
+  it("takes up no session whose connect ends in the very moment of the drain", async () => {
+    for (let turns = 0; turns < 12; turns++) {
+      const { factory, pool } = setup();
+      const gate = Promise.withResolvers<void>();
+      factory.beforeConnect = (attempt) => (attempt === 1 ? gate.promise : Promise.resolve());
+      const wait = pool.acquire(identityKey());
+      await eventually(() => factory.connects === 1);
+      gate.resolve();
+      for (let turn = 0; turn < turns; turn++) await Promise.resolve();
+      const drained = pool.drain(identityKey());
+      (await wait).release();
+      await drained;
+      await eventually(() => factory.sessions[0]?.closed !== undefined);
+      expect(pool.stats().sessions).toBe(factory.open);
+    }
+  });
+
   it("asks for the limits again", async () => {
     const limits = { maxPerKey: 1, maxConcurrencyPerSession: 1 };
     const { factory, pool } = setup({}, {}, limits);

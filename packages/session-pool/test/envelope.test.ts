@@ -1,6 +1,8 @@
 import { randomUUID } from "node:crypto";
-import type { SessionLocation } from "@gatewright/session-pool/redis";
-import { type RedisServer, startRedis } from "@gatewright/testkit";
+import { once } from "node:events";
+import { type AddressInfo, createServer, type Socket } from "node:net";
+import { forwardFailure, type SessionLocation } from "@gatewright/session-pool/redis";
+import { eventually, type RedisServer, startRedis } from "@gatewright/testkit";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { EnvelopeCodec } from "../src/redis/envelope.ts";
 import { NonceMemory } from "../src/redis/nonce-memory.ts";
@@ -72,6 +74,18 @@ describe("a forwarding envelope", () => {
     expect(owner.open(envelope, request)).toEqual({ kind: "refused", reason: "expired" });
   });
 
+  it("of a stranger is known before its request is, and one of ours is not used up by that", () => {
+    const { edge, owner } = codecs();
+    const envelope = edge.sign(claims, request);
+    expect([undefined, `${envelope}A`, envelope].map((text) => owner.judge(text))).toEqual([
+      "unsigned",
+      "tampered",
+      undefined,
+    ]);
+    expect(owner.open(envelope, request).kind).toBe("accepted");
+    expect(owner.refused).toMatchObject({ unsigned: 1, tampered: 1, replayed: 0 });
+  });
+
   it("is good for one replica, and one hop", () => {
     const { edge, owner } = codecs();
     expect(owner.open(edge.sign({ ...claims, to: "other" }, request), request)).toMatchObject({
@@ -126,6 +140,32 @@ describe("forwarding between replicas", () => {
     redis = await startRedis();
   });
   afterAll(() => redis.close());
+
+  it("that never got there may be repeated; one that was sent and not answered has an unknown outcome", async () => {
+    const location = { kind: "remote", owner: "a", url: "", epoch: 1, deadInMs: 2_000 } as const;
+    const answer: { end: (socket: Socket) => void } = { end: (socket) => void socket.destroy() };
+    const server = createServer((socket) => {
+      socket.on("error", () => undefined);
+      socket.once("data", () => answer.end(socket));
+    }).listen(0, "127.0.0.1");
+    await once(server, "listening");
+    const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+    const forward = (signal?: AbortSignal) =>
+      fetch(url, { method: "POST", body: "{}", ...(signal && { signal }) }).then(
+        () => undefined,
+        (cause) => forwardFailure(location, cause),
+      );
+    const unknown = { code: "outcome_unknown", retryable: false };
+    expect(await forward()).toMatchObject(unknown);
+    answer.end = (socket) => void socket.resetAndDestroy();
+    expect(await forward()).toMatchObject(unknown);
+    answer.end = () => undefined;
+    expect(await forward(AbortSignal.timeout(100))).toMatchObject(unknown);
+    server.close();
+    answer.end = (socket) => void socket.destroy();
+    await eventually(async () => (await forward())?.code === "session_owner_unreachable");
+    expect(await forward()).toMatchObject({ retryable: true, details: { retryAfterMs: 2_000 } });
+  });
 
   it("is accepted by the owner and misdirected to anybody else", async () => {
     const a = await startReplica(redis);

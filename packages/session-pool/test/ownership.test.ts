@@ -8,6 +8,7 @@ import {
 } from "@gatewright/session-pool/redis";
 import { eventually, type RedisServer, startRedis, startRedisCluster } from "@gatewright/testkit";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { systemClock } from "../src/clock.ts";
 import { sessionHash } from "../src/redis/owner-records.ts";
 import { quick, sealKey, signKey, startReplica } from "./support/replica.ts";
 import { spawnReplica } from "./support/spawn-replica.ts";
@@ -464,6 +465,34 @@ describe("eviction on every replica", () => {
     await own.close();
   });
 
+  it("refuses and counts a notice that is told again under another revision, by message or in the log", async () => {
+    const own = await startRedis();
+    const [a, b] = [await startReplica(own), await startReplica(own)];
+    await a.ownership.serverChanged("s1");
+    await eventually(() => b.evicted.length === 1);
+    const client = own.client();
+    const [line = ""] = await client.zrange("gw:{sessions}:log", "0", "-1");
+    const again = (rev: number) => `${rev}${line.slice(line.indexOf(" "))}`;
+    await client.publish("gw:sessions", again(7));
+    await client.multi().set("gw:{sessions}:rev", 2).zadd("gw:{sessions}:log", 2, again(2)).exec();
+    await eventually(() => b.ownership.stats().noticesRefused === 2);
+    expect(b.evicted).toEqual([{ kind: "server", serverId: "s1" }]);
+    await Promise.all([a.ownership.close(), b.ownership.close()]);
+    await own.close();
+  });
+
+  it("that is too old to be told from a repetition counts as missed", async () => {
+    const own = await startRedis();
+    const b = await startReplica(own);
+    const clock = { ...systemClock, wallNow: () => Date.now() - 31_000 };
+    const late = await startReplica(own, {}, { clock });
+    await late.ownership.serverChanged("s1");
+    await eventually(() => b.evicted.length === 1);
+    expect(b.evicted).toEqual([{ kind: "resync" }]);
+    await Promise.all([late.ownership.close(), b.ownership.close()]);
+    await own.close();
+  });
+
   it("refuses and counts notices that are not signed", async () => {
     const a = await startReplica(redis);
     const client = redis.client();
@@ -523,6 +552,41 @@ describe("without Redis", () => {
     expect(await a.ownership.locate(session, "ann")).toMatchObject({ kind: "mine", certain: true });
     await a.ownership.close();
     await own.close();
+  });
+
+  it("that hangs, it stops within a bound, however many sessions it owns", async () => {
+    const own = await startRedis();
+    const a = await startReplica(own, { heartbeatMs: 60_000, deadAfterMs: 120_000, sessionTtlMs: 600_000 });
+    await Promise.all(Array.from({ length: 2_000 }, () => a.ownership.claim(randomUUID(), "ann")));
+    own.pause();
+    const begin = performance.now();
+    await a.ownership.close();
+    expect(performance.now() - begin).toBeLessThan(8_000);
+    own.resume();
+    await own.close();
+  });
+
+  it("on the connection for notices alone, it polls for them, and stops within a bound", async () => {
+    const [frozen, a] = [await startRedis(), await startReplica(redis)];
+    frozen.pause();
+    const evicted: unknown[] = [];
+    const deaf = createRedisOwnership(
+      { advertiseUrl: "http://deaf", sealKeys: [sealKey], signKeys: [signKey], ...quick },
+      {
+        redis: redis.client(),
+        subscriber: frozen.client({ enableOfflineQueue: true }),
+        onEvict: (notice) => evicted.push(notice),
+        onOwnershipLost: () => {},
+      },
+    );
+    await deaf.start();
+    await a.ownership.serverChanged("s1");
+    await eventually(() => evicted.length === 1);
+    const begin = performance.now();
+    await Promise.all([deaf.close(), a.ownership.close()]);
+    expect(performance.now() - begin).toBeLessThan(5_000);
+    frozen.resume();
+    await frozen.close();
   });
 
   it("ends a session of its own all the same, and tells with the next beat that gets through", async () => {

@@ -64,17 +64,7 @@ function forwardedHeaders(headers: IncomingHttpHeaders): Record<string, string> 
   return kept;
 }
 
-/** Envelope and body of a forwarded request as one body: an envelope may be longer than headers are allowed to be. */
+/** Envelope and body of a forwarded request as one body, in lines: an envelope may be longer than headers are allowed to be. */
 export function joinForward(envelope: string, body: Buffer): Buffer {
   return Buffer.concat([Buffer.from(`${envelope}\n`, "latin1"), body]);
-}
-
-/** The two parts again; without an envelope when there is none. */
-export function splitForward(bytes: Buffer): {
-  readonly envelope: string | undefined;
-  readonly body: Buffer;
-} {
-  const end = bytes.indexOf("\n");
-  if (end < 0) return { envelope: undefined, body: bytes };
-  return { envelope: bytes.toString("latin1", 0, end), body: bytes.subarray(end + 1) };
 }

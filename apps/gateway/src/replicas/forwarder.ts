@@ -39,16 +39,24 @@ export class Forwarder {
     this.#peers = new Peers(options);
   }
 
-  /** Never rejects. */
+  /** How long the client waits, or a call may take. */
+  timeMsOf({ request }: EdgeRequest): number {
+    const { callTimeoutMs } = this.#options;
+    return Math.min(callTimeoutMs, callerTimeoutMs(request.headers[timeoutHeader]) ?? callTimeoutMs);
+  }
+
+  /** @param deadlineMs monotonic time when nobody waits any more; streams have none. Never rejects. */
   async send(
     ownership: RedisOwnership,
     to: Addressee,
     sessionId: string | undefined,
     edge: EdgeRequest,
+    deadlineMs: number,
   ): Promise<RelayOutcome> {
     const { silenceMs, streamSilenceMs, onForward } = this.#options;
     const { request, response, body } = edge;
-    const remainingMs = request.method === "GET" ? undefined : this.#remainingMs(edge);
+    const remainingMs =
+      request.method === "GET" ? undefined : Math.max(1, Math.round(deadlineMs - performance.now()));
     const envelope = ownership.sign(to, sessionId, {
       method: "POST",
       path: forwardPath,
@@ -73,11 +81,5 @@ export class Forwarder {
   /** Drops all connections. */
   close(): Promise<void> {
     return this.#peers.close();
-  }
-
-  /** How long the client waits, or a call may take. */
-  #remainingMs({ request }: EdgeRequest): number {
-    const { callTimeoutMs } = this.#options;
-    return Math.min(callTimeoutMs, callerTimeoutMs(request.headers[timeoutHeader]) ?? callTimeoutMs);
   }
 }

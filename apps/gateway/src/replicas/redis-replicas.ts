@@ -9,10 +9,10 @@ import type {
 import type { Principal } from "../auth/principal.ts";
 import { timeoutHeader } from "../calls/attempt-headers.ts";
 import type { DownstreamSession } from "../downstream/downstream-session.ts";
-import { readBody } from "../http/read-body.ts";
-import { applyHead, forwardPath, sessionHeader, splitForward } from "./forward-head.ts";
+import { applyHead, forwardPath, sessionHeader } from "./forward-head.ts";
 import { Forwarder, type ForwarderOptions } from "./forwarder.ts";
 import { keptState } from "./kept-session.ts";
+import { readForward } from "./read-forward.ts";
 import { foreignSession, noSuchSession, ownerUnreachable, refusalOf, unknownOutcome } from "./refusals.ts";
 import { refusedHeader } from "./relay.ts";
 import type { EdgeRequest, ForwardedRequest, Replicas } from "./replicas.ts";
@@ -33,10 +33,10 @@ export interface RedisReplicasOptions extends ForwarderOptions, TakeOversParts {
   readonly bodyBytes: number;
 }
 
-/** Longest envelope: the head of a request, which is bounded by the edge, twice encoded. */
-const maxEnvelopeBytes = 262_144;
-/** How often it is asked anew where a session lives, when that changes meanwhile. */
-const maxAttempts = 3;
+/** How often it is asked where a session lives, when that changes meanwhile. */
+const maxLooks = 3;
+/** How often a request is forwarded: to the owner, and once more when that was not it. */
+const maxForwards = 2;
 /** How often an owner that works on a forwarded request gives a sign of life. */
 const lifeSignMs = 1_000;
 
@@ -101,7 +101,9 @@ export class RedisReplicas implements Replicas {
     const ownership = await this.#started.promise;
     const uncertain = sessions.peek(sessionId) !== undefined;
     let location = await this.#locate(ownership, sessionId, key, uncertain);
-    for (let attempt = 1; attempt <= maxAttempts; attempt++) {
+    const deadlineMs = performance.now() + this.#forwarder.timeMsOf(edge);
+    let forwards = 0;
+    for (let looks = 1; looks <= maxLooks && performance.now() < deadlineMs; looks++) {
       let unreachable: { readonly owner: string; readonly cause: unknown } | undefined;
       switch (location.kind) {
         case "foreign":
@@ -117,7 +119,8 @@ export class RedisReplicas implements Replicas {
           if (await this.#takeOvers.take(ownership, sessionId, edge.principal)) return "here";
           break;
         case "remote": {
-          const outcome = await this.#forwarder.send(ownership, location, sessionId, edge);
+          if (++forwards > maxForwards) break;
+          const outcome = await this.#forwarder.send(ownership, location, sessionId, edge, deadlineMs);
           if (outcome.kind === "answered") return "answered";
           if (outcome.kind === "unknown") throw unknownOutcome(outcome.cause);
           if (outcome.kind === "unreachable") unreachable = { ...outcome, owner: location.owner };
@@ -137,7 +140,14 @@ export class RedisReplicas implements Replicas {
       throw refusalOf(error);
     });
     if (url === undefined) throw ownerUnreachable(0);
-    const outcome = await this.#forwarder.send(ownership, { owner: ownerId, url }, undefined, edge);
+    const deadlineMs = performance.now() + this.#forwarder.timeMsOf(edge);
+    const outcome = await this.#forwarder.send(
+      ownership,
+      { owner: ownerId, url },
+      undefined,
+      edge,
+      deadlineMs,
+    );
     if (outcome.kind === "unknown") throw unknownOutcome(outcome.cause);
     if (outcome.kind !== "answered")
       throw ownerUnreachable(0, "cause" in outcome ? outcome.cause : undefined);
@@ -145,9 +155,13 @@ export class RedisReplicas implements Replicas {
 
   async receive(request: IncomingMessage, response: ServerResponse): Promise<ForwardedRequest | undefined> {
     const ownership = await this.#started.promise;
-    const { envelope, body } = splitForward(
-      await readBody(request, this.#options.bodyBytes + maxEnvelopeBytes),
-    );
+    const parts = await readForward(request, {
+      maxBodyBytes: this.#options.bodyBytes,
+      judge: (envelope) => ownership.judge(envelope),
+    });
+    // What a stranger still has to say is not listened to.
+    if (typeof parts === "string") return refuse(response, 403, parts, { connection: "close" });
+    const { envelope, body } = parts;
     const session = request.headers[sessionHeader];
     const sessionId = typeof session === "string" ? session : undefined;
     const opened = ownership.open(envelope, sessionId, { method: "POST", path: forwardPath, body });
@@ -220,6 +234,11 @@ export class RedisReplicas implements Replicas {
   }
 }
 
-function refuse(response: ServerResponse, status: number, reason: string): undefined {
-  response.writeHead(status, { [refusedHeader]: reason, "content-length": 0 }).end();
+function refuse(
+  response: ServerResponse,
+  status: number,
+  reason: string,
+  headers: Readonly<Record<string, string>> = {},
+): undefined {
+  response.writeHead(status, { [refusedHeader]: reason, "content-length": 0, ...headers }).end();
 }

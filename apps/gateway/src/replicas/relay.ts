@@ -78,9 +78,12 @@ export class Relay implements Dispatcher.DispatchHandler {
     this.#silence?.refresh();
     // A sign of life.
     if (status < 200) return;
-    if (headers[refusedHeader] !== undefined) {
-      const refused = new Error(`the replica refused the request: ${headers[refusedHeader]}`);
-      this.#stop(status === 421 ? { kind: "misdirected" } : { kind: "unreachable", cause: refused });
+    const reason = headers[refusedHeader];
+    if (reason !== undefined) {
+      const cause = new Error(`the replica refused the request: ${reason}`);
+      // A replay means that it has come before, and what came of that is not known here.
+      const kind = reason === "replayed" ? "unknown" : "unreachable";
+      this.#stop(status === 421 ? { kind: "misdirected" } : { kind, cause });
       return;
     }
     this.#head = { status, headers };

@@ -112,6 +112,7 @@ export function createIpcOwnership(options: IpcOwnershipOptions): RedisOwnership
     whereIs: (instance) => link.call<string | undefined>(service, "where", instance),
     sign: ({ owner, epoch = 0 }: ForwardTarget, sessionId = "", { payload, remainingMs, ...request }) =>
       codec.sign({ to: owner, session: sessionId, epoch, payload, remainingMs }, request),
+    judge: (envelope) => codec.judge(envelope),
     open(envelope, sessionId = "", request): OpenedEnvelope | { readonly kind: "misdirected" } {
       const opened = codec.open(envelope, request);
       if (opened.kind === "refused") return opened;

@@ -96,6 +96,15 @@ export class EnvelopeCodec {
     return `${body}.${mac(body, this.#options.keys[0] ?? new Uint8Array())}`;
   }
 
+  /** Why an envelope is none of ours, for a receiver that reads no body of a stranger; `undefined` when it is one. */
+  judge(envelope: string | undefined): "unsigned" | "tampered" | undefined {
+    const read = this.#read(envelope);
+    if (typeof read !== "string") return undefined;
+    this.refused[read]++;
+    return read;
+  }
+
+  /** Opens an envelope for the request that it came with, once. */
   open(envelope: string | undefined, request: EnvelopeRequest): OpenedEnvelope {
     const result = this.#open(envelope, request);
     if (result.kind === "refused") this.refused[result.reason]++;
@@ -103,13 +112,8 @@ export class EnvelopeCodec {
   }
 
   #open(envelope: string | undefined, request: EnvelopeRequest): OpenedEnvelope {
-    const dot = envelope?.lastIndexOf(".") ?? -1;
-    if (envelope === undefined || dot < 0 || !envelope.startsWith("v1.")) return refuse("unsigned");
-    const body = envelope.slice(0, dot);
-    const signature = envelope.slice(dot + 1);
-    if (!this.#options.keys.some((key) => same(signature, mac(body, key)))) return refuse("tampered");
-    // Signed by one of us: its shape can be trusted from here on.
-    const wire = JSON.parse(Buffer.from(body.slice(3), "base64url").toString("utf8")) as Wire;
+    const wire = this.#read(envelope);
+    if (typeof wire === "string") return refuse(wire);
     if (wire.digest !== digestOf(request)) return refuse("tampered");
     if (wire.to !== this.#options.instanceId) return refuse("misaddressed");
     if (wire.hops > 1) return refuse("hop_limit");
@@ -118,6 +122,16 @@ export class EnvelopeCodec {
     if (nonce !== "fresh") return refuse(nonce === "seen" ? "replayed" : "overloaded");
     const { from, to, session, epoch, payload, remainingMs } = wire;
     return { kind: "accepted", claims: { from, to, session, epoch, payload, remainingMs } };
+  }
+
+  #read(envelope: string | undefined): Wire | "unsigned" | "tampered" {
+    const dot = envelope?.lastIndexOf(".") ?? -1;
+    if (envelope === undefined || dot < 0 || !envelope.startsWith("v1.")) return "unsigned";
+    const body = envelope.slice(0, dot);
+    const signature = envelope.slice(dot + 1);
+    if (!this.#options.keys.some((key) => same(signature, mac(body, key)))) return "tampered";
+    // Signed by one of us: its shape can be trusted from here on.
+    return JSON.parse(Buffer.from(body.slice(3), "base64url").toString("utf8")) as Wire;
   }
 }
 

@@ -6,6 +6,7 @@ export {
   type EnvelopeRequest,
   type OpenedEnvelope,
 } from "./envelope.ts";
+export { forwardFailure } from "./forward-failure.ts";
 export { ownerUnreachable } from "./owner-unreachable.ts";
 export type {
   ClaimOptions,

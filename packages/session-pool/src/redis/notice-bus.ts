@@ -1,6 +1,7 @@
-import { createHmac, timingSafeEqual } from "node:crypto";
+import { createHmac, randomBytes, timingSafeEqual } from "node:crypto";
 import type { Clock, ClockTimer } from "../clock.ts";
 import { SessionPoolError } from "../errors.ts";
+import { NonceMemory } from "./nonce-memory.ts";
 import type { OwnershipRedis, OwnershipSubscriber } from "./ownership-redis.ts";
 import { catchUpScript, noticeScript } from "./ownership-scripts.ts";
 import { runScript } from "./script.ts";
@@ -19,6 +20,9 @@ export interface NoticeBusParts {
   readonly keys: readonly Uint8Array[];
   readonly pollMs: number;
   readonly maxNotices: number;
+  /** How old a notice may be that is believed, clock difference included. */
+  readonly maxAgeMs: number;
+  readonly maxNonces: number;
   readonly received: (notice: Notice) => void;
   /** Notices fell out of the log before they were read. */
   readonly missed: () => void;
@@ -26,9 +30,21 @@ export interface NoticeBusParts {
   readonly failed: () => void;
 }
 
+/** Longest wait for the subscriber's connection: it has no command timeout, and polling does without it. */
+const subscriberWaitMs = 1_000;
+
+/** What is signed: a notice, when it was made, and a name of its own by which its repetition is told. */
+interface Wire {
+  readonly notice: Notice;
+  /** Epoch milliseconds of the sender. */
+  readonly at: number;
+  readonly nonce: string;
+}
+
 /**
  * Carries eviction notices to every replica: by message at once, and by a numbered log that is polled, so that a lost
- * message costs one poll at most. Notices are signed; those that are not are refused and counted.
+ * message costs one poll at most. Notices are signed and good once, whatever revision they come under; those that are
+ * not are refused and counted. One that is too old for that to be known counts as missed.
  */
 export class NoticeBus {
   readonly #parts: NoticeBusParts;
@@ -44,11 +60,14 @@ export class NoticeBus {
   #timer: ClockTimer | undefined = undefined;
   /** The first look came after notices may have been missed. */
   #late = false;
-  #subscribed = false;
+  readonly #nonces: NonceMemory;
+  /** Set while the subscriber was asked, and since it has answered. */
+  #subscribing: Promise<unknown> | undefined = undefined;
   #closed = false;
 
   constructor(parts: NoticeBusParts) {
     this.#parts = parts;
+    this.#nonces = new NonceMemory(2 * parts.maxAgeMs, parts.maxNonces, parts.clock.now());
     this.#channel = `${parts.prefix}:sessions`;
     this.#keys = [`${parts.prefix}:{sessions}:rev`, `${parts.prefix}:{sessions}:log`];
   }
@@ -66,7 +85,9 @@ export class NoticeBus {
   }
 
   async publish(notice: Notice): Promise<void> {
-    const text = JSON.stringify(notice);
+    const { clock } = this.#parts;
+    const wire: Wire = { notice, at: clock.wallNow(), nonce: randomBytes(16).toString("base64url") };
+    const text = JSON.stringify(wire);
     const signed = `${this.#mac(text, this.#parts.keys[0] ?? new Uint8Array())} ${text}`;
     const seen = Math.max(this.#seen, 0);
     const args = [signed, this.#channel, seen, this.#parts.maxNotices];
@@ -81,7 +102,7 @@ export class NoticeBus {
     this.#closed = true;
     this.#timer?.cancel();
     this.#parts.subscriber?.off("message", this.#onMessage);
-    await this.#parts.subscriber?.unsubscribe(this.#channel).catch(() => {});
+    await this.#briefly(this.#parts.subscriber?.unsubscribe(this.#channel)).catch(() => {});
   }
 
   #schedule(): void {
@@ -95,11 +116,26 @@ export class NoticeBus {
   }
 
   async #look(): Promise<void> {
-    if (!this.#subscribed && this.#parts.subscriber !== undefined) {
-      await this.#parts.subscriber.subscribe(this.#channel);
-      this.#subscribed = true;
-    }
-    await this.#catchUp();
+    await Promise.all([this.#subscribe(), this.#catchUp()]);
+  }
+
+  /** Asks once, until that fails; an answer that does not come is not waited for. */
+  async #subscribe(): Promise<void> {
+    const { subscriber } = this.#parts;
+    if (this.#subscribing !== undefined || subscriber === undefined) return;
+    const asking = subscriber.subscribe(this.#channel);
+    this.#subscribing = asking;
+    asking.catch(() => {
+      this.#subscribing = undefined;
+    });
+    await this.#briefly(asking);
+  }
+
+  /** Waits for the subscriber, within a bound. */
+  async #briefly(answer: Promise<unknown> | undefined): Promise<void> {
+    const late = Promise.withResolvers<void>();
+    const timer = this.#parts.clock.setTimer(late.resolve, subscriberWaitMs, false);
+    await Promise.race([answer, late.promise]).finally(() => timer.cancel());
   }
 
   async #catchUp(): Promise<void> {
@@ -135,7 +171,11 @@ export class NoticeBus {
     if (rev <= this.#seen || this.#ahead.has(rev)) return;
     // The poll advances `seen`; a message only marks itself, since one before it may have been lost.
     if (this.#ahead.size < this.#parts.maxNotices) this.#ahead.add(rev);
-    this.#parts.received(JSON.parse(body) as Notice);
+    const { clock, maxAgeMs, missed, received, refused } = this.#parts;
+    const { notice, at, nonce } = JSON.parse(body) as Wire;
+    if (Math.abs(clock.wallNow() - at) > maxAgeMs) missed();
+    else if (this.#nonces.check(nonce, clock.now()) === "fresh") received(notice);
+    else refused();
   }
 
   #mac(text: string, key: Uint8Array): string {

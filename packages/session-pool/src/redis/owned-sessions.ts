@@ -105,7 +105,8 @@ export class OwnedSessions {
   async release(session: string): Promise<void> {
     const owned = this.#owned.get(session);
     if (owned === undefined) return;
-    await this.#saveLast(session, owned);
+    // What could not be saved yet is saved now: nobody else will.
+    if (!owned.saved || owned.ending) await this.beat(session, owned).catch(() => {});
     this.#owned.delete(session);
     await this.#parts.records.release(session, owned.epoch);
   }
@@ -124,22 +125,29 @@ export class OwnedSessions {
     this.#parts.onEnded(owned.sessionId);
   }
 
-  /** Stops to beat and gives everything back. Never rejects. */
+  /**
+   * Stops to beat and gives everything back, until Redis turns out to be out of reach: then each record speaks for itself
+   * once its last beat is old enough. Never rejects.
+   */
   async close(): Promise<void> {
     this.#stopped = true;
     this.#timer?.cancel();
     const all = [...this.#owned];
     this.#owned.clear();
-    await inBatches(all, async ([session, owned]) => {
-      await this.#saveLast(session, owned);
-      // With Redis out of reach the record speaks for itself once its last beat is old enough.
-      await this.#parts.records.release(session, owned.epoch).catch(() => {});
-    });
+    for (let at = 0; at < all.length; at += BEATS_AT_ONCE) {
+      const given = await Promise.all(all.slice(at, at + BEATS_AT_ONCE).map((one) => this.#giveBack(one)));
+      if (!given.includes(true)) return;
+    }
   }
 
-  /** What could not be saved yet is saved now: nobody else will. */
-  async #saveLast(session: string, owned: OwnedSession): Promise<void> {
-    if (!owned.saved || owned.ending) await this.beat(session, owned).catch(() => {});
+  async #giveBack([session, owned]: readonly [string, OwnedSession]): Promise<boolean> {
+    try {
+      if (!owned.saved || owned.ending) await this.beat(session, owned);
+      await this.#parts.records.release(session, owned.epoch);
+      return true;
+    } catch {
+      return false;
+    }
   }
 }
 

@@ -101,6 +101,8 @@ export interface RedisOwnership {
     sessionId: string | undefined,
     request: EnvelopeRequest & { readonly payload: string; readonly remainingMs?: number },
   ): string;
+  /** Why a forwarded request is a stranger's: to be asked before its body is read. `undefined` when only `open` can tell. */
+  judge(envelope: string | undefined): "unsigned" | "tampered" | undefined;
   /**
    * Opens a forwarded request. `misdirected` means that this replica does not own the session (421); the caller
    * must execute an accepted one here and never forward it again.

@@ -76,6 +76,8 @@ class Ownership implements RedisOwnership {
       keys,
       pollMs,
       maxNotices,
+      maxAgeMs,
+      maxNonces,
       received: (notice) => this.#received(notice),
       missed: () => onEvict({ kind: "resync" }),
       refused: () => this.#counts.noticesRefused++,
@@ -177,6 +179,10 @@ class Ownership implements RedisOwnership {
     const { payload, remainingMs } = request;
     const session = sessionId === undefined ? "" : sessionHash(sessionId);
     return this.#codec.sign({ to: to.owner, session, epoch: to.epoch ?? 0, payload, remainingMs }, request);
+  }
+
+  judge(envelope: string | undefined): "unsigned" | "tampered" | undefined {
+    return this.#codec.judge(envelope);
   }
 
   open(

@@ -1,3 +1,4 @@
+import type { Clock } from "@gatewright/session-pool";
 import {
   createRedisOwnership,
   type EvictionNotice,
@@ -28,7 +29,7 @@ export interface Replica {
 export async function startReplica(
   redis: RedisServer,
   options: Partial<Parameters<typeof createRedisOwnership>[0]> = {},
-  parts: { subscribe?: boolean; instanceId?: string; listen?: boolean } = {},
+  parts: { subscribe?: boolean; instanceId?: string; listen?: boolean; clock?: Clock } = {},
 ): Promise<Replica> {
   const evicted: EvictionNotice[] = [];
   const lost: string[] = [];
@@ -39,6 +40,7 @@ export async function startReplica(
       redis: client,
       ...(parts.subscribe === false ? {} : { subscriber: redis.client({ enableOfflineQueue: true }) }),
       ...(parts.instanceId === undefined ? {} : { instanceId: parts.instanceId }),
+      ...(parts.clock === undefined ? {} : { clock: parts.clock }),
       onEvict: (notice) => evicted.push(notice),
       onOwnershipLost: (sessionId) => lost.push(sessionId),
     },
