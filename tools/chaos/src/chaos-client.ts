@@ -7,7 +7,8 @@ export interface CallRecord {
   readonly client: number;
   readonly amount: number;
   readonly outcome: "ok" | "unknown" | "failed";
-  /** Of an answer: the upstream's session and its number. */
+  /** Of an answer: the client's own session, as operators see it, the upstream's session, and its number. */
+  readonly clientSession?: string | undefined;
   readonly session?: string | undefined;
   readonly value?: number | undefined;
   /** Why it did not succeed, or what was refused before it did. */
@@ -85,7 +86,7 @@ export class ChaosClient {
     });
     while (performance.now() - startedMs < callMs) {
       const verdict = await this.#try(key, amount);
-      if (verdict.kind === "ok") return record("ok", verdict);
+      if (verdict.kind === "ok") return record("ok", { ...verdict, clientSession: this.sessionName });
       refusals.push(verdict.why);
       if (verdict.kind === "unknown") return record("unknown");
       if (verdict.kind === "failed") return record("failed");

@@ -1,6 +1,7 @@
 import type { CallRecord } from "./chaos-client.ts";
 import type { Execution } from "./chaos-upstream.ts";
 import { type FaultKind, type FaultRecord, faultKinds } from "./fault-plan.ts";
+import { freshStatesOf } from "./fresh-states.ts";
 import { type Recovery, recoveryOf } from "./recovery.ts";
 
 /** What a run showed. */
@@ -16,6 +17,10 @@ export interface Verdict {
   /** Answers whose call was not executed, or that tell another number than was reached. */
   readonly lostUpdates: readonly string[];
   readonly executedTwice: readonly string[];
+  /** Sessions of clients that lost their state without being told, and without a fault that takes it. */
+  readonly begunAnew: readonly string[];
+  /** Sessions of clients that lost it with the upstream, or with its credentials. */
+  readonly begunAnewByFault: number;
   /** Clients whose session did not work once all was healed. */
   readonly stuck: readonly number[];
   /** Unknown outcomes that were executed after all. */
@@ -60,6 +65,7 @@ export function judge(
     reasons[reason] = (reasons[reason] ?? 0) + 1;
   const ofKind = <T>(read: (kind: FaultKind) => T) =>
     Object.fromEntries(faultKinds.map((kind) => [kind, read(kind)])) as Record<FaultKind, T>;
+  const fresh = freshStatesOf(calls, faults);
   return {
     calls: calls.length,
     ok: count("ok"),
@@ -69,6 +75,8 @@ export function judge(
     crossTalk,
     lostUpdates,
     executedTwice: [...executions].filter(([, list]) => list.length > 1).map(([key]) => key),
+    begunAnew: fresh.filter(({ excused }) => !excused).map(({ what }) => what),
+    begunAnewByFault: fresh.filter(({ excused }) => excused).length,
     stuck,
     unknownExecuted: calls.filter(({ outcome, key }) => outcome === "unknown" && executions.has(key)).length,
     faults: ofKind((kind) => faults.filter((fault) => fault.kind === kind).length),

@@ -41,6 +41,7 @@ export function chaosBars(verdict: Verdict, { calls, rounds, owners }: ChaosPlan
     none("cross-talk", verdict.crossTalk),
     none("lost updates", verdict.lostUpdates),
     none("calls executed twice", verdict.executedTwice),
+    none("sessions that silently began anew", verdict.begunAnew),
     none("stuck sessions", verdict.stuck),
     {
       what: "recovery of a killed owner's sessions",
@@ -57,6 +58,7 @@ export function reportOf(
   bars: readonly ChaosBar[],
 ): string {
   const { calls, ok, unknown, unknownExecuted, failed, retried, reasons, slowest, lagMs } = verdict;
+  const { begunAnewByFault } = verdict;
   const perFault = faultKinds.map((kind) => {
     const recoveries = recoveriesOf(verdict, kind);
     const each = (read: (recovery: Recovery) => string) => recoveries.map(read).join(", ");
@@ -72,6 +74,7 @@ export function reportOf(
   return [
     `${calls} calls in ${verdict.seconds.toFixed(0)} s: ${ok} answered (${retried} of them after a refusal), ${unknown} of unknown outcome (${unknownExecuted} of them executed), ${failed} failed`,
     `slowest answer ${seconds(slowest === undefined ? 0 : slowest.endedMs - slowest.startedMs)}${slowest?.refusals.length ? ` (after ${[...new Set(slowest.refusals)].join(", ")})` : ""}; this process, with clients, balancer and upstream, was late by up to ${lagMs.toFixed(0)} ms`,
+    `${begunAnewByFault} times a session went on from zero since the upstream, or its credentials, had ended the one behind it`,
     table(
       ["what", "figure", "bar", "kept"],
       bars.map(({ what, figure, bar, met }) => [what, figure, bar, met ? "yes" : "NO"]),

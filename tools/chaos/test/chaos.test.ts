@@ -26,9 +26,9 @@ it("every fault once: no cross-talk, no lost update, no call executed twice, no 
   ]);
   expect(code, progress).toBe(table.includes("| NO ") ? 1 : 0);
   const run = JSON.parse(await readFile(out, "utf8")) as ChaosRun;
-  const { crossTalk, lostUpdates, executedTwice, stuck } = run;
-  expect({ crossTalk, lostUpdates, executedTwice, stuck }).toEqual({
-    ...{ crossTalk: [], lostUpdates: [], executedTwice: [], stuck: [] },
+  const { crossTalk, lostUpdates, executedTwice, begunAnew, stuck } = run;
+  expect({ crossTalk, lostUpdates, executedTwice, begunAnew, stuck }).toEqual({
+    ...{ crossTalk: [], lostUpdates: [], executedTwice: [], begunAnew: [], stuck: [] },
   });
   expect(Object.values(run.faults)).toEqual([1, 1, 1, 1]);
   expect(run.calls).toBeGreaterThanOrEqual(300);
