@@ -9,7 +9,7 @@ import { eventually } from "@gatewright/testkit";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { CommandIo } from "../src/cli/command-io.ts";
 import { runCli } from "../src/cli/run-cli.ts";
-import { descendants } from "./support/processes.ts";
+import { descendants, queuedMs } from "./support/processes.ts";
 
 let folder: string;
 
@@ -21,6 +21,7 @@ afterAll(() => rm(folder, { recursive: true, force: true }));
 
 const env = (more: Record<string, string> = {}) => ({
   PATH: process.env["PATH"] ?? "",
+  NODE_COMPILE_CACHE: process.env["NODE_COMPILE_CACHE"] ?? "",
   DATA_DIR: folder,
   LOG_LEVEL: "silent",
   PORT: "0",
@@ -148,7 +149,8 @@ describe("gatewright", () => {
     const url = await eventually(() => /^Gatewright listens on (http:\S+)\n/.exec(printed)?.[1] ?? false, {
       timeoutMs: 30_000,
     });
-    expect(performance.now() - startedMs).toBeLessThan(5_000);
+    // Other tests run meanwhile: what it waited for a processor is not its own.
+    expect(performance.now() - startedMs - queuedMs(child.pid ?? 0)).toBeLessThan(5_000);
     const long = { name: "everything_trigger-long-running-operation", arguments: { duration: 1, steps: 1 } };
     const pending = fetch(`${url}/mcp/http`, {
       method: "POST",

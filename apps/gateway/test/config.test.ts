@@ -167,7 +167,9 @@ describe("configuration", () => {
 
 describe("plugins of the configuration", () => {
   it("an unknown plugin, an unknown rule and a bad rate are refused with their path", async () => {
-    const plugins = { rate_limiter: wireRateLimiter({ redis: undefined, replicas: () => 1, observer: {} }) };
+    const plugins = {
+      rate_limiter: await wireRateLimiter({ redis: undefined, replicas: () => 1, observer: {} }),
+    };
     const wire = async (entries: unknown) =>
       wirePipeline(await loadConfig({ env: { GATEWRIGHT_PLUGINS: JSON.stringify(entries) } }), plugins, {});
     expect(await problemsOf(wire([{ name: "rate_limitr" }]))).toContain('did you mean "rate_limiter"?');

@@ -58,7 +58,7 @@ describe("retry policies of the configuration", () => {
   it("a policy over the ceiling is clamped with a warning; its budget outlives a new instance", async () => {
     const warnings: string[] = [];
     const config = gatewayConfig.parse({ retry: { maxToolRetries: 1 } });
-    const { definition, layer } = wireRetry(config, {
+    const { definition, layer } = await wireRetry(config, {
       metrics: new RetryMetrics(),
       circuitOpen: () => false,
       enabled: () => true,

@@ -8,8 +8,8 @@ import { wireRetry } from "../src/wiring/retry-backoff.ts";
 const upstream = { id: "up", definition: { stateless: true } } as UpstreamRecord;
 const slow = { baseMs: 60_000, maxMs: 60_000, jitter: "none" } as const;
 
-function wire() {
-  const { definition, layer } = wireRetry(gatewayConfig.parse({}), {
+async function wire() {
+  const { definition, layer } = await wireRetry(gatewayConfig.parse({}), {
     metrics: new RetryMetrics(),
     circuitOpen: () => false,
     enabled: () => true,
@@ -19,7 +19,7 @@ function wire() {
 }
 
 it("RB-13 a call whose policy was replaced during its attempt waits visibly, and ends with stop()", async () => {
-  const { layer, use } = wire();
+  const { layer, use } = await wire();
   await use(slow);
   const attempt = Promise.withResolvers<never>();
   let attempts = 0;
@@ -41,7 +41,7 @@ it("RB-13 a call whose policy was replaced during its attempt waits visibly, and
 });
 
 it("RB-13 no hedge starts after stop(), though its policy was replaced", async () => {
-  const { layer, use } = wire();
+  const { layer, use } = await wire();
   await use({ hedge: { delayMs: 30 } });
   const policy = layer.limitsOf("read", undefined);
   if (policy === undefined) throw new Error("the policy hedges");
@@ -66,7 +66,7 @@ it("RB-13 no hedge starts after stop(), though its policy was replaced", async (
 });
 
 it("RB-13 what still comes after stop() gets one attempt", async () => {
-  const { layer, use } = wire();
+  const { layer, use } = await wire();
   await use({ hedge: { delayMs: 1 }, maxRetries: 3 });
   layer.stop();
   let attempts = 0;

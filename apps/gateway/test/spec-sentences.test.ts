@@ -4,7 +4,7 @@ import { processIo } from "../src/cli/process-io.ts";
 import { ConfigError } from "../src/config/config-error.ts";
 import { loadConfig } from "../src/config/load-config.ts";
 import { type ScriptedServer, startScriptedServer } from "./support/scripted-server.ts";
-import { startTestGateway } from "./support/test-gateway.ts";
+import { gatewayClient, startTestGateway } from "./support/test-gateway.ts";
 
 let plugin: ScriptedServer;
 let upstream: ScriptedServer;
@@ -66,6 +66,42 @@ describe("what is said of the gateway", () => {
       expect((await fetch(`${gateway.url}${path}`)).status).toBe(401);
       expect((await gateway.rest("GET", path)).status).toBe(200);
     }
+  });
+
+  it("lists of REST come from the database, never from the snapshot: what another replica wrote is there at once", async () => {
+    // Its snapshot follows when this test is over.
+    const late = { database: { pollMs: 600_000 } };
+    await using first = await startTestGateway(late);
+    await using second = await startTestGateway(late, first);
+    const made = await first.rest("POST", "/gateways", { name: "new", url: upstream.url });
+    expect(made.status).toBe(201);
+    expect(second.core.snapshots.current?.upstreams.size).toBe(0);
+    const { id, url } = made.body;
+    for (const path of ["/gateways", "/servers", "/tools", "/prompts", "/resources"]) {
+      expect((await second.rest("GET", path)).body.total, path).toBeGreaterThan(0);
+    }
+    const listed = { id, name: "new", state: "reachable", url };
+    expect((await second.rest("GET", "/api/gateways")).body).toMatchObject([listed]);
+    expect((await second.rest("GET", "/api/servers")).body).toMatchObject([listed]);
+    expect((await second.rest("GET", "/api/servers?name=old")).body).toEqual([]);
+    expect((await second.rest("GET", "/api/tools?name=read")).body).toMatchObject([{ gatewayId: id }]);
+  });
+
+  it("private addresses may be upstreams where the gateway listens on loopback, elsewhere only when that is said", async () => {
+    const register = async (server: Record<string, unknown>) => {
+      await using gateway = await startTestGateway({ server });
+      const { port } = new URL(gateway.url);
+      const { status, body } = await gatewayClient(`http://127.0.0.1:${port}`, gateway.token).rest(
+        "POST",
+        "/gateways",
+        { name: "private", url: upstream.url },
+      );
+      return status === 201 ? status : [status, body.error.code];
+    };
+    expect(await register({})).toBe(201);
+    expect(await register({ host: "0.0.0.0" })).toEqual([422, "validation_failed"]);
+    expect(await register({ host: "0.0.0.0", ssrf: { allowPrivate: true } })).toBe(201);
+    expect(await register({ ssrf: { allowPrivate: false } })).toEqual([422, "validation_failed"]);
   });
 
   it("more than one worker is refused with SQLite, in a sentence", async () => {

@@ -7,6 +7,11 @@ import type { McpListener } from "../http/mcp-routes.ts";
 import type { McpSurface } from "./mcp-surface.ts";
 import { shouldUpgrade } from "./serve-channels.ts";
 
+/** Parts of requests are checked by zod. Fastify's compilers of JSON Schema are half of what it loads, for nothing. */
+const noCompiler = () => {
+  throw new Error("a route has a JSON Schema, and nothing here compiles one");
+};
+
 /** Fastify over the gateway's HTTP server: its limits, its form of what cannot be read; MCP paths come first. No routes. */
 export function createBareApp(
   limits: GatewayConfig["limits"],
@@ -19,6 +24,7 @@ export function createBareApp(
     bodyLimit: limits.bodyBytes,
     genReqId: (request) => requestIdOf(request),
     forceCloseConnections: false,
+    schemaController: { compilersFactory: { buildValidator: noCompiler, buildSerializer: noCompiler } },
     routerOptions: { ignoreTrailingSlash: false },
     frameworkErrors: (_error, request, reply) => {
       const path = request.raw.url ?? "";

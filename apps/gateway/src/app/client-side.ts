@@ -41,7 +41,7 @@ export interface ClientSide {
 }
 
 /** Puts the clients' side together, with its gauges. */
-export function createClientSide(config: GatewayConfig, deps: ClientSideDeps): ClientSide {
+export async function createClientSide(config: GatewayConfig, deps: ClientSideDeps): Promise<ClientSide> {
   const { secret, redis, snapshots, pool, limitsNow, show, goOn, metrics, logger, worker } = deps;
   const { limits } = config;
   const accesses: UpstreamAccesses = new UpstreamAccesses(
@@ -76,7 +76,7 @@ export function createClientSide(config: GatewayConfig, deps: ClientSideDeps): C
       }
     },
   });
-  const replicas: Replicas = wireReplicas(config, {
+  const replicas: Replicas = await wireReplicas(config, {
     secret,
     redis,
     sessions,

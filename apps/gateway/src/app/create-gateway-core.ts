@@ -59,7 +59,7 @@ export async function createGatewayCore(config: GatewayConfig, deps: CoreDeps): 
     redis?.close();
     throw error;
   });
-  const { sessions, replicas, bridge, accesses, channels } = createClientSide(config, {
+  const { sessions, replicas, bridge, accesses, channels } = await createClientSide(config, {
     secret,
     redis,
     snapshots,
@@ -87,7 +87,7 @@ export async function createGatewayCore(config: GatewayConfig, deps: CoreDeps): 
     snapshots,
     pool,
     listing,
-    store: redis === undefined ? worker?.classifierStore() : wireClassifierStore(redis),
+    store: redis === undefined ? worker?.classifierStore() : await wireClassifierStore(redis),
     polls: redis !== undefined || worker === undefined || worker.index === 1,
     withSession: (record, use) => openOwnSession({ live, pool, accesses, retries }, record, use),
     hub,

@@ -39,7 +39,7 @@ export interface PluginSide {
 export async function createPluginSide(config: GatewayConfig, deps: PluginSideDeps): Promise<PluginSide> {
   const { redis, registry, prepared, metrics, logger, worker } = deps;
   const control = await createPluginControl(redis, registry.plugins, logger, prepared, worker);
-  const { definition: retry, layer: retries } = wireRetry(config, {
+  const { definition: retry, layer: retries } = await wireRetry(config, {
     redis,
     metrics: metrics.retry,
     circuitOpen: (serverId) => metrics.pool.isOpen(serverId),
@@ -50,7 +50,7 @@ export async function createPluginSide(config: GatewayConfig, deps: PluginSideDe
   const plugins: PipelineWiring = await wirePipeline(
     config,
     {
-      rate_limiter: wireRateLimiter({
+      rate_limiter: await wireRateLimiter({
         redis,
         replicas: () => control.board.count,
         observer: metrics.limiter.observer,

@@ -9,7 +9,6 @@ import {
   type SavedOverride,
   scopeText,
 } from "@gatewright/plugin-framework";
-import { createRedisBus } from "@gatewright/plugin-framework/redis";
 import type { Logger } from "pino";
 import { GatewayError } from "../errors.ts";
 import { type AckFeed, createAckFeed } from "../redis/ack-feed.ts";
@@ -49,10 +48,7 @@ export async function createPluginControl(
   worker?: WorkerLink | undefined,
 ): Promise<PluginControl> {
   const replica = `${hostname()}:${process.pid}:${randomUUID().slice(0, 8)}`;
-  const bus =
-    redis === undefined
-      ? (worker?.bus() ?? createInProcessBus())
-      : createRedisBus({ client: redis.commands, subscriber: redis.subscriber, prefix: redis.prefix });
+  const bus = redis === undefined ? (worker?.bus() ?? createInProcessBus()) : await redisBus(redis);
   const acks = createAckFeed(bus);
   const notes = redis === undefined ? worker?.notes : createRedisNotes(redis);
   const board = new ReplicaBoard({ replica, bus, notes });
@@ -118,4 +114,9 @@ async function putBack(bus: ControlBus, { scope, record }: SavedOverride): Promi
   } catch (cause) {
     throw new GatewayError("backend_unavailable", "the modes of plugins cannot be shared now", { cause });
   }
+}
+
+async function redisBus({ commands: client, subscriber, prefix }: RedisConnections): Promise<ControlBus> {
+  const { createRedisBus } = await import("@gatewright/plugin-framework/redis");
+  return createRedisBus({ client, subscriber, prefix });
 }

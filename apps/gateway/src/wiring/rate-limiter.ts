@@ -1,7 +1,6 @@
 import type { PluginDefinition, PluginPipeline } from "@gatewright/plugin-framework";
 import type { LimiterObserver } from "@gatewright/rate-limiter";
 import { rateLimiterPlugin } from "@gatewright/rate-limiter/plugin";
-import { createRedisStore } from "@gatewright/rate-limiter/redis";
 import type { GatewayConfig } from "../config/gateway-config.ts";
 import { defaultRateLimiterEntry } from "../config/rate-limiter.ts";
 import type { RedisConnections } from "../redis/redis-connections.ts";
@@ -18,14 +17,18 @@ export interface LimiterWiring {
 }
 
 /** The built-in plugin `rate_limiter`: its counters in Redis, or in the memory of this process without it. */
-export function wireRateLimiter(wiring: LimiterWiring): PluginDefinition {
+export async function wireRateLimiter(wiring: LimiterWiring): Promise<PluginDefinition> {
   const { redis, replicas, observer, workers = 1 } = wiring;
-  const store =
-    redis === undefined ? undefined : createRedisStore({ client: redis.commands, prefix: redis.prefix });
+  const store = redis && (await openStore(redis));
   const plugin = rateLimiterPlugin({ store, replicas, observer });
   if (redis !== undefined || workers === 1) return plugin satisfies PluginDefinition;
   const create: typeof plugin.create = (config, host) => plugin.create(shareOfLimits(config, workers), host);
   return { ...plugin, create } as PluginDefinition;
+}
+
+async function openStore({ commands, prefix }: RedisConnections) {
+  const { createRedisStore } = await import("@gatewright/rate-limiter/redis");
+  return createRedisStore({ client: commands, prefix });
 }
 
 /** Would calls be refused now if the limiter's store were out of reach? */

@@ -6,7 +6,6 @@ import {
   type RetryPolicyInput,
 } from "@gatewright/retry-backoff";
 import { retryPlugin } from "@gatewright/retry-backoff/plugin";
-import { createRedisBudget } from "@gatewright/retry-backoff/redis";
 import { type KeptBudget, RetryLayer, type RetryLayerDeps } from "../calls/retry-layer.ts";
 import { ConfigError } from "../config/config-error.ts";
 import type { GatewayConfig } from "../config/gateway-config.ts";
@@ -31,12 +30,12 @@ export interface RetryWiringDeps extends Omit<RetryLayerDeps, "chargeEachAttempt
  *
  * @throws {ConfigError} naming every mistake of a policy with its path
  */
-export function wireRetry(config: GatewayConfig, deps: RetryWiringDeps): RetryWiring {
+export async function wireRetry(config: GatewayConfig, deps: RetryWiringDeps): Promise<RetryWiring> {
   const problems = retryPolicyProblems(config.plugins);
   if (problems.length > 0) throw new ConfigError(problems);
   const { maxToolRetries, chargeEachAttempt } = config.retry;
   const layer = new RetryLayer({ ...deps, chargeEachAttempt });
-  const budgetFor = keepBudget(deps.redis);
+  const budgetFor = keepBudget(deps.redis ? await sharedBudget(deps.redis) : createBudget);
   const plain = retryPlugin();
   const definition: PluginDefinition<RetryPolicyInput> = {
     ...plain,
@@ -63,15 +62,17 @@ function budgetOptions(
   return policy.budget ?? (policy.preset === "contextforge" ? false : common);
 }
 
+type MakeBudget = (options: BudgetOptions) => KeptBudget;
+
+/** Budgets that all replicas spend from. */
+async function sharedBudget({ commands: client, prefix }: RedisConnections): Promise<MakeBudget> {
+  const { createRedisBudget } = await import("@gatewright/retry-backoff/redis");
+  return (options) => createRedisBudget({ ...options, client, prefix });
+}
+
 /** Makes a budget, and the same one again for the same options. */
-function keepBudget(
-  redis: RedisConnections | undefined,
-): (options: false | BudgetOptions) => KeptBudget | undefined {
+function keepBudget(make: MakeBudget): (options: false | BudgetOptions) => KeptBudget | undefined {
   let kept: { readonly text: string; readonly budget: KeptBudget } | undefined;
-  const make = (options: BudgetOptions): KeptBudget =>
-    redis === undefined
-      ? createBudget(options)
-      : createRedisBudget({ ...options, client: redis.commands, prefix: redis.prefix });
   return (options) => {
     if (options === false) return undefined;
     const text = JSON.stringify(options);

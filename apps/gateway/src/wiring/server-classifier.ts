@@ -7,7 +7,6 @@ import {
   type PolledServer,
   type UsageSource,
 } from "@gatewright/server-classifier";
-import { createRedisClassifierStore } from "@gatewright/server-classifier/redis";
 import type { GatewayConfig } from "../config/gateway-config.ts";
 import { GatewayError } from "../errors.ts";
 import type { RedisConnections } from "../redis/redis-connections.ts";
@@ -28,7 +27,9 @@ export interface ClassifierWiring {
 }
 
 /** The store that replicas share. */
-export function wireClassifierStore({ commands, subscriber, prefix }: RedisConnections): ClassifierStore {
+export async function wireClassifierStore(redis: RedisConnections): Promise<ClassifierStore> {
+  const { commands, subscriber, prefix } = redis;
+  const { createRedisClassifierStore } = await import("@gatewright/server-classifier/redis");
   return createRedisClassifierStore({ client: commands, subscriber, prefix });
 }
 

@@ -39,11 +39,15 @@ export function apiRoutes(core: GatewayCore): RestRoute[] {
       access: "any",
       query: pageQuery,
       handle: async (request) => {
-        const page = await request.registry.servers({
+        const { registry } = request;
+        const page = await registry.servers({
           ...registryQuery(request.query),
           ...visibleServers(request.principal),
         });
-        const upstreams = core.calls.snapshot().upstreams;
+        // The implicit server of an upstream has its id.
+        const ids = page.items.map(({ id }) => id);
+        const { items } = await registry.upstreams({ ids, limit: Math.max(1, ids.length), offset: 0 });
+        const upstreams = new Map(items.map((record) => [record.id, record]));
         return withTotal(request, page).map((server) => {
           const record = upstreams.get(server.id);
           return {
