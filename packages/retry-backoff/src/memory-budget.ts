@@ -34,10 +34,14 @@ const LEVELS = ["tool", "server", "tenant"] as const;
  */
 export function createBudget(
   options: BudgetOptions = {},
-  deps: { readonly clock?: Clock } = {},
+  deps: {
+    readonly clock?: Clock;
+    /** Hears of every account that pays for a retry, and whether from what it earned or from its floor. */
+    readonly onPaid?: (level: BudgetLevel, id: string, earned: boolean) => void;
+  } = {},
 ): MemoryBudget {
   const { ratio, floorPerSecond, burst, maxKeys } = budgetSchema.parse(options);
-  const { clock = systemClock } = deps;
+  const { clock = systemClock, onPaid } = deps;
   const mostFloor = floorPerSecond && Math.max(1, floorPerSecond);
   const open = (level: BudgetLevel, id: string): Account => ({
     level,
@@ -93,9 +97,11 @@ export function createBudget(
         remaining = Math.min(remaining, left);
       }
       for (const account of accounts) {
-        if (account.earned + 1e-9 >= 1) account.earned--;
+        const earned = account.earned + 1e-9 >= 1;
+        if (earned) account.earned--;
         else account.floor--;
         account.granted++;
+        onPaid?.(account.level, account.id, earned);
       }
       return { granted: true, remaining: remaining - 1 };
     },

@@ -120,8 +120,11 @@ describe("createRedisBudget", () => {
     budget.deposit({ tool: "a}b{c", server: "s".repeat(200), tenant: "\ud800 ü" });
     await budget.withdraw({ tool: "a}b{c", server: "s".repeat(200), tenant: "\ud800 ü" });
     const keys = await redis.client().keys("*");
-    expect(keys).toHaveLength(4);
-    for (const key of keys) expect(key).toMatch(/^x:\{b:[^{}]{1,64}\}:budget$/);
+    const told = keys.filter((key) => /^x:\{b:[^{}]{1,64}\}:budget:[0-9a-f-]{36}$/.test(key));
+    expect(told).toHaveLength(4);
+    const accounts = keys.filter((key) => !told.includes(key));
+    expect(accounts).toHaveLength(4);
+    for (const key of accounts) expect(key).toMatch(/^x:\{b:[^{}]{1,64}\}:budget$/);
   });
 
   it("decides alone while Redis is away, and together again afterwards", async () => {
@@ -144,21 +147,99 @@ describe("createRedisBudget", () => {
     await own.close();
   });
 
-  it("sends no deposit twice, though Redis may answer too late to be heard", async () => {
-    const sent: number[] = [];
-    const evalsha = async (_sha: string, _keys: number, ...args: (string | number)[]) => {
-      sent.push(Number(args[4]));
-      await new Promise((resolve) => setTimeout(resolve, 30));
-      return [1, 1];
-    };
-    const budget = createRedisBudget({ client: { evalsha, eval: evalsha }, ...strict, timeoutMs: 1 });
+  it("books a deposit once, though Redis hears of it again and answers too late to be heard", async () => {
+    await using own = await startRedis();
+    const budget = createRedisBudget({ client: own.client(), ...strict, timeoutMs: 20 });
     for (let i = 0; i < 5; i++) budget.deposit();
+    own.pause();
     await budget.flush();
     await budget.flush();
-    expect((await budget.withdraw()).degraded).toBe(true);
+    expect(budget.stats().pending).toBe(1);
+    own.resume();
+    await eventually(async () => {
+      await budget.flush();
+      return budget.stats().pending === 0;
+    });
+    expect(await own.client().hget("gw:{b:global}:budget", "earned")).toBe("1000");
     await budget.close();
-    expect(sent.reduce((sum, deposits) => sum + deposits)).toBe(5);
   });
+
+  it("charges Redis for what was granted without it, once, and what calls earned meanwhile counts", async () => {
+    const client = redis.client();
+    const [budget, other] = [budgetOf({ client }), budgetOf()];
+    for (let i = 0; i < 50; i++) budget.deposit();
+    await budget.flush();
+    client.disconnect();
+    for (let i = 0; i < 25; i++) budget.deposit();
+    let granted = 0;
+    while ((await budget.withdraw()).granted) granted++;
+    expect(granted).toBe(15);
+    for (let i = 0; i < 10; i++) budget.deposit();
+    await client.connect();
+    await budget.flush();
+    await budget.flush();
+    expect(budget.stats().pending).toBe(0);
+    expect(await redis.client().hget("gw:{b:global}:budget", "earned")).toBe("2000");
+    for (const wanted of [true, true, false]) expect((await other.withdraw()).granted).toBe(wanted);
+    await Promise.all([budget.close(), other.close()]);
+  });
+
+  it("charges the floor, too, but for no more than it gives in a second", async () => {
+    const client = redis.client();
+    const floor = { ratio: 0, floorPerSecond: 0.001 };
+    const [budget, other] = [budgetOf({ ...floor, client }), budgetOf(floor)];
+    client.disconnect();
+    expect(await budget.withdraw()).toMatchObject({ granted: true, degraded: true });
+    expect((await budget.withdraw()).granted).toBe(false);
+    await client.connect();
+    await budget.flush();
+    expect((await other.withdraw()).granted).toBe(false);
+    expect(Number(await redis.client().hget("gw:{b:global}:budget", "floor"))).toBeGreaterThanOrEqual(0);
+    await Promise.all([budget.close(), other.close()]);
+  });
+
+  it.each(["is cut off", "hangs"])(
+    "RB-7 while Redis comes and goes (it %s), calls of two replicas stay below 1.2 times the requests and what one had saved",
+    async (how) => {
+      await using own = await startRedis();
+      const burst = 20;
+      const clients = [own.client(), own.client()];
+      const budgets = clients.map((client) =>
+        createRedisBudget({ client, ...strict, burst, timeoutMs: how === "hangs" ? 15 : 10_000 }),
+      );
+      const retriers = budgets.map((budget) =>
+        createRetrier({ jitter: "none", baseMs: 1, maxMs: 1, maxRetries: 3 }, { budget }),
+      );
+      let requests = 0;
+      let attempts = 0;
+      const call = async (fails: boolean) => {
+        requests += 2;
+        const fn = () => {
+          attempts++;
+          if (fails) throw new Error("no");
+        };
+        await Promise.all(retriers.map((r) => r.retry(fn, { name: "t", idempotent: true }).catch(() => {})));
+      };
+      for (let flap = 0; flap < 8; flap++) {
+        for (let i = 0; i < 40; i++) await call(false);
+        await Promise.all(budgets.map((budget) => budget.flush()));
+        if (how === "hangs") own.pause();
+        else for (const client of clients) client.disconnect();
+        for (let i = 0; i < 10; i++) await call(true);
+        if (how === "hangs") own.resume();
+        else await Promise.all(clients.map((client) => client.connect()));
+        await eventually(async () => {
+          await Promise.all(budgets.map((budget) => budget.flush()));
+          return budgets.every((budget) => budget.stats().pending === 0);
+        });
+        for (let i = 0; i < 10; i++) await call(true);
+      }
+      expect(budgets.every((budget) => budget.stats().degraded > 0)).toBe(true);
+      expect(attempts).toBeGreaterThan(requests);
+      expect(attempts).toBeLessThanOrEqual(1.2 * requests + burst);
+      await Promise.all(budgets.map((budget) => budget.close()));
+    },
+  );
 
   it("works on a Cluster without a cross-slot error", async () => {
     await using cluster = await startRedisCluster();

@@ -5,6 +5,7 @@ import { createBudget } from "../memory-budget.ts";
 import type { BudgetOptions } from "../policy.ts";
 import { budgetSchema } from "../policy-schema.ts";
 import { createRecentMap } from "../recent-map.ts";
+import { Ledger } from "./ledger.ts";
 import type { RedisClient } from "./redis-client.ts";
 import { createScript } from "./run-script.ts";
 import { withdrawScript } from "./withdraw.lua.ts";
@@ -31,11 +32,11 @@ export interface RedisBudget extends Budget {
    * refused here.
    */
   accounts(limit?: number): Promise<BudgetAccount[]>;
-  /** Sends the deposits that wait. */
+  /** Tells Redis what waits; what it does not take goes on waiting. */
   flush(): Promise<void>;
-  /** Sends what waits and stops. Idempotent. */
+  /** Tells what waits and stops. Idempotent. */
   close(): Promise<void>;
-  /** Withdrawals decided without Redis, and accounts whose deposits wait. */
+  /** Withdrawals decided without Redis, and accounts of which Redis does not know everything. */
   stats(): { readonly degraded: number; readonly pending: number };
 }
 
@@ -45,11 +46,13 @@ const MAX_ID = 64;
 
 /**
  * A budget in Redis: one hash per account, each in its own Cluster slot, booked by one script. Deposits are
- * gathered here and sent with the next withdrawal or every `flushMs`, so a call that succeeds makes no round
- * trip; what was not sent yet or got lost is only missing, so the bound holds over all replicas. A withdrawal asks its
- * accounts in parallel and gives back what the others granted when one refuses.
+ * gathered here and told with the next withdrawal or every `flushMs`, so a call that succeeds makes no round
+ * trip. A withdrawal asks its accounts in parallel and gives back what the others granted when one refuses.
  *
- * When Redis does not answer, this process decides alone by the same rules (`degraded: true`).
+ * When Redis does not answer, this process decides alone by the same rules (`degraded: true`), and Redis is charged for
+ * what it granted as soon as it answers again. Both are told as totals, which Redis books once however often it hears
+ * them: so the bound holds over all replicas and over outages, but for what each had saved up (at most `burst`) and may
+ * spend alone although others have spent it already.
  */
 export function createRedisBudget(options: RedisBudgetOptions): RedisBudget {
   const {
@@ -62,39 +65,84 @@ export function createRedisBudget(options: RedisBudgetOptions): RedisBudget {
     ...rest
   } = options;
   const settings = budgetSchema.parse(rest);
-  const local = createBudget(settings, { clock });
+  const { ratio, floorPerSecond, burst, maxKeys } = settings;
+  const numbers = [ratio, floorPerSecond, burst].map((value) => Math.round(value * 1_000));
   const run = createScript(withdrawScript);
-  const pending = new Map<string, number>();
-  const used = createRecentMap(() => ({ granted: 0, refused: 0 }), settings.maxKeys);
+  const ledgers = createRecentMap(() => new Ledger(), maxKeys);
+  /** Those of which Redis does not know everything. */
+  const waiting = new Map<string, Ledger>();
+  const used = createRecentMap(() => ({ granted: 0, refused: 0 }), maxKeys);
+  let alone = false;
   let degraded = 0;
   let closed = false;
+  let flushing: Promise<void> | undefined;
   const timer = setInterval(() => void flush(), flushMs);
   timer.unref();
+
+  /** Where something is noted that Redis is to be told; undefined when too much waits already. */
+  const open = (account: string): Ledger | undefined => {
+    const known = waiting.get(account);
+    if (known !== undefined || waiting.size >= maxKeys) return known;
+    const ledger = ledgers.get(account);
+    waiting.set(account, ledger);
+    return ledger;
+  };
+  const local = createBudget(settings, {
+    clock,
+    onPaid(level, id, earned) {
+      const ledger = alone ? open(accountOf(level, id)) : undefined;
+      if (ledger !== undefined) ledger[earned ? "earnedSpent" : "floorSpent"]++;
+    },
+  });
+  const withdrawAlone = (scope: BudgetScope | undefined): BudgetVerdict => {
+    degraded++;
+    alone = true;
+    const verdict = local.withdraw(scope);
+    alone = false;
+    return { ...verdict, degraded: true };
+  };
 
   const book = async (
     account: string,
     wanted: 1 | 0 | -1,
   ): Promise<{ granted: boolean; remaining: number }> => {
-    const deposits = pending.get(account) ?? 0;
-    pending.delete(account);
-    const { ratio, floorPerSecond, burst } = settings;
-    const numbers = [ratio, floorPerSecond, burst].map((value) => Math.round(value * 1_000));
-    // Not kept when no answer comes: Redis may have booked them, and booked twice they would break the bound.
-    const answer = run(client, [keyOf(prefix, account)], [...numbers, deposits, wanted, ttlMs]);
+    const ledger = waiting.get(account) ?? ledgers.get(account);
+    const { totals, booked } = ledger;
+    const key = keyOf(prefix, account);
+    const keys = [key, `${key}:${ledger.id}`];
+    const answer = run(client, keys, [...numbers, wanted, ttlMs, ...totals, ...booked]).then((answered) => {
+      ledger.acknowledge(totals);
+      if (ledger.settled && waiting.get(account) === ledger) waiting.delete(account);
+      return answered;
+    });
     const [granted, remaining] = (await within(answer, timeoutMs)) as [number, number];
     return { granted: granted === 1, remaining };
   };
 
-  const flush = async (): Promise<void> => {
-    await Promise.allSettled([...pending.keys()].map((account) => book(account, 0)));
+  const flushAll = async (): Promise<void> => {
+    const [first, ...others] = waiting.keys();
+    if (first === undefined) return;
+    try {
+      // Where one is not heard, the others would only be more to carry.
+      await book(first, 0);
+      await Promise.all(others.map((account) => book(account, 0)));
+    } catch {
+      // They wait for the next time.
+    }
+  };
+  const flush = (): Promise<void> => {
+    flushing ??= flushAll().finally(() => {
+      flushing = undefined;
+    });
+    return flushing;
   };
 
   return {
     deposit(scope) {
       local.deposit(scope);
       for (const { account } of accountsOf(scope)) {
-        const known = pending.get(account);
-        if (known !== undefined || pending.size < settings.maxKeys) pending.set(account, (known ?? 0) + 1);
+        const ledger = open(account);
+        if (ledger !== undefined) ledger.deposits++;
       }
     },
     async withdraw(scope) {
@@ -106,9 +154,8 @@ export function createRedisBudget(options: RedisBudgetOptions): RedisBudget {
       });
       const giveBack = () => Promise.allSettled(granted.map(({ account }) => book(account, -1)));
       if (answers.some(({ status }) => status === "rejected")) {
-        degraded++;
         await giveBack();
-        return { ...local.withdraw(scope), degraded: true };
+        return withdrawAlone(scope);
       }
       const refusal = accounts.find((one) => !granted.includes(one));
       if (refusal !== undefined) {
@@ -139,9 +186,10 @@ export function createRedisBudget(options: RedisBudgetOptions): RedisBudget {
       if (closed) return;
       closed = true;
       clearInterval(timer);
+      await flushing;
       await flush();
     },
-    stats: () => ({ degraded, pending: pending.size }),
+    stats: () => ({ degraded, pending: waiting.size }),
   };
 }
 
@@ -149,9 +197,13 @@ function accountsOf(scope: BudgetScope = {}) {
   const accounts: Array<{ level: BudgetLevel; account: string }> = [{ level: GLOBAL, account: GLOBAL }];
   for (const level of LEVELS) {
     const id = scope[level];
-    if (id !== undefined) accounts.push({ level, account: `${level}:${id}` });
+    if (id !== undefined) accounts.push({ level, account: accountOf(level, id) });
   }
   return accounts;
+}
+
+function accountOf(level: BudgetLevel, id: string): string {
+  return level === GLOBAL ? GLOBAL : `${level}:${id}`;
 }
 
 function nameOf(account: string): { readonly level: BudgetLevel; readonly id: string } {
