@@ -107,6 +107,8 @@ export class Peers {
         // Streams stay open, so no number of connections would be the right one; clients' own connections bound it.
         connections: null,
         pipelining: 1,
+        // Over HTTP/2 the client would repeat requests by itself.
+        allowH2: false,
         connect: { timeout: this.#options.connectTimeoutMs },
         keepAliveTimeout: 30_000,
         headersTimeout: 0,

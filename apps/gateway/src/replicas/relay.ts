@@ -68,6 +68,11 @@ export class Relay implements Dispatcher.DispatchHandler {
       controller.abort(stopped);
       return;
     }
+    // A client that sends a request again by itself may execute it twice.
+    if (this.#phase === "sent") {
+      this.#lost(new Error("it was about to be sent again"));
+      return;
+    }
     this.#phase = "sent";
     // Waiting for a connection has a bound of its own, in the client.
     this.#listen(this.#options.silenceMs);

@@ -42,7 +42,7 @@ export interface ForwardLegacy {
    * `encodeParamHeaders`.
    */
   readonly request?: UpstreamRequest | undefined;
-  /** Per round. 0 = none. */
+  /** Time that the upstream has over all rounds, waiting for the client not counted; 0 = none. */
   readonly timeoutMs: number;
   readonly signal?: AbortSignal | undefined;
   readonly onMessage?: ((message: UpstreamMessage) => void) | undefined;

@@ -4,6 +4,7 @@ import type { JsonObject, NotificationMessage, RequestMessage } from "../message
 import { parseOptions } from "../parse-options.ts";
 import { LEGACY_REVISIONS, META, negotiateLegacy, SUPPORTED_REVISIONS } from "../revisions.ts";
 import { splice, textOf } from "../splice.ts";
+import { abortError } from "../upstream/abort.ts";
 import type { UpstreamAnswer } from "../upstream/answer.ts";
 import type { UpstreamMessage, UpstreamRequest, UpstreamSession } from "../upstream/upstream.ts";
 import { onceBegun, UpstreamError } from "../upstream/upstream-error.ts";
@@ -14,8 +15,9 @@ import { declares } from "./client-capability.ts";
 import { envelopeMembers, extendParams, membersOf, paramsBytes, withoutMembers } from "./edit-members.ts";
 import { answerInputRequests, inputRequiredOf } from "./input-rounds.ts";
 import { localError, localResult } from "./local-answer.ts";
-import { passesLogLevel, readLogLevel, severityOf } from "./log-levels.ts";
+import { passesLogLevel, readLogLevel } from "./log-levels.ts";
 import { type CallStep, MissingCapability, ParkedCall, type Question } from "./parked-call.ts";
+import { ServerLogLevels } from "./server-log-levels.ts";
 import { LIST_NOTIFICATIONS } from "./subscription-filter.ts";
 import { synthesizeHandshake, toLegacy, toModern } from "./translate-answer.ts";
 import { declinesVisit, visitsRequired } from "./url-elicitation.ts";
@@ -60,7 +62,7 @@ class EraBridge implements Bridge {
   readonly #waiting: WaitingCalls;
   /** Calls of stateless clients that run, or wait, in a session. */
   readonly #active = new WeakMap<UpstreamSession, Set<ParkedCall>>();
-  readonly #logLevels = new WeakMap<UpstreamSession, string>();
+  readonly #logLevels = new ServerLogLevels();
 
   constructor(options: z.output<typeof bridgeSchema>, now: () => number) {
     this.#options = options;
@@ -75,7 +77,8 @@ class EraBridge implements Bridge {
     options: ForwardModern,
   ): Promise<UpstreamAnswer> {
     const { method, params, extras } = message;
-    const { timeoutMs, onEnd = () => undefined } = options;
+    const { signal, onEnd = () => undefined } = options;
+    let { timeoutMs } = options;
     if (REMOVED.has(method)) {
       const answer = methodNotFound(message);
       onEnd({ answer });
@@ -83,7 +86,16 @@ class EraBridge implements Bridge {
     }
     const meta = metaOf(params);
     const level = readLogLevel(meta[META.logLevel]);
-    if (level !== undefined) await this.#setLogLevel(session, level);
+    if (level !== undefined) {
+      const startedMs = this.#now();
+      await this.#logLevels.want(session, level, timeoutMs, signal);
+      if (signal?.aborted) {
+        const error = abortError(signal, "not_sent");
+        onEnd({ error });
+        throw error;
+      }
+      if (timeoutMs > 0) timeoutMs = Math.max(1, timeoutMs - (this.#now() - startedMs));
+    }
     const active = this.#active.get(session) ?? new Set();
     this.#active.set(session, active);
     const call: ParkedCall = new ParkedCall({
@@ -124,7 +136,8 @@ class EraBridge implements Bridge {
     message: RequestMessage,
     options: ForwardLegacy,
   ): Promise<UpstreamAnswer> {
-    const { client, ask, logLevel, timeoutMs, signal, onMessage } = options;
+    const { client, ask, logLevel, signal, onMessage } = options;
+    let { timeoutMs } = options;
     const { method, extras } = message;
     const request = options.request ?? { method, extras, params: paramsBytes(message) };
     const raw = typeof request.params === "string" ? Buffer.from(request.params) : request.params;
@@ -133,8 +146,10 @@ class EraBridge implements Bridge {
       {};
     for (let round = 0; round <= this.#options.maxRounds; round++) {
       const params = extendParams(raw, { ...more, meta });
+      const askedMs = this.#now();
       const asking = session.request({ ...request, params }, { timeoutMs, signal, onMessage });
       const answer = await (round === 0 ? asking : asking.catch(throwOnceBegun));
+      if (timeoutMs > 0) timeoutMs = Math.max(1, timeoutMs - (this.#now() - askedMs));
       const wanted = inputRequiredOf(answer);
       if (wanted === undefined) return toLegacy(answer, method);
       more = { inputResponses: await answerInputRequests(wanted, ask), requestState: wanted.requestState };
@@ -159,16 +174,6 @@ class EraBridge implements Bridge {
 
   close(): void {
     this.#waiting.close();
-  }
-
-  /** Makes a legacy server log what this client wants; others of the same session filter what they get. */
-  async #setLogLevel(session: UpstreamSession, level: string): Promise<void> {
-    if (session.capabilities["logging"] === undefined) return;
-    const current = this.#logLevels.get(session);
-    if (current !== undefined && severityOf(current) <= severityOf(level)) return;
-    this.#logLevels.set(session, level);
-    const request = { method: "logging/setLevel", params: JSON.stringify({ level }) };
-    await session.request(request).catch(() => undefined);
   }
 
   /** Hands the client's answers on and lets the call run. */

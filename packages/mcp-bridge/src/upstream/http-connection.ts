@@ -103,6 +103,8 @@ export class HttpConnection {
     return new Pool(url.origin, {
       connections,
       pipelining: 1,
+      // Over HTTP/2 the client would repeat requests by itself, after GOAWAY and REFUSED_STREAM.
+      allowH2: false,
       connect: { timeout: connectTimeoutMs, ...(lookup && { lookup }) },
       keepAliveTimeout: keepAliveTimeoutMs,
       headersTimeout: 0,

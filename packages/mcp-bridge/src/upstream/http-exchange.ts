@@ -98,6 +98,8 @@ export class HttpExchange implements Dispatcher.DispatchHandler, Expiring {
   onRequestStart(controller: Dispatcher.DispatchController): void {
     this.#controller = controller;
     if (this.#settled) controller.abort(NO_ERROR);
+    // Whoever repeats a request decides that above; a client that does so by itself may execute it twice.
+    else if (this.#started) this.stop(networkError(new Error("It was about to be sent again."), this.phase));
     else this.#started = true;
   }
 
