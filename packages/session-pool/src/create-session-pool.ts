@@ -66,6 +66,11 @@ class KeyedSessionPool<S, C> implements SessionPool<S, C> {
     return bucket === undefined ? undefined : this.#core.take(bucket, options?.purpose === "probe");
   }
 
+  hasRoom(key: SessionKey): boolean {
+    const bucket = this.#buckets.get(key.id);
+    return bucket !== undefined && this.#core.ready(bucket, this.#state.clock.now()) !== undefined;
+  }
+
   run<T>(
     key: SessionKey,
     call: (session: S, attempt: number) => Promise<T>,

@@ -49,12 +49,18 @@ export class PoolCore<S, C> implements LeaseOwner<Entry<S, C>> {
 
   /** A lease at once, or nothing when that would take waiting, probing or connecting. */
   take(bucket: Bucket<S, C>, probe: boolean): Lease<S> | undefined {
-    const { available } = bucket;
+    if (bucket.available.length === 0) return undefined;
+    const nowMs = this.state.clock.now();
+    const entry = this.ready(bucket, nowMs);
+    return entry && this.#lend(entry, nowMs, probe);
+  }
+
+  /** The session that would be lent at once, or nothing when that would take waiting, probing or connecting. */
+  ready({ available }: Bucket<S, C>, nowMs: number): Entry<S, C> | undefined {
     const entry = available[available.length - 1];
     if (entry === undefined) return undefined;
-    const nowMs = this.state.clock.now();
-    if (nowMs >= entry.freshUntilMs && (entry.inFlight === 0 || nowMs >= entry.expiresAtMs)) return undefined;
-    return this.#lend(entry, nowMs, probe);
+    const stale = nowMs >= entry.freshUntilMs && (entry.inFlight === 0 || nowMs >= entry.expiresAtMs);
+    return stale ? undefined : entry;
   }
 
   /** A lease as soon as one can be had. */

@@ -49,6 +49,8 @@ export interface SessionPool<S, C = unknown> {
   acquire(key: SessionKey, options?: AcquireOptions<C>): Promise<Lease<S>>;
   /** A lease if one can be had without waiting, probing or connecting; else `undefined`. */
   tryAcquire(key: SessionKey, options?: Pick<AcquireOptions<C>, "purpose">): Lease<S> | undefined;
+  /** Whether {@link SessionPool.tryAcquire} would give a lease now. Takes nothing and uses nothing up. */
+  hasRoom(key: SessionKey): boolean;
   /** Acquires, calls, releases with the right verdict, and heals a lost session once. */
   run<T>(
     key: SessionKey,

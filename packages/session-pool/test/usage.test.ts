@@ -48,6 +48,16 @@ describe("usage", () => {
     expect(pool.stats()).toMatchObject({ hits: 0, misses: 0, hitRate: 0 });
   });
 
+  it("tells whether there is room without using anything up", async () => {
+    const { pool } = setup({ maxUses: 2, maxConcurrencyPerSession: 2, maxPerKey: 1 });
+    expect(pool.hasRoom(identityKey())).toBe(false);
+    const first = await pool.acquire(identityKey());
+    for (let i = 0; i < 5; i++) expect(pool.hasRoom(identityKey())).toBe(true);
+    const second = pool.tryAcquire(identityKey());
+    expect(second?.session).toBe(first.session);
+    expect(pool.hasRoom(identityKey())).toBe(false);
+  });
+
   it("does not let probe leases keep an idle session alive", async () => {
     const { factory, pool, time } = setup({ idleEvictMs: 10_000, reapIntervalMs: 1000 });
     (await pool.acquire(identityKey())).release();
