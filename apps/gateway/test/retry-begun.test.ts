@@ -1,7 +1,7 @@
 import { createServer, type IncomingMessage, type RequestListener, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { afterEach, expect, it } from "vitest";
-import { startTestGateway } from "./support/test-gateway.ts";
+import { startTestGateway, type TestGateway } from "./support/test-gateway.ts";
 
 type Message = { id: number; method: string; params: { requestState?: string } };
 type Answer = (result: unknown, headers?: Record<string, string>) => void;
@@ -46,6 +46,7 @@ async function serve(handle: (message: Message, answer: Answer, response: Server
 const plugins = [{ name: "retry", config: { baseMs: 400, maxMs: 400, jitter: "none" } }];
 const tools = [{ name: "pay", inputSchema: { type: "object" } }];
 const serverInfo = { name: "by-hand", version: "1" };
+const own = { resultType: "complete", ttlMs: 0, cacheScope: "private" };
 const call = { jsonrpc: "2.0", id: 1, method: "tools/call", params: { name: "pay", arguments: {} } };
 
 it("RB-10 a call whose stream ended, and cannot be gone on with as the server is away, is not made again", async () => {
@@ -71,32 +72,109 @@ it("RB-10 a call whose stream ended, and cannot be gone on with as the server is
   expect(executed).toBe(1);
 });
 
-it("RB-10 a call that has asked something is not begun again when a later round of it is refused", async () => {
-  let begun = 0;
-  let refused = 0;
-  const { url } = await serve(({ method, params }, answer, response) => {
-    const own = { resultType: "complete", ttlMs: 0, cacheScope: "private" };
-    if (method === "server/discover") {
+/** A server without sessions that answers tool calls by hand, and a client with a session in front of it. */
+async function bridged(handle: (message: Message, answer: Answer, response: ServerResponse) => void) {
+  const { url } = await serve((message, answer, response) => {
+    if (message.method === "server/discover") {
       return answer({ ...own, supportedVersions: ["2026-07-28"], capabilities: { tools: {} }, serverInfo });
     }
-    if (method === "tools/list") return answer({ ...own, tools });
-    if (method !== "tools/call") return response.writeHead(404).end();
-    if (params.requestState === undefined) {
-      begun++;
-      return answer({ resultType: "input_required", requestState: "begun", inputRequests: {} });
-    }
-    if (++refused === 1) return response.writeHead(503).end();
-    answer({ ...own, content: [] });
+    if (message.method === "tools/list") return answer({ ...own, tools });
+    if (message.method !== "tools/call") return response.writeHead(404).end();
+    handle(message, answer, response);
   });
-  await using gateway = await startTestGateway({ mcpServers: { up: { url } }, plugins });
+  const gateway = await startTestGateway({ mcpServers: { up: { url } }, plugins });
+  ends.push(() => void gateway.close());
   await gateway.core.refresher.ready();
   const path = `/servers/${await gateway.idOf("up")}/mcp`;
   const params = { protocolVersion: "2025-11-25", capabilities: {}, clientInfo: { name: "c", version: "1" } };
   const hello = await gateway.rpc(path, { jsonrpc: "2.0", id: 0, method: "initialize", params });
-  const { body } = await gateway.rpc(path, call, {
+  const headers = {
     "mcp-session-id": hello.headers.get("mcp-session-id") ?? "",
     "mcp-protocol-version": "2025-11-25",
+  };
+  return { gateway, call: (more = {}) => gateway.rpc(path, call, { ...headers, ...more }) };
+}
+
+async function attemptsOf({ url }: TestGateway): Promise<number> {
+  const text = await (await fetch(`${url}/metrics`)).text();
+  return Number(text.match(/^retry_attempts_sum (\d+)$/m)?.[1]);
+}
+
+it.each([
+  [503, "outcome_unknown"],
+  [429, "outcome_unknown"],
+  [401, "outcome_unknown"],
+  [404, "upstream_unreachable"],
+])(
+  "RB-10 a call that has asked something is not begun again when a later round of it is refused with %i",
+  async (status, code) => {
+    let begun = 0;
+    let refused = 0;
+    const { call } = await bridged(({ params }, answer, response) => {
+      if (params.requestState === undefined) {
+        begun++;
+        return answer({ resultType: "input_required", requestState: "begun", inputRequests: {} });
+      }
+      if (++refused === 1) return response.writeHead(status).end();
+      answer({ ...own, content: [] });
+    });
+    expect((await call()).body.error.data).toMatchObject({ code, retryable: false });
+    expect({ begun, refused }).toEqual({ begun: 1, refused: 1 });
+  },
+);
+
+it("RB-10 a failure that nobody foresaw leaves the outcome unknown: the call is not begun again", async () => {
+  let begun = 0;
+  const { gateway, call } = await bridged((_, answer) => {
+    begun++;
+    // No question at all where one has to be: a programming error meets it, not a check.
+    answer({ resultType: "input_required", requestState: "begun", inputRequests: { q: null } });
   });
-  expect(body.error.data).toMatchObject({ code: "outcome_unknown" });
+  const { body } = await call();
+  expect(body.error).toMatchObject({
+    code: -31004,
+    data: { code: "outcome_unknown", reason: "unsafe_to_repeat", retryable: false },
+  });
   expect(begun).toBe(1);
+  const { retry } = (await gateway.rest("GET", "/admin/limits")).body;
+  expect(retry.giveUps).toEqual({ unsafe_to_repeat: 1 });
+});
+
+it("RB-10 an answer that turns out to be no JSON was an answer: the call failed, is counted, and is not begun again", async () => {
+  let begun = 0;
+  const { gateway, call } = await bridged(({ id }, _, response) => {
+    begun++;
+    response.writeHead(200, { "content-type": "application/json" });
+    response.end(`{"jsonrpc":"2.0","id":${id},"result":{"isError":tru}}`);
+  });
+  const before = await attemptsOf(gateway);
+  const { data } = (await call()).body.error;
+  expect(data).toMatchObject({ code: "upstream_unreachable", reason: "not_retryable", retryable: false });
+  expect(begun).toBe(1);
+  expect(await attemptsOf(gateway)).toBe(before + 1);
+});
+
+it("a call whose first round is refused for its credentials is sent once more, in a new session, and that shows", async () => {
+  let sent = 0;
+  const { gateway, call } = await bridged((_, answer, response) => {
+    if (++sent === 1) return response.writeHead(401).end();
+    return answer({ ...own, content: [] });
+  });
+  const before = await attemptsOf(gateway);
+  expect((await call()).body.result).toBeDefined();
+  expect(sent).toBe(2);
+  const metrics = await (await fetch(`${gateway.url}/metrics`)).text();
+  expect(metrics).toContain('retry_retries_total{reason="new_session"} 1');
+  expect(await attemptsOf(gateway)).toBe(before + 1);
+});
+
+it("the time of a call is that of all its rounds", async () => {
+  let rounds = 0;
+  const { call } = await bridged((_, answer) => {
+    rounds++;
+    setTimeout(() => answer({ resultType: "input_required", requestState: "on", inputRequests: {} }), 200);
+  });
+  const { body } = await call({ "x-gatewright-timeout-ms": "1000" });
+  expect(JSON.stringify(body)).toContain("upstream_timeout");
+  expect(rounds).toBeLessThanOrEqual(6);
 });

@@ -391,6 +391,18 @@ describe("safety", () => {
     expect(server.seen("server/discover").length).toBeLessThanOrEqual(2);
   });
 
+  it("RB-12 a hedge that the budget does not grant is skipped with its reason", async () => {
+    const { server, call, giveUps } = await site({
+      policy: { hedge: { delayMs: 10 } },
+      upstream: { stateless: true },
+      config: { retry: { budget: { ratio: 0, floorPerSecond: 0 } } },
+    });
+    server.script("tools/call", (_, send) => void setTimeout(send, 100, fine.result));
+    expect((await call("read")).body.result).toBeDefined();
+    expect(server.seen("tools/call")).toHaveLength(1);
+    expect(await giveUps()).toEqual({ hedge_budget_exhausted: 1 });
+  });
+
   it("RB-12 where a session would be needed, the hedge is skipped with its reason", async () => {
     const { server, call, giveUps } = await site({
       policy: { hedge: { delayMs: 10 } },
@@ -433,6 +445,17 @@ describe("the budget", () => {
     expect((await giveUps())["budget_exhausted"]).toBe(
       reasons.filter((reason) => reason === "budget_exhausted").length,
     );
+  });
+
+  it("pays for no repeat for which the call has no time", async () => {
+    const { server, gateway } = await site({ policy: { baseMs: 1, maxMs: 1 } });
+    server.script("tools/call", (response) => void setTimeout(() => response.writeHead(503).end(), 195));
+    const body = { jsonrpc: "2.0", id: 1, method: "tools/call", params: { name: "up_read", arguments: {} } };
+    const answer = await gateway.rpc("/mcp/http", body, { "x-gatewright-timeout-ms": "200" });
+    expect(answer.body.error.data).toMatchObject({ reason: "deadline" });
+    expect(server.seen("tools/call")).toHaveLength(1);
+    const { retry } = (await gateway.rest("GET", "/admin/limits")).body;
+    expect(retry.budget.global).toMatchObject({ granted: 0, refused: 0 });
   });
 
   it("is the policy's own where that has one, and off where it is false", async () => {

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { startFlakyServer } from "@gatewright/mcp-fixtures";
 import { afterEach, describe, expect, it } from "vitest";
-import { startScriptedServer } from "./support/scripted-server.ts";
+import { reset, startScriptedServer } from "./support/scripted-server.ts";
 import { startTestGateway } from "./support/test-gateway.ts";
 
 const open: AsyncDisposable[] = [];
@@ -22,7 +22,9 @@ async function site(config: Record<string, unknown>) {
   });
   open.push(gateway);
   await gateway.core.refresher.ready();
-  return { server, call: () => gateway.rpc("/mcp/http", body) };
+  const call = (tool = "read") =>
+    gateway.rpc("/mcp/http", { ...body, params: { ...body.params, name: `up_${tool}` } });
+  return { server, call };
 }
 
 const counting = `let pre = 0, post = 0;
@@ -56,6 +58,26 @@ describe("the loop and other plugins", () => {
     expect(answer.headers.get("x-post")).toBe("2");
     const [first, second] = server.seen("tools/call");
     expect((second?.atMs ?? 0) - (first?.atMs ?? 0)).toBeGreaterThanOrEqual(290);
+  });
+
+  it.each([
+    { title: "an answer", step: { result: { isError: true, content: [] } }, mode: "enforce" },
+    { title: "a lost connection", step: reset, mode: "enforce" },
+    { title: "a lost connection, with `retry` switched off", step: reset, mode: "disabled" },
+  ])("RB-10 no plugin has a tool without hints executed twice: $title", async ({ step, mode }) => {
+    const folder = await mkdtemp(join(tmpdir(), "gatewright-retry-plugins-"));
+    open.push({ [Symbol.asyncDispose]: () => rm(folder, { recursive: true }) });
+    const module = join(folder, "own.mjs");
+    await writeFile(module, counting);
+    const retry = { name: "retry", mode, config: { baseMs: 1, maxMs: 1 } };
+    const { server, call } = await site({ plugins: [retry, { name: "own", module }] });
+    server.script("tools/call", step, { status: 503 }, { result: { content: [] } });
+    const { body, headers } = await call("write");
+    expect(body.error?.data.reason ?? headers.get("x-gatewright-give-up")).toBe("unsafe_to_repeat");
+    expect(server.seen("tools/call")).toHaveLength(1);
+    // What was refused was not executed.
+    server.script("tools/call", { status: 503 }, { result: { content: [] } });
+    expect((await call("write")).body.result).toBeDefined();
   });
 
   it("an open breaker ends the repeats, and the caller is told", async () => {

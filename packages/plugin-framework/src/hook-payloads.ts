@@ -31,6 +31,10 @@ export interface PostPayload {
   readonly annotations?: ToolAnnotations;
   readonly serverTrusted: boolean;
   readonly idempotencyKey?: string;
+  /** Milliseconds that are left for another attempt and the wait before it, as far as the host limits a call's time. */
+  readonly remainingMs?: number;
+  /** Attempts that the host would still make, where it makes fewer than its plugins may ask for. */
+  readonly attemptsLeft?: number;
 }
 
 /** HTTP or MCP headers; names in lower case. */

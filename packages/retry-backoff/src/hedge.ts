@@ -59,7 +59,8 @@ export function runHedged<T>(race: Race<T>): Promise<T> {
         if (race.isStopped()) return;
         if (!hasRoom(race.concurrent)) return race.onRefusal("hedge_needs_session");
         const verdict = await race.budget?.withdraw(race.scope);
-        if (over.signal.aborted || race.isStopped() || verdict?.granted === false) return;
+        if (over.signal.aborted || race.isStopped()) return;
+        if (verdict?.granted === false) return race.onRefusal("hedge_budget_exhausted");
         race.onHedge();
         start(true);
         arm(left - 1);

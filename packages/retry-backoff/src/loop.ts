@@ -90,7 +90,10 @@ export async function runCall<T>(
         isFailure: (value) => resultSignal(value, policy) !== undefined,
         isStopped: () => shared.stopped,
         onHedge: () => void counts.hedges++,
-        onRefusal: (reason) => tellGiveUp(giveUp(reason), number),
+        onRefusal: (reason) => {
+          tellGiveUp(giveUp(reason), number);
+          tell(options, "onNoHedge", reason);
+        },
         lost: () => new RetryError("hedge_lost", "another attempt answered first"),
       });
       return { ok: true, value };

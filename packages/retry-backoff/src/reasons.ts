@@ -10,6 +10,8 @@
  * - `timeout`: an attempt took too long.
  * - `exception`: a function threw something that says nothing about itself.
  * - `hedge`: a second attempt was started because the first is slow.
+ * - `new_session`: the server refused the request for its session or its credentials and executed nothing; the host sent
+ *   it once more in a new session, within the same attempt.
  */
 export const RETRY_REASONS = [
   "is_error",
@@ -21,6 +23,7 @@ export const RETRY_REASONS = [
   "timeout",
   "exception",
   "hedge",
+  "new_session",
 ] as const;
 
 /**
@@ -39,6 +42,7 @@ export const RETRY_REASONS = [
  * - `nested`: an outer retry layer owns this call.
  * - `hedge_needs_session`: no hedge, as the session has no room for a second call.
  * - `hedge_not_read_only`: no hedge, as the call is not known to be read-only.
+ * - `hedge_budget_exhausted`: no hedge, as the budget did not grant one.
  */
 export const GIVE_UP_REASONS = [
   "success",
@@ -54,6 +58,7 @@ export const GIVE_UP_REASONS = [
   "nested",
   "hedge_needs_session",
   "hedge_not_read_only",
+  "hedge_budget_exhausted",
 ] as const;
 
 /** One of {@link RETRY_REASONS}. */

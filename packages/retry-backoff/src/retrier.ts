@@ -2,7 +2,7 @@ import type { Attempt, AttemptFunction } from "./attempt.ts";
 import type { Budget, BudgetScope } from "./budget.ts";
 import type { CallOutcome } from "./call-outcome.ts";
 import { type Clock, systemClock } from "./clock.ts";
-import type { Decision } from "./decide.ts";
+import { type Decision, giveUp } from "./decide.ts";
 import { RetryError } from "./errors.ts";
 import { guardedBudget } from "./guarded-budget.ts";
 import { type Ended, runCall, type Shared } from "./loop.ts";
@@ -35,8 +35,10 @@ export interface RetryOptions extends RepeatHints {
   readonly concurrent?: boolean | (() => boolean) | undefined;
   /** Reads a thrown value in place of {@link classifyError}. */
   readonly classify?: ((error: unknown) => CallOutcome) | undefined;
-  /** Hears every decision of this call. */
+  /** Hears every decision of this call, the one that it is a success too. */
   readonly onDecision?: ((decision: Decision, outcome: CallOutcome) => void) | undefined;
+  /** Hears why a hedge of this call that was due, or wanted, was not started. */
+  readonly onNoHedge?: ((reason: GiveUpReason) => void) | undefined;
 }
 
 /** What a retrier works with; everything has a default. */
@@ -107,6 +109,9 @@ export function createRetrier(input: RetryPolicyInput | RetryPolicy = {}, deps: 
       try {
         const value = await fn(firstAttempt);
         if (resultSignal(value, own) === undefined) {
+          if (options.onDecision) {
+            tell(options, "onDecision", giveUp("success"), { kind: "result", result: value });
+          }
           if (observer) tell(observer, "onDone", { name, attempts: 1, ok: true });
           return value;
         }

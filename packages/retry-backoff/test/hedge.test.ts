@@ -91,11 +91,14 @@ describe("hedging", () => {
 
   it("shares the budget: without a grant there is no second attempt", async () => {
     const budget = createBudget({ ratio: 0, floorPerSecond: 0 });
-    const { fake, seen, run } = setup({}, { budget });
-    const answer = run({ ...readOnly, concurrent: true });
+    const { fake, seen, run, skipped } = setup({}, { budget });
+    const heard: string[] = [];
+    const answer = run({ ...readOnly, concurrent: true, onNoHedge: (reason) => heard.push(reason) });
     await fake.advance(1_000);
     expect(await answer).toMatchObject({ by: "primary" });
     expect(seen).toHaveLength(1);
+    expect(skipped).toEqual(["hedge_budget_exhausted"]);
+    expect(heard).toEqual(["hedge_budget_exhausted"]);
   });
 
   it("starts at most maxHedges, and fails with the last error only when all failed", async () => {

@@ -51,6 +51,20 @@ describe("retryPlugin", () => {
     });
   });
 
+  it("asks for nothing, and pays for nothing, that the host has no time or no attempt left for", async () => {
+    const budget = createBudget();
+    const { call } = await start({ jitter: "none" }, { budget });
+    const reasonOf = (payload: Partial<PostPayload>) =>
+      call()({ ...idempotent, ...payload })?.metadata?.decision;
+    expect(reasonOf({ remainingMs: 10 })).toMatchObject({ retry: false, reason: "deadline" });
+    expect(reasonOf({ attemptsLeft: 0 })).toMatchObject({ retry: false, reason: "max_retries" });
+    expect(budget.accounts()[0]).toMatchObject({ granted: 0, refused: 0 });
+    expect(reasonOf({ remainingMs: 110 })).toMatchObject({ retry: true, delayMs: 100 });
+    const { call: limited } = await start({ jitter: "none", totalDeadlineMs: 60 });
+    expect(limited()({ ...idempotent, remainingMs: 10_000 })?.retryDelayMs).toBeLessThanOrEqual(50);
+    expect(limited()({ ...idempotent, remainingMs: 30 })?.retryDelayMs).toBeLessThanOrEqual(20);
+  });
+
   it("says nothing on success", async () => {
     const { call } = await start();
     expect(call()({ outcome: result({ content: [] }) })).toBeUndefined();

@@ -466,6 +466,24 @@ describe("createRetrier", () => {
     expect(heard).toEqual(["exception", "aborted"]);
   });
 
+  it("a success is a decision that is heard, at once or after a repeat", async () => {
+    const retrier = createRetrier(soon);
+    for (const signal of [undefined, new AbortController().signal]) {
+      for (const [failures, reasons] of [
+        [0, ["success"]],
+        [1, ["exception", "success"]],
+      ] as const) {
+        const heard: unknown[] = [];
+        await retrier.retry(failing(failures).fn, {
+          idempotent: true,
+          signal,
+          onDecision: ({ reason }, outcome) => heard.push([reason, outcome.kind]),
+        });
+        expect(heard).toEqual(reasons.map((reason) => [reason, reason === "success" ? "result" : "error"]));
+      }
+    }
+  });
+
   it("tells its observer of retries, give-ups and ends, and ignores one that throws", async () => {
     const events: unknown[] = [];
     const observer = {

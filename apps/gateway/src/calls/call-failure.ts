@@ -5,7 +5,10 @@ import { RetryError } from "@gatewright/retry-backoff";
 import { isSessionPoolError } from "@gatewright/session-pool";
 import { GatewayError } from "../errors.ts";
 
-/** What a failed attempt was, as the post hooks see it. */
+/**
+ * What a failed attempt was, as the post hooks see it. Not sent is only what says so itself: of anything else, a fault of
+ * this program too, the upstream may have heard.
+ */
 export function outcomeOf(error: unknown): CallOutcome {
   if (UpstreamError.is(error)) {
     const { code, phase, httpStatus, rpcCode, networkCode, retryAfterMs } = error;
@@ -23,11 +26,20 @@ export function outcomeOf(error: unknown): CallOutcome {
     // A session could not be had; when the connect itself failed, its own words say more.
     return UpstreamError.is(error.cause)
       ? ({ ...outcomeOf(error.cause), phase: "not_sent" } as CallOutcome)
-      : { kind: "error", code: error.code, phase: "not_sent" };
+      : { kind: "error", code: error.code, phase: phaseOf(error.code) };
   }
   // The upstream had asked something when the bridge gave the call up: repeating it here would ask again.
   if (BridgeError.is(error)) return { kind: "error", code: error.code, phase: "response_received" };
-  return { kind: "error", code: GatewayError.is(error) ? error.code : "internal_error", phase: "not_sent" };
+  return {
+    kind: "error",
+    code: GatewayError.is(error) ? error.code : "internal_error",
+    phase: "sent_no_response",
+  };
+}
+
+/** How far a call came that has no session. */
+function phaseOf(code: string): "not_sent" | "sent_no_response" {
+  return code === "outcome_unknown" ? "sent_no_response" : "not_sent";
 }
 
 /** The error that the caller gets for a failed call. */

@@ -7,6 +7,7 @@ import type {
   ToolAnnotations,
 } from "@gatewright/plugin-framework";
 import type { RetryPolicy } from "@gatewright/retry-backoff";
+import { mayRepeat } from "@gatewright/retry-backoff/plugin";
 import { GatewayError } from "../errors.ts";
 import type { RetryMetrics } from "../metrics/retry-metrics.ts";
 import type { CallTrace } from "../tracing/call-trace.ts";
@@ -17,7 +18,7 @@ import { failureOf, outcomeOf, refusalOf } from "./call-failure.ts";
 import { decisionOf, explained, type GiveUp, giveUpHeaders, giveUpOf, retryReasonOf } from "./give-up.ts";
 import type { HookPair } from "./hooks.ts";
 import type { RetryLayer } from "./retry-layer.ts";
-import { hasSpareSession, type SessionSource, spareSessions } from "./spare-sessions.ts";
+import { type SessionSource, spareSessions } from "./spare-sessions.ts";
 import { attempt, type UpstreamCall } from "./upstream-call.ts";
 
 /** What the loop works with. */
@@ -90,20 +91,26 @@ export async function runCallLoop(
   for (let count = 1; ; count++) {
     let answer: UpstreamAnswer | undefined;
     let error: unknown;
+    let outcome: CallOutcome;
     try {
-      answer = await attemptOnce(deps, call, policy, count, endsMs);
+      const got = await attemptOnce(deps, call, policy, count, endsMs);
+      outcome = outcomeOfAnswer(got, needBody);
+      answer = got;
     } catch (cause) {
       if (call.signal.aborted) throw aborted(metrics, call, count, cause);
       error = cause;
+      outcome = outcomeOf(error);
     }
-    const outcome: CallOutcome = answer === undefined ? outcomeOf(error) : outcomeOfAnswer(answer, needBody);
-    const invoked = scope.invoke(post, postPayload(call, outcome, count));
+    const leftMs = endsMs - performance.now() - timerLatenessMs;
+    const invoked = scope.invoke(post, postPayload(call, outcome, count, leftMs));
     const result = invoked instanceof Promise ? await invoked : invoked;
     const decision = decisionOf(result);
     let giveUp: GiveUp | undefined;
     if (result.allowed && result.retryDelayMs !== undefined) {
-      const delayMs = delayOf(result.retryDelayMs, outcome, endsMs - performance.now() - minAttemptMs);
-      if (count > (call.resume ? 0 : deps.maxRetries))
+      const roomMs = endsMs - performance.now() - timerLatenessMs - minAttemptMs;
+      const delayMs = delayOf(result.retryDelayMs, outcome, roomMs);
+      if (!isSafe(retries, call, outcome)) giveUp = giveUpOf(decision) ?? unsafe(outcome);
+      else if (count > (call.resume ? 0 : deps.maxRetries))
         giveUp = { reason: "max_retries", outcomeUnknown: false };
       else if (delayMs === undefined) giveUp = { reason: "deadline", outcomeUnknown: false };
       else {
@@ -133,6 +140,18 @@ export async function runCallLoop(
   }
 }
 
+/** Whether the call may be made again at all, whichever plugin asks for it. */
+function isSafe(retries: RetryLayer, call: HookedCall, outcome: CallOutcome): boolean {
+  const { annotations, idempotencyKey } = call;
+  const hints = { annotations, idempotencyKey, serverTrusted: isTrusted(call) };
+  return mayRepeat(outcome, hints, retries.repeatsUnsafe(call.name, call.tenant));
+}
+
+function unsafe(outcome: CallOutcome): GiveUp {
+  const unknown = outcome.kind === "error" && outcome.phase === "sent_no_response";
+  return { reason: "unsafe_to_repeat", outcomeUnknown: unknown };
+}
+
 function totalMs(deps: CallLoopDeps, call: HookedCall, policy: RetryPolicy | undefined): number {
   const ownMs = Math.min(deps.callTimeoutMs, call.callerTimeoutMs ?? deps.callTimeoutMs);
   return policy?.totalDeadlineMs === undefined ? ownMs : Math.min(ownMs, policy.totalDeadlineMs);
@@ -160,7 +179,7 @@ function attemptOnce(
   const hedges = stateless ? deps.pool : spareSessions(deps.pool);
   return deps.retries.hedged(
     policy,
-    { ...call, serverTrusted, hasRoom: () => stateless || hasSpareSession(deps.pool, call.key) },
+    { ...call, serverTrusted, hasRoom: () => stateless || deps.pool.hasRoom(call.key) },
     (signal, hedge) => send(signal, hedge ? hedges : deps.pool),
   );
 }
@@ -178,8 +197,7 @@ async function charged(metrics: RetryMetrics, call: HookedCall, attempts: number
 }
 
 /** The wait before the next attempt, clipped so that there is time for one; undefined when there is none. */
-function delayOf(delayMs: number, outcome: CallOutcome, spareMs: number): number | undefined {
-  const roomMs = spareMs - timerLatenessMs;
+function delayOf(delayMs: number, outcome: CallOutcome, roomMs: number): number | undefined {
   const askedMs = outcome.kind === "error" ? (outcome.retryAfterMs ?? 0) : 0;
   return roomMs < 1 || askedMs > roomMs ? undefined : Math.min(delayMs, roomMs);
 }
@@ -197,13 +215,26 @@ function isTrusted(call: HookedCall): boolean {
 }
 
 // Built by cases, not by spreads: this runs for every attempt.
-function postPayload(call: HookedCall, outcome: CallOutcome, attempt: number): PostPayload {
+function postPayload(
+  call: HookedCall,
+  outcome: CallOutcome,
+  attempt: number,
+  remainingMs: number,
+): PostPayload {
   const { name, annotations, idempotencyKey } = call;
   const serverTrusted = isTrusted(call);
-  const payload = { name, outcome, attempt, serverTrusted };
+  const payload = { name, outcome, attempt, serverTrusted, remainingMs };
+  if (call.resume !== undefined) {
+    const given = idempotencyKey === undefined ? payload : { ...payload, idempotencyKey };
+    return annotations === undefined
+      ? { ...given, attemptsLeft: 0 }
+      : { ...given, annotations, attemptsLeft: 0 };
+  }
   if (annotations === undefined) {
     return idempotencyKey === undefined ? payload : { ...payload, idempotencyKey };
   }
-  if (idempotencyKey === undefined) return { name, outcome, attempt, serverTrusted, annotations };
+  if (idempotencyKey === undefined) {
+    return { name, outcome, attempt, serverTrusted, annotations, remainingMs };
+  }
   return { ...payload, annotations, idempotencyKey };
 }

@@ -41,10 +41,17 @@ export function explained(failure: GatewayError, attempts: number, giveUp: GiveU
   };
   const message = attempts === 1 ? failure.message : `${failure.message} (after ${attempts} attempts)`;
   if (giveUp?.reason !== "unsafe_to_repeat") {
-    return new GatewayError(failure.code, message, { ...facts, details });
+    // What was executed, and would fail in the same way, is not called retryable either.
+    const lasting = giveUp?.reason === "not_retryable" && facts.details?.["phase"] === "response_received";
+    return new GatewayError(failure.code, message, {
+      ...facts,
+      details,
+      ...(lasting && { retryable: false }),
+    });
   }
   // Repeating what may have been executed is the caller's decision, so it is not called retryable.
-  const unsafe = { ...facts, details, retryable: false };
+  const { publicCode: _, ...own } = facts;
+  const unsafe = { ...own, details, retryable: false };
   if (failure.code === "upstream_timeout") return new GatewayError(failure.code, message, unsafe);
   return giveUp.outcomeUnknown
     ? new GatewayError("outcome_unknown", message, unsafe)

@@ -1,8 +1,15 @@
 import type { UpstreamAnswer } from "@gatewright/mcp-bridge/upstream";
 import type { ToolAnnotations } from "@gatewright/plugin-framework";
-import { type Budget, createRetrier, type Retrier, type RetryPolicy } from "@gatewright/retry-backoff";
+import {
+  type Budget,
+  createRetrier,
+  type GiveUpReason,
+  type Retrier,
+  type RetryPolicy,
+} from "@gatewright/retry-backoff";
 import type { RetryMetrics } from "../metrics/retry-metrics.ts";
 import type { UpstreamRecord } from "../registry/records.ts";
+import type { CallTrace } from "../tracing/call-trace.ts";
 import { outcomeOfAnswer } from "./answer-outcome.ts";
 import { AnsweredError, answerOf } from "./answered-error.ts";
 import type { RunningRetriers } from "./running-retriers.ts";
@@ -17,6 +24,7 @@ export interface HedgedCall {
   /** Whether the server keeps no sessions, or the session could take one more call. */
   readonly hasRoom: () => boolean;
   readonly signal: AbortSignal;
+  readonly trace?: CallTrace | undefined;
 }
 
 /** Sends one attempt of a hedged call. */
@@ -37,16 +45,25 @@ export class Hedges {
 
   /** Makes one attempt, and more while it is slow, where the policy and the server allow it. */
   attempt(policy: RetryPolicy, call: HedgedCall, send: SendHedged): Promise<UpstreamAnswer> {
-    const { name, upstream, tenant, annotations, serverTrusted, hasRoom, signal } = call;
+    const { name, upstream, tenant, annotations, serverTrusted, hasRoom, signal, trace } = call;
     const scope = { tool: name, server: upstream.id, tenant };
+    const onNoHedge = (reason: GiveUpReason) => {
+      this.#metrics.gaveUp(reason);
+      trace?.notHedged(reason);
+    };
+    let attempts = 0;
     return this.#running
       .run(
         this.#retrierOf(policy),
         async ({ hedge, signal: own }) => {
-          if (hedge) this.#metrics.retried("hedge");
+          attempts++;
+          if (hedge) {
+            this.#metrics.retried("hedge");
+            trace?.hedged(attempts);
+          }
           return successOf(await send(own ?? signal, hedge));
         },
-        { name, scope, signal, annotations, serverTrusted, concurrent: hasRoom },
+        { name, scope, signal, annotations, serverTrusted, concurrent: hasRoom, onNoHedge },
       )
       .catch(answerOf);
   }
@@ -58,16 +75,7 @@ export class Hedges {
     const budget = this.#budget;
     const retrier = createRetrier(
       { maxRetries: 0, hedge: policy.hedge, budget: false },
-      {
-        ...(budget && { budget: { deposit: () => undefined, withdraw: (scope) => budget.withdraw(scope) } }),
-        observer: {
-          onGiveUp: ({ reason }) => {
-            if (reason === "hedge_needs_session" || reason === "hedge_not_read_only") {
-              this.#metrics.gaveUp(reason);
-            }
-          },
-        },
-      },
+      budget && { budget: { deposit: () => undefined, withdraw: (scope) => budget.withdraw(scope) } },
     );
     this.#retriers.set(policy, retrier);
     return retrier;

@@ -84,6 +84,11 @@ export class RetryLayer {
     return this.#policy.for(name);
   }
 
+  /** Whether the operator said that a tool may be repeated although it may have been executed. */
+  repeatsUnsafe(name: string, tenant: string | undefined): boolean {
+    return this.#deps.enabled(tenant) && this.#policy.for(name).repeatUnsafe;
+  }
+
   /** Runs a request that no plugin sees, and repeats it by the policy. JSON-RPC errors are thrown as {@link AnsweredError}. */
   run<T>(request: PlainRequest, send: (attempt: PlainAttempt) => Promise<T>): Promise<T> {
     const { method, upstream, tenant, signal, deadline, trace, onDecision } = request;

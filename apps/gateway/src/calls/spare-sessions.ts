@@ -1,16 +1,8 @@
-import type { SessionKey } from "@gatewright/session-pool";
 import { GatewayError } from "../errors.ts";
 import type { UpstreamPool } from "../wiring/session-pool.ts";
 
 /** Where an attempt gets its session. */
 export type SessionSource = Pick<UpstreamPool, "tryAcquire" | "acquire">;
-
-/** Whether a session of that key could take one more call now, without waiting and without opening one. */
-export function hasSpareSession(pool: SessionSource, key: SessionKey): boolean {
-  const lease = pool.tryAcquire(key, { purpose: "probe" });
-  lease?.release("cancelled");
-  return lease !== undefined;
-}
 
 /** The sessions that are there and have room: a hedge is not worth a wait, and not a session of its own. */
 export function spareSessions(pool: SessionSource): SessionSource {

@@ -24,13 +24,16 @@ export interface UpstreamCall {
   readonly onMessage?: (message: UpstreamMessage, session: UpstreamSession) => void;
   /** For sessions that do not speak what the client speaks; without one every session is spoken to directly. */
   readonly crossing?: Crossing | undefined;
+  /** Told when the request is sent once more, in a new session, as the upstream refused it for the old one. */
+  readonly onRenewal?: () => void;
 }
 
 /**
  * Makes one attempt: leases a session, sends, gives the session back. The time limit covers the wait for the session;
  * `signal` and `headers` stand in for those of the call. When the upstream refuses the credentials, or no longer knows the
- * session, nothing was executed: credentials are read again, a session is opened anew, and the request is sent once more;
- * `refused` says that this is that once more.
+ * session, nothing was executed: credentials are read again, a session is opened anew, and the request is sent once more.
+ * That belongs to the attempt and is no repeat: no policy forbids it and no budget pays for it. `refused` says that this is
+ * that once more.
  */
 export async function attempt(
   pool: SessionSource,
@@ -71,18 +74,21 @@ export async function attempt(
     return answer;
   } catch (error) {
     if (!crosses) held.fail(error);
+    leftMs -= performance.now() - sentMs;
+    if (refused || !isRefusal(error) || leftMs < 1 || signal.aborted) throw error;
     // Its session is evicted, and the next one is opened with the credentials of now.
-    // A call to an upstream without sessions may have had several rounds, of which only the last was refused.
-    if (refused || !isRefusal(error) || (crosses && crossing.era === "legacy")) throw error;
-    return await attempt(pool, call, leftMs - (performance.now() - sentMs), signal, headers, true);
+    call.onRenewal?.();
+    return await attempt(pool, call, leftMs, signal, headers, true);
   }
 }
 
-/** Whether another session may do what this one could not: the upstream refused it before it did anything. */
+/**
+ * Whether another session may do what this one could not: the upstream refused it before it did anything. Where a call has
+ * several rounds, or a stream that is gone on with, the refusal of a later one has another phase.
+ */
 function isRefusal(error: unknown): boolean {
-  if (!UpstreamError.is(error)) return false;
-  if (error.code === "upstream_unauthorized") return true;
-  return error.code === "session_lost" && (error.phase === "refused" || error.phase === "not_sent");
+  if (!UpstreamError.is(error) || (error.phase !== "refused" && error.phase !== "not_sent")) return false;
+  return error.code === "upstream_unauthorized" || error.code === "session_lost";
 }
 
 function giveBack(lease: Lease<UpstreamSession>, outcome: CallOutcome): void {

@@ -60,6 +60,7 @@ export async function forwardPlainly(
       headers: upstreamHeaders(exchange, route),
     },
     onMessage: relayTo(deps, exchange, upstream.id),
+    onRenewal: renewalOf(deps, exchange),
     crossing: crossingOf(deps, exchange, route),
   };
   const { tenant } = exchange.principal;
@@ -149,6 +150,7 @@ async function forwardHooked(
           hooks.kind === "tool" ? withParamHeaders(deps, exchange, route, headers, before?.args) : headers,
       },
       onMessage: relayTo(deps, exchange, upstream.id),
+      onRenewal: renewalOf(deps, exchange),
       crossing: crossingOf(deps, exchange, route),
     });
     setHeaders(exchange, result.headers);
@@ -216,6 +218,14 @@ function relayTo(
   return (message, upstream) => {
     deps.hear(upstreamId, message);
     relayMessage(exchange, upstreamId, message, upstream);
+  };
+}
+
+/** Tells of a request that was sent once more, as its session was lost or its credentials were refused. */
+function renewalOf({ metrics }: ForwardDeps, { trace }: Exchange): () => void {
+  return () => {
+    metrics.retried("new_session");
+    trace?.renewed();
   };
 }
 

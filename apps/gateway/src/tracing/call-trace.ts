@@ -7,6 +7,12 @@ export interface CallTrace {
   meta(own: unknown): Readonly<Record<string, unknown>>;
   /** Attempt `attempt` follows after `delayMs`. */
   retried(attempt: number, delayMs: number, reason: string): void;
+  /** The upstream refused the request for its session or its credentials: it is sent once more in a new session. */
+  renewed(): void;
+  /** A further attempt runs beside one that is slow. */
+  hedged(attempt: number): void;
+  /** None does, and why. */
+  notHedged(reason: string): void;
   /** No further attempt is made. */
   gaveUp(attempts: number, reason: string): void;
   /** The upstream's answer goes to the client. */

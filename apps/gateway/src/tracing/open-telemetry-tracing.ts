@@ -113,6 +113,18 @@ class SpanOfCall implements CallTrace {
     });
   }
 
+  renewed(): void {
+    this.#span.addEvent("gatewright.new_session");
+  }
+
+  hedged(attempt: number): void {
+    this.#span.addEvent("gatewright.hedge", { "gatewright.retry.attempt": attempt });
+  }
+
+  notHedged(reason: string): void {
+    this.#span.addEvent("gatewright.no_hedge", { "gatewright.retry.reason": reason });
+  }
+
   gaveUp(attempts: number, reason: string): void {
     this.#span.addEvent("gatewright.give_up", {
       "gatewright.retry.attempts": attempts,

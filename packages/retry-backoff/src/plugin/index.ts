@@ -3,6 +3,7 @@ export { systemClock } from "../clock.ts";
 export { idempotencyKeyFor } from "../idempotency-key.ts";
 export { type DelayOptions, delayCeiling, drawDelay } from "../jitter.ts";
 export { GIVE_UP_REASONS, RETRY_REASONS } from "../reasons.ts";
+export { mayRepeat } from "../repeat-safety.ts";
 export { type HeadersLike, parseRetryAfter } from "../retry-after.ts";
 export { createSleeper, type Sleeper } from "../sleeper.ts";
 export { type CompatAdapter, type CompatOptions, createCompatAdapter } from "./compat-adapter.ts";

@@ -97,14 +97,13 @@ function createInstance(config: RetryPolicyInput, deps: RetryPluginDeps): Plugin
     }
     const state = stateOf(context, clock);
     const decision = decideOn(failure, seen, {
-      policy: own,
+      policy: payload.attemptsLeft === 0 ? { ...own, maxRetries: 0 } : own,
       attempt,
       annotations: payload.annotations,
       serverTrusted: payload.serverTrusted,
       idempotencyKey: payload.idempotencyKey,
       previousDelayMs: state.previousDelayMs,
-      remainingMs:
-        own.totalDeadlineMs === undefined ? undefined : state.startedAt + own.totalDeadlineMs - clock.now(),
+      remainingMs: remainingOf(payload, own, state, clock),
       circuitOpen: serverId !== undefined && deps.circuitOpen?.(serverId),
       signal: context.signal,
       budget,
@@ -125,6 +124,18 @@ function createInstance(config: RetryPolicyInput, deps: RetryPluginDeps): Plugin
     },
     stats: () => ({ ...counts, giveUps: { ...counts.giveUps }, warnings: policy.warnings }),
   };
+}
+
+/** What the host leaves, and what the policy leaves counted from the first outcome; undefined without a limit. */
+function remainingOf(
+  { remainingMs }: PostPayload,
+  { totalDeadlineMs }: RetryPolicy,
+  { startedAt }: CallState,
+  clock: Clock,
+): number | undefined {
+  if (totalDeadlineMs === undefined) return remainingMs;
+  const ownMs = startedAt + totalDeadlineMs - clock.now();
+  return remainingMs === undefined ? ownMs : Math.min(remainingMs, ownMs);
 }
 
 /** A large result comes as its JSON bytes; only the members that matter are read from it. */
