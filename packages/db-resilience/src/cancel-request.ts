@@ -4,7 +4,9 @@ import type { ParsedOptions } from "./options.ts";
 
 /** What the server needs to find the statement to cancel. */
 export interface CancelTarget {
+  /** The name that its certificate is for. */
   readonly host: string;
+  readonly address: string;
   readonly port: number;
   readonly processId: number;
   readonly secretKey: number;
@@ -23,7 +25,7 @@ export function sendCancelRequest(
   deadlineMs: number,
 ): Promise<void> {
   return new Promise((resolve) => {
-    const raw = connectTcp({ host: target.host, port: target.port });
+    const raw = connectTcp({ host: target.address, port: target.port });
     const timer = setTimeout(() => raw.destroy(), deadlineMs);
     const request = message([cancelCode, target.processId, target.secretKey]);
     raw.on("error", () => {});

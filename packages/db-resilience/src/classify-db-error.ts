@@ -21,6 +21,8 @@ export interface ClassifyOptions {
   readonly duringCommit?: boolean;
   /** Treat 55P03 (lock not available) as a conflict that a new attempt of the transaction may solve. */
   readonly retryLockTimeout?: boolean;
+  /** The transaction was begun as read-only: 25006 is a fault of the caller then, and says nothing of the server. */
+  readonly readOnlyByChoice?: boolean;
 }
 
 interface DriverError {
@@ -60,6 +62,7 @@ export function toDatabaseError(error: unknown, options: ClassifyOptions = {}): 
 
 function adjust(row: ErrorRow, sqlState: string | undefined, options: ClassifyOptions): ErrorRow {
   if (options.duringCommit && row.connectionLost) return unknownOutcomeRow;
+  if (options.readOnlyByChoice && sqlState === "25006") return invalidQuery;
   if (options.retryLockTimeout && sqlState === "55P03") return conflictRow;
   return row;
 }

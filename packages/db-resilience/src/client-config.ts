@@ -23,6 +23,8 @@ export function clientConfig(
           statement_timeout: statementMs,
           lock_timeout: lockMs,
           idle_in_transaction_session_timeout: idleInTransactionMs,
+          // That a COMMIT was not confirmed is said in a warning, which a role's own setting may suppress.
+          options: "-c client_min_messages=warning",
         };
   return {
     ...address,

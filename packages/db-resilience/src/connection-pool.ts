@@ -1,6 +1,6 @@
 import { classifyDbError } from "./classify-db-error.ts";
 import type { Clock, TimerHandle } from "./clock.ts";
-import { ConnectPacing } from "./connect-pacing.ts";
+import { ConnectionOpener } from "./connection-opener.ts";
 import type { DatabaseError } from "./errors.ts";
 import { idleCare } from "./idle-care.ts";
 import { LeakDetector } from "./leak-detector.ts";
@@ -25,14 +25,13 @@ export class ConnectionPool {
   #idle: PooledConnection[] = [];
   readonly #busy = new Set<PooledConnection>();
   readonly #leaks: LeakDetector | undefined;
-  #connecting = 0;
   #closing = 0;
   #validating = 0;
   #generation = 0;
-  #opened = 0;
-  #attempts = 0;
   #exhausted = 0;
-  readonly #pacing: ConnectPacing;
+  /** So many connections are opened ahead of need to replace those of a generation that has ended. */
+  #restock = 0;
+  readonly #opener: ConnectionOpener;
   #closed = false;
   #reaper: TimerHandle | undefined;
   #drained: (() => void)[] = [];
@@ -42,7 +41,10 @@ export class ConnectionPool {
     this.#context = context;
     this.#clock = context.clock;
     this.#waiters = new WaiterQueue(context.clock);
-    this.#pacing = new ConnectPacing(context.clock, context.random, () => this.#fill());
+    this.#opener = new ConnectionOpener(options, context, {
+      lost: (connection, error) => this.#onLost(connection, error),
+      again: () => this.#fill(),
+    });
     this.#max = options.size + options.overflow;
     if (options.leakDetectionMs > 0) {
       this.#leaks = new LeakDetector(options.leakDetectionMs, context.clock, (event) => context.event(event));
@@ -80,10 +82,14 @@ export class ConnectionPool {
     this.#putBack(connection);
   }
 
-  /** Throws away every connection of the present generation: idle ones now, others when they come back. */
+  /**
+   * Throws away every connection of the present generation, idle ones now, others when they come back, and opens as
+   * many as were kept.
+   */
   invalidate(reason: string): void {
     this.#generation++;
     this.#context.event({ type: "db_generation", generation: this.#generation, reason });
+    this.#restock = Math.max(this.#restock, Math.min(this.#options.size, this.#idle.length));
     for (const connection of this.#idle.splice(0)) this.#discard(connection, reason);
     this.#fill();
   }
@@ -95,7 +101,7 @@ export class ConnectionPool {
 
   /** Opens what is missing: for those who wait, and up to `min`. */
   refill(): void {
-    this.#pacing.reset();
+    this.#opener.reset();
     this.#fill();
   }
 
@@ -103,15 +109,15 @@ export class ConnectionPool {
     return {
       checkedOut: this.#busy.size,
       idle: this.#idle.length,
-      connecting: this.#connecting,
+      connecting: this.#opener.connecting,
       closing: this.#closing,
       waiting: this.#waiters.length,
       min: this.#options.min,
       size: this.#options.size,
       max: this.#max,
       generation: this.#generation,
-      opened: this.#opened,
-      connectAttempts: this.#attempts,
+      opened: this.#opener.opened,
+      connectAttempts: this.#opener.attempts,
       exhausted: this.#exhausted,
     };
   }
@@ -120,7 +126,7 @@ export class ConnectionPool {
   async close(deadlineMs: number): Promise<void> {
     this.#closed = true;
     this.#clock.clearTimeout(this.#reaper);
-    this.#pacing.reset();
+    this.#opener.close();
     this.#waiters.failAll(closedError);
     for (const connection of this.#idle.splice(0)) this.#discard(connection, "the pool was closed");
     if (this.#busy.size > 0) {
@@ -136,7 +142,8 @@ export class ConnectionPool {
   }
 
   get #total(): number {
-    return this.#idle.length + this.#busy.size + this.#connecting + this.#closing + this.#validating;
+    const moving = this.#opener.connecting + this.#closing + this.#validating;
+    return this.#idle.length + this.#busy.size + moving;
   }
 
   get #allInUse(): boolean {
@@ -178,7 +185,7 @@ export class ConnectionPool {
 
   #wait(deadline: number, signal: AbortSignal | undefined): Promise<PooledConnection> {
     const waiting = this.#waiters.length;
-    const coming = this.#max - this.#total + this.#connecting;
+    const coming = this.#max - this.#total + this.#opener.connecting;
     if (waiting >= this.#options.maxWaiting + coming) return Promise.reject(this.#refuse("queue_full"));
     const wait = this.#waiters.wait(
       Math.max(0, deadline - this.#clock.monotonic()),
@@ -235,38 +242,20 @@ export class ConnectionPool {
 
   #fill(): void {
     if (this.#closed) return;
-    const wanted = () => {
-      if (this.#total >= this.#max || this.#context.refusal()) return false;
-      if (!this.#pacing.allows(this.#connecting)) return false;
-      return (
-        this.#waiters.length > this.#connecting + this.#validating ||
-        this.#total - this.#closing < this.#options.min
-      );
-    };
-    while (wanted()) void this.#connect();
+    while (this.#lacksOne()) void this.#open();
   }
 
-  async #connect(): Promise<void> {
-    this.#connecting++;
-    this.#attempts++;
-    const generation = this.#generation;
-    try {
-      const connection = await this.#context.open((lost, error) => this.#onLost(lost, error));
-      this.#connecting--;
-      this.#opened++;
-      this.#pacing.succeeded();
-      connection.generation = generation;
-      const { maxLifetimeMs, lifetimeJitterRatio } = this.#options;
-      const lifetimeMs = maxLifetimeMs * (1 - lifetimeJitterRatio * this.#context.random());
-      connection.expiresAtMs = this.#clock.monotonic() + lifetimeMs;
-      this.#context.alive();
-      this.#putBack(connection);
-    } catch (error) {
-      this.#connecting--;
-      if (this.#closed) return;
-      this.#pacing.failed();
-      if (classifyDbError(error).serverAway) this.#context.suspect(error);
-    }
+  #lacksOne(): boolean {
+    if (this.#total >= this.#max || this.#context.refusal() || !this.#opener.ready) return false;
+    if (this.#waiters.length > this.#opener.connecting + this.#validating) return true;
+    const live = this.#total - this.#closing;
+    if (live >= this.#restock) this.#restock = 0;
+    return live < Math.max(this.#options.min, this.#restock);
+  }
+
+  async #open(): Promise<void> {
+    const connection = await this.#opener.open(this.#generation);
+    if (connection) this.#putBack(connection);
   }
 
   #onLost(connection: PooledConnection, error: unknown): void {
@@ -276,7 +265,9 @@ export class ConnectionPool {
       this.#discard(connection, "the connection was lost");
     }
     if (this.#closed) return;
-    if (connection.generation === this.#generation) this.invalidate("a connection was lost");
+    // What ended this session alone, such as a timeout of its own, says nothing of the others.
+    const { serverAway } = classifyDbError(error);
+    if (serverAway && connection.generation === this.#generation) this.invalidate("a connection was lost");
     this.#context.suspect(error);
   }
 

@@ -7,7 +7,7 @@ import type { DatabaseObserver } from "./observer.ts";
 import type { HostAddress, ParsedOptions } from "./options.ts";
 import type { PoolStats } from "./pool-context.ts";
 import { PooledConnection } from "./pooled-connection.ts";
-import { unavailable } from "./refusals.ts";
+import { misconfigured, unavailable } from "./refusals.ts";
 
 /** What a host shares with the whole. */
 export interface HostContext {
@@ -102,6 +102,7 @@ export class DatabaseHost {
   refusal(): DatabaseError | undefined {
     const { state } = this;
     if (state.kind !== "down") return undefined;
+    if (state.reason === "config") return misconfigured(state.error);
     return unavailable(state.reason, this.#options.monitor.maxRetryMs, state.error);
   }
 

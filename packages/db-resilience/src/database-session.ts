@@ -24,13 +24,16 @@ export interface SessionStatementOptions {
   readonly timeoutMs?: number;
 }
 
+/** Asked before each statement whether it may be sent; nothing to wait for where it may. */
+export type StatementGuard = (text: string) => Promise<void> | undefined;
+
 /** A session that can be taken back: afterwards its holder gets errors instead of somebody else's connection. */
 export class LeasedSession implements DatabaseSession {
   readonly host: string;
   readonly connection: PooledConnection;
   readonly #signal: AbortSignal | undefined;
   readonly #namedStatements: boolean;
-  readonly #lease: (() => Promise<void> | undefined) | undefined;
+  readonly #guard: StatementGuard | undefined;
   #answered = 0;
   #released = false;
 
@@ -40,15 +43,14 @@ export class LeasedSession implements DatabaseSession {
     options: {
       readonly signal?: AbortSignal | undefined;
       readonly namedStatements: boolean;
-      /** Makes sure before each statement that the server may still be written to; nothing to wait for when it may. */
-      readonly lease?: (() => Promise<void> | undefined) | undefined;
+      readonly guard?: StatementGuard | undefined;
     },
   ) {
     this.connection = connection;
     this.host = host;
     this.#signal = options.signal;
     this.#namedStatements = options.namedStatements;
-    this.#lease = options.lease;
+    this.#guard = options.guard;
   }
 
   get backendPid(): number {
@@ -66,8 +68,8 @@ export class LeasedSession implements DatabaseSession {
     options: SessionStatementOptions = {},
   ): Promise<QueryResult<R>> {
     if (this.#released) throw releasedError();
-    const renewing = this.#lease?.();
-    if (renewing !== undefined) await renewing;
+    const asking = this.#guard?.(typeof text === "string" ? text : text.text);
+    if (asking !== undefined) await asking;
     const { signal = this.#signal, timeoutMs } = options;
     const statement =
       typeof text === "string" || this.#namedStatements

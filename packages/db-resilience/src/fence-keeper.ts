@@ -2,19 +2,12 @@ import type { Clock } from "./clock.ts";
 import type { DatabaseHost } from "./database-host.ts";
 import { DatabaseError } from "./errors.ts";
 import { readBranch, writeBranch } from "./fence-branch.ts";
-import {
-  createMemoryFenceStore,
-  type Fence,
-  type FenceStore,
-  isHigher,
-  isSame,
-  isSameTimeline,
-} from "./fence-store.ts";
+import { FenceKnowledge } from "./fence-knowledge.ts";
+import { type Fence, type FenceStore, isSame } from "./fence-store.ts";
 import type { DatabaseEvent } from "./observer.ts";
 import type { ParsedOptions } from "./options.ts";
-import { fenced, unavailable } from "./refusals.ts";
+import { fenced, fenceUnknown, isFenceUnknown, unavailable } from "./refusals.ts";
 import type { HostAdmission } from "./session-provider.ts";
-import { within } from "./within.ts";
 
 /** What the keeper needs. */
 export interface FenceKeeperDeps {
@@ -27,8 +20,12 @@ export interface FenceKeeperDeps {
   changed(): void;
 }
 
-/** How long the store may take. */
-const storeTimeoutMs = 1_000;
+/** The branch of a server, good for as long as it stays up and on its timeline. */
+interface KnownBranch {
+  readonly sinceMs: number;
+  readonly timeline: number;
+  readonly branch: string;
+}
 
 /** All callers that need one share the admission under way. */
 type Admission = Promise<DatabaseHost>;
@@ -40,10 +37,8 @@ type Admission = Promise<DatabaseHost>;
  */
 export class FenceKeeper implements HostAdmission {
   readonly #deps: FenceKeeperDeps;
-  readonly #store: FenceStore;
-  readonly #shared: boolean;
-  readonly #branches = new Map<string, { readonly sinceMs: number; readonly fence: Fence }>();
-  #highest: Fence | undefined;
+  readonly #known: FenceKnowledge;
+  readonly #branches = new Map<string, KnownBranch>();
   #admitted: { readonly host: DatabaseHost; readonly fence: Fence; readonly untilMs: number } | undefined;
   #current: { readonly host: string; readonly fence: Fence; readonly synchronous: boolean } | undefined;
   #running: Admission | undefined;
@@ -53,8 +48,7 @@ export class FenceKeeper implements HostAdmission {
 
   constructor(deps: FenceKeeperDeps) {
     this.#deps = deps;
-    this.#shared = deps.store !== undefined;
-    this.#store = deps.store ?? createMemoryFenceStore();
+    this.#known = new FenceKnowledge(deps.store, deps.clock);
   }
 
   /** Changes of the server written to since the start. */
@@ -67,18 +61,12 @@ export class FenceKeeper implements HostAdmission {
     return this.#refused?.code === "db_fenced";
   }
 
-  /** The fence in force, as far as this process knows. */
-  get highest(): Fence | undefined {
-    return this.#highest;
-  }
-
   holds(host: DatabaseHost): boolean {
     const admitted = this.#admitted;
     if (admitted?.host !== host || this.#deps.clock.monotonic() >= admitted.untilMs) return false;
     const { fence } = admitted;
-    return (
-      host.info?.timeline === fence.timeline && this.#highest !== undefined && isSame(this.#highest, fence)
-    );
+    const { highest } = this.#known;
+    return host.info?.timeline === fence.timeline && highest !== undefined && isSame(highest, fence);
   }
 
   admit(candidates: readonly DatabaseHost[], deadlineMs: number): DatabaseHost | Admission {
@@ -92,24 +80,14 @@ export class FenceKeeper implements HostAdmission {
 
   /**
    * An operator's decision: the server that can be reached is the right one. All that share the store follow, others
-   * need the command too.
-   *
-   * @throws DatabaseError `db_unavailable` when the store does not answer
+   * need the command too. While the store is away the decision holds for this process; the store is told later.
    */
   async reset(): Promise<void> {
-    this.#follow(await this.#bounded(this.#store.overrule(this.#highest?.era ?? 0)));
+    await this.#known.overrule();
     this.#admitted = undefined;
     this.#discovered = true;
     this.#refused = undefined;
     this.#deps.changed();
-  }
-
-  /** Takes what is in force, unless this process has seen a higher one. */
-  #follow(inForce: Fence): void {
-    const before = this.#highest;
-    if (before && !isHigher(inForce, before) && !isSameTimeline(inForce, before)) return;
-    if (before?.era !== inForce.era) this.#branches.clear();
-    this.#highest = inForce;
   }
 
   async #decide(deadlineMs: number): Admission {
@@ -125,22 +103,25 @@ export class FenceKeeper implements HostAdmission {
         this.#refused = error;
         this.#deps.changed();
       }
+      // Who waits for a connection to a server that was replaced need not wait for that.
+      if (DatabaseError.is(error) && error.code === "db_fenced" && !isFenceUnknown(error)) {
+        for (const host of this.#writable()) host.pool.failWaiters(() => error);
+      }
       throw error;
     }
   }
 
   async #choose(deadlineMs: number): Admission {
     const unreachable = await this.#discover();
-    const stored = await this.#readStore();
-    if (stored) this.#follow(stored);
-    if (!this.#highest && unreachable.length > 0) this.#allowUnknown(unreachable);
+    await this.#known.refresh();
+    if (!this.#known.highest) this.#allowUnknown(unreachable);
     let refusal: DatabaseError | undefined;
     for (const host of this.#writable()) {
-      const fence = await this.#examine(host, deadlineMs).catch((error: unknown) => {
+      const found = await this.#examine(host, deadlineMs).catch((error: unknown) => {
         refusal = DatabaseError.is(error) ? error : unavailable("fence", 1_000, error);
         return undefined;
       });
-      if (fence) return this.#take(host, fence);
+      if (found) return this.#take(host, found.fence, found.askedMs);
     }
     throw refusal ?? unavailable("no server that takes writes");
   }
@@ -160,34 +141,18 @@ export class FenceKeeper implements HostAdmission {
     return hosts.filter((host) => host.state.kind !== "up");
   }
 
-  async #readStore(): Promise<Fence | undefined> {
-    try {
-      const stored = await this.#bounded(this.#store.read());
-      // A store that has forgotten is told again what was seen, also where no server of that history is there now.
-      return stored || !this.#highest ? stored : await this.#bounded(this.#store.raise(this.#highest));
-    } catch (error) {
-      // Without the store what this process has seen still counts; a process that has seen nothing is careful.
-      if (this.#highest) return undefined;
-      this.#allowUnknown([], error);
-      return undefined;
-    }
-  }
-
-  /** A store that hangs is as good as one that fails. */
-  #bounded<T>(call: Promise<T>): Promise<T> {
-    return within(this.#deps.clock, call, storeTimeoutMs, () =>
-      unavailable("the fence store does not answer"),
-    );
-  }
-
-  #allowUnknown(unreachable: readonly DatabaseHost[], cause?: unknown): void {
-    const rule = this.#deps.options.fencing.onUnknown ?? (this.#shared ? "refuse" : "allow");
+  /**
+   * To a process that has seen no fence and is told of none, a server that was not asked may be the right one; so may
+   * each of two on one timeline, of which only the store can say which was written to first.
+   */
+  #allowUnknown(unreachable: readonly DatabaseHost[]): void {
+    const { storeAway, shared } = this.#known;
+    const rule = this.#deps.options.fencing.onUnknown ?? (shared ? "refuse" : "allow");
     if (rule === "allow") return;
-    const reason =
-      cause === undefined
-        ? `${unreachable.length} servers have not been seen`
-        : "the fence store does not answer";
-    throw fenced(reason);
+    if (unreachable.length > 0) throw fenceUnknown(`${unreachable.length} servers have not been seen`);
+    const [first, second] = this.#writable();
+    if (storeAway && first && first.info?.timeline === second?.info?.timeline)
+      throw fenceUnknown("two servers are of one timeline, and the fence store does not answer");
   }
 
   #writable(): DatabaseHost[] {
@@ -197,49 +162,54 @@ export class FenceKeeper implements HostAdmission {
       .sort((a, b) => (b.info?.timeline ?? 0) - (a.info?.timeline ?? 0));
   }
 
-  /** The host's fence if it may be written to. */
-  async #examine(host: DatabaseHost, deadlineMs: number): Promise<Fence> {
+  /** The host's fence if it may be written to, and since when that is known. */
+  async #examine(
+    host: DatabaseHost,
+    deadlineMs: number,
+  ): Promise<{ readonly fence: Fence; readonly askedMs: number }> {
     const { info, state } = host;
     if (!info || state.kind !== "up") throw unavailable("connection");
     const systemIdentifier = info.systemIdentifier ?? "unknown";
-    const seen = this.#highest?.timeline ? this.#highest : undefined;
+    const { highest } = this.#known;
+    const seen = highest?.timeline ? highest : undefined;
     if (seen && seen.systemIdentifier !== systemIdentifier) throw this.#refuse(host, "it is another cluster");
     if (seen && info.timeline < seen.timeline) throw this.#refuse(host, "it has been replaced");
 
     const known = this.#branches.get(host.name);
-    const fence =
-      known && known.sinceMs === state.sinceMs && known.fence.timeline === info.timeline
-        ? known.fence
-        : await this.#branchOf(
-            host,
-            { era: this.#highest?.era ?? 0, systemIdentifier, timeline: info.timeline },
-            deadlineMs,
-          );
-    this.#follow(await this.#bounded(this.#store.raise(fence)).catch(() => this.#highest ?? fence));
-    if (!this.#highest || !isSame(this.#highest, fence))
+    const { timeline } = info;
+    const branch =
+      known && known.sinceMs === state.sinceMs && known.timeline === timeline
+        ? known.branch
+        : await this.#branchOf(host, timeline, deadlineMs);
+    const fence = { era: this.#known.highest?.era ?? 0, systemIdentifier, timeline, branch };
+    const askedMs = this.#deps.clock.monotonic();
+    await this.#known.raise(fence);
+    if (!this.#known.highest || !isSame(this.#known.highest, fence))
       throw this.#refuse(host, "another server of this timeline is in use");
-    this.#branches.set(host.name, { sinceMs: state.sinceMs, fence });
-    return fence;
+    this.#branches.set(host.name, { sinceMs: state.sinceMs, timeline, branch });
+    return { fence, askedMs };
   }
 
-  async #branchOf(host: DatabaseHost, place: Omit<Fence, "branch">, deadlineMs: number): Promise<Fence> {
+  async #branchOf(host: DatabaseHost, timeline: number, deadlineMs: number): Promise<string> {
     const timeoutMs = Math.max(0, deadlineMs - this.#deps.clock.monotonic());
     const connection = await host.pool.acquire({ timeoutMs });
     try {
-      const found = await readBranch(connection, place.timeline);
-      if (found !== undefined) return { ...place, branch: found };
+      const found = await readBranch(connection, timeline);
+      if (found !== undefined) return found;
       // Somebody has begun to write on this timeline elsewhere: this server does not belong to that history.
-      if (this.#highest?.timeline === place.timeline)
+      if (this.#known.highest?.timeline === timeline)
         throw this.#refuse(host, "another server of this timeline is in use");
-      return { ...place, branch: await writeBranch(connection, place.timeline) };
+      if (!connection.takesWrites) await connection.allowWrites(true);
+      return await writeBranch(connection, timeline);
     } finally {
       host.pool.release(connection);
     }
   }
 
-  #take(host: DatabaseHost, fence: Fence): DatabaseHost {
-    const { clock, options, event } = this.#deps;
-    this.#admitted = { host, fence, untilMs: clock.monotonic() + options.fencing.leaseMs };
+  /** The lease counts from when the store was asked, however long its answer took. */
+  #take(host: DatabaseHost, fence: Fence, askedMs: number): DatabaseHost {
+    const { options, event } = this.#deps;
+    this.#admitted = { host, fence, untilMs: askedMs + options.fencing.leaseMs };
     const before = this.#current;
     const synchronous = host.info?.synchronous ?? false;
     this.#current = { host: host.name, fence, synchronous };

@@ -46,7 +46,7 @@ export function createMemoryFenceStore(): FenceStore {
 }
 
 /** What is in force at the begin of an era. */
-function unseenIn(era: number): Fence {
+export function unseenIn(era: number): Fence {
   return { era, systemIdentifier: "", timeline: 0, branch: "" };
 }
 

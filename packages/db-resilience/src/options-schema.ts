@@ -73,5 +73,7 @@ export const optionsSchema = z.strictObject({
       leaseMs: z.number().min(0).max(1_000).default(1_000),
     })
     .prefault({}),
-  replicas: z.strictObject({ maxLagMs: ms(5_000), waitForWriteMs: ms(50) }).prefault({}),
+  replicas: z
+    .strictObject({ maxLagMs: ms(5_000), waitForWriteMs: ms(50), answerMs: ms(250, 1) })
+    .prefault({}),
 });

@@ -1,9 +1,11 @@
+import type { LookupFunction } from "node:net";
 import type { ConnectionOptions as TlsOptions } from "node:tls";
 import { z } from "zod";
 import { DatabaseError } from "./errors.ts";
 import { nearestKey } from "./nearest-key.ts";
 import { type addressSchema, optionsSchema } from "./options-schema.ts";
 import { parseConnectionString } from "./parse-connection-string.ts";
+import { createSharedLookup } from "./shared-lookup.ts";
 
 /** Where a server is. */
 export interface HostAddress {
@@ -107,6 +109,8 @@ export interface ReplicaOptions {
   maxLagMs?: number;
   /** How long a read waits for the standby to reach the session's own write; default 50. */
   waitForWriteMs?: number;
+  /** How long a standby may take to say how far it is, connecting included; then the primary is read. Default 250. */
+  answerMs?: number;
 }
 
 /** Options of `createResilientDatabase`. */
@@ -143,6 +147,8 @@ export interface ResilientDatabaseOptions {
 export type ParsedOptions = Omit<z.output<typeof optionsSchema>, "hosts"> & {
   readonly hosts: readonly Required<HostAddress>[];
   readonly targetSessionAttrs: TargetSessionAttrs;
+  /** Resolves the names of hosts. */
+  readonly lookup: LookupFunction;
 };
 
 /**
@@ -164,16 +170,24 @@ export function parseOptions(input: ResilientDatabaseOptions): ParsedOptions {
     ...data,
     hosts,
     targetSessionAttrs: data.targetSessionAttrs ?? (hosts.length > 1 ? "read-write" : "any"),
+    lookup: createSharedLookup(),
   };
 }
 
+/** How long the client waits for a statement for which nothing else was said; 0 is for ever. */
+export function statementDeadlineMs({ timeouts }: ParsedOptions): number {
+  return timeouts.statementMs === 0 ? 0 : timeouts.statementMs + timeouts.statementGraceMs;
+}
+
 function toAddress(value: z.output<typeof addressSchema>): Required<HostAddress> {
-  if (typeof value !== "string") return { host: value.host, port: value.port ?? 5432 };
-  const match = /^(?:\[([^\]]+)\]|([^:]+))(?::(\d{1,5}))?$/.exec(value);
+  if (typeof value !== "string" && !value.host.includes("@"))
+    return { host: value.host, port: value.port ?? 5432 };
+  // Without an @: what stands before it would be a login.
+  const match = /^(?:\[([^\]@]+)\]|([^:@]+))(?::(\d{1,5}))?$/.exec(typeof value === "string" ? value : "");
   const host = match?.[1] ?? match?.[2];
   const port = Number(match?.[3] ?? 5432);
   if (!host || port < 1 || port > 65_535)
-    throw optionError("hosts: expected host, host:port or [address]:port");
+    throw optionError("hosts: expected host, host:port or [address]:port, without a login");
   return { host, port };
 }
 

@@ -17,6 +17,10 @@ export function parseConnectionString(text: string): ResilientDatabaseOptions {
   );
   if (!match) throw invalid("it does not begin like postgres://user:password@host/database");
   const [, user, password, hosts, database, query] = match;
+  // Else the rest of a password would pass for a host, a database or a parameter, and be shown as one.
+  if (`${hosts}${database ?? ""}${query ?? ""}`.includes("@")) {
+    throw invalid("there is more than one @; in a user name, a password or a value it has to be written %40");
+  }
   const parameters = new URLSearchParams(query ?? "");
   for (const name of parameters.keys()) if (!known.includes(name)) throw unknownParameter(name);
   const target = attributes.find((name) => name === parameters.get("target_session_attrs"));

@@ -5,10 +5,10 @@ import type { Clock } from "./clock.ts";
 import { startDeadline } from "./deadline.ts";
 import { type DatabaseError, TransactionOutcomeUnknown } from "./errors.ts";
 import type { QueryOutcome } from "./observer.ts";
-import type { HostAddress, ParsedOptions } from "./options.ts";
+import { type HostAddress, type ParsedOptions, statementDeadlineMs } from "./options.ts";
 import type { QueryResult, Row, Statement } from "./query-result.ts";
 import { aborted, deadlinePassed, givenUp } from "./refusals.ts";
-import { boundsTransaction, commitsByItself, isCommit } from "./statement-kind.ts";
+import { beginsReadOnly, boundsTransaction, commitsByItself, isCommit } from "./statement-kind.ts";
 import { Wire } from "./wire.ts";
 
 /** How to run one statement. */
@@ -49,6 +49,9 @@ export class PooledConnection {
   readonly #events: ConnectionEvents;
   readonly #defaultTimeoutMs: number;
   #running = 0;
+  #takesWrites = true;
+  /** The transaction that is open, if one is, was begun as read-only. */
+  #readsOnly = false;
   #taint: string | undefined;
   readonly #pending = new Set<(error: unknown) => void>();
 
@@ -64,8 +67,7 @@ export class PooledConnection {
     this.#events = events;
     this.openedAtMs = clock.monotonic();
     this.lastUsedAtMs = this.openedAtMs;
-    const { statementMs, statementGraceMs } = options.timeouts;
-    this.#defaultTimeoutMs = statementMs === 0 ? 0 : statementMs + statementGraceMs;
+    this.#defaultTimeoutMs = statementDeadlineMs(options);
     this.#wire = new Wire(address, options, clock, role, {
       lost: (error) => {
         this.#failPending(error);
@@ -140,11 +142,12 @@ export class PooledConnection {
     const { signal, timeoutMs = this.#defaultTimeoutMs } = options;
     const config = (typeof text === "string" ? { text, values } : text) as QueryConfig;
     return new Promise((resolve, reject) => {
-      const blocked = wire.isLost ? "the connection was lost" : this.#taint;
-      if (blocked !== undefined || wire.isEnding) return reject(givenUp(blocked));
+      if (wire.isLost) return reject(this.#afterLoss());
+      if (this.#taint !== undefined || wire.isEnding) return reject(givenUp(this.#taint));
       if (signal?.aborted) return reject(aborted(signal.reason));
       const commit = wire.inTransaction && isCommit(config.text);
       const commits = commit || (!wire.inTransaction && commitsByItself(config.text));
+      this.#readsOnly = (wire.inTransaction && this.#readsOnly) || beginsReadOnly(config.text);
       const start = this.#clock.monotonic();
       let settled = false;
       const settle = (outcome: QueryOutcome): boolean => {
@@ -179,10 +182,11 @@ export class PooledConnection {
       this.#running++;
       this.#pending.add(lose);
 
-      wire.send(config, (error: Error | null, result: DriverResult | DriverResult[]) => {
+      wire.send(config, commits, (error: Error | null, result: DriverResult | DriverResult[]) => {
         if (settled) return;
         if (error) {
-          const wrapped = toDatabaseError(error, { duringCommit: commits });
+          const readOnlyByChoice = this.#readsOnly || !this.#takesWrites;
+          const wrapped = toDatabaseError(error, { duringCommit: commits, readOnlyByChoice });
           const failure =
             wrapped.class === "unknown_outcome" && commits ? new TransactionOutcomeUnknown(error) : wrapped;
           if (boundsTransaction(config.text)) this.taint("a BEGIN, COMMIT or ROLLBACK failed");
@@ -201,6 +205,21 @@ export class PooledConnection {
         }
       });
     });
+  }
+
+  /** Whether the server takes changes in this session, as far as that was asked for. */
+  get takesWrites(): boolean {
+    return this.#takesWrites;
+  }
+
+  /**
+   * Has the server refuse changes in this session, or take them again.
+   *
+   * @throws DatabaseError as `query` does.
+   */
+  async allowWrites(yes: boolean): Promise<void> {
+    await this.query(`set default_transaction_read_only = ${yes ? "default" : "on"}`);
+    this.#takesWrites = yes;
   }
 
   /** Asks the server for a sign of life within `validationTimeoutMs`; true when it came. */
@@ -239,6 +258,12 @@ export class PooledConnection {
   async #leave(cancel: boolean): Promise<void> {
     if (cancel) await this.#wire.cancel();
     this.destroy();
+  }
+
+  /** A session that the server has ended by a timeout of its own was not lost with the server. */
+  #afterLoss(): DatabaseError {
+    const error = toDatabaseError(this.#wire.lostBy);
+    return error.class === "timeout" ? error : givenUp("the connection was lost");
   }
 
   #failPending(error: unknown): void {

@@ -1,4 +1,4 @@
-import type { LeasedSession } from "./database-session.ts";
+import type { LeasedSession, SessionStatementOptions } from "./database-session.ts";
 import { lsnValue } from "./lsn.ts";
 
 /**
@@ -45,9 +45,14 @@ export async function notingWrites<T>(
 }
 
 /** Asks for the position written to; when that fails, the session reads from the primary from now on. */
-export async function notePosition(session: LeasedSession, reader: ReadSession): Promise<void> {
+export async function notePosition(
+  session: LeasedSession,
+  reader: ReadSession,
+  options: SessionStatementOptions = {},
+): Promise<void> {
+  const question = "select pg_current_wal_insert_lsn()::text as lsn";
   try {
-    const { rows } = await session.query<{ lsn: string }>("select pg_current_wal_insert_lsn()::text as lsn");
+    const { rows } = await session.query<{ lsn: string }>(question, [], options);
     reader.noteWrite(rows[0]?.lsn ?? primaryOnly);
   } catch {
     reader.noteWrite(primaryOnly);

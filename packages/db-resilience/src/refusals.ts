@@ -54,6 +54,20 @@ export function unavailable(reason: string, retryAfterMs = 1_000, cause?: unknow
   });
 }
 
+/** The server refuses the login or has no such database: coming back changes nothing until somebody has seen to it. */
+export function misconfigured(cause: unknown): DatabaseError {
+  return new DatabaseError({
+    ...retryable,
+    retryable: false,
+    code: "db_unavailable",
+    class: "permanent",
+    message: "The database refuses the configured login or does not exist.",
+    retryAfterMs: 1_000,
+    details: { reason: "config" },
+    cause,
+  });
+}
+
 /** The reachable server may have been replaced by another. */
 export function fenced(reason: string): DatabaseError {
   return new DatabaseError({
@@ -64,6 +78,24 @@ export function fenced(reason: string): DatabaseError {
     retryAfterMs: 1_000,
     details: { reason },
   });
+}
+
+/** It is not known whether the reachable server is the right one: nothing was seen yet that says so. */
+export function fenceUnknown(reason: string): DatabaseError {
+  return new DatabaseError({
+    ...retryable,
+    code: "db_fenced",
+    class: "read_only",
+    message:
+      "It is not known whether the database that can be reached is the right one; writes to it are refused.",
+    retryAfterMs: 1_000,
+    details: { reason, unknown: true },
+  });
+}
+
+/** Whether a failure is {@link fenceUnknown}: nothing says that the server was replaced, so that reading it does no harm. */
+export function isFenceUnknown(error: unknown): error is DatabaseError {
+  return DatabaseError.is(error) && error.code === "db_fenced" && error.details["unknown"] === true;
 }
 
 /** `close()` was called. */

@@ -6,8 +6,10 @@ import type { HostRouter } from "./host-router.ts";
 import { lsnValue } from "./lsn.ts";
 import type { ParsedOptions } from "./options.ts";
 import { primaryOnly, type ReadSession } from "./read-session.ts";
+import { deadlinePassed } from "./refusals.ts";
 import type { SessionProvider } from "./session-provider.ts";
 import { sleep } from "./sleep.ts";
+import { within } from "./within.ts";
 
 /** How fresh a read must be. */
 export interface ReadOptions {
@@ -35,6 +37,8 @@ export class ReplicaReader {
   readonly #options: ParsedOptions;
   readonly #clock: Clock;
   readonly #history: { readonly atMs: number; readonly position: bigint }[] = [];
+  /** Standbys that did not answer in time and have not been heard of since. */
+  readonly #silent = new Set<DatabaseHost>();
   #turn = 0;
 
   constructor(router: HostRouter, provider: SessionProvider, options: ParsedOptions, clock: Clock) {
@@ -46,6 +50,7 @@ export class ReplicaReader {
 
   /** To be called after each check of a host. */
   noteCheck(host: DatabaseHost): void {
+    this.#silent.delete(host);
     const { info } = host;
     if (!info || info.standby || host !== this.#router.primary()) return;
     this.#history.push({ atMs: this.#clock.monotonic(), position: lsnValue(info.lsn) });
@@ -59,11 +64,12 @@ export class ReplicaReader {
       const found = await this.#readFrom(standby, work, options);
       if (found) return found.value;
     }
-    return this.#provider.withSession(work, { ...options, idempotent: true });
+    return this.#provider.withSession(work, { ...options, idempotent: true, reads: true });
   }
 
+  /** In turn, those that have not been silent since they were last heard of. */
   #nextStandby(): DatabaseHost | undefined {
-    const standbys = this.#router.standbys();
+    const standbys = this.#router.standbys().filter((host) => !this.#silent.has(host));
     return standbys[this.#turn++ % Math.max(1, standbys.length)];
   }
 
@@ -72,18 +78,64 @@ export class ReplicaReader {
     work: (session: LeasedSession) => Promise<T>,
     options: ReadOptions,
   ): Promise<{ readonly value: T } | undefined> {
-    let session: LeasedSession | undefined;
+    const session = await this.#freshSession(standby, options);
+    if (!session) return undefined;
     try {
-      session = await this.#provider.acquireOn(standby, options);
-      if (!(await this.#isFresh(session, options))) return undefined;
       return { value: await work(session) };
     } catch (error) {
       // A standby may be away, or cancel a read that is in the way of replay (40001): the primary can do it.
-      if (DatabaseError.is(error) && error.retryable && error.code !== "db_timeout") return undefined;
-      throw error;
+      if (!DatabaseError.is(error) || !error.retryable) throw error;
+      // One that is slow says so itself; where the client's deadline passed first, it has fallen silent.
+      if (error.code === "db_timeout" && error.sqlState !== undefined) throw error;
+      if (error.code === "db_timeout") this.#noteSilence(standby);
+      return undefined;
     } finally {
-      if (session) this.#provider.release(session);
+      this.#provider.release(session);
     }
+  }
+
+  /**
+   * A session on the standby once it has shown that it is fresh enough, within the budget. One that does not say
+   * anything in time is left alone until it has answered its monitor again; what it was asked goes on in the background.
+   */
+  async #freshSession(standby: DatabaseHost, options: ReadOptions): Promise<LeasedSession | undefined> {
+    const { answerMs, waitForWriteMs } = this.#options.replicas;
+    let given = false;
+    const proving = this.#prove(standby, options).then((session) => {
+      if (!given) return session;
+      if (session) this.#provider.release(session);
+      return undefined;
+    });
+    const silence = deadlinePassed("validation", answerMs);
+    const late = () => {
+      given = true;
+      return silence;
+    };
+    try {
+      return await within(this.#clock, proving, answerMs + waitForWriteMs, late, options.signal);
+    } catch (error) {
+      if (error === silence) this.#noteSilence(standby);
+      if (DatabaseError.is(error) && error.class === "client") throw error;
+      return undefined;
+    } finally {
+      given = true;
+    }
+  }
+
+  async #prove(standby: DatabaseHost, options: ReadOptions): Promise<LeasedSession | undefined> {
+    const session = await this.#provider.acquireOn(standby, options);
+    let fresh = false;
+    try {
+      fresh = await this.#isFresh(session, options);
+    } finally {
+      if (!fresh) this.#provider.release(session);
+    }
+    return fresh ? session : undefined;
+  }
+
+  #noteSilence(standby: DatabaseHost): void {
+    this.#silent.add(standby);
+    standby.suspect();
   }
 
   async #isFresh(
@@ -91,11 +143,11 @@ export class ReplicaReader {
     { session: reader, maxLagMs, signal }: ReadOptions,
   ): Promise<boolean> {
     const needed = this.#neededPosition(reader, maxLagMs ?? this.#options.replicas.maxLagMs);
+    const timeoutMs = this.#options.pool.validationTimeoutMs;
+    const question = "select pg_last_wal_replay_lsn()::text as lsn";
     const deadline = this.#clock.monotonic() + this.#options.replicas.waitForWriteMs;
     for (;;) {
-      const { rows } = await session.query<{ lsn: string | null }>(
-        "select pg_last_wal_replay_lsn()::text as lsn",
-      );
+      const { rows } = await session.query<{ lsn: string | null }>(question, [], { timeoutMs });
       // A server that has been promoted meanwhile replays nothing and is the place for writes itself.
       const position = rows[0]?.lsn;
       if (!position) return false;

@@ -21,6 +21,7 @@ import { type ReadOptions, ReplicaReader } from "./replica-reader.ts";
 import { createRetryBudget } from "./retry-budget.ts";
 import { SessionProvider } from "./session-provider.ts";
 import { createOutcomeSettler } from "./settle-outcome.ts";
+import { commitsByItself } from "./statement-kind.ts";
 import { runTransaction } from "./transaction.ts";
 import {
   asTransactionSession,
@@ -111,7 +112,10 @@ export interface ResilientDatabase<DB = unknown> extends DatabaseHandle {
    * @throws DatabaseError `db_options_invalid` behind a pooler, which delivers nothing.
    */
   listen(channel: string, hearer: ChannelHearer): () => void;
-  /** Accepts the server that can be reached, although its history is lower than one seen before. */
+  /**
+   * Accepts the server that can be reached, although its history is lower than one seen before. While the fence store is
+   * away this holds for this process; the store is told when it answers.
+   */
   resetFence(): Promise<void>;
   readiness(): Readiness;
   /** Resolves when ready; rejects with `db_unavailable` after `timeoutMs` (default 30 000). */
@@ -178,7 +182,7 @@ export function createResilientDatabase<DB = unknown>(
       : undefined;
   const provider = new SessionProvider(router, options, { clock, observer, admission: keeper });
   const reader = new ReplicaReader(router, provider, options, clock);
-  const settler = createOutcomeSettler(provider, clock);
+  const settler = createOutcomeSettler(provider, options, clock);
   const budget = createRetryBudget(options.transactions.budgetRatio);
   const transactionDeps = { provider, options, clock, random, observer, budget, settler };
 
@@ -211,7 +215,10 @@ export function createResilientDatabase<DB = unknown>(
     query: (text, values, use = {}) =>
       provider.withSession(
         (session) => notingWrites(session, use.session, () => session.query(text, values, use)),
-        use,
+        {
+          ...use,
+          reads: keeper !== undefined && !commitsByItself(typeof text === "string" ? text : text.text),
+        },
       ),
     withConnection: (work, use = {}) =>
       provider.withSession(

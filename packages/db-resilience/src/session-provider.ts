@@ -1,11 +1,12 @@
 import type { Clock } from "./clock.ts";
 import type { DatabaseHost } from "./database-host.ts";
-import { LeasedSession } from "./database-session.ts";
+import { LeasedSession, type SessionStatementOptions, type StatementGuard } from "./database-session.ts";
 import { DatabaseError, type DatabaseErrorClass } from "./errors.ts";
 import type { HostRouter } from "./host-router.ts";
 import type { DatabaseObserver } from "./observer.ts";
 import type { ParsedOptions } from "./options.ts";
-import { aborted, closedError, fenced, unavailable } from "./refusals.ts";
+import { aborted, closedError, fenced, isFenceUnknown, unavailable } from "./refusals.ts";
+import { boundsTransaction, commitsByItself } from "./statement-kind.ts";
 import { within } from "./within.ts";
 
 /** How to get a session. */
@@ -13,6 +14,8 @@ export interface SessionRequest {
   readonly signal?: AbortSignal | undefined;
   /** How long to wait for a connection; default acquireTimeoutMs. */
   readonly acquireTimeoutMs?: number | undefined;
+  /** The caller only reads: a server will do of which nobody knows yet whether it may be written to. */
+  readonly reads?: boolean | undefined;
 }
 
 /** What `withSession` may do when the connection fails. */
@@ -62,9 +65,27 @@ export class SessionProvider {
   async acquire(request: SessionRequest = {}): Promise<LeasedSession> {
     const start = this.#clock.monotonic();
     const deadline = start + (request.acquireTimeoutMs ?? this.#options.pool.acquireTimeoutMs);
-    const host = await this.#chooseHost(deadline, request.signal);
+    let host: DatabaseHost;
+    let refusal: DatabaseError | undefined;
+    try {
+      host = await this.#chooseHost(deadline, request.signal);
+    } catch (error) {
+      const [first] = this.#router.candidates();
+      // Behind a pooler there is no session that could be made read-only.
+      if (!first || !request.reads || !isFenceUnknown(error) || this.#options.pooler !== "none") throw error;
+      host = first;
+      refusal = error;
+    }
     const left = { signal: request.signal, acquireTimeoutMs: deadline - this.#clock.monotonic() };
-    return this.#lend(host, left, this.#admission);
+    const session = await this.#lend(host, left, refusal ? refusingWrites(refusal) : this.#leaseOf(host));
+    const writes = refusal === undefined;
+    if (session.connection.takesWrites !== writes) {
+      await session.connection.allowWrites(writes).catch((error: unknown) => {
+        this.release(session);
+        throw error;
+      });
+    }
+    return session;
   }
 
   /** A session for reading on this very host, whatever its history. */
@@ -75,7 +96,7 @@ export class SessionProvider {
   async #lend(
     host: DatabaseHost,
     request: SessionRequest,
-    admission: HostAdmission | undefined,
+    guard: StatementGuard | undefined,
   ): Promise<LeasedSession> {
     const start = this.#clock.monotonic();
     const connection = await host.pool.acquire({
@@ -87,16 +108,27 @@ export class SessionProvider {
     const session = new LeasedSession(connection, host.name, {
       signal: request.signal,
       namedStatements: this.#options.pooler === "none",
-      lease: admission && (() => (admission.holds(host) ? undefined : this.#renew(admission, host))),
+      guard,
     });
     this.#since.set(session, { host, sinceMs: now });
     return session;
   }
 
+  /** Renews the server's admission where it is over. */
+  #leaseOf(host: DatabaseHost): StatementGuard | undefined {
+    const admission = this.#admission;
+    return admission && (() => (admission.holds(host) ? undefined : this.#renew(admission, host)));
+  }
+
   /** Begins a transaction; behind a pooler the timeouts, which belong to sessions, come with it. */
-  async begin(session: LeasedSession, statement: string): Promise<void> {
-    await session.query(statement);
-    if (this.#options.pooler === "transaction") await session.query(localTimeouts(this.#options));
+  async begin(
+    session: LeasedSession,
+    statement: string,
+    options: SessionStatementOptions = {},
+  ): Promise<void> {
+    await session.query(statement, [], options);
+    if (this.#options.pooler === "transaction")
+      await session.query(localTimeouts(this.#options), undefined, options);
   }
 
   release(session: LeasedSession): void {
@@ -188,11 +220,17 @@ export class SessionProvider {
   }
 }
 
+/** Lets statements pass that change nothing; what looks like reading and is not, the server refuses. */
+function refusingWrites(refusal: DatabaseError): StatementGuard {
+  return (text) => (commitsByItself(text) && !boundsTransaction(text) ? Promise.reject(refusal) : undefined);
+}
+
 function localTimeouts({ timeouts }: ParsedOptions): string {
   const { statementMs, lockMs, idleInTransactionMs } = timeouts;
   return [
     `set local statement_timeout = ${Math.round(statementMs)}`,
     `set local lock_timeout = ${Math.round(lockMs)}`,
     `set local idle_in_transaction_session_timeout = ${Math.round(idleInTransactionMs)}`,
+    "set local client_min_messages = warning",
   ].join("; ");
 }

@@ -1,7 +1,8 @@
 import { randomUUID } from "node:crypto";
 import type { Clock } from "./clock.ts";
-import type { LeasedSession } from "./database-session.ts";
+import type { LeasedSession, SessionStatementOptions } from "./database-session.ts";
 import { DatabaseError } from "./errors.ts";
+import { type ParsedOptions, statementDeadlineMs } from "./options.ts";
 import type { SessionProvider } from "./session-provider.ts";
 import { sleep } from "./sleep.ts";
 import { ensureTable } from "./tables.ts";
@@ -14,7 +15,7 @@ export interface OutcomeSettler {
   /** Makes sure that the table for markers exists; to be called before the transaction's connection is taken. */
   prepare(): Promise<void>;
   /** Inserts a marker into the open transaction and returns its id. */
-  leaveMarker(session: LeasedSession): Promise<string>;
+  leaveMarker(session: LeasedSession, options?: SessionStatementOptions): Promise<string>;
   /**
    * Looks for the marker once the old backend is gone: present is committed, absent is not. `unknown` when no
    * writable server could be asked in time. The old backend is ended if it is still at work.
@@ -39,7 +40,12 @@ const keepMarkers = "1 hour";
 const pruneEvery = 500;
 
 /** Creates the settler; its table `gatewright_tx` is made when first needed. */
-export function createOutcomeSettler(provider: SessionProvider, clock: Clock): OutcomeSettler {
+export function createOutcomeSettler(
+  provider: SessionProvider,
+  options: ParsedOptions,
+  clock: Clock,
+): OutcomeSettler {
+  const usualMs = statementDeadlineMs(options) || settleDeadlineMs;
   let tableExists: Promise<void> | undefined;
   let left = 0;
   const backends = new Map<string, Backend>();
@@ -57,16 +63,18 @@ export function createOutcomeSettler(provider: SessionProvider, clock: Clock): O
   return {
     prepare,
 
-    async leaveMarker(session) {
+    async leaveMarker(session, options) {
       const id = randomUUID();
       if (++left % pruneEvery === 0) {
-        await session.query(`delete from gatewright_tx where created_at < now() - interval '${keepMarkers}'`);
+        const old = `delete from gatewright_tx where created_at < now() - interval '${keepMarkers}'`;
+        await session.query(old, [], options);
       }
       const { rows } = await session.query<{ pid: number; start: string }>(
         `insert into gatewright_tx (id, pid, backend_start)
          select $1, pid, backend_start from pg_stat_activity where pid = pg_backend_pid()
          returning pid, backend_start::text as start`,
         [id],
+        options,
       );
       const row = rows[0];
       if (row) backends.set(id, row);
@@ -82,9 +90,11 @@ export function createOutcomeSettler(provider: SessionProvider, clock: Clock): O
       const deadline = clock.monotonic() + Math.min(settleDeadlineMs, withinMs);
       while (backend && clock.monotonic() < deadline) {
         try {
-          const found = await provider.withSession((session) => look(session, marker, backend), {
+          const left = () => Math.max(1, deadline - clock.monotonic());
+          const limit = () => ({ timeoutMs: Math.min(usualMs, left()) });
+          const found = await provider.withSession((session) => look(session, marker, backend, limit), {
             signal,
-            acquireTimeoutMs: Math.max(1, deadline - clock.monotonic()),
+            acquireTimeoutMs: left(),
           });
           if (found) return found;
           await sleep(clock, pauseMs, signal);
@@ -109,16 +119,17 @@ async function look(
   session: LeasedSession,
   marker: string,
   backend: Backend,
+  limit: () => SessionStatementOptions,
 ): Promise<SettledOutcome | undefined> {
   const { rows: alive } = await session.query(
     `select pg_terminate_backend(pid) from pg_stat_activity where pid = $1 and backend_start = $2::timestamptz`,
     [backend.pid, backend.start],
+    limit(),
   );
   if (alive.length > 0) return undefined;
   // A commit that was cut off while it waited for its standby is there and may yet be lost with this server: a change
   // of the row is confirmed only when what came before it is.
-  const { rowCount } = await session.query("update gatewright_tx set created_at = now() where id = $1", [
-    marker,
-  ]);
+  const confirm = "update gatewright_tx set created_at = now() where id = $1";
+  const { rowCount } = await session.query(confirm, [marker], limit());
   return rowCount === 1 ? "committed" : "aborted";
 }

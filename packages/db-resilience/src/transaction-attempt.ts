@@ -3,13 +3,14 @@ import type { Clock } from "./clock.ts";
 import type { LeasedSession } from "./database-session.ts";
 import { DatabaseError, TransactionOutcomeUnknown } from "./errors.ts";
 import type { DatabaseObserver } from "./observer.ts";
-import type { ParsedOptions } from "./options.ts";
+import { type ParsedOptions, statementDeadlineMs } from "./options.ts";
 import { notePosition, primaryOnly } from "./read-session.ts";
 import { aborted, deadlinePassed } from "./refusals.ts";
 import type { RetryBudget } from "./retry-budget.ts";
 import type { SessionProvider } from "./session-provider.ts";
 import type { OutcomeSettler } from "./settle-outcome.ts";
 import type { TransactionOptions } from "./transaction-options.ts";
+import { within } from "./within.ts";
 
 /** What running transactions needs. */
 export interface TransactionDeps {
@@ -21,6 +22,9 @@ export interface TransactionDeps {
   readonly budget: RetryBudget;
   readonly settler: OutcomeSettler;
 }
+
+/** Timers take no more. */
+const maxTimerMs = 2_147_483_647;
 
 /** What `settle` returns when the transaction turned out to be committed. */
 export const settledCommitted = Symbol("committed");
@@ -44,10 +48,11 @@ export class TransactionAttempt<T> {
   async execute(work: (session: LeasedSession) => Promise<T>): Promise<T> {
     const { provider, options } = this.#deps;
     const { signal } = this.#options;
-    if (this.#options.settle) await this.#deps.settler.prepare();
+    if (this.#options.settle) await this.#prepare();
     const session = await provider.acquire({
       signal,
       acquireTimeoutMs: Math.min(options.pool.acquireTimeoutMs, this.#left()),
+      reads: this.#options.readOnly,
     });
     this.#session = session;
     try {
@@ -108,22 +113,30 @@ export class TransactionAttempt<T> {
     const mode = [isolation ? `isolation level ${isolation}` : "", readOnly ? "read only" : ""]
       .filter(Boolean)
       .join(", ");
-    await provider.begin(session, mode === "" ? "begin" : `begin ${mode}`);
+    await provider.begin(session, mode === "" ? "begin" : `begin ${mode}`, this.#limit());
     this.#begun = true;
-    if (settle) this.#marker = await settler.leaveMarker(session);
+    if (settle) this.#marker = await settler.leaveMarker(session, this.#limit());
+  }
+
+  /** The table for markers may have to be made first, which others may be waiting for too. */
+  #prepare(): Promise<void> {
+    const { settler, clock } = this.#deps;
+    const leftMs = Math.min(this.#left(), maxTimerMs);
+    const late = () => deadlinePassed("transaction", leftMs);
+    return within(clock, settler.prepare(), leftMs, late, this.#options.signal);
   }
 
   async #commit(session: LeasedSession): Promise<void> {
-    const result = await session.query("commit");
+    const result = await session.query("commit", [], this.#limit());
     if (result.command === "ROLLBACK") throw swallowedFailure();
-    if (this.#options.session) await notePosition(session, this.#options.session);
+    if (this.#options.session) await notePosition(session, this.#options.session, this.#limit());
   }
 
   async #rollBack(session: LeasedSession, error: unknown): Promise<void> {
     if (error instanceof TransactionOutcomeUnknown)
       session.connection.taint("the outcome of a COMMIT is unknown");
     if (session.connection.isLost || session.connection.unusable !== "a transaction is open") return;
-    await session.connection.query("rollback").catch(() => {}); // A connection that fails in this is not used again.
+    await session.connection.query("rollback", [], this.#limit()).catch(() => {}); // A connection that fails in this is not used again.
   }
 
   /** Lets `work` run until the transaction's deadline; then its connection is given up and the work left alone. */
@@ -149,6 +162,17 @@ export class TransactionAttempt<T> {
         signal?.removeEventListener("abort", abort);
       });
     });
+  }
+
+  /**
+   * How long a statement may take that is not the caller's: what is left of the deadline of the whole, and a grace, in
+   * which the answer to a COMMIT arrives that was in time.
+   */
+  #limit(): { readonly timeoutMs?: number } {
+    if (!Number.isFinite(this.#deadline)) return {};
+    const { options } = this.#deps;
+    const usualMs = statementDeadlineMs(options) || Number.POSITIVE_INFINITY;
+    return { timeoutMs: Math.max(1, Math.min(usualMs, this.#left() + options.timeouts.statementGraceMs)) };
   }
 
   #left(): number {

@@ -1,5 +1,5 @@
 import type { EventEmitter } from "node:events";
-import { Socket } from "node:net";
+import type { Socket } from "node:net";
 import { Client, type QueryResult as DriverResult, type QueryConfig } from "pg";
 import { sendCancelRequest } from "./cancel-request.ts";
 import { toDatabaseError } from "./classify-db-error.ts";
@@ -8,6 +8,7 @@ import type { Clock } from "./clock.ts";
 import { startDeadline } from "./deadline.ts";
 import type { HostAddress, ParsedOptions } from "./options.ts";
 import { aborted, connectTimedOut } from "./refusals.ts";
+import { socketWith } from "./shared-lookup.ts";
 
 /** What a wire tells. */
 export interface WireEvents {
@@ -31,6 +32,10 @@ interface Notice {
   readonly routine?: string | undefined;
 }
 
+type StatementCallback = (error: Error | null, result: DriverResult | DriverResult[]) => void;
+
+/** The setting that keeps warnings from being sent; sessions begin with one that does not. */
+const hidesWarnings = /client_min_messages/i;
 /** How long a cancel request or a goodbye is waited for. */
 const lastWordsMs = 500;
 
@@ -42,7 +47,7 @@ export class Wire {
   /** Settles when the socket is destroyed. */
   readonly closed: Promise<void>;
   readonly #client: Client;
-  readonly #socket = new Socket();
+  readonly #socket: Socket;
   readonly #address: Required<HostAddress>;
   readonly #options: ParsedOptions;
   readonly #clock: Clock;
@@ -50,6 +55,8 @@ export class Wire {
   #status: Status | undefined;
   #inTransaction = false;
   #unconfirmed = false;
+  /** A statement of this session may have kept warnings from being sent. */
+  #deaf = false;
   #lost: unknown;
   #ending = false;
   #ready: (() => void)[] = [];
@@ -65,6 +72,7 @@ export class Wire {
     this.#options = options;
     this.#clock = clock;
     this.#events = events;
+    this.#socket = socketWith(options.lookup);
     this.#client = new Client(clientConfig(address, options, this.#socket, role));
     this.closed = new Promise((resolve) => this.#socket.once("close", () => resolve()));
     this.#client.on("error", (error) => this.lose(error));
@@ -119,6 +127,11 @@ export class Wire {
     return this.#lost !== undefined;
   }
 
+  /** What it has failed with. */
+  get lostBy(): unknown {
+    return this.#lost;
+  }
+
   /** It is being ended from here, or has been. */
   get isEnding(): boolean {
     return this.#ending;
@@ -145,14 +158,21 @@ export class Wire {
     else this.#socket.unref();
   }
 
-  /** Sends a statement. */
-  send(
-    config: QueryConfig,
-    done: (error: Error | null, result: DriverResult | DriverResult[]) => void,
-  ): void {
+  /** Sends a statement; with `commits`, after making sure that a warning that it was not confirmed will be heard. */
+  send(config: QueryConfig, commits: boolean, done: StatementCallback): void {
     this.#status = undefined;
     this.#unconfirmed = false;
-    this.#client.query(config, done);
+    if (hidesWarnings.test(config.text)) this.#deaf = true;
+    if (!commits || !this.#deaf) {
+      this.#client.query(config, done);
+      return;
+    }
+    const scope = this.#inTransaction ? "local" : "session";
+    // In a transaction that has failed this fails too, and so does the COMMIT.
+    this.#client.query(`set ${scope} client_min_messages = warning`, () => {
+      this.#status = undefined;
+      this.#client.query(config, done);
+    });
   }
 
   /** Waits until the server is ready for the next statement, or gone; false when it is neither for long. */
@@ -182,7 +202,9 @@ export class Wire {
     this.#ending = true;
     const { processID, secretKey } = this.#internals;
     if (processID === null || secretKey === null) return;
-    const target = { ...this.#address, processId: processID, secretKey };
+    // The very server, which the name may not stand for any more.
+    const address = this.#socket.remoteAddress ?? this.#address.host;
+    const target = { ...this.#address, address, processId: processID, secretKey };
     await sendCancelRequest(target, this.#options.ssl, lastWordsMs);
   }
 

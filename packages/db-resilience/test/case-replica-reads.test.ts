@@ -16,8 +16,14 @@ afterEach(async () => {
 });
 afterAll(() => pair.close());
 
+/** A busy machine may be slow to answer; where that is not what is tested, it may. */
+const patient = { answerMs: 5_000 };
+
 async function open(options: Parameters<typeof openDatabase>[1] = {}): Promise<void> {
-  subject = openDatabase([pair.primary, pair.standby], options);
+  subject = openDatabase([pair.primary, pair.standby], {
+    ...options,
+    replicas: { ...patient, ...options.replicas },
+  });
   await eventually(() => subject.database.stats().hosts.every(({ state }) => state === "up"));
 }
 
@@ -83,6 +89,53 @@ describe("reading from standbys", () => {
     expect((await count())?.port).toBe(pair.primary.port);
     await pair.standby.restart();
     await eventually(async () => (await count())?.port === pair.standby.port);
+  });
+
+  it("goes to the primary within the budget when the standby is silent, and back when it answers again", async () => {
+    const answerMs = 250;
+    await open({ replicas: { answerMs, waitForWriteMs: 50 } });
+    await eventually(async () => (await count())?.port === pair.standby.port);
+    pair.standby.pause();
+    try {
+      for (let n = 0; n < 5; n++) {
+        const start = performance.now();
+        expect((await count({ session: createReadSession("0/1") }))?.port).toBe(pair.primary.port);
+        expect(performance.now() - start).toBeLessThan(answerMs + 50 + 250);
+      }
+      // The first one finds out; those after it do not wait, nor does anything of it stay checked out.
+      const start = performance.now();
+      expect((await count())?.port).toBe(pair.primary.port);
+      expect(performance.now() - start).toBeLessThan(150);
+      await eventually(() => subject.database.stats().checkedOut === 0);
+    } finally {
+      pair.standby.resume();
+    }
+    await eventually(async () => (await count())?.port === pair.standby.port);
+  });
+
+  it("goes to the primary when the standby falls silent in the middle of a read, which may be run twice", async () => {
+    await open({ timeouts: { statementMs: 400, statementGraceMs: 100 } });
+    await eventually(async () => (await count())?.port === pair.standby.port);
+    const ports: unknown[] = [];
+    try {
+      await subject.database.read(async (session) => {
+        ports.push((await session.query("show port")).rows[0]?.["port"]);
+        if (ports.length === 1) pair.standby.pause();
+        await session.query("select 1");
+      });
+    } finally {
+      pair.standby.resume();
+    }
+    expect(ports).toEqual([String(pair.standby.port), String(pair.primary.port)]);
+    // A statement that is too slow, as the standby itself says, is no better elsewhere.
+    await eventually(async () => (await count())?.port === pair.standby.port);
+    let runs = 0;
+    const slow = subject.database.read((session) => {
+      runs++;
+      return session.query("select pg_sleep(5)");
+    });
+    await expect(slow).rejects.toMatchObject({ code: "db_timeout", sqlState: "57014" });
+    expect(runs).toBe(1);
   });
 
   it("binds Kysely to the session, and a failing statement is the caller's", async () => {

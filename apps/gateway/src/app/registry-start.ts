@@ -61,12 +61,19 @@ export class RegistryStart {
     return this.#migrating;
   }
 
+  /** A step that fails does not hold up those after it: reading may be possible where writing is not. */
   async #attempt(left: (() => Promise<void>)[]): Promise<void> {
     await this.#migrate();
-    for (let step = left[0]; step !== undefined; step = left[0]) {
-      await step();
-      left.shift();
+    const failures: unknown[] = [];
+    for (const step of [...left]) {
+      try {
+        await step();
+        left.splice(left.indexOf(step), 1);
+      } catch (error) {
+        failures.push(error);
+      }
     }
+    if (failures.length > 0) throw failures[0];
   }
 
   /** Waits for the first attempt as long as the start has patience. */

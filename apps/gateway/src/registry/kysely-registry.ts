@@ -35,7 +35,7 @@ export function createKyselyRegistry(
             const target = await session.read((db) => targetOfKey(db, idempotency));
             // What was cut off while it waited for its standby can be read, and may yet be lost with its server; a write
             // that comes after it is confirmed only with it.
-            if (target !== undefined) await database.note((db) => noteTarget(db, idempotency, target));
+            if (target !== undefined) await session.note((db) => noteTarget(db, idempotency, target));
             return target;
           },
         },

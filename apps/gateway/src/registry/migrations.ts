@@ -25,8 +25,8 @@ export async function migrateToLatest(db: Kysely<Tables>): Promise<void> {
   if (error !== undefined) throw error;
 }
 
-/** Most starts find nothing to do, and need not load the migrator to see that. */
-async function isLatest(db: Kysely<Tables>): Promise<boolean> {
+/** Whether there is nothing to do, as most starts find; that is seen without the migrator. */
+export async function isLatest(db: Kysely<Tables>): Promise<boolean> {
   try {
     const rows = await db.selectFrom("kysely_migration").select("name").execute();
     const done = new Set(rows.map(({ name }) => name));

@@ -16,7 +16,7 @@ import type { RedisConnections } from "../redis/redis-connections.ts";
 import { type ChangeNews, newsByNotify, newsByRedis, noNews } from "./change-news.ts";
 import { describeDatabaseFault } from "./database-fault.ts";
 import { createKyselyRegistry, type KyselyRegistryOptions } from "./kysely-registry.ts";
-import { migrateToLatest } from "./migrations.ts";
+import { isLatest, migrateToLatest } from "./migrations.ts";
 import type { Registry, RegistryHealth } from "./registry.ts";
 import type { RegistryDatabase, RegistrySession, SessionTerms } from "./registry-database.ts";
 import type { Tables } from "./tables.ts";
@@ -37,6 +37,8 @@ export interface PostgresRegistryOptions extends KyselyRegistryOptions {
   readonly onOpen?: (stats: () => DatabaseStats) => void;
 }
 
+/** What is read with it comes from the server for writes. */
+const ofPrimary = createReadSession("primary");
 /** How long a start waits for another replica that is making the tables. */
 const migrationWaitMs = 120_000;
 
@@ -83,7 +85,7 @@ class PostgresDatabase implements RegistryDatabase {
     this.#requestMs = options.requestMs;
     this.#watch = new VersionWatch({
       pollMs: options.pollMs,
-      ask: async () => versionOf(database.kysely),
+      ask: () => this.read(versionOf),
       changed: () => this.#changed(),
     });
     const hear = (version?: number) => this.#watch.hear(version);
@@ -93,13 +95,11 @@ class PostgresDatabase implements RegistryDatabase {
 
   // Arrow functions: the registry passes them on.
   readonly read = <T>(work: Work<T>): Promise<T> =>
-    guarded(() => this.#database.withConnection(({ kysely }) => work(kysely), { idempotent: true }));
+    guarded(() => this.#database.read(({ kysely }) => work(kysely), { session: ofPrimary }));
 
   readonly change = <T>(work: Work<T>): Promise<T> => this.#change(work, {});
 
-  readonly note = <T>(work: Work<T>): Promise<T> =>
-    // What is noted says of itself what it is, so that noting it twice is as good as once.
-    guarded(() => this.#database.transaction(({ kysely }) => work(kysely), { idempotencyKey: "note" }));
+  readonly note = <T>(work: Work<T>): Promise<T> => this.#note(work, {});
 
   readonly moment = <T>(work: Work<T>): Promise<T> =>
     guarded(async () => {
@@ -127,7 +127,7 @@ class PostgresDatabase implements RegistryDatabase {
     let changed = false;
     return {
       read: <T>(work: Work<T>) =>
-        spending((timeoutMs) => this.#readAfter(work, token === undefined ? undefined : written, timeoutMs)),
+        spending((timeoutMs) => this.#readAfter(work, token === undefined ? ofPrimary : written, timeoutMs)),
       change: <T>(work: Work<T>) =>
         spending(async (deadlineMs) => {
           const key = repeatable ? { idempotencyKey: "request" } : {};
@@ -135,6 +135,7 @@ class PostgresDatabase implements RegistryDatabase {
           changed = true;
           return result;
         }),
+      note: <T>(work: Work<T>) => spending((deadlineMs) => this.#note(work, { deadlineMs })),
       get token() {
         return changed ? written.token : undefined;
       },
@@ -143,11 +144,14 @@ class PostgresDatabase implements RegistryDatabase {
 
   readonly migrate = (): Promise<void> =>
     guarded(async () => {
-      await this.#database.withAdvisoryLock(
-        "gatewright registry",
-        () => migrateToLatest(this.#database.kysely),
-        { signal: AbortSignal.timeout(migrationWaitMs) },
-      );
+      // Where there is nothing to do, nothing has to be written: reading is possible sooner.
+      if (!(await this.read(isLatest))) {
+        await this.#database.withAdvisoryLock(
+          "gatewright registry",
+          () => migrateToLatest(this.#database.kysely),
+          { signal: AbortSignal.timeout(migrationWaitMs) },
+        );
+      }
       this.#migrated = true;
     });
 
@@ -185,13 +189,15 @@ class PostgresDatabase implements RegistryDatabase {
     await this.#database.close({ deadlineMs: 2_000 });
   };
 
-  #readAfter<T>(work: Work<T>, session: ReadSession | undefined, timeoutMs: number): Promise<T> {
+  #readAfter<T>(work: Work<T>, session: ReadSession, timeoutMs: number): Promise<T> {
     const signal = AbortSignal.timeout(timeoutMs);
-    return guarded(() =>
-      session === undefined
-        ? this.#database.withConnection(({ kysely }) => work(kysely), { idempotent: true, signal })
-        : this.#database.read(({ kysely }) => work(kysely), { session, signal }),
-    );
+    return guarded(() => this.#database.read(({ kysely }) => work(kysely), { session, signal }));
+  }
+
+  /** What is noted says of itself what it is, so that noting it twice is as good as once. */
+  #note<T>(work: Work<T>, options: TransactionOptions): Promise<T> {
+    const terms = { ...options, idempotencyKey: "note" };
+    return guarded(() => this.#database.transaction(({ kysely }) => work(kysely), terms));
   }
 
   async #change<T>(work: Work<T>, options: TransactionOptions): Promise<T> {

@@ -16,14 +16,14 @@ export interface RegistrySession {
   read<T>(work: (db: Kysely<Tables>) => Promise<T>): Promise<T>;
   /** Changes, all of them or none; run again after a conflict with another transaction. */
   change<T>(work: (db: Kysely<Tables>) => Promise<T>): Promise<T>;
+  /** Like `change`, for what is not told to those who listen for changes, and may be done twice. */
+  note<T>(work: (db: Kysely<Tables>) => Promise<T>): Promise<T>;
   /** Token of the last change, where reads may miss one. */
   readonly token: string | undefined;
 }
 
 /** What the registry needs of a database; one for each kind. Its failures are {@link GatewayError}s. */
 export interface RegistryDatabase extends RegistrySession {
-  /** Like `change`, for what is not told to those who listen for changes. */
-  note<T>(work: (db: Kysely<Tables>) => Promise<T>): Promise<T>;
   /** Reads that all see the same moment; changes after it are told. */
   moment<T>(work: (db: Kysely<Tables>) => Promise<T>): Promise<T>;
   session(terms: SessionTerms): RegistrySession;

@@ -54,13 +54,13 @@ function createSqliteDatabase(options: SqliteRegistryOptions): RegistryDatabase 
       changed();
       return result;
     },
+    note: transaction,
     // One file: every read sees every write.
     token: undefined,
   };
   return {
     ...session,
     session: () => session,
-    note: transaction,
     moment: transaction,
     liveness: { kind: "process" },
     // `begin immediate` lets one process in at a time.

@@ -30,7 +30,7 @@ export function wireDatabase(config: GatewayConfig, deps: OpenRegistryDeps): Reg
       ? {}
       : { fenceStore: createRedisFenceStore(redis.commands, { prefix: redis.prefix }) }),
   });
-  return redis === undefined && worker !== undefined ? acceptTogether(registry, worker.primary) : registry;
+  return worker === undefined ? registry : acceptTogether(registry, worker.primary);
 }
 
 function databaseOptions(database: GatewayConfig["database"]): ResilientDatabaseOptions {

@@ -5,8 +5,8 @@ import type { PrimaryLink } from "./primary-link.ts";
 export const acceptedNews = "database-accepted";
 
 /**
- * A registry whose acceptance of a database server is an acceptance by all workers: without a Redis each of them
- * remembers by itself which histories it has seen, and whoever asks cannot choose the worker that answers.
+ * A registry whose acceptance of a database server is an acceptance by all workers: without a Redis, or while it is away,
+ * each of them remembers by itself which histories it has seen, and whoever asks cannot choose the worker that answers.
  */
 export function acceptTogether(registry: Registry, primary: Pick<PrimaryLink, "call" | "on">): Registry {
   const stop = primary.on(acceptedNews, () => void registry.acceptServer().catch(() => undefined));

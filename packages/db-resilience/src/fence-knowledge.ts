@@ -1,0 +1,119 @@
+import type { Clock } from "./clock.ts";
+import {
+  createMemoryFenceStore,
+  type Fence,
+  type FenceStore,
+  isHigher,
+  isSameTimeline,
+  unseenIn,
+} from "./fence-store.ts";
+import { unavailable } from "./refusals.ts";
+import { within } from "./within.ts";
+
+/** How long the store may take. */
+const storeTimeoutMs = 1_000;
+/** How long a store that did not answer the last time is waited for; it is asked all the same. */
+const patienceMs = 50;
+
+/** Which fence is in force: by what this process has seen, and by what the store says while it answers. */
+export class FenceKnowledge {
+  /** Whether there is a store beside this process's memory. */
+  readonly shared: boolean;
+  readonly #store: FenceStore;
+  readonly #clock: Clock;
+  #highest: Fence | undefined;
+  #away = false;
+  #asking: Promise<void> | undefined;
+  /** An operator has decided something that the store has not heard of. */
+  #untold = false;
+
+  constructor(store: FenceStore | undefined, clock: Clock) {
+    this.shared = store !== undefined;
+    this.#store = store ?? createMemoryFenceStore();
+    this.#clock = clock;
+  }
+
+  /** The fence in force, as far as this process knows. */
+  get highest(): Fence | undefined {
+    return this.#highest;
+  }
+
+  /** The store did not answer when it was last asked. */
+  get storeAway(): boolean {
+    return this.#away;
+  }
+
+  /** Asks the store. Without an answer, what this process has seen goes on counting. */
+  async refresh(): Promise<void> {
+    this.#asking ??= this.#ask().finally(() => {
+      this.#asking = undefined;
+    });
+    if (!this.#away) return this.#asking;
+    await this.#bounded(this.#asking, patienceMs).catch(() => {});
+  }
+
+  /** Notes a fence that was found on a server, here and in the store. */
+  async raise(fence: Fence): Promise<void> {
+    if (!this.#away) {
+      try {
+        this.#follow(await this.#bounded(this.#store.raise(fence)));
+        return;
+      } catch {
+        this.#away = true;
+      }
+    }
+    if (!this.#highest || isHigher(fence, this.#highest)) this.#highest = fence;
+  }
+
+  /**
+   * An operator's decision: begins an era in which nothing was seen. A store that does not answer is told when it does;
+   * until then the decision holds for this process.
+   */
+  async overrule(): Promise<void> {
+    const era = this.#highest?.era ?? 0;
+    try {
+      this.#follow(await this.#bounded(this.#store.overrule(era)));
+      this.#untold = false;
+    } catch {
+      this.#highest = unseenIn(era + 1);
+      this.#untold = true;
+      this.#away = true;
+    }
+  }
+
+  async #ask(): Promise<void> {
+    try {
+      const stored = await this.#bounded(this.#store.read());
+      const inForce = this.#untold ? await this.#tellDecision() : (stored ?? (await this.#remind()));
+      if (inForce) this.#follow(inForce);
+      this.#away = false;
+    } catch {
+      this.#away = true;
+    }
+  }
+
+  /** A store that has forgotten is told again what was seen, also where no server of that history is there now. */
+  async #remind(): Promise<Fence | undefined> {
+    return this.#highest && this.#bounded(this.#store.raise(this.#highest));
+  }
+
+  async #tellDecision(): Promise<Fence> {
+    const own = this.#highest;
+    const begun = await this.#bounded(this.#store.overrule(own?.era ?? 0));
+    this.#untold = false;
+    // What was seen since the decision was seen in the era that it begins.
+    return own && own.timeline > 0 ? this.#bounded(this.#store.raise({ ...own, era: begun.era })) : begun;
+  }
+
+  /** Takes what is in force, unless this process has seen a higher one. */
+  #follow(inForce: Fence): void {
+    const before = this.#highest;
+    if (before && !isHigher(inForce, before) && !isSameTimeline(inForce, before)) return;
+    this.#highest = inForce;
+  }
+
+  /** A store that hangs is as good as one that fails. */
+  #bounded<T>(call: Promise<T>, timeoutMs = storeTimeoutMs): Promise<T> {
+    return within(this.#clock, call, timeoutMs, () => unavailable("the fence store does not answer"));
+  }
+}
