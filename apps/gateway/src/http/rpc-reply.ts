@@ -104,11 +104,12 @@ export class RpcReply implements Reply, SlowAnswer {
   }
 
   /**
-   * Sends a message's bytes as the answer, the span of its id replaced. A short one goes out together with its headers in
-   * one write: as text in which a character is a byte, which the socket takes without another copy.
+   * Sends a message's bytes as the answer, the span of its id replaced. What goes before the id goes out together with the
+   * headers, as text in which a character is a byte; so does the rest of a short message, which the socket then takes in
+   * one piece. The rest of a long one goes out as it came, without a copy.
    */
   relay(bytes: Buffer, id: Span, idText: string, status = 200): void {
-    if (this.#status !== 0 || bytes.length > maxTextBytes || !isAscii(idText)) {
+    if (this.#status !== 0 || id.start > maxTextBytes || !isAscii(idText)) {
       this.answer(splice(bytes, [{ ...id, text: idText }]), status);
       return;
     }
@@ -117,7 +118,14 @@ export class RpcReply implements Reply, SlowAnswer {
     if (response.writableEnded || response.destroyed) return;
     this.#status = status;
     this.#writeHead(status, bytes.length - (id.end - id.start) + idText.length);
-    response.end(bytes.toString("latin1", 0, id.start) + idText + bytes.toString("latin1", id.end), "latin1");
+    const front = bytes.toString("latin1", 0, id.start) + idText;
+    if (bytes.length <= maxTextBytes) {
+      response.end(front + bytes.toString("latin1", id.end), "latin1");
+      return;
+    }
+    response.cork();
+    response.write(front, "latin1");
+    response.end(bytes.subarray(id.end));
   }
 
   /** Acknowledges a message that has no answer. */
