@@ -4,6 +4,8 @@ import type { CallOutcome, Violation } from "@gatewright/plugin-framework";
 import { RetryError } from "@gatewright/retry-backoff";
 import { isSessionPoolError } from "@gatewright/session-pool";
 import { GatewayError } from "../errors.ts";
+import { sendableHeaders } from "../http/sendable-headers.ts";
+import { unexpectedFailure } from "./unexpected-failure.ts";
 
 /**
  * What a failed attempt was, as the post hooks see it. Not sent is only what says so itself: of anything else, a fault of
@@ -73,13 +75,10 @@ export function failureOf(error: unknown, upstreamName: string): GatewayError {
       ? new GatewayError("overloaded", "the gateway is stopping", { cause: error, retryAfterMs: 1_000 })
       : new GatewayError("upstream_timeout", `${upstreamName} did not answer in time`, { cause: error });
   }
-  return new GatewayError("plugin_error", "the gateway failed", {
-    cause: error,
-    publicCode: "internal_error",
-  });
+  return unexpectedFailure(error);
 }
 
-/** The error that the caller gets when a plugin refuses. */
+/** The error that the caller gets when a plugin refuses. A status or a header that is none in an answer is left out. */
 export function refusalOf(violation: Violation): GatewayError {
   const { code, reason, description, details, headers, httpStatus, mcpErrorCode } = violation;
   const retryAfterMs = details?.["retryAfterMs"];
@@ -89,12 +88,16 @@ export function refusalOf(violation: Violation): GatewayError {
     {
       publicCode: code,
       ...(details === undefined ? {} : { details }),
-      ...(headers === undefined ? {} : { headers }),
+      ...(headers === undefined ? {} : { headers: sendableHeaders(headers) }),
       ...(typeof retryAfterMs === "number" ? { retryAfterMs } : {}),
-      ...(httpStatus === undefined ? {} : { httpStatus }),
+      ...(httpStatus !== undefined && isRefusal(httpStatus) ? { httpStatus } : {}),
       ...(mcpErrorCode === undefined ? {} : { rpcCode: mcpErrorCode }),
     },
   );
+}
+
+function isRefusal(status: number): boolean {
+  return Number.isInteger(status) && status >= 400 && status <= 599;
 }
 
 function fromUpstream(error: UpstreamError, name: string): GatewayError {

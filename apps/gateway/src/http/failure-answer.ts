@@ -1,4 +1,5 @@
 import { encodeErrorBody, mcpHttpStatus, WireError } from "@gatewright/mcp-bridge";
+import { unexpectedFailure } from "../calls/unexpected-failure.ts";
 import { GatewayError } from "../errors.ts";
 
 /** A failure as a JSON-RPC error. */
@@ -20,7 +21,7 @@ export function failureAnswer(error: unknown, idText: string, requestId: string)
     const data = { ...details, code, retryable, requestId };
     return { body: encodeErrorBody({ idText: known, code: rpcCode, message, data }), status, headers: {} };
   }
-  const failure = GatewayError.is(error) ? error : internal(error);
+  const failure = GatewayError.is(error) ? error : unexpectedFailure(error);
   const { httpStatus, rpcCode, retryable } = failure.surface;
   const { details, retryAfterMs, headers, publicCode } = failure.facts;
   const data = {
@@ -40,8 +41,4 @@ export function failureAnswer(error: unknown, idText: string, requestId: string)
 
 function seconds(milliseconds: number): string {
   return String(Math.max(1, Math.ceil(milliseconds / 1_000)));
-}
-
-function internal(cause: unknown): GatewayError {
-  return new GatewayError("plugin_error", "the gateway failed", { cause, publicCode: "internal_error" });
 }

@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
+import { unexpectedFailure } from "../calls/unexpected-failure.ts";
 import { GatewayError } from "../errors.ts";
 import { isMcpPath } from "./broken-request.ts";
 import { failureAnswer } from "./failure-answer.ts";
@@ -18,7 +19,7 @@ export function refuseRequest(
     response.writeHead(answer.status).end(answer.body);
     return;
   }
-  const failure = GatewayError.is(error) ? error : new GatewayError("plugin_error", "the gateway failed");
+  const failure = GatewayError.is(error) ? error : unexpectedFailure(error);
   const { httpStatus, retryable } = failure.surface;
   const { details, publicCode } = failure.facts;
   const { message } = failure;

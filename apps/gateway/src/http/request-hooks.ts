@@ -1,6 +1,12 @@
 import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from "node:http";
-import type { HookPayloads, PluginPipeline, RequestScope } from "@gatewright/plugin-framework";
+import type {
+  HookPayloads,
+  PipelineResult,
+  PluginPipeline,
+  RequestScope,
+} from "@gatewright/plugin-framework";
 import { refusalOf } from "../calls/call-failure.ts";
+import { sendableHeaders } from "./sendable-headers.ts";
 
 type PostPayload = HookPayloads["http_post_request"];
 
@@ -70,7 +76,8 @@ export class RequestHooks {
     if (response !== undefined && pipeline.has("http_post_request")) watchHead(scope, payload, response);
     if (!pipeline.has("http_pre_request")) return;
     const result = await scope.invoke("http_pre_request", payload);
-    for (const [name, value] of Object.entries(result.headers)) response?.setHeader(name, value);
+    for (const [name, value] of Object.entries(sendableHeaders(result.headers)))
+      response?.setHeader(name, value);
     if (!result.allowed && result.violation !== undefined) throw refusalOf(result.violation);
     if (result.payload !== payload) replaceHeaders(request, result.payload.headers);
   }
@@ -106,15 +113,32 @@ function watchHead(
     const given = rest.find((part) => typeof part === "object" && part !== null);
     const responseHeaders = { ...textOf(response.getHeaders()), ...textOf(pairsOf(given)) };
     const payload: PostPayload = { ...request, responseHeaders, statusCode: status };
-    const seen = scope.invoke("http_post_request", payload);
-    if (seen instanceof Promise) {
-      // A plugin that fails after the answer has begun can change nothing about it.
-      seen.catch(() => undefined);
-      return write(status, responseHeaders);
-    }
-    return write(seen.payload.statusCode, { ...seen.payload.responseHeaders, ...seen.headers });
+    const seen = seenAtOnce(scope, payload);
+    if (seen === undefined) return write(status, responseHeaders);
+    const { statusCode } = seen.payload;
+    const headers = { ...seen.payload.responseHeaders, ...seen.headers };
+    return write(isStatus(statusCode) ? statusCode : status, sendableHeaders(headers));
   };
   response.writeHead = watched as never;
+}
+
+/**
+ * What the plugins made of an answer's head; undefined when they take their time or fail: what was asked for has been
+ * done by now, and its answer goes out as it is.
+ */
+function seenAtOnce(scope: RequestScope, payload: PostPayload): PipelineResult<PostPayload> | undefined {
+  try {
+    const seen = scope.invoke("http_post_request", payload);
+    if (!(seen instanceof Promise)) return seen;
+    seen.catch(() => undefined);
+  } catch {
+    // The pipeline's observer has it.
+  }
+  return undefined;
+}
+
+function isStatus(value: number): boolean {
+  return Number.isInteger(value) && value >= 200 && value <= 599;
 }
 
 function pairsOf(given: unknown): OutgoingHttpHeaders {

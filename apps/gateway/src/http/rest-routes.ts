@@ -2,6 +2,7 @@ import type { IncomingMessage } from "node:http";
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import type { GatewayCore } from "../app/gateway-core.ts";
 import type { Admission } from "../auth/admission.ts";
+import { unexpectedFailure } from "../calls/unexpected-failure.ts";
 import { GatewayError } from "../errors.ts";
 import { baseUrlOf, challengeOf, metadataPath } from "./challenge.ts";
 import { adminRoutes } from "./rest/admin-routes.ts";
@@ -129,8 +130,5 @@ function fromFastify(core: GatewayCore, error: unknown, request: FastifyRequest)
     return new GatewayError("validation_failed", message ?? "bad request", { httpStatus: statusCode });
   }
   core.logger.error({ err: error, requestId: request.id }, "a request failed");
-  return new GatewayError("plugin_error", "the gateway failed", {
-    cause: error,
-    publicCode: "internal_error",
-  });
+  return unexpectedFailure(error);
 }

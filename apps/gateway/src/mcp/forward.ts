@@ -6,6 +6,7 @@ import type { Decision } from "@gatewright/retry-backoff";
 import { outcomeOfAnswer } from "../calls/answer-outcome.ts";
 import { AnsweredError } from "../calls/answered-error.ts";
 import { attemptHeaders, callerTimeoutMs, timeoutHeader } from "../calls/attempt-headers.ts";
+import { type CallEdits, editsOf } from "../calls/call-edits.ts";
 import { failureOf, refusalOf } from "../calls/call-failure.ts";
 import { type CallLoopDeps, runCallLoop } from "../calls/call-loop.ts";
 import { explained, type GiveUp, giveUpHeaders, giveUpOf } from "../calls/give-up.ts";
@@ -107,17 +108,19 @@ async function forwardHooked(
   hooks: HookPair,
 ): Promise<void> {
   const { message, signal } = exchange;
-  const { upstream, name } = route;
+  const { upstream } = route;
   const resumption = resumptionOf(deps, exchange, upstream);
   if (resumption?.kind === "elsewhere") return resumption.answer();
   const scope = deps.pipeline.begin(requestContext(exchange, upstream.id));
   try {
-    const headers = upstreamHeaders(exchange, route);
+    const sent = upstreamHeaders(exchange, route);
     // A call that goes on was let through, and charged, when it began.
     const before =
       resumption === undefined && deps.pipeline.has(hooks.pre)
-        ? await askBefore(deps, exchange, scope, hooks, prePayload(hooks.kind, name, message, headers))
+        ? await askBefore(deps, exchange, scope, hooks, prePayload(hooks.kind, route.name, message, sent))
         : undefined;
+    const edits = before?.edits;
+    const { name = route.name, headers = sent } = edits ?? noEdits;
     const idempotency = idempotencyOf(message, upstream.definition.idempotency && hooks.kind === "tool");
     const exposed = message.params?.[hooks.kind === "resource" ? "uri" : "name"];
     const { key, context } = deps.accesses.of(callerOf(exchange), upstream);
@@ -141,13 +144,12 @@ async function forwardHooked(
           message,
           traced(exchange, {
             ...(exposed !== name && (hooks.kind === "resource" ? { uri: name } : { name })),
-            args: before?.args,
-            meta: idempotency.meta,
+            args: edits?.args,
+            meta: edits?.meta ?? idempotency.meta,
           }),
         ),
         extras: message.extras,
-        headers:
-          hooks.kind === "tool" ? withParamHeaders(deps, exchange, route, headers, before?.args) : headers,
+        headers: hooks.kind === "tool" ? withParamHeaders(deps, exchange, route, headers, edits) : headers,
       },
       onMessage: relayTo(deps, exchange, upstream.id),
       onRenewal: renewalOf(deps, exchange),
@@ -166,8 +168,7 @@ async function forwardHooked(
 }
 
 interface Before {
-  /** Arguments that a plugin changed. */
-  readonly args: { readonly value: unknown } | undefined;
+  readonly edits: CallEdits | undefined;
   /** Asks the plugins once more, for a repeat. */
   readonly charge: (() => Promise<void>) | undefined;
 }
@@ -184,14 +185,12 @@ async function askBefore(
   const result = invoked instanceof Promise ? await invoked : invoked;
   if (!result.allowed && result.violation !== undefined) throw refusalOf(result.violation);
   setHeaders(exchange, result.headers);
-  const changed = (result.payload as { readonly args?: unknown }).args;
-  const same = result.payload === payload || changed === (payload as { readonly args?: unknown }).args;
   const charge = async () => {
     const { allowed, violation } = await scope.invoke(hooks.pre, payload as never);
     if (!allowed && violation !== undefined) throw refusalOf(violation);
   };
   return {
-    args: same ? undefined : { value: changed },
+    edits: editsOf(hooks.kind, payload, result.payload),
     charge: deps.retries.chargeEachAttempt ? charge : undefined,
   };
 }
@@ -247,6 +246,7 @@ function answer(exchange: Exchange, upstreamId: string, from: UpstreamAnswer): v
 }
 
 const noHeaders: Readonly<Record<string, string>> = {};
+const noEdits: CallEdits = {};
 
 /** The caller's headers that go on: `Mcp-Param-*`, and those that the upstream's definition names. */
 function upstreamHeaders(exchange: Exchange, { upstream }: Route): Readonly<Record<string, string>> {
@@ -269,20 +269,21 @@ function upstreamHeaders(exchange: Exchange, { upstream }: Route): Readonly<Reco
 
 /**
  * The headers that mirror arguments, where the upstream wants some and the caller's do not fit: it speaks a revision
- * without them, or a plugin changed the arguments.
+ * without them, or a plugin changed the arguments or the tool.
  */
 function withParamHeaders(
   deps: ForwardDeps,
   { era, message }: Exchange,
   { upstream, name }: Route,
   headers: Readonly<Record<string, string>>,
-  changed: { readonly value: unknown } | undefined,
+  edits: CallEdits | undefined,
 ): Readonly<Record<string, string>> {
-  if (upstream.self?.era !== "modern" || (era === "modern" && changed === undefined)) return headers;
-  const rules = paramHeadersOf(deps.snapshot(), upstream.id, name);
-  if (rules.length === 0) return headers;
+  const same = edits?.args === undefined && edits?.name === undefined;
+  if (upstream.self?.era !== "modern" || (era === "modern" && same)) return headers;
+  const rules = paramHeadersOf(deps.snapshot(), upstream.id, edits?.name ?? name);
+  if (rules.length === 0 && edits?.name === undefined) return headers;
   const kept = Object.entries(headers).filter(([key]) => !key.startsWith("mcp-param-"));
-  const args = changed === undefined ? message.params?.["arguments"] : changed.value;
+  const args = edits?.args === undefined ? message.params?.["arguments"] : edits.args.value;
   return { ...Object.fromEntries(kept), ...encodeParamHeaders(rules, args) };
 }
 
