@@ -1,4 +1,4 @@
-import { encodeParamHeaders } from "@gatewright/mcp-bridge";
+import { encodeParamHeaders, mcpHttpStatus } from "@gatewright/mcp-bridge";
 import { completeModern, localResult } from "@gatewright/mcp-bridge/bridge";
 import type { UpstreamAnswer } from "@gatewright/mcp-bridge/upstream";
 import type { PluginPipeline, RequestContext, RequestScope } from "@gatewright/plugin-framework";
@@ -241,7 +241,8 @@ function answer(exchange: Exchange, upstreamId: string, from: UpstreamAnswer): v
   exchange.trace?.answered(from);
   const whole = era === "modern" ? completeModern(from, message.method) : from;
   const shown = aggregator === undefined ? whole : aggregator.exposeAnswer(upstreamId, message.method, whole);
-  const status = era === "modern" && shown.kind === "error" ? shown.httpStatus : 200;
+  // Not any status: after 408, 421 and 425 HTTP clients repeat requests by themselves.
+  const status = era === "modern" && shown.kind === "error" ? mcpHttpStatus(shown.httpStatus) : 200;
   exchange.reply.relay(shown.bytes, shown.idSpan, idText, status);
 }
 
