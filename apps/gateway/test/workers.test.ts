@@ -182,7 +182,7 @@ describe("limits of a worker", () => {
       rules: {
         by_user: "30/m",
         by_ip: { rate: " 100 / s", burst: 50 },
-        by_tool: { search: "3/h" },
+        by_tool: { search: "3/h", "90/m": "100/10 s", find: "100 / 010 SEC" },
         composite: { both: { by: ["user", "tool"], rate: "9/m", burst: 1 } },
       },
       failurePolicy: "open",
@@ -192,7 +192,7 @@ describe("limits of a worker", () => {
       rules: {
         by_user: "7/m",
         by_ip: { rate: " 25 / s", burst: 12 },
-        by_tool: { search: "1/h" },
+        by_tool: { search: "1/h", "90/m": "25/10 s", find: "25 / 010 SEC" },
         composite: { both: { by: ["user", "tool"], rate: "2/m", burst: 1 } },
       },
       failurePolicy: "open",

@@ -83,6 +83,26 @@ describe("a Redis that does not answer", () => {
     expect((await limiter.check({ user: "bob" })).allowed).toBe(false);
   });
 
+  it("policy local: a cost above this replica's share waits a window for Redis, one above the limit never passes", async () => {
+    const rules = { by_user: "10/m" };
+    const { redis, limiter } = await setUp({ failurePolicy: "local", rules }, { replicas: () => 4 });
+    await redis.stop();
+    expect(await limiter.check(ann, { cost: 5 })).toMatchObject({
+      allowed: false,
+      code: "rate_limited",
+      retryAfterMs: 60_000,
+      degraded: "local",
+    });
+    const never = { allowed: false, code: "cost_exceeds_limit", retryAfterMs: null };
+    expect(await limiter.check(ann, { cost: 11 })).toMatchObject(never);
+    expect(await limiter.check(ann, { cost: 5, mode: "permissive" })).toMatchObject({
+      allowed: true,
+      shadow: true,
+      code: "rate_limited",
+    });
+    expect(await limiter.check(ann, { cost: 2 })).toMatchObject({ allowed: true, degraded: "local" });
+  });
+
   it.each(["open", "closed", "local"] as const)(
     "policy %s never refuses under a last known mode of disabled or permissive",
     async (failurePolicy) => {

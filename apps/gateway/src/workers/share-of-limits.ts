@@ -1,4 +1,4 @@
-const rate = /^(\s*)(\d+)(\s*\/\s*\w+\s*)$/;
+import { parseRate } from "@gatewright/rate-limiter";
 
 /**
  * A limiter's configuration with every rate and burst divided by the number of workers, so that all together never allow
@@ -8,8 +8,9 @@ export function shareOfLimits<T>(config: T, workers: number): T {
   const part = (value: number) => Math.max(1, Math.floor(value / workers));
   const divide = (value: unknown, key: string): unknown => {
     if (typeof value === "string") {
-      const [, before = "", count, after = ""] = rate.exec(value) ?? [];
-      return count === undefined ? value : `${before}${part(Number(count))}${after}`;
+      const rate = parseRate(value);
+      // The count is the first number of a rate; what it is per stays as it was written.
+      return typeof rate === "string" ? value : value.replace(/\d+/, String(part(rate.limit)));
     }
     if (typeof value === "number") return key === "burst" ? part(value) : value;
     if (typeof value !== "object" || value === null || Array.isArray(value)) return value;

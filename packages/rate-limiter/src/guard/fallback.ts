@@ -1,4 +1,4 @@
-import { allowUncharged, type Decision } from "../decision.ts";
+import { allowUncharged, type Decision, decide } from "../decision.ts";
 import type { MemoryStore } from "../memory/memory-store.ts";
 import type { Rule } from "../rule.ts";
 import type { CheckRequest } from "../store.ts";
@@ -41,7 +41,11 @@ export class Fallback {
       case "local": {
         const replicas = Math.max(1, Math.floor(this.#replicas()));
         const charges = request.charges.map(({ rule, id }) => ({ rule: this.#share(rule, replicas), id }));
-        return { ...this.#local.check({ ...request, mode, charges }), degraded: "local" };
+        const decision = this.#local.check({ ...request, mode, charges });
+        return {
+          ...(decision.retryAfterMs === null ? untilTheStore(decision, request) : decision),
+          degraded: "local",
+        };
       }
     }
   }
@@ -58,4 +62,15 @@ export class Fallback {
     this.#shares.set(rule, { replicas, rule: share });
     return share;
   }
+}
+
+/** A cost above this replica's share alone will pass when the store is back: to try again in a window is right. */
+function untilTheStore(decision: Decision, { charges, cost }: CheckRequest): Decision {
+  const verdicts = decision.verdicts.map((verdict, i) => {
+    const whole = charges[i]?.rule.burst ?? 0;
+    return verdict.retryAfterMs === null && cost <= whole
+      ? { ...verdict, retryAfterMs: verdict.windowMs }
+      : verdict;
+  });
+  return decide(verdicts, decision.mode, decision.rev, decision.tenantRev, undefined);
 }

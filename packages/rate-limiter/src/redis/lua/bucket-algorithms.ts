@@ -31,7 +31,7 @@ export const TOKEN_BUCKET: LuaAlgorithm = {
   // Good for at least one lifetime from any write of the span of that length that `now` is in.
   kept: "born and born - born % life == now - now % life",
   expiry: "2 * life - now % life",
-  refund: "used, changed = math.max(0, used - cost * window), true",
+  refund: "if born then used, changed = math.max(0, used - cost * window), true end",
 };
 
 /** See `src/algorithms/gcra.ts`. Between `settle` and `pack`, `used` is how far ahead the arrival time is. */
