@@ -3,6 +3,7 @@ import { ALGORITHMS } from "./algorithms/catalog.ts";
 import type { LimiterRules, RateOption } from "./options.ts";
 import { parseRate } from "./rate.ts";
 import type { Charge, Rule } from "./rule.ts";
+import { ruleIdentity } from "./rule-identity.ts";
 import { asId, type Dimension, dimensionOf, fieldOf, joinIds, readerOf, type Subject } from "./subject.ts";
 
 const SIMPLE = ["by_user", "by_tenant", "by_ip"] as const;
@@ -119,15 +120,16 @@ function makeRule(
   if (typeof rate === "string") throw new TypeError(rate);
   const ownBurst = typeof option === "string" ? undefined : option.burst;
   const kind = by.join("+");
+  const burst = ownBurst ?? rate.limit;
   return {
     name,
     kind,
     by,
     limit: rate.limit,
     windowMs: rate.windowMs,
-    burst: ownBurst ?? rate.limit,
+    burst,
     algorithm: ALGORITHMS[algorithm],
-    identity: `${name}|${kind}|${algorithm}|${rate.windowMs}`,
+    identity: ruleIdentity(name, by, algorithm, rate, burst),
   };
 }
 

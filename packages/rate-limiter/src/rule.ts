@@ -8,7 +8,10 @@ export interface Rule extends Limit {
   /** What the key is made of: `user`, or `user+tool`. */
   readonly kind: string;
   readonly algorithm: Algorithm;
-  /** Name, algorithm and window: a state written under another of these is not read. */
+  /**
+   * Name, window, algorithm and what a key is made of, as a part of a key's name: rules that differ in one of these
+   * count apart, also when both are in use over one store.
+   */
   readonly identity: string;
   readonly by: readonly Dimension[];
 }

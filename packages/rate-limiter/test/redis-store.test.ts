@@ -12,6 +12,14 @@ import { RedisStore } from "../src/redis/redis-store.ts";
 import { writeRecord } from "./support/control-record.ts";
 
 const run = promisify(execFile);
+/** The letter of an algorithm in the names of its keys. */
+const MARKS = [
+  ["fixed_window", "f"],
+  ["sliding_window", "s"],
+  ["sliding_log", "l"],
+  ["token_bucket", "b"],
+  ["gcra", "g"],
+] as const;
 const replica = join(import.meta.dirname, "support/limiter-process.ts");
 
 let redis: RedisServer;
@@ -74,9 +82,9 @@ describe("Redis store", () => {
     expect((await calls()) - before).toBe(5);
   });
 
-  it.each(["fixed_window", "sliding_window", "sliding_log", "token_bucket", "gcra"] as const)(
+  it.each(MARKS)(
     "%s: every key it writes has a lifetime, and is named as promised",
-    async (algorithm) => {
+    async (algorithm, mark) => {
       const limiter = limiterOf({
         algorithm,
         rules: { by_user: "9/m", by_tenant: "9/m", by_tool: { x: "9/m" } },
@@ -92,18 +100,18 @@ describe("Redis store", () => {
       for (const key of keys) expect(await client.pttl(key)).toBeGreaterThan(0);
       const lane = laneOf("t");
       expect(keys.filter((key) => key.startsWith(`gw:{l${lane}}:rl:t:`)).sort()).toEqual([
-        `gw:{l${lane}}:rl:t:by_tenant:t`,
-        `gw:{l${lane}}:rl:t:by_tool:x`,
-        `gw:{l${lane}}:rl:t:by_user:a%3Ab%7Bc%7D`,
+        `gw:{l${lane}}:rl:t:by_tenant@60${mark}:t`,
+        `gw:{l${lane}}:rl:t:by_tool@60${mark}:x`,
+        `gw:{l${lane}}:rl:t:by_user@60${mark}:a%3Ab%7Bc%7D`,
       ]);
-      expect(keys).toContain("gw:{l_}:rl:_:by_user:ann");
-      expect(keys.filter((key) => key.includes(":rl:%5F:by_user:%23"))).toHaveLength(1);
+      expect(keys).toContain(`gw:{l_}:rl:_:by_user@60${mark}:ann`);
+      expect(keys.filter((key) => key.includes(`:rl:%5F:by_user@60${mark}:%23`))).toHaveLength(1);
     },
   );
 
-  it.each(["fixed_window", "sliding_window", "sliding_log", "token_bucket", "gcra"] as const)(
+  it.each(MARKS)(
     "%s: after every write a key lives at least until its whole limit is free again, and not without end",
-    async (algorithm) => {
+    async (algorithm, mark) => {
       const rules = { by_user: "200/2s" };
       for (const mostBaked of [0, 256]) {
         const store = new RedisStore({ client, prefix: `p${mostBaked}` }, { source: "redis" }, mostBaked);
@@ -111,7 +119,7 @@ describe("Redis store", () => {
         for (let i = 0; i < 60; i++) {
           const before = performance.now();
           const { verdicts } = await limiter.check({ user: "ann" });
-          const lives = await client.pttl(`p${mostBaked}:{l_}:rl:_:by_user:ann`);
+          const lives = await client.pttl(`p${mostBaked}:{l_}:rl:_:by_user@2${mark}:ann`);
           const resetMs = verdicts[0]?.resetMs ?? 0;
           expect(lives).toBeLessThanOrEqual(6_000);
           expect(lives + Math.ceil(performance.now() - before) + 2).toBeGreaterThanOrEqual(resetMs);
@@ -119,6 +127,33 @@ describe("Redis store", () => {
       }
     },
   );
+
+  it.each(["token_bucket", "gcra"] as const)(
+    "%s: a key lives long enough for a long burst, also when a limit with a short one is in use beside it",
+    async (algorithm) => {
+      const short = limiterOf({ algorithm, rules: { by_user: "1000/m" } });
+      const long = limiterOf({ algorithm, rules: { by_user: { rate: "10/m", burst: 100 } } });
+      await short.check({ user: "ann" });
+      const { verdicts } = await long.check({ user: "ann" }, { cost: 100 });
+      const resetMs = verdicts[0]?.resetMs ?? 0;
+      expect(resetMs).toBeGreaterThan(590_000);
+      const key = `gw:{l_}:rl:_:by_user@60${algorithm === "gcra" ? "g" : "b"}~10-1:ann`;
+      expect(await client.pttl(key)).toBeGreaterThan(resetMs - 1_000);
+    },
+  );
+
+  it.each(MARKS)("%s: a refund leaves alone a state that is not of its rule", async (algorithm, mark) => {
+    const limiter = limiterOf({ algorithm, rules: { by_user: "10/m" } });
+    const decision = await limiter.check({ user: "ann" });
+    const key = `gw:{l_}:rl:_:by_user@60${mark}:ann`;
+    // Another tag, and a time at which everything that was taken is still owed.
+    const foreign = Buffer.alloc(28);
+    foreign.writeUInt32LE(7, 8);
+    foreign.writeDoubleLE(Date.now() + 30_000, 12);
+    await client.set(key, foreign, "PX", 60_000);
+    await limiter.refund(decision);
+    expect(await client.getBuffer(key)).toEqual(foreign);
+  });
 
   it.each([1, 16, 17, 40])(
     "%i rules are charged and refused in one call, with and without a tenant",

@@ -131,6 +131,33 @@ describe.each(Object.keys(BACKENDS))("store conformance: %s", (kind) => {
       expect((await next.check({ user: "ann", tenant: "t", tool: "y" })).verdicts[0]?.remaining).toBe(1);
     });
 
+    it("limits of two windows in use over one store are both kept, whoever comes in between", async () => {
+      const { limiter, reload } = setUp({ by_user: "2/h" });
+      const other = reload({ by_user: "3/m" });
+      const admitted = [0, 0];
+      for (let i = 0; i < 12; i++) {
+        const turn = i % 2;
+        const decision = await (turn === 0 ? limiter : other).check({ user: "ann", tenant: "acme" });
+        if (decision.allowed) admitted[turn]! += 1;
+      }
+      expect(admitted).toEqual([2, 3]);
+    });
+
+    it("what a rule of one's own making counts by is part of it: the same name by other keys counts apart", async () => {
+      const rule = (...by: ("user" | "tool")[]) => ({ composite: { pair: { by, rate: "2/m" } } });
+      const { limiter, reload } = setUp(rule("user", "tool"));
+      const other = reload(rule("tool", "user"));
+      const who = { user: "x", tool: "x" };
+      const left = async () => [
+        (await limiter.check(who)).verdicts[0]?.remaining,
+        (await other.check(who)).verdicts[0]?.remaining,
+      ];
+      expect([await left(), await left()]).toEqual([
+        [1, 1],
+        [0, 0],
+      ]);
+    });
+
     it("RL-11 limits per server and per tool are apart, and names are never confused", async () => {
       const { limiter } = setUp({
         by_server: { a: "1/m", b: "1/m" },

@@ -15,7 +15,11 @@ export interface TenantKeys {
 
 const MOST_TENANTS = 1_000;
 
-/** Makes key names: `<prefix>:{l<lane>}:ctl:<plugin>[:t:<tenant>]` and `<prefix>:{l<lane>}:rl:<tenant>:<rule>:<id>`. */
+/**
+ * Makes key names: `<prefix>:{l<lane>}:ctl:<plugin>[:t:<tenant>]` and `<prefix>:{l<lane>}:rl:<tenant>:<rule>:<id>`,
+ * where `<rule>` is the rule's identity (`by_user@60f`), so that configurations which differ in it never overwrite
+ * each other's states.
+ */
 export class Keys {
   readonly #prefix: string;
   readonly #plugin: string;
@@ -84,7 +88,7 @@ export class Keys {
 
 /** The state key of one charge. */
 export function stateKey(keys: TenantKeys, charge: Charge): string {
-  return `${keys.states}${charge.rule.name}:${escapeId(charge.id)}`;
+  return `${keys.states}${charge.rule.identity}:${escapeId(charge.id)}`;
 }
 
 /** The mark of an admitted call. */

@@ -4,8 +4,9 @@ import type { LuaAlgorithm } from "./lua-algorithm.ts";
 /**
  * The script of a check, around the statements of one algorithm.
  *
- * KEYS: control record of the plugin; with flag 2 that of the tenant; one state per rule; with flag 4 the
- *   mark of a dedupe id. All in one lane, so in one slot.
+ * KEYS: control record of the plugin; with flag 2 that of the tenant; one state per rule (`…:rl:<tenant>:<rule>:<id>`,
+ *   where `<rule>` names window and algorithm too); with flag 4 the mark of a dedupe id. All in one lane, so in one
+ *   slot.
  * ARGV: 1 = ((cost × 4) + mode when no record says otherwise) × 16 + flags, with modes 0 enforce, 1 permissive,
  *   2 disabled and flags 1 ask only, 2 tenant record, 4 dedupe mark, 8 own costs; then per rule what the algorithm
  *   takes: limit, window in ms, lifetime of its state in ms if that is not the window, burst if it has one; with

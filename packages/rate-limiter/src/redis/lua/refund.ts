@@ -3,7 +3,7 @@ import type { LuaAlgorithm } from "./lua-algorithm.ts";
 /**
  * The script that gives back what a decision charged, where the state is still the one that was charged.
  *
- * KEYS: control record of the plugin; with flag 2 that of the tenant; one state per rule.
+ * KEYS: control record of the plugin; with flag 2 that of the tenant; one state per rule, as in a check.
  * ARGV: 1 cost; 2 time of the charge, ms; 3 flags; 4 and 5 the wipe numbers (plugin, tenant) it was written
  *   under; then the values of each rule as in a check.
  * Returns the number of states changed. Lifetimes stay as they are.
