@@ -190,10 +190,8 @@ export class JsonCursor {
     let first = quote;
     while (first > from && bytes[first - 1] === BACKSLASH) first--;
     if (first < quote && isKey) this.keyEscaped = true;
-    if (isKey && !this.keyEscaped) {
-      const backslash = bytes.indexOf(BACKSLASH, from);
-      this.keyEscaped = backslash >= 0 && backslash < quote;
-    }
+    // Up to the quote only: a search through all that follows, once a key, is quadratic.
+    if (isKey && !this.keyEscaped) this.keyEscaped = bytes.subarray(from, quote).includes(BACKSLASH);
     return (quote - first) % 2 === 0 ? quote : quote - 1;
   }
 }

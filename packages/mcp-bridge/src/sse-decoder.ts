@@ -65,9 +65,13 @@ export class SseDecoder {
       if (chunk[0] === LF) start = 1;
       this.#skipLf = false;
     }
+    let lf = -1;
     while (start < chunk.length) {
-      const end = lineEnd(chunk, start);
-      if (end < 0) {
+      // Looked for once a line feed, not once a line: lines that end in CR alone may be many before it.
+      if (lf < start) lf = indexOrEnd(chunk, LF, start);
+      const cr = chunk.subarray(start, lf).indexOf(CR);
+      const end = cr < 0 ? lf : start + cr;
+      if (end === chunk.length) {
         this.#keep(chunk.subarray(start));
         return;
       }
@@ -158,10 +162,9 @@ export class SseDecoder {
   }
 }
 
-function lineEnd(chunk: Buffer, from: number): number {
-  const lf = chunk.indexOf(LF, from);
-  const cr = (lf < 0 ? chunk.subarray(from) : chunk.subarray(from, lf)).indexOf(CR);
-  return cr < 0 ? lf : from + cr;
+function indexOrEnd(chunk: Buffer, byte: number, from: number): number {
+  const at = chunk.indexOf(byte, from);
+  return at < 0 ? chunk.length : at;
 }
 
 function joinLines(lines: readonly Buffer[]): Buffer {
