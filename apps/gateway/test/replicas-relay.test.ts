@@ -89,6 +89,20 @@ describe("a stream at B of a session of A", () => {
     resumed.cut();
   });
 
+  it("has no deadline, whatever its client says of its calls", async () => {
+    const session = await openSession(a, counterPath);
+    const headers = { "mcp-session-id": session.id, "x-gatewright-timeout-ms": "100" };
+    const stream = await openRaw(b, counterPath, { method: "GET", headers });
+    const own = await eventually(() => a.core.sessions.peek(session.id) ?? false);
+    await eventually(() => own.streaming);
+    // Longer than a call with that little time would be waited for, and its owner's grace.
+    const begin = performance.now();
+    await eventually(() => performance.now() - begin > 3_000);
+    own.deliver(note("late"));
+    await eventually(() => stream.events.length === 1);
+    stream.cut();
+  });
+
   it("ends with its client's connection, and with A's stream", async () => {
     const session = await openSession(a, counterPath);
     const headers = { "mcp-session-id": session.id };

@@ -66,6 +66,17 @@ describe("a session whose owner is gone", () => {
     expect(await anew.tool(b!, "read")).toMatchObject({ value: 0 });
   });
 
+  it("SP-13 with a program behind it is not gone on with either where that speaks a revision without sessions", async () => {
+    await using set = await startReplicaSet(redis, 2);
+    const [a, b] = set.replicas;
+    const program = { ...fixtureCommand("counter-stdio"), env: { FIXTURE_ERA: "modern" } };
+    const path = `/servers/${await set.register({ name: "program", ...program })}/mcp`;
+    const session = await openSession(a!, path);
+    expect(await session.tool(b!, "add", { amount: 5 })).toMatchObject({ value: 5 });
+    await a!.close();
+    expect((await session.request(b!, "tools/list")).status).toBe(404);
+  });
+
   it("whose owner stops in good order is taken over at once, with its state and its upstream session", async () => {
     await using set = await startReplicaSet(redis, 2, {
       sessions: { owners: { ...patient, deadAfterMs: 60_000 } },

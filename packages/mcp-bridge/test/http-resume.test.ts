@@ -54,6 +54,9 @@ describe("a session that another process goes on with", () => {
       phase: "not_sent",
     });
     await stdio.close();
+    const fresh = createStdioUpstream({ ...fixtureCommand("counter-stdio"), era: "modern" });
+    expect((await fresh.open(CLIENT)).continuation).toEqual({ kind: "bound" });
+    await fresh.close();
     const sse = createHttpUpstream({ url: modern.url, transport: "sse" });
     await expect(sse.open({ ...CLIENT, resume })).rejects.toMatchObject({ code: "session_lost" });
     await sse.close();

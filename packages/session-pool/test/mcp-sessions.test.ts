@@ -138,6 +138,33 @@ describe("sessions of real MCP servers", () => {
     expect(pool.stats().evictions["lost"]).toBe(2);
   });
 
+  it("SP-5 a lost session is replaced under steady traffic: nobody's call goes on to meet the dead one", async () => {
+    const server = await counter();
+    const { pool } = poolOf(server.url);
+    const key = downstreamKey();
+    const first = await pool.run(key, read);
+    let done = false;
+    let served = 0;
+    const sessions = new Set<string>();
+    // The session is never idle, so no probe and no age would ever find it dead.
+    const callers = Array.from({ length: 8 }, async () => {
+      while (!done) {
+        const { session } = await pool.run(key, read, { repeatable: true });
+        if (served++ > 100) sessions.add(session);
+        await new Promise((resolve) => setTimeout(resolve, 1));
+      }
+    });
+    await eventually(() => served > 40);
+    const ended = await fetch(server.url, { method: "DELETE", headers: { "mcp-session-id": first.session } });
+    expect(ended.status).toBe(200);
+    await eventually(() => served > 200);
+    done = true;
+    await Promise.all(callers);
+    expect([...sessions]).not.toContain(first.session);
+    expect(sessions.size).toBe(1);
+    expect(pool.stats().evictions).toEqual({ lost: 1 });
+  });
+
   it("SP-6 a 401 evicts the session, and the next one is opened with refreshed credentials", async () => {
     let accepted = "t1";
     const server = await counter((request) =>

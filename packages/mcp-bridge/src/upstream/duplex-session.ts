@@ -51,7 +51,8 @@ export class DuplexSession implements UpstreamSession {
   readonly instructions: string | undefined;
   readonly sessionId: string | undefined = undefined;
   readonly handshake: JsonObject;
-  readonly continuation: Continuation;
+  /** Whatever it speaks, what its process or its connection remembers is gone with that. */
+  readonly continuation: Continuation = { kind: "bound" };
   readonly closed: Promise<CloseReason>;
   readonly #parts: DuplexSessionParts;
   #ended: CloseReason | undefined;
@@ -64,7 +65,6 @@ export class DuplexSession implements UpstreamSession {
     this.era = profile.era;
     this.protocolVersion = profile.protocolVersion;
     this.handshake = handshake;
-    this.continuation = { kind: profile.era === "modern" ? "stateless" : "bound" };
     const self = serverSelf(handshake);
     this.serverInfo = self.serverInfo;
     this.capabilities = self.capabilities;
