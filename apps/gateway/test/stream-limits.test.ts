@@ -83,6 +83,29 @@ describe("an event stream", () => {
     await eventually(() => streams() === 0);
   });
 
+  it("of a stateless client may name as many resources as a session may subscribe to, and no more", async () => {
+    await eventually(() => streams() === 0);
+    const uris = (count: number, chars = 1) =>
+      Array.from({ length: count }, (_, index) => `up+res://${index}${"x".repeat(chars)}`);
+    for (const resourceSubscriptions of [uris(1_001), uris(10, 30_000)]) {
+      const params = { notifications: { resourceSubscriptions } };
+      const { status, body } = await modern(gateway, {
+        path: "/mcp",
+        method: "subscriptions/listen",
+        params,
+        id: 7,
+      });
+      expect([status, body.id, body.error.code]).toEqual([400, 7, -32_602]);
+      expect(body.error.message).toContain("at most 1000 resources");
+    }
+    const params = { notifications: { resourceSubscriptions: uris(1_000) } };
+    const stream = await openModern(gateway, { path: "/mcp", method: "subscriptions/listen", params });
+    await eventually(() => stream.events.length > 0);
+    expect(stream.events[0]?.data.method).toBe("notifications/subscriptions/acknowledged");
+    stream.cut();
+    await eventually(() => streams() === 0);
+  });
+
   it("is cut when its client reads too slowly, and the session goes on", async () => {
     const headers = await session();
     const stream = await listen(headers);

@@ -302,6 +302,19 @@ describe("createNotificationHub", () => {
     expect(hub.stats()).toEqual({ sources: 0, listeners: 0 });
   });
 
+  it("hears of a subscribed resource, and of what is a part of it, whatever else is subscribed to", async () => {
+    const { upstream, say } = await serveModern();
+    const hub = hubFor({ a: upstream });
+    const whole = ["x:/a", "x:/dir/", "y:/one", ...Array.from({ length: 500 }, (_, index) => `z:/${index}`)];
+    const { heard, listener } = listen(hub, { a: { resourceSubscriptions: whole } });
+    await listener.acknowledged;
+    const wanted = ["x:/a", "x:/a/b/c", "x:/dir/", "x:/dir/b", "z:/499/part"];
+    const unwanted = ["x:/ab", "x:/", "x:/dir", "x:/dirt", "y:/", "z:/500", ""];
+    for (const uri of [...unwanted, ...wanted]) say("notifications/resources/updated", { uri });
+    await eventually(() => heard.length === wanted.length);
+    expect(heard).toEqual(wanted.map((uri) => `a notifications/resources/updated ${uri}`));
+  });
+
   it("refuses listeners over its limit", () => {
     const hub = hubFor({}, { maxListeners: 1 });
     expect(hub.listen({ filters: new Map(), onNotification: () => undefined })).toBeDefined();

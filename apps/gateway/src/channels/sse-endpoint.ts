@@ -103,6 +103,8 @@ export class SseEndpoint {
 
   async #open(incoming: SseRequest, messagesPath: string, principal: Principal): Promise<void> {
     const { response } = incoming;
+    // A client that left while it was admitted will not leave again, so nothing is opened for it.
+    if (response.destroyed) return;
     const { sessions, channels, replicas, heartbeat, limits } = this.#deps;
     const session = sessions.open(principal, incoming.target(principal), unknownClient);
     const held: { conversation?: Conversation } = {};

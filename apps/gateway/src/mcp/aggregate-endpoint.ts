@@ -57,7 +57,8 @@ export async function serveAggregate(deps: AggregateDeps, plain: Exchange): Prom
       return reply.answer(encodeResultBody(idText, JSON.stringify(discovered(deps, exchange.target))));
     }
     if (method === "subscriptions/listen") {
-      return deps.listening.serve(exchange, () => filtersOf(deps, exchange));
+      const wanted = wantedBy(exchange);
+      return deps.listening.serve(exchange, wanted, () => filtersOf(deps, exchange, wanted));
     }
     throw unknownMethod(method, 404);
   }
@@ -151,14 +152,20 @@ async function routeOf(deps: AggregateDeps, exchange: Exchange, aggregator: Aggr
 }
 
 /** What of the upstreams a listener wants to hear, by upstream and in its own words. */
-function filtersOf(deps: AggregateDeps, exchange: Exchange): ReadonlyMap<string, SubscriptionFilter> {
-  const wanted = wantedBy(exchange);
+function filtersOf(
+  deps: AggregateDeps,
+  exchange: Exchange,
+  wanted: SubscriptionFilter,
+): ReadonlyMap<string, SubscriptionFilter> {
   const target = renewed(deps.snapshot(), exchange.target) ?? exchange.target;
   const aggregator = deps.aggregates.of(target);
   const uris = new Map<string, string[]>();
   for (const exposed of wanted.resourceSubscriptions ?? []) {
     const item = aggregator.resolveUri(exposed);
-    if (item !== undefined) uris.set(item.upstreamId, [...(uris.get(item.upstreamId) ?? []), item.name]);
+    if (item === undefined) continue;
+    const own = uris.get(item.upstreamId);
+    if (own === undefined) uris.set(item.upstreamId, [item.name]);
+    else own.push(item.name);
   }
   const lists = Object.fromEntries(
     LIST_KINDS.filter((kind) => wanted[kind] === true).map((kind) => [kind, true]),

@@ -23,9 +23,9 @@ import { followedBy } from "./followed.ts";
 import { Follower, type FollowerOptions } from "./follower.ts";
 import type { ShowNotification } from "./upstream-access.ts";
 
-/** Most resources that one session subscribes to. */
+/** Most resources that one session, or one `subscriptions/listen`, subscribes to. */
 const maxSubscriptions = 1_000;
-/** Characters of all of them: they are kept for the replica that may take the session over. */
+/** Characters of all of them: those of a session are kept for the replica that may take it over. */
 const maxSubscriptionChars = 262_144;
 /** Most notifications of one listener that wait for its acknowledgement. */
 const maxHeld = 256;
@@ -33,7 +33,8 @@ const maxHeld = 256;
 /**
  * The filter of a `subscriptions/listen`.
  *
- * @throws {WireError} `invalid_params` when there is none, or the client takes no stream
+ * @throws {WireError} `invalid_params` when there is none, or it names too many resources; `invalid_request` when the
+ *   client takes no stream
  */
 export function wantedBy({ message, reply, idText }: Exchange): SubscriptionFilter {
   const wanted = message.params?.["notifications"];
@@ -43,7 +44,14 @@ export function wantedBy({ message, reply, idText }: Exchange): SubscriptionFilt
   if (!reply.streamable) {
     throw new WireError("invalid_request", "Accept has to name text/event-stream.", { idText });
   }
-  return readFilter(wanted);
+  const filter = readFilter(wanted);
+  const uris = filter.resourceSubscriptions ?? [];
+  const chars = uris.reduce((sum, { length }) => sum + length, 0);
+  if (uris.length > maxSubscriptions || chars > maxSubscriptionChars) {
+    const bounds = `at most ${maxSubscriptions} resources, of ${maxSubscriptionChars} characters in all`;
+    throw new WireError("invalid_params", `params.notifications may name ${bounds}`, { idText });
+  }
+  return filter;
 }
 
 /** What change notifications go through. */
@@ -77,13 +85,17 @@ export class Listening {
   }
 
   /**
-   * Serves `subscriptions/listen` until the client goes, the endpoint does, or the gateway stops. `filters` by upstream
-   * id, as they are now.
+   * Serves `subscriptions/listen` until the client goes, the endpoint does, or the gateway stops. `wanted` is the
+   * client's own filter; `filters` by upstream id, as they are now.
    */
-  async serve(exchange: Exchange, filters: () => ReadonlyMap<string, SubscriptionFilter>): Promise<void> {
+  async serve(
+    exchange: Exchange,
+    wanted: SubscriptionFilter,
+    filters: () => ReadonlyMap<string, SubscriptionFilter>,
+  ): Promise<void> {
     const leave = this.#options.channels.add("listen", exchange.principal);
     try {
-      await this.#serve(exchange, filters);
+      await this.#serve(exchange, wanted, filters);
     } finally {
       leave();
     }
@@ -157,9 +169,12 @@ export class Listening {
     for (const end of this.#ends) end();
   }
 
-  async #serve(exchange: Exchange, filters: () => ReadonlyMap<string, SubscriptionFilter>): Promise<void> {
+  async #serve(
+    exchange: Exchange,
+    wanted: SubscriptionFilter,
+    filters: () => ReadonlyMap<string, SubscriptionFilter>,
+  ): Promise<void> {
     const { reply, idText, signal, target } = exchange;
-    const wanted = wantedBy(exchange);
     const lists = new Set(LIST_KINDS.filter((kind) => wanted[kind]).map((kind) => LIST_NOTIFICATIONS[kind]));
     let held: Buffer[] | undefined = [];
     const tell = (message: NotificationMessage) => {

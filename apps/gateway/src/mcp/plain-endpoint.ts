@@ -19,8 +19,9 @@ export function servePlain(
   }
   const upstream = upstreamOf(deps, target.upstreamId);
   if (message.method === "subscriptions/listen" && era === "modern") {
-    const filters = new Map([[upstream.id, wantedBy(exchange)]]);
-    return deps.listening.serve(exchange, () => filters);
+    const wanted = wantedBy(exchange);
+    const filters = new Map([[upstream.id, wanted]]);
+    return deps.listening.serve(exchange, wanted, () => filters);
   }
   const name = message.params?.[message.method.startsWith("resources/") ? "uri" : "name"];
   return forward(deps, exchange, { upstream, name: typeof name === "string" ? name : "" });

@@ -27,6 +27,8 @@ export async function serveStream(
     return;
   }
   if (!reply.streamable) throw new WireError("invalid_request", "Accept has to name text/event-stream.");
+  // A client that left while it was admitted will not leave again, so nothing is counted, or opened, for it.
+  if (response.destroyed) return;
   response.once("close", deps.channels.add("stream", principal));
   const lastEventId = request.headers["last-event-id"];
   if (typeof lastEventId === "string") {

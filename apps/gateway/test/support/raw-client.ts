@@ -30,7 +30,7 @@ export async function openRaw(
     readonly method?: string;
     readonly body?: unknown;
     readonly headers?: Record<string, string>;
-    /** Cut the connection instead of waiting for an answer, as soon as this says so. */
+    /** Reset the connection instead of waiting for an answer, as soon as this says so. */
     readonly cutWhen?: () => Promise<unknown>;
   },
 ): Promise<RawCall> {
@@ -53,7 +53,7 @@ export async function openRaw(
   const call = { status: 0, headers: {}, events, ended: false, cut, pause };
   if (cutWhen !== undefined) {
     await cutWhen();
-    outgoing.destroy();
+    outgoing.socket?.resetAndDestroy();
     return call;
   }
   const [response] = (await once(outgoing, "response")) as [IncomingMessage];

@@ -39,7 +39,6 @@ export {
   LIST_NOTIFICATIONS,
   readFilter,
   type SubscriptionFilter,
-  wants,
 } from "./subscription-filter.ts";
 export {
   encodeAcknowledged,

@@ -2,7 +2,7 @@ import { z } from "zod";
 import type { NotificationMessage } from "../message.ts";
 import { parseOptions } from "../parse-options.ts";
 import { NotificationSource, type OpenListener } from "./notification-source.ts";
-import { type SubscriptionFilter, unionOf, wants } from "./subscription-filter.ts";
+import { matcherOf, type SubscriptionFilter, unionOf } from "./subscription-filter.ts";
 
 /** Options of {@link createNotificationHub}. */
 export interface NotificationHubOptions {
@@ -66,9 +66,15 @@ interface Hearing {
   readonly onNotification: ListenerOptions["onNotification"];
 }
 
+/** What one listener wants of one upstream. */
+interface Wanted {
+  readonly filter: SubscriptionFilter;
+  readonly matches: (message: NotificationMessage) => boolean;
+}
+
 interface Watched {
   readonly source: NotificationSource;
-  readonly listeners: Map<Hearing, SubscriptionFilter>;
+  readonly listeners: Map<Hearing, Wanted>;
   /** Ends the stream that nobody listens to. */
   linger: NodeJS.Timeout | undefined;
   /** Ends the subscriptions that nobody wants. */
@@ -116,8 +122,8 @@ class Hub implements NotificationHub {
     const { open, retryBaseMs, retryMaxMs } = this.#options;
     const listeners: Watched["listeners"] = new Map();
     const deliver = (message: NotificationMessage) => {
-      for (const [listener, filter] of listeners) {
-        if (wants(filter, message)) listener.onNotification(upstreamId, message);
+      for (const [listener, { matches }] of listeners) {
+        if (matches(message)) listener.onNotification(upstreamId, message);
       }
     };
     const source = new NotificationSource({ upstreamId, open, retryBaseMs, retryMaxMs, deliver });
@@ -136,7 +142,7 @@ class Hub implements NotificationHub {
     const { acknowledgeWaitMs } = this.#options;
     const parts = [...filters].map(async ([upstreamId, filter]) => {
       const watched = this.#watch(upstreamId);
-      watched.listeners.set(hearing, filter);
+      watched.listeners.set(hearing, { filter, matches: matcherOf(filter) });
       const honoured = await watched.source.want(filter, acknowledgeWaitMs);
       return [upstreamId, honoured] as const;
     });
@@ -156,7 +162,8 @@ class Hub implements NotificationHub {
     } else {
       watched.trim ??= setTimeout(() => {
         watched.trim = undefined;
-        if (watched.listeners.size > 0) watched.source.trim(watched.listeners.values());
+        const wanted = [...watched.listeners.values()].map(({ filter }) => filter);
+        if (wanted.length > 0) watched.source.trim(wanted);
       }, lingerMs).unref();
     }
   }

@@ -67,18 +67,28 @@ export function covers(wide: SubscriptionFilter, narrow: SubscriptionFilter): bo
   );
 }
 
-/** Whether a notification is one that the filter wants. An update may name a part of a subscribed resource. */
-export function wants(filter: SubscriptionFilter, message: NotificationMessage): boolean {
-  if (message.method === "notifications/resources/updated") {
+/**
+ * Tells whether a notification is one that the filter wants. An update may name a part of a subscribed resource. What a
+ * notification costs depends on the lengths of the URIs, of which there are few, not on their number.
+ */
+export function matcherOf(filter: SubscriptionFilter): (message: NotificationMessage) => boolean {
+  const methods = new Set(LIST_KINDS.filter((kind) => filter[kind]).map((kind) => LIST_NOTIFICATIONS[kind]));
+  const uris = new Set(filter.resourceSubscriptions ?? []);
+  const lengths = new Set([...uris].map(({ length }) => length));
+  return (message) => {
+    if (message.method !== "notifications/resources/updated") return methods.has(message.method);
     const uri = message.params?.["uri"];
     if (typeof uri !== "string") return false;
-    return (filter.resourceSubscriptions ?? []).some((wanted) => uri === wanted || isPartOf(uri, wanted));
-  }
-  return LIST_KINDS.some((kind) => filter[kind] === true && LIST_NOTIFICATIONS[kind] === message.method);
+    for (const length of lengths) {
+      if (endsPart(uri, length) && uris.has(uri.slice(0, length))) return true;
+    }
+    return false;
+  };
 }
 
-function isPartOf(uri: string, whole: string): boolean {
-  return uri.startsWith(whole.endsWith("/") ? whole : `${whole}/`);
+/** Whether the first characters of a URI name all of it, or something that it is a part of. */
+function endsPart(uri: string, length: number): boolean {
+  return uri.length === length || uri[length] === "/" || (uri.length > length && uri[length - 1] === "/");
 }
 
 /** What a legacy server can tell of, by the capabilities it declared. */
