@@ -118,23 +118,57 @@ describe("connections", () => {
       subject.database.transaction(async (tx) => {
         await tx.query("insert into t values (1)");
         await eventually(async () => (await pooledBackends(postgres)).every((pid) => pid !== tx.backendPid));
+        await eventually(() => subject.events.some(({ type }) => type === "db_connection_closed"), {
+          timeoutMs: 300,
+        }).catch(() => {});
         await tx.query("insert into t values (2)");
       }),
     );
-    expect(outcome.status).toBe(503);
+    expect(outcome).toMatchObject({ status: 503, code: "db_timeout", error: { sqlState: "25P03" } });
     expect(await postgres.query("select * from t")).toEqual([]);
+  });
+
+  it("that the server has ended for a timeout of their own leave the others alone", async () => {
+    subject = openDatabase([postgres], { pool: { min: 3, size: 3 }, timeouts: { idleInTransactionMs: 100 } });
+    await eventually(() => subject.database.stats().hosts[0]?.idle === 3);
+    const before = await pooledBackends(postgres);
+    let ended = 0;
+    await timed(() =>
+      subject.database.transaction(async (tx) => {
+        ended = tx.backendPid;
+        await eventually(async () => !(await pooledBackends(postgres)).includes(ended));
+        await tx.query("select 1");
+      }),
+    );
+    await eventually(() => subject.database.stats().hosts[0]?.idle === 3);
+    const after = await pooledBackends(postgres);
+    expect(after).toEqual(expect.arrayContaining(before.filter((pid) => pid !== ended)));
+    expect(subject.events.filter(({ type }) => type === "db_generation")).toEqual([]);
   });
 
   it("TX-03 a COMMIT whose wait for the standby was cancelled is an unknown outcome, though the server calls it a success", async () => {
     await using pair = await startPostgresPair({ synchronous: true });
     await pair.primary.query("create table t (n int)");
+    // Neither what the role is set to nor what a session is told hides the warning.
+    await pair.primary.query("alter role gatewright set client_min_messages = error");
     subject = openDatabase([pair.primary], { timeouts: { statementMs: 0, statementGraceMs: 0 } });
     await subject.database.untilReady();
     pair.standby.pause();
     const insert = "insert into t values (1)";
+    const { database } = subject;
     for (const write of [
-      () => subject.database.transaction((tx) => tx.query(insert)),
-      () => subject.database.query(insert),
+      () => database.transaction((tx) => tx.query(insert)),
+      () => database.query(insert),
+      () =>
+        database.transaction(async (tx) => {
+          await tx.query("set local client_min_messages = error");
+          await tx.query(insert);
+        }),
+      () =>
+        database.withConnection(async (session) => {
+          await session.query("select set_config('client_min_messages', 'error', false)");
+          await session.query(insert);
+        }),
     ]) {
       const outcome = timed(write);
       const waiting = await eventually(async () => {
@@ -151,6 +185,89 @@ describe("connections", () => {
       });
     }
     pair.standby.resume();
+  });
+
+  it("say of a COMMIT that fails after warnings were suppressed what it failed with", async () => {
+    subject = openDatabase([postgres]);
+    const swallowed = await timed(() =>
+      subject.database.transaction(async (tx) => {
+        await tx.query("set local client_min_messages = error");
+        await tx.query("selec").catch(() => {});
+      }),
+    );
+    expect(swallowed).toMatchObject({ code: "db_query_invalid" });
+    expect((await timed(() => subject.database.query("select 1"))).status).toBe(200);
+  });
+
+  it("are cancelled at the very server, also when its name has come to stand for another", async () => {
+    await using other = await startPostgres();
+    await using second = await createFaultProxy({ upstream: other, host: "127.0.0.2", port: postgres.port });
+    let address = "127.0.0.1";
+    const lookup = vi
+      .spyOn(dns, "lookup")
+      .mockImplementation(((
+        _name: string,
+        { all }: { all?: boolean },
+        done: (...answer: unknown[]) => void,
+      ) => (all ? done(null, [{ address, family: 4 }]) : done(null, address, 4))) as never);
+    try {
+      subject = openDatabase([{ host: "database.test", port: postgres.port }]);
+      const slow = timed(() =>
+        subject.database.withConnection((session) =>
+          session.query("select pg_sleep(31)", [], { timeoutMs: 300 }),
+        ),
+      );
+      await running(postgres, "select pg_sleep(31)");
+      address = second.host;
+      expect(await slow).toMatchObject({ code: "db_timeout" });
+      await eventually(
+        async () =>
+          (await postgres.query("select 1 from pg_stat_activity where query = 'select pg_sleep(31)'"))
+            .length === 0,
+        { timeoutMs: 3_000 },
+      );
+    } finally {
+      lookup.mockRestore();
+    }
+  });
+
+  it("do not ask for a name that is being asked for, however often they try", async () => {
+    const answers: (() => void)[] = [];
+    const lookup = vi
+      .spyOn(dns, "lookup")
+      .mockImplementation(((
+        _name: string,
+        { all }: { all?: boolean },
+        done: (...answer: unknown[]) => void,
+      ) =>
+        answers.push(() =>
+          all ? done(null, [{ address: "127.0.0.1", family: 4 }]) : done(null, "127.0.0.1", 4),
+        )) as never);
+    try {
+      subject = openDatabase([{ host: "database.test", port: postgres.port }], {
+        pool: { connectTimeoutMs: 100, acquireTimeoutMs: 500 },
+        monitor: { minRetryMs: 50, maxRetryMs: 50 },
+      });
+      const outcomes = await Promise.all(
+        Array.from({ length: 5 }, () => timed(() => subject.database.query("select 1"))),
+      );
+      for (const { code, ms } of outcomes) {
+        expect(code).toBe("db_unavailable");
+        expect(ms).toBeLessThan(1_000);
+      }
+      // Time for four attempts of the monitor.
+      const start = performance.now();
+      await eventually(() => performance.now() - start > 600);
+      expect(answers.length).toBe(1);
+      // Whoever asks later is served by the answer, late as it is.
+      for (const answer of answers) answer();
+      await eventually(() => {
+        for (const answer of answers.splice(0)) answer();
+        return subject.database.readiness().state === "ready";
+      });
+    } finally {
+      lookup.mockRestore();
+    }
   });
 
   it("are refused at once with a signal that is aborted already, and leave a queue when it aborts", async () => {

@@ -42,6 +42,48 @@ describe("an answer that is lost", () => {
     expect(read).toMatchObject({ status: 503, code: "db_unavailable", error: { retryable: true } });
   });
 
+  it("to a change that begins like a read leaves its outcome unknown too", async () => {
+    subject = openDatabase([proxy]);
+    let n = 0;
+    for (const [before, after = ""] of [
+      ["/* select */ "],
+      ["-- select\n"],
+      ["explain analyze "],
+      ["with w as (", " returning n) select n from w"],
+      ["select 1; "],
+    ] as const) {
+      n++;
+      cutAfter(`${before}insert`);
+      const text = `${before}insert into t values (${n})${after}`;
+      expect([text, (await timed(() => subject.database.query(text))).code]).toEqual([
+        text,
+        "outcome_unknown",
+      ]);
+      await eventually(() => subject.database.readiness().state === "ready");
+    }
+    expect(await rows()).toEqual([1, 2, 3, 4, 5]);
+  });
+
+  it("to a COMMIT behind other statements, or a comment, is waited for without cancelling", async () => {
+    subject = openDatabase([proxy], { timeouts: { statementMs: 300, statementGraceMs: 100 } });
+    for (const [at, last] of ["insert into t values (2); commit", "/* done */ commit"].entries()) {
+      await postgres.query("truncate t");
+      proxy.set({ up: { cutAt: { pattern: last, position: "after", mode: "blackhole" } } });
+      const outcome = await timed(() =>
+        subject.database.withConnection(async (session) => {
+          await session.query("begin");
+          await session.query("insert into t values (1)");
+          await session.query(last);
+        }),
+      );
+      expect(outcome).toMatchObject({ status: 503, code: "outcome_unknown" });
+      expect(await rows()).toEqual(at === 0 ? [1, 2] : [1]);
+      proxy.heal();
+      await eventually(() => subject.database.readiness().state === "ready");
+    }
+    expect(postgres.logs()).not.toMatch(/canceling statement due to user request/);
+  });
+
   it("is asked for again where its caller says that repeating is harmless", async () => {
     subject = openDatabase([proxy]);
     cutAfter("insert into t");
@@ -143,6 +185,29 @@ describe("the kind of a statement", () => {
     ["begin", false],
     ["set local x = 1", false],
     ["vacuum", true],
+    ["/* a /* nested */ comment */ select 1", false],
+    ["/* select */ insert into t values (1)", true],
+    ["-- select\ninsert into t values (1)", true],
+    ["-- reads\n (select 1)", false],
+    ["((with w as (insert into t values (1) returning n) select * from w))", true],
+    ["(with w as (select 1) select * from w)", false],
+    ["explain select 1", false],
+    ["explain insert into t values (1)", false],
+    ["explain analyze select 1", false],
+    ["explain analyze insert into t values (1)", true],
+    ["explain (analyse, buffers) with w as (delete from t returning n) select * from w", true],
+    ["explain analyze create table c as select 1", true],
+    ["select 1 as n into c", true],
+    ["select 1; insert into t values (1)", true],
+    ["select 1; select 2", true],
+    ["begin; insert into t values (1); commit", true],
+    ["select 1;", false],
+    ["select ';' as a, $$;$$ as b, $q$;$q$ as c, \"x;y\" from d -- ;", false],
+    ["select E'\\';' as a", false],
+    ["select 'c:\\' as a; insert into t values ('')", true],
+    ["select 'never ended; insert", true],
+    ["select 1 /* never ended", true],
+    ["select n from t for update", false],
   ])("%s: changes something by itself: %s", (text, changes) => {
     expect(commitsByItself(text)).toBe(changes);
   });
@@ -154,6 +219,10 @@ describe("the kind of a statement", () => {
     ["endless", false],
     ["commit prepared 'x'", true],
     ["rollback", false],
+    ["/* done */ commit", true],
+    ["insert into t values (1); commit", true],
+    ["select 'commit; commit'", false],
+    ["prepare transaction 'x'", true],
   ])("%s: is a COMMIT: %s", (text, is) => {
     expect(isCommit(text)).toBe(is);
   });
@@ -168,6 +237,8 @@ describe("the kind of a statement", () => {
     ["ROLLBACK TRANSACTION TO a", false],
     ["savepoint a", false],
     ["select 1", false],
+    ["-- now\nbegin", true],
+    ["insert into t values (1); rollback", true],
   ])("%s: begins or ends a transaction: %s", (text, bounds) => {
     expect(boundsTransaction(text)).toBe(bounds);
   });

@@ -81,6 +81,26 @@ describe("options", () => {
     expect(reading("sslpassword=hidden")).not.toThrow(/hidden/);
   });
 
+  it("takes no part of a password for a host, a database or a parameter", () => {
+    for (const text of [
+      "postgres://u:se@cret@h/d",
+      "postgres://u:se@cret/x@h/d",
+      "postgres://u:se@cret?x=y@h/d",
+      "postgres://u:se@cret?x@h/d?sslmode=disable",
+    ]) {
+      expect(() => parseOptions({ connectionString: text })).toThrow(/more than one @.*%40/);
+      expect(() => parseOptions({ connectionString: text })).not.toThrow(/cret/);
+    }
+    for (const host of ["u:secret@h", "secret@h:1", { host: "secret@h" }]) {
+      expect(() => parseOptions({ ...login, hosts: [host] })).toThrow(/hosts/);
+      expect(() => parseOptions({ ...login, hosts: [host] })).not.toThrow(/secret/);
+    }
+    expect(parseOptions({ connectionString: "postgres://u:p%40w/x?y@h/d" })).toMatchObject({
+      hosts: [{ host: "h" }],
+      password: "p@w/x?y",
+    });
+  });
+
   it("does not repeat a wrong connection string", () => {
     for (const text of [
       "mysql://u:secret@h/d",
