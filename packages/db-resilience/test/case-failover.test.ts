@@ -269,6 +269,26 @@ describe("several servers, all well", () => {
     expect(await rows(pair.primary)).toEqual([1]);
   });
 
+  it("FO-03 who waits for a connection hears at once that its server was replaced", async () => {
+    const store = createMemoryFenceStore();
+    const options = { fencing: { leaseMs: 50 }, pool: { size: 1, overflow: 0, acquireTimeoutMs: 10_000 } };
+    const subject = open([pair.primary, pair.standby], options, { fenceStore: store });
+    expect((await insert(subject, 1)).status).toBe(200);
+    await subject.database.withConnection(async () => {
+      const waiting = insert(subject, 2);
+      await eventually(() => subject.database.stats().waiting === 1);
+      const fence = await store.read();
+      if (fence) await store.raise({ ...fence, timeline: fence.timeline + 1, branch: "elsewhere" });
+      await new Promise((resolve) => setTimeout(resolve, 60)); // The lease has to run out.
+      const late = await insert(subject, 3);
+      expect(late).toMatchObject({ status: 503, code: "db_fenced" });
+      expect(late.ms).toBeLessThan(250);
+      expect(await waiting).toMatchObject({ status: 503, code: "db_fenced" });
+      expect(subject.database.stats()).toMatchObject({ checkedOut: 1, waiting: 0 });
+    });
+    expect(await rows(pair.primary)).toEqual([1]);
+  });
+
   it("FO-03 with an empty store and a server unseen, writes are refused or allowed as configured", async () => {
     await pair.standby.stop();
     const careful = open([pair.primary, pair.standby], {}, { fenceStore: createMemoryFenceStore() });

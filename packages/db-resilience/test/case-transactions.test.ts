@@ -297,6 +297,72 @@ describe("transactions", () => {
     expect((await timed(() => subject.database.query("select 1"))).status).toBe(200);
   });
 
+  it("a write in a transaction that was begun as read-only is the caller's fault, not the server's", async () => {
+    const typed = openDatabase<{ t: { n: number } }>([postgres], { pool: { size: 1, overflow: 0 } });
+    subject = typed as Subject;
+    const { database } = typed;
+    const pid = () => database.withConnection(async ({ backendPid }) => backendPid);
+    const before = await pid();
+    let runs = 0;
+    for (const write of [
+      () =>
+        database.transaction(
+          (tx) => {
+            runs++;
+            return tx.query("insert into t values (1)");
+          },
+          { readOnly: true },
+        ),
+      () =>
+        database.kysely
+          .transaction()
+          .setAccessMode("read only")
+          .execute((tx) => tx.insertInto("t").values({ n: 1 }).execute()),
+      () =>
+        database.withConnection(async (session) => {
+          await session.query("begin");
+          await session.query("set transaction read only");
+          await session.query("insert into t values (1)").finally(() => session.query("rollback"));
+        }),
+    ]) {
+      const outcome = await timed(write);
+      expect([String(write), outcome.status]).toEqual([String(write), 500]);
+      expect(outcome.error).toMatchObject({
+        code: "db_query_invalid",
+        sqlState: "25006",
+        retryable: false,
+      });
+    }
+    expect(runs).toBe(1);
+    expect(await pid()).toBe(before);
+    expect(subject.events.filter(({ type }) => type === "db_transaction_retry")).toEqual([]);
+    // What is forgotten with the transaction: the next one writes.
+    expect((await timed(() => database.query("insert into t values (1)"))).status).toBe(200);
+  });
+
+  it("TX-03 the deadline of the whole bounds COMMIT too, but for a grace, and what comes before BEGIN", async () => {
+    subject = openDatabase([proxy], { pool: { validateIdleAfterMs: 60_000 } });
+    await timed(() => subject.database.query("select 1"));
+    proxy.set({ up: { cutAt: { pattern: "commit", position: "after", mode: "blackhole" } } });
+    const outcome = await timed(() =>
+      subject.database.transaction((tx) => tx.query("insert into t values (1)"), { deadlineMs: 600 }),
+    );
+    expect(outcome).toMatchObject({ code: "outcome_unknown" });
+    // The grace is timeouts.statementGraceMs, 250 ms.
+    expect(outcome.ms).toBeGreaterThan(700);
+    expect(outcome.ms).toBeLessThan(600 + 250 + 500);
+    proxy.heal();
+    await eventually(() => subject.database.readiness().state === "ready");
+
+    await timed(() => subject.database.query("select 1"));
+    proxy.set({ both: { blackhole: true } });
+    const unprepared = await timed(() =>
+      subject.database.transaction((tx) => tx.query("select 1"), { settle: true, deadlineMs: 400 }),
+    );
+    expect(unprepared.status).toBe(503);
+    expect(unprepared.ms).toBeLessThan(400 + 250);
+  });
+
   it("keeps to the deadline of the whole", async () => {
     subject = openDatabase([postgres], { transactions: { baseDelayMs: 200, maxDelayMs: 10_000 } });
     const outcome = await timed(() =>
