@@ -1,6 +1,7 @@
 import { execFile } from "node:child_process";
 import { join } from "node:path";
 import { promisify } from "node:util";
+import { createFaultProxy } from "@gatewright/db-resilience/testing";
 import { eventually } from "@gatewright/testkit";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { syncConfiguredUpstreams } from "../src/app/configured-upstreams.ts";
@@ -15,6 +16,32 @@ const self = { era: "legacy" as const, protocolVersion: "2025-11-25", serverInfo
 const codes = async (calls: readonly Promise<unknown>[]) =>
   (await Promise.allSettled(calls)).map((call) => call.status === "rejected" && call.reason.code);
 const tool = (name: string): Discovery["items"][number] => ({ kind: "tool", name, body: { name } });
+
+describe("the registry in PostgreSQL", () => {
+  it("notes a gateway that runs once, though the answer to it was lost and it was noted again", async () => {
+    const kind = await postgresKind();
+    const proxy = await createFaultProxy({ upstream: kind.server });
+    const url = (await kind.url()).replace(String(kind.server.port), String(proxy.port));
+    const registry = await openAt(url);
+    try {
+      proxy.set({ up: { cutAt: { pattern: "commit", position: "after" } } });
+      const leave = await registry.running.announce(["one"]);
+      const noted = () =>
+        kind.server.client({ database: new URL(url).pathname.slice(1) }).then(async (client) => {
+          const { rows } = await client.query("select names from running_gateways");
+          await client.end();
+          return rows;
+        });
+      expect(await noted()).toEqual([{ names: '["one"]' }]);
+      await leave();
+      expect(await noted()).toEqual([]);
+    } finally {
+      await registry.close();
+      await proxy.close();
+      await kind.close();
+    }
+  });
+});
 
 describe.each([
   ["SQLite", sqliteKind],

@@ -1,8 +1,9 @@
-import { fork } from "node:child_process";
+import { execFile, fork } from "node:child_process";
 import { EventEmitter } from "node:events";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { promisify } from "node:util";
 import type { EvictionNotice } from "@gatewright/session-pool/redis";
 import { eventually } from "@gatewright/testkit";
 import { pino } from "pino";
@@ -205,6 +206,34 @@ describe("limits of a worker", () => {
     expect(of({}).guarantee).toBe("local");
     expect(of({ server: { workers: 2 } })).toEqual({ by: "workers", workers: 2, guarantee: "best-effort" });
     expect(of({ server: { workers: 2 }, redis: { url: "redis://a" } }).guarantee).toBe("shared");
+  });
+});
+
+describe("a primary", () => {
+  it("goes on when a worker dies between two messages to it", async () => {
+    const source = (path: string) => JSON.stringify(new URL(path, import.meta.url).href);
+    const folder = await mkdtemp(join(tmpdir(), "gatewright-primary-"));
+    const exec = join(folder, "worker.cjs");
+    await writeFile(exec, "setInterval(() => {}, 1_000); process.send('here');");
+    const script = `
+      import cluster from "node:cluster";
+      import { forkWorker } from ${source("../src/workers/fork-worker.ts")};
+      cluster.setupPrimary({ exec: ${JSON.stringify(exec)}, execArgv: [], serialization: "advanced" });
+      const worker = forkWorker(1);
+      worker.onExit((code, signal) => setTimeout(() => console.log("the primary saw", signal), 100));
+      worker.on("message", () => {
+        worker.kill("SIGKILL");
+        // Nothing is heard of its end before the next turn of the loop.
+        Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 300);
+        for (let n = 0; n < 100; n++) worker.send({ n, text: "x".repeat(10_000) });
+      });`;
+    try {
+      const args = ["--conditions=@gatewright/source", "--input-type=module", "-e", script];
+      const { stdout } = await promisify(execFile)(process.execPath, args, { timeout: 20_000 });
+      expect(stdout).toBe("the primary saw SIGKILL\n");
+    } finally {
+      await rm(folder, { recursive: true, force: true });
+    }
   });
 });
 

@@ -260,15 +260,15 @@ export class ConnectionPool {
 
   #onLost(connection: PooledConnection, error: unknown): void {
     const at = this.#idle.indexOf(connection);
-    if (at >= 0) {
+    // What ended this session alone, such as a timeout of its own, says nothing of the others.
+    const { serverAway } = classifyDbError(error);
+    if (serverAway && !this.#closed && connection.generation === this.#generation) {
+      this.invalidate("a connection was lost");
+    } else if (at >= 0) {
       this.#idle.splice(at, 1);
       this.#discard(connection, "the connection was lost");
     }
-    if (this.#closed) return;
-    // What ended this session alone, such as a timeout of its own, says nothing of the others.
-    const { serverAway } = classifyDbError(error);
-    if (serverAway && connection.generation === this.#generation) this.invalidate("a connection was lost");
-    this.#context.suspect(error);
+    if (!this.#closed) this.#context.suspect(error);
   }
 
   #scheduleReaper(): void {

@@ -153,6 +153,23 @@ describe("capacity", () => {
     expect(subject.events.filter(({ type }) => type === "db_generation")).toHaveLength(1);
   });
 
+  it("CL-03 one session ended under a full pool: as many connections as were kept are there again", async () => {
+    subject = openDatabase([postgres], { pool: { size: 5, overflow: 0, min: 1 } });
+    await Promise.all(Array.from({ length: 5 }, () => subject.database.query("select pg_sleep(0.1)")));
+    const before = await pooledBackends(postgres);
+    expect(before.length).toBe(5);
+    await postgres.query("select pg_terminate_backend($1)", [before[2]]);
+    await eventually(
+      async () => {
+        const now = await pooledBackends(postgres);
+        return now.length === 5 && now.every((pid) => !before.includes(pid));
+      },
+      { timeoutMs: 2_000 },
+    );
+    const outcomes = await Promise.all(Array.from({ length: 5 }, ping));
+    expect(outcomes.map(({ status }) => status)).toEqual([200, 200, 200, 200, 200]);
+  });
+
   it("has one attempt to connect under way while the host is down, however many call", async () => {
     await using proxy = await createFaultProxy({ upstream: { host: postgres.host, port: postgres.port } });
     subject = openDatabase([proxy], { pool: { min: 5, connectTimeoutMs: 300 }, monitor: { minRetryMs: 50 } });

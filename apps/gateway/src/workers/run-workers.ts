@@ -3,9 +3,9 @@ import type { Logger } from "pino";
 import type { CommandIo } from "../cli/command-io.ts";
 import { exitCodes } from "../cli/command-io.ts";
 import type { GatewayConfig } from "../config/gateway-config.ts";
-import { StartFailed, Supervisor, type WorkerProcess } from "./supervisor.ts";
+import { forkWorker } from "./fork-worker.ts";
+import { StartFailed, Supervisor } from "./supervisor.ts";
 import { WorkerHub } from "./worker-hub.ts";
-import { workerVariable } from "./worker-variable.ts";
 
 /** Beyond the gateway's own deadline a worker may take this much longer to end. */
 const graceMs = 3_000;
@@ -44,18 +44,4 @@ export async function runWorkers(
   logger.info("stopping the workers");
   await supervisor.stop();
   return exitCodes.ok;
-}
-
-function forkWorker(index: number): WorkerProcess {
-  const worker = cluster.fork({ [workerVariable]: String(index) });
-  // A message to one that has just died fails here; that it died is heard by `exit`.
-  worker.on("error", () => undefined);
-  return {
-    send: (message) => worker.isConnected() && worker.send(message as string),
-    on: (event, listener) => worker.on(event, listener),
-    off: (event, listener) => worker.off(event, listener),
-    kill: (signal) => void worker.process.kill(signal),
-    onExit: (listener) =>
-      void worker.once("exit", (code, signal) => listener(code, signal as NodeJS.Signals)),
-  };
 }

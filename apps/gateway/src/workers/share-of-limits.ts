@@ -2,7 +2,8 @@ import { parseRate } from "@gatewright/rate-limiter";
 
 /**
  * A limiter's configuration with every rate and burst divided by the number of workers, so that all together never allow
- * more than the whole. Where clients are spread unevenly they allow less; a limit is never below 1 for a worker.
+ * more than the whole. Where clients are spread unevenly they allow less. A limit is never below 1 for a worker: one that is
+ * smaller than the number of workers is exceeded, by being that number in all.
  */
 export function shareOfLimits<T>(config: T, workers: number): T {
   const part = (value: number) => Math.max(1, Math.floor(value / workers));
