@@ -38,7 +38,7 @@ export type ExternalManifest = Pick<PluginDefinition, "name" | "hooks"> &
 
 function remoteContext(context: PluginContext): RemoteHookCall["context"] {
   const { requestId, user, tenantId, serverId, clientIp, mode } = context;
-  return { requestId, user, mode, ...dropMissing({ tenantId, serverId, clientIp }) };
+  return { requestId, user: unwrap(user), mode, ...dropMissing({ tenantId, serverId, clientIp }) };
 }
 
 function dropMissing<T extends object>(fields: T): Partial<{ [K in keyof T]: NonNullable<T[K]> }> {

@@ -495,6 +495,27 @@ describe("payloads", () => {
     expect(checked).toBe(true);
   });
 
+  it("PF-R2 the user is handed over read-only, too, as one object for all plugins of a request", async () => {
+    const user = { email: "ann", scopes: ["read"] };
+    const seen: unknown[] = [];
+    const edit = (name: string, change: (user: { email: string; scopes: string[] }) => void) =>
+      toolPlugin(name, (_, context) => {
+        seen.push(context.user, context.user);
+        change(context.user as typeof user);
+      });
+    const plugins = [
+      { use: edit("rename", (given) => Object.assign(given, { email: "root" })), onError: "ignore" as const },
+      { use: edit("promote", ({ scopes }) => void scopes.push("admin")), onError: "ignore" as const },
+    ];
+    await using pipeline = await createPluginPipeline({ plugins });
+    using scope = pipeline.begin({ requestId: "r", user });
+    const { records } = await scope.invoke("tool_pre_invoke", toolCall);
+    expect(records.map(({ status }) => status)).toEqual(["error", "error"]);
+    expect(user).toEqual({ email: "ann", scopes: ["read"] });
+    expect(new Set(seen).size).toBe(1);
+    expect(seen[0]).toEqual(user);
+  });
+
   it("PF-R2 a deleted field comes back unless it may be written", async () => {
     const use = toolPlugin("drop", () => ({ modify: { headers: {} } as never }), { writes: ["args"] });
     const { payload, records } = await run({ plugins: [{ use }] });

@@ -11,6 +11,7 @@ import { failHandler } from "./handler-failure.ts";
 import { asOutcome, judge } from "./judge.ts";
 import type { RequestScope } from "./request-scope.ts";
 import { type Result, recordPassedOver } from "./result.ts";
+import { fits } from "./size-guard.ts";
 
 /**
  * Starts the `fire_and_forget` handlers of a chain after the caller has its result. They see the final payload,
@@ -32,10 +33,13 @@ export function runInBackground(
     engine.background.running++;
     scope.snapshot.retain();
     setImmediate(() => {
-      void runOne(engine, scope, slot, tool, view, result).finally(() => {
-        engine.background.running--;
-        scope.snapshot.release();
-      });
+      void runOne(engine, scope, slot, tool, view, result)
+        // A handler's failure is in its record; what is left are objects of the host that throw when they are read.
+        .catch(() => undefined)
+        .finally(() => {
+          engine.background.running--;
+          scope.snapshot.release();
+        });
     });
   }
 }
@@ -78,6 +82,7 @@ async function runOne(
   if (resolution.handle.state !== "ready") await resolution.handle.start();
   const call = new HandlerCall(slot, scope, resolution, mode, engine.clock.now());
   call.degraded = !renewed;
+  if (slot.reads === "body" && !fits(engine, result, call)) return;
   try {
     const outcome = asOutcome(await answerOf(engine, call, view));
     call.durationNs = Math.round((engine.clock.now() - call.startedAt) * 1e6);

@@ -105,7 +105,7 @@ export class CallContext implements PluginContext {
     return this.#call.scope.context.requestId;
   }
   get user(): unknown {
-    return this.#call.scope.context.user;
+    return this.#call.scope.user;
   }
   // The getters below promise optional properties: absent and undefined read the same.
   get tenantId(): string {

@@ -3,6 +3,7 @@ import type { HookName, HookPayloads } from "../hook-payloads.ts";
 import type { CustomHook } from "../hook-registry.ts";
 import type { Snapshot } from "../lifecycle/snapshot.ts";
 import { parseStrictly } from "../parse-strictly.ts";
+import { readOnly } from "../payload-view.ts";
 import type { PipelineResult } from "../pipeline-result.ts";
 import type { RequestContext } from "../plugin-context.ts";
 import { ChainRun } from "./chain-run.ts";
@@ -30,6 +31,7 @@ export class RequestScope {
   #pass: Result<unknown> | undefined;
   #runs: Set<Abortable> | undefined;
   #onAbort: (() => void) | undefined;
+  #user: unknown = undefined;
   #ended = false;
 
   constructor(engine: Engine, snapshot: Snapshot, context: RequestContext) {
@@ -83,6 +85,12 @@ export class RequestScope {
 
   [Symbol.dispose](): void {
     this.end();
+  }
+
+  /** @internal Who calls, read-only like a payload; one view for all plugins. */
+  get user(): unknown {
+    this.#user ??= readOnly(this.context.user);
+    return this.#user;
   }
 
   /** @internal A plugin's own state for this request. */

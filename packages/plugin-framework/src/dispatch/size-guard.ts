@@ -5,8 +5,8 @@ import type { HandlerCall } from "./handler-call.ts";
 import { Entry, keepRecord, type Result } from "./result.ts";
 
 /**
- * May the handler be given the payload? A handler that reads it and may refuse calls fails closed when it is too
- * large; a permissive one is passed over, with a record.
+ * May the handler be given the payload? One that is too large fails the call closed; a permissive handler, and one that
+ * runs after the caller has its result, is passed over. Both with a record.
  *
  * @throws PayloadSizeError in mode `enforce`, whatever `onError` says.
  */
@@ -14,11 +14,12 @@ export function fits(engine: Engine, result: Result<unknown>, call: HandlerCall)
   const limit = call.scope.snapshot.payloadCharacters;
   if (charactersUpTo(result.payload, limit) <= limit) return true;
   const error = new PayloadSizeError(call.slot.plugin.name, call.slot.hook, limit);
+  const fails = call.mode === "enforce" && call.slot.phase !== "fire_and_forget";
   const entry = new Entry(call.slot, call.mode, 0);
   entry.status = "error";
-  entry.effectiveAllow = call.mode !== "enforce";
+  entry.effectiveAllow = !fails;
   entry.because(error.message);
   keepRecord(engine, result.records, entry);
-  if (call.mode === "enforce") throw error;
+  if (fails) throw error;
   return false;
 }

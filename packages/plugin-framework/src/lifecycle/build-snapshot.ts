@@ -55,20 +55,33 @@ export function buildSnapshot(config: ParsedConfig, parts: SnapshotParts): Snaps
   const { clock, hooks, previous, stateOf, report } = parts;
   const names = check(config, hooks);
   const handles = new Map<string, InstanceHandle>();
+  let accepted = false;
   const handleFor: HandleFor = (definition, name, own, path) => {
     const key = canonicalText([name, definition.name, definition.version, own]);
     const known = handles.get(key) ?? previous.get(key);
     const reusable = known !== undefined && known.state !== "failed" && known.state !== "stopped";
-    const handle = reusable
-      ? known
-      : new InstanceHandle(
-          definition,
-          key,
-          parsePluginConfig(definition, own, path),
-          { name, clock },
-          config.limits.timeoutMs,
-          report,
-        );
+    if (reusable) {
+      handles.set(key, known);
+      return known;
+    }
+    let parsed: unknown;
+    let invalid: unknown;
+    try {
+      parsed = parsePluginConfig(definition, own, path);
+    } catch (error) {
+      if (!accepted) throw error;
+      // Bindings whose patterns overlap in a way that was not foreseen: from now on this is the plugin's failure.
+      invalid = error;
+    }
+    const handle = new InstanceHandle(
+      definition,
+      key,
+      parsed,
+      { name, clock },
+      config.limits.timeoutMs,
+      report,
+    );
+    if (invalid !== undefined) handle.fail("create", invalid);
     handles.set(key, handle);
     return handle;
   };
@@ -80,5 +93,6 @@ export function buildSnapshot(config: ParsedConfig, parts: SnapshotParts): Snaps
   });
   const chains = Object.create(null) as Record<string, Chain | undefined>;
   for (const hook of hooks.values()) chains[hook.name] = composeChain(hook, plugins);
+  accepted = true;
   return new Snapshot(chains, plugins, handles, config.limits.payloadCharacters);
 }

@@ -87,11 +87,16 @@ export class InstanceHandle {
       const done = Promise.resolve(run());
       return await within(this.host.clock, this.#timeoutMs, done);
     } catch (error) {
-      this.failure = error;
-      this.state = "failed";
-      this.#report({ plugin: this.host.name, step, error });
+      this.fail(step, error);
       return undefined;
     }
+  }
+
+  /** It cannot be used: its calls fail with `error`. */
+  fail(step: "create" | "initialize", error: unknown): void {
+    this.failure = error;
+    this.state = "failed";
+    this.#report({ plugin: this.host.name, step, error });
   }
 
   /** Shuts down, once, if it was ever initialized; never rejects. */

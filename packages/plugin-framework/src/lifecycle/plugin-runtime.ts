@@ -1,3 +1,4 @@
+import { overlapsOf } from "../binding-overlaps.ts";
 import { type CompiledBinding, compileBindings } from "../bindings.ts";
 import { canonicalText } from "../canonical-text.ts";
 import type { Mode } from "../mode.ts";
@@ -20,7 +21,7 @@ export interface Resolution {
   readonly handle: InstanceHandle;
 }
 
-/** Makes, or finds again, the instance for a resolved config. */
+/** Makes, or finds again, the instance for a resolved config; while a snapshot is built, one that is not valid throws. */
 export type HandleFor = (
   definition: PluginDefinition,
   name: string,
@@ -78,9 +79,7 @@ export class PluginRuntime {
     this.boundTenants = bindings
       .filter(({ tenant, server, tool }) => !/[*?\\]/.test(tenant) && server === "*" && tool === "*")
       .map(({ tenant }) => tenant);
-    for (const { config: override, path } of bindings) {
-      if (override !== undefined) handleFor(use, this.name, { ...config, ...override }, `${path}.config`);
-    }
+    for (const { context, tool } of overlapsOf(this.#bindings)) this.#resolve(context, tool);
   }
 
   /** Binding or file for one context; remembered. */
@@ -99,16 +98,20 @@ export class PluginRuntime {
     let { mode, onError, handle } = this.base;
     let layer: Resolution["layer"] = "file";
     let config: RawConfig | undefined;
+    let path = "";
     for (const binding of this.#bindings) {
       if (!binding.matches(context, tool)) continue;
-      if (binding.config !== undefined) config = { ...(config ?? this.#config), ...binding.config };
+      if (binding.config !== undefined) {
+        path = `${config === undefined ? "" : `${path} with `}${binding.path}.config`;
+        config = { ...(config ?? this.#config), ...binding.config };
+      }
       if (binding.mode === undefined) continue;
       const asked = resolveAlias(binding.mode, this.base.onError);
       mode = asked.mode;
       onError = asked.onError ?? "fail";
       layer = "binding";
     }
-    if (config !== undefined) handle = this.#handleFor(this.definition, this.name, config, "bindings.config");
+    if (config !== undefined) handle = this.#handleFor(this.definition, this.name, config, path);
     return { mode, layer, onError, handle };
   }
 
