@@ -4,6 +4,7 @@ import type { RequestContext } from "./plugin-context.ts";
 
 /** A pattern of a binding, and a text that it matches but hardly any other pattern; `*` matches no text, too. */
 export interface BoundField {
+  readonly exact: boolean;
   readonly matches: (value: string | undefined) => boolean;
   readonly example: string | undefined;
 }
@@ -28,10 +29,14 @@ function exactness(pattern: string): number {
 }
 
 function field(pattern: string): BoundField {
-  if (pattern === "*") return { matches: () => true, example: undefined };
+  if (pattern === "*") return { exact: false, matches: () => true, example: undefined };
   const matches = compileGlob(pattern);
   const example = pattern.replace(/\\(.)|[*?]/gsu, (_, escaped) => escaped ?? "…");
-  return { matches: (value) => value !== undefined && matches(value), example };
+  return {
+    exact: exactness(pattern) === 2,
+    matches: (value) => value !== undefined && matches(value),
+    example,
+  };
 }
 
 /** What {@link compileBindings} takes: one plugin's bindings with their defaults filled in. */

@@ -1,5 +1,6 @@
+import { BindingIndex } from "../binding-index.ts";
 import { overlapsOf } from "../binding-overlaps.ts";
-import { type CompiledBinding, compileBindings } from "../bindings.ts";
+import { compileBindings } from "../bindings.ts";
 import { canonicalText } from "../canonical-text.ts";
 import type { Mode } from "../mode.ts";
 import type { ModeLayer, ModeState } from "../mode-state.ts";
@@ -46,7 +47,7 @@ export class PluginRuntime {
   readonly bound: boolean;
   /** Tenants that a binding names exactly and as a whole. */
   readonly boundTenants: readonly string[];
-  readonly #bindings: readonly CompiledBinding[];
+  readonly #bindings: BindingIndex;
   readonly #config: RawConfig;
   readonly #handleFor: HandleFor;
   readonly #cache = new Map<string, Resolution>();
@@ -74,12 +75,13 @@ export class PluginRuntime {
     const asked = resolveAlias(entry.mode ?? defaults.mode ?? "enforce", entry.onError ?? defaults.onError);
     const handle = handleFor(use, this.name, config, `plugins[${index}].config`);
     this.base = { mode: asked.mode, layer: "file", onError: asked.onError ?? "fail", handle };
-    this.#bindings = compileBindings(bindings);
+    const compiled = compileBindings(bindings);
+    this.#bindings = new BindingIndex(compiled);
     this.bound = bindings.length > 0;
     this.boundTenants = bindings
       .filter(({ tenant, server, tool }) => !/[*?\\]/.test(tenant) && server === "*" && tool === "*")
       .map(({ tenant }) => tenant);
-    for (const { context, tool } of overlapsOf(this.#bindings)) this.#resolve(context, tool);
+    for (const { context, tool } of overlapsOf(compiled)) this.#resolve(context, tool);
   }
 
   /** Binding or file for one context; remembered. */
@@ -99,8 +101,7 @@ export class PluginRuntime {
     let layer: Resolution["layer"] = "file";
     let config: RawConfig | undefined;
     let path = "";
-    for (const binding of this.#bindings) {
-      if (!binding.matches(context, tool)) continue;
+    for (const binding of this.#bindings.matching(context, tool)) {
       if (binding.config !== undefined) {
         path = `${config === undefined ? "" : `${path} with `}${binding.path}.config`;
         config = { ...(config ?? this.#config), ...binding.config };
