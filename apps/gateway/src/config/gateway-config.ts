@@ -8,6 +8,7 @@ import { observabilityConfig } from "./observability.ts";
 import { pluginsConfig } from "./plugin-framework.ts";
 import { redisConfig } from "./redis.ts";
 import { retryConfig } from "./retry-backoff.ts";
+import type { SchemaNode } from "./schema-node.ts";
 import { serverConfig } from "./server.ts";
 import { classifierConfig } from "./server-classifier.ts";
 import { sessionsConfig } from "./session-pool.ts";
@@ -31,7 +32,25 @@ export const gatewayConfig = z.strictObject({
 /** The parsed configuration. */
 export type GatewayConfig = z.infer<typeof gatewayConfig>;
 
+const inputSchema = { io: "input", unrepresentable: "any" } as const;
+
 /** JSON Schema of the configuration file (draft 2020-12). */
 export function configJsonSchema(): Record<string, unknown> {
-  return z.toJSONSchema(gatewayConfig, { io: "input", unrepresentable: "any" }) as Record<string, unknown>;
+  return z.toJSONSchema(gatewayConfig, inputSchema) as Record<string, unknown>;
+}
+
+/** The same to look keys up in: each section is made when it is looked at, as a start looks at few of them. */
+export function configSchemaNode(): SchemaNode {
+  const properties: Record<string, SchemaNode> = {};
+  for (const [section, part] of Object.entries(gatewayConfig.shape)) {
+    let made: SchemaNode | undefined;
+    Object.defineProperty(properties, section, {
+      enumerable: true,
+      get: () => {
+        made ??= z.toJSONSchema(part, inputSchema) as SchemaNode;
+        return made;
+      },
+    });
+  }
+  return { type: "object", properties };
 }

@@ -5,7 +5,7 @@ import { ConfigError, type ConfigProblem } from "./config-error.ts";
 import { readConfigFile } from "./config-file.ts";
 import { usesPostgres } from "./db-resilience.ts";
 import { readEnvironment, type Setting } from "./environment.ts";
-import { configJsonSchema, type GatewayConfig, gatewayConfig } from "./gateway-config.ts";
+import { configSchemaNode, type GatewayConfig, gatewayConfig } from "./gateway-config.ts";
 import { issueText } from "./issue-text.ts";
 import { nearestKey } from "./nearest-key.ts";
 import { retryPolicyProblems } from "./retry-backoff.ts";
@@ -29,7 +29,7 @@ export interface ConfigSources {
  * @throws {ConfigError} naming every wrong key with its path, its source and the nearest right key.
  */
 export async function loadConfig(sources: ConfigSources): Promise<GatewayConfig> {
-  const schema = configJsonSchema() as SchemaNode;
+  const schema = configSchemaNode();
   const raw = sources.file === undefined ? {} : await readFileOf(sources, sources.file);
   const { settings, problems } = readEnvironment(sources.env ?? {}, schema);
   const origins = new Map<string, string>();
