@@ -7,7 +7,8 @@ let redis: RedisServer;
 beforeAll(async () => {
   redis = await startRedis();
 });
-afterAll(() => redis.close());
+// Where no server could be started, that is the failure to read, and not one of ending it.
+afterAll(() => redis?.close());
 beforeEach(() => redis.client().flushall());
 
 /** A patient timeout, so that a busy machine is not taken for an outage. */

@@ -1,16 +1,19 @@
 // A vitest reporter that counts what ran. Failures outside a test (a file that does not load, a hook, an
-// unhandled rejection) count as failed, so that no broken run can look green.
+// unhandled rejection) count as failed, and so does each test that did not run because of one, so that no broken run can
+// look green, or like one that chose to skip.
 import { writeFileSync } from "node:fs";
 
 export default class CountReporter {
   onTestRunEnd(modules, unhandledErrors) {
     const counts = { passed: 0, failed: unhandledErrors.length, skipped: 0 };
     for (const module of modules) {
-      counts.failed += module.errors().length;
-      for (const suite of module.children.allSuites()) counts.failed += suite.errors().length;
+      let broken = module.errors().length;
+      for (const suite of module.children.allSuites()) broken += suite.errors().length;
+      counts.failed += broken;
       for (const test of module.children.allTests()) {
         const { state } = test.result();
-        counts[state === "passed" || state === "failed" ? state : "skipped"] += 1;
+        const notRun = broken > 0 ? "failed" : "skipped";
+        counts[state === "passed" || state === "failed" ? state : notRun] += 1;
       }
     }
     const file = process.env.GATEWRIGHT_COUNTS_FILE;
