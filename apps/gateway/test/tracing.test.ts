@@ -8,7 +8,7 @@ import {
   TracerProvider,
 } from "@opentelemetry/sdk-trace";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { type ScriptedServer, startScriptedServer } from "./support/scripted-server.ts";
+import { type ScriptedServer, type Step, startScriptedServer } from "./support/scripted-server.ts";
 import { startTestGateway, type TestGateway } from "./support/test-gateway.ts";
 
 const traceId = "4bf92f3577b34da6a3ce929d0e0e4736";
@@ -122,6 +122,31 @@ describe("with an OpenTelemetry SDK", () => {
     });
     expect(lost.span.status.code).toBe(SpanStatusCode.ERROR);
     expect(lost.span.attributes).toMatchObject({ "rpc.response.status_code": String(lost.body.error.code) });
+  });
+
+  it("a hedge is an event, and so is why there is none, and a request that was sent once more in a new session", async () => {
+    await using hedging = await startTestGateway({
+      mcpServers: { up: { url: server.url, trusted: true, stateless: true } },
+      plugins: [{ name: "retry", config: { maxRetries: 0, hedge: { delayMs: 10 } } }],
+      retry: { budget: { ratio: 0, floorPerSecond: 0.001 } },
+    });
+    await hedging.core.refresher.ready();
+    const events = async (tool: string) => {
+      exporter.reset();
+      await hedging.rpc("/mcp/http", request("tools/call", { name: `up_${tool}` }));
+      const span = await eventually(() => exporter.getFinishedSpans()[0] ?? false);
+      return span.events.map(({ name, attributes }) => [name, attributes]);
+    };
+    const slow: Step = (_, send) => void setTimeout(send, 100, { content: [] });
+    server.script("tools/call", () => undefined, { result: { content: [] } }, slow);
+    expect(await events("read")).toEqual([["gatewright.hedge", { "gatewright.retry.attempt": 2 }]]);
+    const none = (reason: string) => [["gatewright.no_hedge", { "gatewright.retry.reason": reason }]];
+    expect(await events("read")).toEqual(none("hedge_budget_exhausted"));
+    expect(await events("write")).toEqual(none("hedge_not_read_only"));
+    server.script("tools/call", { status: 401 }, { result: { content: [] } });
+    const renewed = await traced("tools/call", { name: "up_write" });
+    expect(renewed.span.events.map(({ name }) => name)).toEqual(["gatewright.new_session"]);
+    expect(renewed.body.result).toBeDefined();
   });
 
   it("requests that no plugin sees are traced in the same way", async () => {

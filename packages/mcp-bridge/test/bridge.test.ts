@@ -523,6 +523,39 @@ describe("a stateless client and a server with sessions", () => {
     expect(server.seen.filter((seen) => seen.body.method === "logging/setLevel")).toHaveLength(1);
   });
 
+  it("a server that never answers logging/setLevel holds a call up for half its time at most; who leaves meanwhile is not called for", async () => {
+    const inner = legacyHandler((seen, response) => {
+      if (seen.body.method !== "logging/setLevel") json(response, result(seen.body.id, {}));
+    });
+    const { server, session } = await serve((seen, response, request) => {
+      if (seen.body.method !== "initialize") return inner(seen, response, request);
+      const capabilities = { logging: {} };
+      return json(response, result(seen.body.id, { protocolVersion: "2025-11-25", capabilities }));
+    });
+    const calls = () => server.seen.filter((seen) => seen.body.method === "tools/call").length;
+    const bridge = bridgeWith();
+    const call = (level: string) => modernCall("x", {}, { [META.logLevel]: level });
+    const before = performance.now();
+    const answer = await bridge.forwardModern(session, call("error"), { ...caller, timeoutMs: 400 });
+    expect(bodyOf(answer).result).toMatchObject({ resultType: "complete" });
+    expect(performance.now() - before).toBeLessThan(1_000);
+    expect(calls()).toBe(1);
+    const leaving = new AbortController();
+    const ended: unknown[] = [];
+    const left = bridge.forwardModern(session, call("debug"), {
+      ...caller,
+      signal: leaving.signal,
+      onEnd: (outcome) => ended.push(outcome),
+    });
+    await eventually(
+      () => server.seen.filter((seen) => seen.body.method === "logging/setLevel").length === 2,
+    );
+    leaving.abort();
+    await expect(left).rejects.toMatchObject({ code: "aborted", phase: "not_sent" });
+    expect(ended).toHaveLength(1);
+    expect(calls()).toBe(1);
+  });
+
   it("takes a question from the session's own stream when only one call can have caused it", async () => {
     const bridge = bridgeWith();
     const offered: boolean[] = [];

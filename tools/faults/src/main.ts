@@ -10,7 +10,7 @@ const usage = `usage: faults [options]
   --calls N        calls of each run; default 10000
   --share S        share of the attempts that fail in the first run; default 0.1
   --outage S       the same in the second run; default 0.6
-  --refusals N     calls of a run in which the server refuses connections now and then; default 2000
+  --refusals N     calls of a run in which the server refuses connections now and then; default 5000
   --aborts N       clients that go away in mid-backoff in the last; default 100000
   --concurrency N  calls at once; default 64
   --seed N         default 1
@@ -21,7 +21,7 @@ const { values } = parseArgs({
     calls: { type: "string", default: "10000" },
     share: { type: "string", default: "0.1" },
     outage: { type: "string", default: "0.6" },
-    refusals: { type: "string", default: "2000" },
+    refusals: { type: "string", default: "5000" },
     aborts: { type: "string", default: "100000" },
     concurrency: { type: "string", default: "64" },
     seed: { type: "string", default: "1" },
