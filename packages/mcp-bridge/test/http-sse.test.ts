@@ -94,6 +94,32 @@ describe("an upstream of 2024-11-05 (HTTP+SSE)", () => {
     await expect(session.request({ method: "x" })).rejects.toMatchObject({ code: "closed" });
   });
 
+  it("of several callers refuses questions, hands no log message on, and tells all of changes", async () => {
+    const calls: unknown[] = [];
+    const { server, upstream, say } = await serve(
+      {
+        post: (seen, response) => {
+          if (seen.body.method === "work") calls.push(seen.body.id);
+          return response.writeHead(202).end();
+        },
+      },
+      { transport: "sse" },
+    );
+    const heard: string[] = [];
+    const onMessage = ({ method }: UpstreamMessage) => void heard.push(method);
+    const session = await upstream.open({ ...CLIENT, onMessage, shared: true });
+    const answer = session.request({ method: "work" }, { onMessage });
+    await eventually(() => calls.length === 1);
+    say({ jsonrpc: "2.0", method: "notifications/message", params: { level: "info", data: "x" } });
+    say({ jsonrpc: "2.0", id: 5, method: "roots/list" });
+    say({ jsonrpc: "2.0", method: "notifications/resources/updated", params: { uri: "x:1" } });
+    await eventually(() => "error" in (server.seen.at(-1)?.body ?? {}));
+    expect(server.seen.at(-1)?.body).toMatchObject({ id: 5, error: { code: -32_601 } });
+    expect(heard).toEqual(["notifications/resources/updated"]);
+    say(result(calls[0], {}));
+    await answer;
+  });
+
   it("ends with its stream: calls in flight fail, later ones are not sent", async () => {
     const { upstream, streams } = await serve(
       { post: (_seen, response) => response.writeHead(202).end() },

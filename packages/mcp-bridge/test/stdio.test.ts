@@ -73,6 +73,44 @@ describe("a stdio upstream", () => {
     expect(await pidOf(two)).toBeGreaterThan(0);
   });
 
+  it.each([
+    { what: "a shared child", options: { child: "shared" as const }, shared: undefined },
+    { what: "a session for several callers", options: {}, shared: true },
+  ])("$what tells no caller what it asks, or logs, for another", async ({ options, shared }) => {
+    const stderr: string[] = [];
+    const upstream = start([], { ...options, onStderr: (line) => stderr.push(line) });
+    const heard: string[] = [];
+    const openOne = () =>
+      upstream.open({ ...CLIENT, shared, onMessage: (message) => heard.push(message.method) });
+    const one = await openOne();
+    const other = shared === true ? one : await openOne();
+    const call = async (session: typeof one, secret: string, timeoutMs?: number) => {
+      const own: string[] = [];
+      const params = JSON.stringify({ secret, _meta: { progressToken: secret } });
+      const answer = session.request(
+        { method: "confide", params },
+        { ...(timeoutMs && { timeoutMs }), onMessage: ({ method }) => own.push(method) },
+      );
+      return { own, answered: (await answer.catch(() => undefined))?.value() };
+    };
+    // A call that nobody waits for any more leaves one in flight, which is not the one that asks.
+    const [, left] = await Promise.all([call(one, "first", 1), call(other, "second")]);
+    expect(left.own).toEqual(["notifications/progress"]);
+    expect(left.answered).toMatchObject({ answer: { error: { code: -32_601 } }, answers: 2 });
+    expect(new Set(heard)).toEqual(new Set(["notifications/resources/list_changed"]));
+    expect(stderr.filter((line) => line.includes("notifications/message"))).toHaveLength(2);
+  });
+
+  it("a shared child is shown nobody's capabilities, one of a session those of its client", async () => {
+    const capabilities = { elicitation: {} };
+    const shown = async (child: "session" | "shared") => {
+      const session = await start([], { child }).open({ ...CLIENT, capabilities });
+      return (await session.request({ method: "shown" })).value()["capabilities"];
+    };
+    expect(await shown("session")).toEqual(capabilities);
+    expect(await shown("shared")).toEqual({});
+  });
+
   it("passes only what was declared of our environment", async () => {
     process.env["GW_TEST_SECRET"] = "s";
     const session = await start([], { env: { EXTRA: "1" } }).open(CLIENT);

@@ -89,7 +89,8 @@ export class UpstreamAccesses {
     const key = shared
       ? this.#keys.sessionless(server, {}, credential)
       : this.#keys.exclusive(server, { principal: "gatewright" }, credential);
-    return { key, context: user === undefined ? gatewayContext : { ...gatewayContext, user } };
+    const context = { ...gatewayContext, shared };
+    return { key, context: user === undefined ? context : { ...context, user } };
   }
 
   /** The keys under which a client's session holds sessions of stateful upstreams. */
@@ -126,11 +127,12 @@ export class UpstreamAccesses {
     const user = credential;
     const env = upstream.definition.command === undefined ? undefined : principal.environment;
     if (profile !== undefined && modern !== undefined) {
-      return { key, context: { ...modernContext(modern, this.#bridge), user, env } };
+      const offer: Bridge["offer"] = (upstream, said) => !shared && this.#bridge.offer(upstream, said);
+      return { key, context: { ...modernContext(modern, { offer }), shared, user, env } };
     }
     const context =
       session === undefined || shared ? gatewayContext : contextOf(session, upstream.id, this.#show);
-    return { key, context: { ...context, user, env } };
+    return { key, context: { ...context, shared, user, env } };
   }
 }
 
@@ -160,7 +162,10 @@ function profileOf({ bytes, spans }: RequestMessage): string {
   return text.length <= maxProfileChars ? text : createHash("sha256").update(text).digest("base64url");
 }
 
-/** A session for a client without one: what it says outside a call is offered to the call that runs in it. */
+/**
+ * A session for a client without one: what it says outside a call is offered to the call that runs in it, unless that may
+ * be anybody's.
+ */
 function modernContext(message: RequestMessage, bridge: Pick<Bridge, "offer">): SessionContext {
   const meta = message.params?.["_meta"] as JsonObject;
   const info = meta[META.clientInfo] as Implementation | undefined;

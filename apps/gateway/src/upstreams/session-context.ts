@@ -16,6 +16,8 @@ export interface SessionContext {
   readonly era?: "legacy";
   /** How long to wait for the upstream's own stream, for a session that is called at once and may ask at once. */
   readonly streamWaitMs?: number;
+  /** Whether the session serves several callers, so that what the upstream asks is for none of them. */
+  readonly shared?: boolean;
   /** Takes the messages that belong to no call. */
   readonly onMessage?: (message: UpstreamMessage, session: UpstreamSession) => void;
   /** Whose credentials the upstream is shown, where it has own ones for this user; else the gateway's. */

@@ -67,6 +67,7 @@ export function wireSessionPool(wiring: PoolWiring): UpstreamPool {
         protocolVersion: context.protocolVersion,
         resume: context.resume?.(),
         streamWaitMs: context.streamWaitMs,
+        shared: context.shared,
         env: context.env,
         ...(wanted && {
           onMessage: (message: UpstreamMessage) => {

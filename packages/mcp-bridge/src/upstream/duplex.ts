@@ -1,3 +1,4 @@
+import { RPC } from "../errors.ts";
 import type { Message, SingleMessage } from "../message.ts";
 import { textOf } from "../splice.ts";
 import { abortError } from "./abort.ts";
@@ -20,9 +21,17 @@ export interface DuplexOptions {
   readonly send: (body: string | Buffer, signal: AbortSignal | undefined) => void | Promise<void>;
   /** Messages that belong to no call. */
   readonly onMessage: (message: UpstreamMessage) => void;
-  /** Input that is no message. */
+  /** Input that is no message, and log messages that could be for any of several callers. */
   readonly onStray: (bytes: Buffer) => void;
+  /**
+   * Whether the calls are of several callers. Then only what names a call goes to it, and only changes go to all: what a
+   * server asks or logs for one caller is no other's business. Default false.
+   */
+  readonly shared?: boolean;
 }
+
+/** Notifications that are the same for everybody. */
+const forAll = /^notifications\/(?:(?:tools|prompts|resources)\/list_changed|resources\/updated)$/;
 
 /** Many JSON-RPC calls over one shared channel: a child's input and output, or the stream of HTTP+SSE. */
 export class Duplex {
@@ -111,19 +120,34 @@ export class Duplex {
     const owner = this.#ownerOf(message);
     const restored = owner ? restoreProgressToken(message, owner) : message;
     if (restored.kind === "response") return;
+    const nobodys = this.#options.shared === true && (owner !== undefined || !forAll.test(restored.method));
     if (owner?.onMessage) owner.onMessage(restored);
+    else if (nobodys) this.#toNobody(restored);
     else this.#options.onMessage(restored);
+  }
+
+  /** A question that could be for any of several callers is refused, a log message told to whoever runs the server. */
+  #toNobody(message: UpstreamMessage): void {
+    if (message.kind === "notification") {
+      if (message.method === "notifications/message") this.#options.onStray(message.bytes);
+      return;
+    }
+    const error = { code: RPC.methodNotFound, message: "This connection is shared: nobody can be asked here." };
+    const idText = textOf(message.bytes, message.idSpan);
+    const body = `{"jsonrpc":"2.0","id":${idText},"error":${JSON.stringify(error)}}`;
+    const send = async () => this.#options.send(body, undefined);
+    send().catch(() => undefined);
   }
 
   /**
    * The call a message belongs to: by progress token or subscription id. Requests of the server and log messages
-   * name no call in legacy revisions; they go to the only call in flight, if there is exactly one.
+   * name no call in legacy revisions; of a single caller they go to the only call in flight, if there is exactly one.
    */
   #ownerOf(message: UpstreamMessage): Pending | undefined {
     const span = message.spans.notifiedToken ?? message.spans.subscriptionId;
     if (span) return this.#pending.get(textOf(message.bytes, span));
     if (message.kind === "notification" && message.method !== "notifications/message") return undefined;
-    if (this.#pending.size !== 1) return undefined;
+    if (this.#options.shared === true || this.#pending.size !== 1) return undefined;
     const [only] = this.#pending.values();
     return only;
   }

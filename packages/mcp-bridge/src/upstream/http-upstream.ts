@@ -150,6 +150,7 @@ class HttpUpstream implements Upstream {
     const connection = new SseConnection(this.#connection, {
       maxEventBytes: maxAnswerBytes,
       timeoutMs: handshakeTimeoutMs,
+      shared: options.shared ?? false,
       onMessage: (message) => session?.deliver(message),
       onEnd: (reason) => {
         ended = reason;

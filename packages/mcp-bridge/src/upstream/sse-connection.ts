@@ -14,6 +14,8 @@ export interface SseConnectionOptions {
   readonly maxEventBytes: number;
   /** Longest wait for the `endpoint` event and for each POST. */
   readonly timeoutMs: number;
+  /** Whether the calls are of several callers. */
+  readonly shared: boolean;
   readonly onMessage: (message: UpstreamMessage) => void;
   /** The stream ended; called once. */
   readonly onEnd: (reason: CloseReason) => void;
@@ -39,6 +41,7 @@ export class SseConnection implements DuplexConnection {
     this.#duplex = new Duplex({
       send: (body, signal) => this.#post(body, signal),
       onMessage: options.onMessage,
+      shared: options.shared,
       onStray: () => undefined,
     });
   }

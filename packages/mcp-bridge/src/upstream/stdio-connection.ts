@@ -7,6 +7,8 @@ import { UpstreamError } from "./upstream-error.ts";
 
 /** How a {@link StdioConnection} reports to its owner. */
 export interface StdioConnectionOptions extends Omit<ChildOptions, "onLine" | "onEnd"> {
+  /** Whether the calls are of several callers. */
+  readonly shared: boolean;
   /** Messages that belong to no call. */
   readonly onMessage: (message: UpstreamMessage) => void;
   readonly onEnd: (end: ChildEnd) => void;
@@ -24,6 +26,7 @@ export class StdioConnection {
     this.#duplex = new Duplex({
       send: (body) => this.#write(body),
       onMessage: options.onMessage,
+      shared: options.shared,
       // Servers print banners on their standard output although they must not.
       onStray: (line) => options.onStderr?.(line.toString("utf8", 0, options.maxStderrLineBytes)),
     });

@@ -118,10 +118,13 @@ class StdioUpstream implements Upstream {
     return { era: this.#era ?? "unknown", ...counters };
   }
 
-  /** The shared child, started by whoever comes first. Its start belongs to no single caller. */
+  /**
+   * The shared child, started by whoever comes first. Its start belongs to no single caller, so neither do the
+   * capabilities that it is shown: nobody can be asked there.
+   */
   #joinShared(options: OpenOptions): Promise<Running> {
     if (!this.#shared) {
-      const starting = this.#start({ ...options, signal: undefined });
+      const starting = this.#start({ ...options, signal: undefined, capabilities: {} });
       this.#shared = starting;
       const forget = () => {
         if (this.#shared === starting) this.#shared = undefined;
@@ -151,7 +154,7 @@ class StdioUpstream implements Upstream {
     if (this.#closed) throw closedError();
     const sessions = new Set<DuplexSession>();
     const backoff = this.#backoffs.of(options.env);
-    const connection = this.#spawn(sessions, options.env, backoff);
+    const connection = this.#spawn(sessions, options, backoff);
     const { connectTimeoutMs, probeTimeoutMs } = this.#options;
     const context = { connection, counters: this.#counters, connectTimeoutMs, probeTimeoutMs };
     try {
@@ -169,7 +172,11 @@ class StdioUpstream implements Upstream {
     }
   }
 
-  #spawn(sessions: Set<DuplexSession>, ownEnv: OpenOptions["env"], backoff: RestartBackoff): StdioConnection {
+  #spawn(
+    sessions: Set<DuplexSession>,
+    { env: ownEnv, shared = false }: OpenOptions,
+    backoff: RestartBackoff,
+  ): StdioConnection {
     const { command, args, env, cwd, maxAnswerBytes, maxStderrLineBytes, stopStepMs, onStderr } =
       this.#options;
     const startedAt = this.#now();
@@ -181,6 +188,7 @@ class StdioUpstream implements Upstream {
       maxLineBytes: maxAnswerBytes,
       maxStderrLineBytes,
       stopStepMs,
+      shared: shared || this.#options.child === "shared",
       guard: this.#guard,
       onStderr,
       onMessage: (message: UpstreamMessage) => {

@@ -50,6 +50,12 @@ export interface OpenOptions {
   /** Messages that belong to no call: change notifications, legacy server requests. */
   readonly onMessage?: ((message: UpstreamMessage) => void) | undefined;
   /**
+   * Whether the session serves several callers. Where all messages share one channel (stdio, HTTP+SSE), only what names
+   * its call reaches that caller then, and only changes reach `onMessage`: questions are refused, log messages go to
+   * `onStderr`. Default false, but for a child that is shared.
+   */
+  readonly shared?: boolean | undefined;
+  /**
    * Added to the environment of the child that is started for this session alone. Refused where children are shared;
    * without a meaning over HTTP.
    */

@@ -14,6 +14,8 @@ const lines = createInterface({ input: process.stdin });
 let first = true;
 const waiting = new Map();
 const cancelled = new Set();
+let shown;
+let answers = 0;
 lines.on("line", (line) => {
   const message = JSON.parse(line);
   const { id, method, params } = message;
@@ -44,6 +46,7 @@ function handle(id, method, params) {
         capabilities: { tools: {} },
       });
     case "initialize":
+      shown = params.capabilities;
       return reply({
         protocolVersion: params.protocolVersion,
         capabilities: { tools: {} },
@@ -69,6 +72,16 @@ function handle(id, method, params) {
     case "ask":
       waiting.set("q1", (answer) => reply({ answer }));
       return send({ jsonrpc: "2.0", id: "q1", method: "roots/list" });
+    case "shown":
+      return reply({ capabilities: shown });
+    case "confide": {
+      send({ jsonrpc: "2.0", method: "notifications/message", params: { level: "info", data: params.secret } });
+      send({ jsonrpc: "2.0", method: "notifications/resources/list_changed" });
+      const { progressToken } = params._meta;
+      send({ jsonrpc: "2.0", method: "notifications/progress", params: { progressToken, progress: 1 } });
+      waiting.set(`q${id}`, (answer) => reply({ answer, answers: ++answers }));
+      return send({ jsonrpc: "2.0", id: `q${id}`, method: "elicitation/create", params });
+    }
     case "batch":
       return process.stdout.write(
         `${JSON.stringify([
