@@ -70,6 +70,7 @@ export interface ResponseMessage {
 /** Several messages in one body: legal in 2025-03-26 alone. */
 export interface BatchMessage {
   readonly kind: "batch";
+  /** The whole body; each message has its own part of it for `bytes`. */
   readonly bytes: Buffer;
   readonly messages: readonly SingleMessage[];
 }

@@ -40,22 +40,25 @@ export function parseMessage(bytes: Buffer, limits: ParseLimits = {}): Message {
 }
 
 function parseBatch(bytes: Buffer, cursor: JsonCursor, maxBatch: number): Message {
-  const envelopes: Envelope[] = [];
+  const parts: { readonly bytes: Buffer; readonly envelope: Envelope }[] = [];
   try {
     cursor.enter("[");
     while (cursor.nextElement()) {
-      if (envelopes.length >= maxBatch)
+      if (parts.length >= maxBatch)
         throw new WireError("invalid_request", `A batch may hold ${maxBatch} messages.`);
-      const envelope: Envelope = {};
-      scanEnvelope(cursor, envelope);
-      envelopes.push(envelope);
+      const start = cursor.at;
+      cursor.skipValue();
+      // Each message has bytes of its own, so that it goes on as if it had come alone.
+      const part = { bytes: bytes.subarray(start, cursor.at), envelope: {} };
+      scanEnvelope(new JsonCursor(part.bytes, 0, cursor.maxDepth), part.envelope);
+      parts.push(part);
     }
   } catch (error) {
     throw scanFailure(error, cursor, {});
   }
   const values = parseJson(bytes, {}) as readonly unknown[];
   if (values.length === 0) throw new WireError("invalid_request", "A batch must hold at least one message.");
-  const messages = envelopes.map((envelope, index) => build(bytes, envelope, values[index]));
+  const messages = parts.map((part, index) => build(part.bytes, part.envelope, values[index]));
   return { kind: "batch", bytes, messages };
 }
 

@@ -6,6 +6,7 @@ import { eventually } from "./support/children.ts";
 import {
   CLIENT,
   type Handler,
+  json,
   legacyHandler,
   modernHandler,
   result,
@@ -124,6 +125,103 @@ describe("answers on an event stream", () => {
     expect((times[1] ?? 0) - (times[0] ?? 0)).toBeGreaterThan(50);
   });
 
+  it("is resumed by GET alone, again and again: after a reset in the middle, a reset resumption, one refused for a time", async () => {
+    let id: unknown;
+    let resumptions = 0;
+    const { server, upstream } = await serve(
+      legacyHandler(
+        (seen, response) => {
+          id = seen.body.id;
+          response.writeHead(200, { "content-type": "text/event-stream" });
+          response.write("id: a-1\nretry: 1\ndata:\n\n", () => setTimeout(() => response.destroy(), 20));
+        },
+        {
+          stream: (seen, response) => {
+            if (seen.headers["last-event-id"] === undefined) return response.writeHead(405).end();
+            resumptions++;
+            if (resumptions === 1) return response.destroy();
+            if (resumptions < 4) return response.writeHead(resumptions === 2 ? 503 : 409).end();
+            stream(response)(result(id, { late: true }));
+            return response.end();
+          },
+        },
+      ),
+    );
+    const session = await upstream.open(CLIENT);
+    const answer = await session.request({ method: "x" }, { timeoutMs: 20_000 });
+    expect(answer.value()).toEqual({ late: true });
+    expect(resumptions).toBe(4);
+    expect(server.seen.filter(({ body }) => body.method === "x")).toHaveLength(1);
+  });
+
+  it("that cannot be resumed within its time, or is refused for good, has an unknown outcome", async () => {
+    let status = 503;
+    let resumptions = 0;
+    const { server, upstream } = await serve(
+      legacyHandler(
+        (_seen, response) => {
+          response.writeHead(200, { "content-type": "text/event-stream" });
+          response.end("id: a-1\nretry: 20\ndata:\n\n");
+        },
+        {
+          stream: (seen, response) => {
+            if (seen.headers["last-event-id"] === undefined) return response.writeHead(405).end();
+            resumptions++;
+            return status === 0 ? response.destroy() : response.writeHead(status).end();
+          },
+        },
+      ),
+    );
+    const session = await upstream.open(CLIENT);
+    const outcome = (timeoutMs: number) =>
+      session.request({ method: "x" }, { timeoutMs }).catch((error: unknown) => error);
+    expect(await outcome(0)).toMatchObject({ code: "upstream_unreachable", phase: "sent_no_response" });
+    expect(resumptions).toBe(5);
+    status = 0;
+    expect(await outcome(0)).toMatchObject({ code: "upstream_unreachable", phase: "sent_no_response" });
+    expect(resumptions).toBe(10);
+    expect(await outcome(250)).toMatchObject({ code: "upstream_timeout", phase: "sent_no_response" });
+    resumptions = 0;
+    status = 404;
+    expect(await outcome(0)).toMatchObject({ code: "upstream_unreachable", phase: "sent_no_response" });
+    expect(resumptions).toBe(1);
+    expect(server.seen.filter(({ body }) => body.method === "x")).toHaveLength(4);
+  });
+
+  it.each(["on a stream", "as JSON"])(
+    "is found among the parts of a batch of 2025-03-26, %s",
+    async (how) => {
+      const { upstream } = await serve(
+        legacyHandler((seen, response) => {
+          const meta = seen.body.params?.["_meta"] as { progressToken: number };
+          const batch = [
+            note("notifications/progress", { progressToken: meta.progressToken, progress: 1 }),
+            result(seen.body.id, { own: true }),
+            result("another", { own: false }),
+            note("notifications/message", { level: "info", data: 1 }),
+          ];
+          if (how === "as JSON") return json(response, batch);
+          stream(response)(batch);
+          return response.end();
+        }),
+        { serverStream: false },
+      );
+      const session = await upstream.open({ ...CLIENT, protocolVersion: "2025-03-26" });
+      const seen: UpstreamMessage[] = [];
+      const answer = await session.request(
+        { method: "x", params: '{"_meta":{"progressToken":"mine"}}' },
+        { onMessage: (message) => seen.push(message) },
+      );
+      expect(answer.value()).toEqual({ own: true });
+      expect(JSON.parse(answer.withId('"c"').toString())).toEqual(result("c", { own: true }));
+      // Each as if it had come alone.
+      expect(seen.map(({ bytes }) => JSON.parse(bytes.toString()) as unknown)).toEqual([
+        note("notifications/progress", { progressToken: "mine", progress: 1 }),
+        note("notifications/message", { level: "info", data: 1 }),
+      ]);
+    },
+  );
+
   it("gives up when resuming is refused or brings nothing", async () => {
     const { upstream } = await serve(
       legacyHandler(
@@ -217,6 +315,28 @@ describe("the stream for the server's own messages", () => {
     await session.close();
     await eventually(() => closed);
   });
+
+  it("is opened again after a refusal that passes: 401 while credentials change, 409 while it is taken for open", async () => {
+    const refusals = [401, 409];
+    let opened = 0;
+    const { upstream } = await serve(
+      legacyHandler(() => undefined, {
+        stream: (_seen, response) => {
+          opened++;
+          const refusal = opened === 1 ? undefined : refusals.shift();
+          if (refusal !== undefined) return response.writeHead(refusal).end();
+          stream(response)(note("notifications/tools/list_changed", {}), "retry: 5\n");
+          if (opened === 1) response.end();
+          return undefined;
+        },
+      }),
+    );
+    const seen: UpstreamMessage[] = [];
+    await upstream.open({ ...CLIENT, onMessage: (message) => seen.push(message) });
+    // Two pauses of a second and of two.
+    await eventually(() => seen.length === 2, 15_000);
+    expect(opened).toBe(4);
+  }, 20_000);
 
   it("routes progress that comes on it to the caller's token", async () => {
     let push: ((value: unknown) => void) | undefined;

@@ -116,6 +116,18 @@ export function readAnswer(
   return new UpstreamAnswer(located.kind, bytes, located.idSpan, httpStatus, via);
 }
 
+/** The error that a server gave before it had read the id, as the answer to the request `idText`. */
+export function errorWithoutId(body: Buffer, idText: string, status: number): UpstreamAnswer | undefined {
+  try {
+    const { id, error } = JSON.parse(body.toString("utf8")) as { id?: unknown; error?: unknown };
+    if ((id !== undefined && id !== null) || typeof error !== "object" || error === null) return undefined;
+    const text = `{"jsonrpc":"2.0","id":${idText},"error":${JSON.stringify(error)}}`;
+    return readAnswer(Buffer.from(text), idText, status, "json");
+  } catch {
+    return undefined;
+  }
+}
+
 /** `{"jsonrpc":"2.0","id":7,"result":…`: the id's span. */
 function idInFront(bytes: Buffer): Span | undefined {
   if (!startsWith(bytes, HEAD, 0)) return undefined;

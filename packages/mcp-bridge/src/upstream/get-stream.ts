@@ -15,12 +15,18 @@ export interface GetStreamOptions {
   readonly onLost: () => void;
 }
 
+/** Refusals that may pass although they are the client's fault: too slow, another stream still open, too many. */
+const PASSING: ReadonlySet<number> = new Set([408, 409, 429]);
+/** Refusals that stay, even of a stream that was open before. */
+const LASTING: ReadonlySet<number> = new Set([404, 405]);
+
 const FIRST_RETRY_MS = 1_000;
 const MAX_RETRY_MS = 60_000;
 
 /**
  * The stream of a legacy session on which the server sends messages of its own (GET). Reopened behind the last
- * event id with growing pauses while the session lives; given up where the server offers none (405).
+ * event id with growing pauses while the session lives, also where the server refuses it for a time (409 while it still
+ * holds the stream that broke, 401 while credentials change); given up where the server offers none (405).
  */
 export class GetStream {
   readonly #connection: HttpConnection;
@@ -81,7 +87,7 @@ export class GetStream {
       const { status } = await exchange.answer;
       // A first 404 is a server without such a stream; a later one means that it forgot the session.
       if (status === 404 && this.#everOpen) onLost();
-      if (status >= 400 && status < 500 && status !== 408 && status !== 429) return false;
+      if (this.#isRefused(status)) return false;
       if (status !== 200) this.#failures++;
     } catch {
       this.#failures++;
@@ -89,6 +95,12 @@ export class GetStream {
       this.#settle();
     }
     return true;
+  }
+
+  /** Whether the server will not open the stream later either. */
+  #isRefused(status: number): boolean {
+    if (status < 400 || status >= 500 || PASSING.has(status)) return false;
+    return !this.#everOpen || LASTING.has(status);
   }
 
   #reader(maxEventBytes: number): SseDecoder {

@@ -1,9 +1,9 @@
-import type { Message, SingleMessage } from "../message.ts";
+import type { BatchMessage, Message, SingleMessage } from "../message.ts";
 import { parseMessage } from "../parse-message.ts";
 import { splice, textOf } from "../splice.ts";
 import { SseDecoder, type SseEvent } from "../sse-decoder.ts";
 import { abortError, pause } from "./abort.ts";
-import { protocolError, readAnswer, type UpstreamAnswer } from "./answer.ts";
+import { errorWithoutId, protocolError, readAnswer, type UpstreamAnswer } from "./answer.ts";
 import type { HttpConnection } from "./http-connection.ts";
 import type { HttpAnswer, HttpExchange } from "./http-exchange.ts";
 import { mediaType, statusError } from "./http-status.ts";
@@ -39,8 +39,8 @@ const LINGER_MS = 1_000;
 /** Waiting time before a resumption when the server named none. */
 const DEFAULT_RETRY_MS = 1_000;
 const MAX_RETRY_MS = 60_000;
-/** Resumptions in a row that bring nothing new. */
-const MAX_EMPTY_RESUMPTIONS = 5;
+/** Resumptions in a row that fail or bring nothing new. */
+const MAX_BARREN_RESUMPTIONS = 5;
 
 /** Sends one JSON-RPC request over HTTP and waits for its answer, as JSON or on an event stream. */
 export class HttpCall {
@@ -49,6 +49,7 @@ export class HttpCall {
   readonly #deadline: number;
   #exchange: HttpExchange | undefined;
   #streamed: UpstreamAnswer | undefined;
+  #streamHeaders: HttpAnswer["headers"] = NO_HEADERS;
   #lastEventId: string | undefined;
   #retryMs = DEFAULT_RETRY_MS;
   #events = 0;
@@ -63,7 +64,13 @@ export class HttpCall {
   /** @throws UpstreamError */
   async run(): Promise<HttpCallResult> {
     const { headers, body, longLived } = this.#options;
-    const answer = await this.#exchangeOnce({ method: "POST", headers, body, longLived });
+    let answer: HttpAnswer;
+    try {
+      answer = await this.#exchangeOnce({ method: "POST", headers, body, longLived });
+    } catch (error) {
+      if (!isBroken(error) || this.#lastEventId === undefined || !this.#options.resumeHeaders) throw error;
+      return { answer: await this.#resume(), headers: this.#streamHeaders };
+    }
     if (this.#streamed) return { answer: this.#streamed, headers: answer.headers };
     if (mediaType(answer.headers) === "text/event-stream" && isOk(answer.status)) {
       return { answer: await this.#resume(), headers: answer.headers };
@@ -87,12 +94,13 @@ export class HttpCall {
       timeoutMs: Number.isFinite(left) ? Math.max(1, Math.ceil(left)) : 0,
       maxBytes: maxAnswerBytes,
       onHead: (status, headers) =>
-        isOk(status) && mediaType(headers) === "text/event-stream" ? this.#reader() : undefined,
+        isOk(status) && mediaType(headers) === "text/event-stream" ? this.#reader(headers) : undefined,
     });
     return this.#exchange.answer;
   }
 
-  #reader(): SseDecoder {
+  #reader(headers: HttpAnswer["headers"]): SseDecoder {
+    this.#streamHeaders = headers;
     const decoder = new SseDecoder({
       maxEventBytes: this.#options.maxAnswerBytes,
       onRetry: (milliseconds) => {
@@ -114,8 +122,22 @@ export class HttpCall {
       return;
     }
     const message = parseUpstream(event.data);
-    if (message.kind === "batch") for (const part of message.messages) this.#message(part);
-    else this.#message(message);
+    if (message.kind !== "batch") {
+      this.#message(message);
+      return;
+    }
+    this.#streamed = this.#takeBatch(message, 200, "stream");
+    if (this.#streamed) this.#exchange?.finish(LINGER_MS);
+  }
+
+  /** Hands on what a batch (2025-03-26) holds beside the answer, which is returned. */
+  #takeBatch(batch: BatchMessage, httpStatus: number, via: "json" | "stream"): UpstreamAnswer | undefined {
+    let answer: UpstreamAnswer | undefined;
+    for (const part of batch.messages) {
+      if (part.kind !== "response") this.#message(part);
+      else answer ??= readAnswer(part.bytes, this.#options.idText, httpStatus, via);
+    }
+    return answer;
   }
 
   #message(message: SingleMessage): void {
@@ -123,25 +145,49 @@ export class HttpCall {
     if (restored.kind === "notification" || restored.kind === "request") this.#options.onMessage?.(restored);
   }
 
-  /** Legacy streams may be cut by the server before the answer; they go on behind the last event id. */
+  /**
+   * Legacy streams may be cut by the server before the answer; they go on behind the last event id. A resumption that
+   * fails is repeated, after growing pauses: it executes nothing. The request itself never is.
+   */
   async #resume(): Promise<UpstreamAnswer> {
     const { resumeHeaders, signal } = this.#options;
-    for (let empty = 0; empty < MAX_EMPTY_RESUMPTIONS; ) {
+    let failures = 0;
+    let last: UpstreamError | undefined;
+    for (let barren = 0; barren < MAX_BARREN_RESUMPTIONS; barren++) {
       const id = this.#lastEventId;
       if (resumeHeaders === undefined || id === undefined) break;
-      await pause(Math.min(this.#retryMs, this.#deadline - performance.now()), signal, "sent_no_response");
+      const pauseMs = Math.min(
+        this.#retryMs * 2 ** failures,
+        MAX_RETRY_MS,
+        this.#deadline - performance.now(),
+      );
+      await pause(pauseMs, signal, "sent_no_response");
+      if (performance.now() >= this.#deadline) throw outOfTime(this.#options.timeoutMs);
       const before = this.#events;
       const headers = [...resumeHeaders(), "last-event-id", id];
-      const answer = await this.#exchangeOnce({ method: "GET", headers, longLived: true }).catch((error) => {
-        throw UpstreamError.is(error) ? onceBegun(error) : error;
-      });
-      if (this.#streamed) return this.#streamed;
-      if (!isOk(answer.status)) break;
-      empty = this.#events === before ? empty + 1 : 0;
+      try {
+        const { status } = await this.#exchangeOnce({ method: "GET", headers, longLived: true });
+        if (this.#streamed) return this.#streamed;
+        if (!isOk(status) && !mayPass(status)) break;
+        failures = isOk(status) ? 0 : failures + 1;
+      } catch (error) {
+        if (!isBroken(error)) throw UpstreamError.is(error) ? onceBegun(error) : error;
+        failures++;
+        last = error;
+      }
+      if (this.#events > before) barren = -1;
     }
     throw new UpstreamError("upstream_unreachable", "The upstream's stream ended before its answer.", {
       phase: "sent_no_response",
+      networkCode: last?.networkCode,
+      cause: last,
     });
+  }
+
+  #fromBatch(body: Buffer, status: number): UpstreamAnswer | undefined {
+    if (!isOk(status) || body[0] !== OPEN_BRACKET) return undefined;
+    const message = parseUpstream(body);
+    return message.kind === "batch" ? this.#takeBatch(message, status, "json") : undefined;
   }
 
   #fromBody(http: HttpAnswer): UpstreamAnswer {
@@ -149,7 +195,10 @@ export class HttpCall {
     const { status, headers, body } = http;
     const answered = !NEVER_ANSWERS.has(status) && !(status === 404 && inSession);
     if (answered && mediaType(headers) === "application/json") {
-      const answer = readAnswer(body, idText, status, "json") ?? errorWithoutId(body, idText, status);
+      const answer =
+        readAnswer(body, idText, status, "json") ??
+        errorWithoutId(body, idText, status) ??
+        this.#fromBatch(body, status);
       if (answer) return answer;
       if (isOk(status)) throw protocolError("The upstream answered a request with something else.", status);
     }
@@ -158,23 +207,32 @@ export class HttpCall {
   }
 }
 
+const OPEN_BRACKET = 0x5b;
+const NO_HEADERS: HttpAnswer["headers"] = {};
+
+function outOfTime(timeoutMs: number): UpstreamError {
+  const text = `The upstream did not answer within ${timeoutMs} ms.`;
+  return new UpstreamError("upstream_timeout", text, { phase: "sent_no_response" });
+}
+
+/** The connection broke, or never came about; nobody ended it. */
+function isBroken(error: unknown): error is UpstreamError {
+  return UpstreamError.is(error) && error.code === "upstream_unreachable";
+}
+
+/** Whether a resumption that was refused may succeed later. */
+function mayPass(status: number): boolean {
+  return status >= 500 || PASSING.has(status);
+}
+
+/** Credentials that change, a stream that is still taken for open, and haste. */
+const PASSING: ReadonlySet<number> = new Set([401, 403, 408, 409, 429]);
+
 /** Statuses that the transport owns, whatever the body says. */
 const NEVER_ANSWERS: ReadonlySet<number> = new Set([401, 403, 429, 503]);
 
 function isOk(status: number): boolean {
   return status >= 200 && status < 300;
-}
-
-/** Errors that a server gives before it has read the id. */
-function errorWithoutId(body: Buffer, idText: string, status: number): UpstreamAnswer | undefined {
-  try {
-    const { id, error } = JSON.parse(body.toString("utf8")) as { id?: unknown; error?: unknown };
-    if ((id !== undefined && id !== null) || typeof error !== "object" || error === null) return undefined;
-    const text = `{"jsonrpc":"2.0","id":${idText},"error":${JSON.stringify(error)}}`;
-    return readAnswer(Buffer.from(text), idText, status, "json");
-  } catch {
-    return undefined;
-  }
 }
 
 /** A message of the upstream. @throws UpstreamError when it is none */
