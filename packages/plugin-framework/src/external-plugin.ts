@@ -74,8 +74,8 @@ export function defineExternalPlugin(
       const hooks = Object.fromEntries(Object.keys(manifest.hooks).map((hook) => [hook, handlerOf(hook)]));
       return {
         hooks: hooks as { [H in HookName]?: never },
-        // One that is away now may be there at the first call; until then its calls follow onError.
-        initialize: () => remote.open().catch(() => undefined),
+        // Not waited for: one that is away, or hangs, holds up its own calls alone, and may be there at the next.
+        initialize: () => void remote.open().catch(() => undefined),
         shutdown: () => remote.close(),
       };
     },

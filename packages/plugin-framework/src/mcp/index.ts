@@ -1,2 +1,3 @@
 export { createMcpPlugin, type McpPluginOptions } from "./create-mcp-plugin.ts";
-export type { McpEndpoint, McpTransportOptions } from "./mcp-transport.ts";
+export type { McpEndpoint } from "./mcp-endpoint.ts";
+export type { McpTransportOptions } from "./mcp-transport.ts";
