@@ -1,4 +1,5 @@
-import { startCounterServer } from "@gatewright/mcp-fixtures";
+import { startCounterServer, startSlowServer } from "@gatewright/mcp-fixtures";
+import { eventually } from "@gatewright/testkit";
 import { expect, it } from "vitest";
 import { openSession } from "./support/replica-set.ts";
 import { startTestGateway } from "./support/test-gateway.ts";
@@ -32,4 +33,27 @@ it("GET /admin/sessions shows the pool, its servers and keys, the queue and who 
   const mine = await gateway.mint({ scopes: ["mcp"] });
   expect((await gateway.rest("GET", "/admin/sessions", undefined, mine)).status).toBe(403);
   await counter.close();
+});
+
+it("GET /metrics says how many calls hold a session of an upstream, and how many wait for one", async () => {
+  await using slow = await startSlowServer();
+  await using gateway = await startTestGateway({
+    mcpServers: { slow: { url: slow.url, maxConcurrencyPerSession: 1 } },
+  });
+  await gateway.core.refresher.ready();
+  const id = await gateway.idOf("slow");
+  const session = await openSession(gateway, `/servers/${id}/mcp`);
+  const calls = Array.from({ length: 3 }, () => session.tool(gateway, "slow", { ms: 500 }));
+  const metrics = async () => String((await gateway.rest("GET", "/metrics")).body);
+  const busy = await eventually(async () => {
+    const text = await metrics();
+    return text.includes("gatewright_session_queue_depth 2") && text;
+  });
+  expect(busy).toContain("gatewright_session_leases 1");
+  expect(busy).toContain(`gatewright_sessions_active{server="${id}"} 1`);
+  await Promise.all(calls);
+  const idle = await metrics();
+  expect(idle).toContain("gatewright_session_queue_depth 0");
+  expect(idle).toContain("gatewright_session_leases 0");
+  expect(Number(/gatewright_session_hit_ratio ([\d.]+)/.exec(idle)?.[1])).toBeGreaterThanOrEqual(0.5);
 });

@@ -11,7 +11,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { openEvents } from "./support/events-client.ts";
 import { modern } from "./support/modern-client.ts";
 import { openRaw } from "./support/raw-client.ts";
-import { openSession, type ReplicaSet, startReplicaSet } from "./support/replica-set.ts";
+import { openSession, quickOwners, type ReplicaSet, startReplicaSet } from "./support/replica-set.ts";
 import type { TestGateway } from "./support/test-gateway.ts";
 
 let redis: RedisServer;
@@ -37,7 +37,10 @@ beforeAll(async () => {
       },
     }),
   ]);
-  set = await startReplicaSet(redis, 2);
+  // Nothing dies here, and the machine may be busy.
+  set = await startReplicaSet(redis, 2, {
+    sessions: { owners: { ...quickOwners, deadAfterMs: 60_000, silenceMs: 20_000 } },
+  });
   [a, b] = set.replicas as [TestGateway, TestGateway];
   const everythingId = await set.register({ name: "everything", url: everything.url });
   const bearer = (token: string) => ({ type: "bearer", token });

@@ -43,6 +43,20 @@ function discovering(answer: Handler): Handler {
 }
 
 describe("a modern HTTP upstream", () => {
+  it("is asked as nobody in particular: what it refuses the first caller is no answer for the others", async () => {
+    const inner = modernHandler(echo);
+    const strict: Handler = (seen, response, request) => {
+      if (!JSON.stringify(seen.body).includes('"elicitation":"')) return inner(seen, response, request);
+      return json(response, failure(seen.body.id, -32602, "capabilities.elicitation has to be an object"));
+    };
+    const { upstream } = await serve(strict);
+    const first = await upstream.open({ ...CLIENT, capabilities: { elicitation: "nonsense" } });
+    expect((await first.request({ method: "ping" })).kind).toBe("error");
+    const second = await upstream.open(CLIENT);
+    expect(second.era).toBe("modern");
+    expect((await second.request({ method: "ping" })).kind).toBe("result");
+  });
+
   it("is asked once, opens without a request, and gets mirrored headers and the session's envelope", async () => {
     const { server, upstream, methods } = await serve(modernHandler(echo));
     const session = await upstream.open(CLIENT);

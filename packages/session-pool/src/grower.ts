@@ -173,7 +173,10 @@ function kindOf(slot: Slot<unknown>, classify: () => FaultKind): FaultKind {
   return slot.abort.signal.aborted ? "timeout" : classify();
 }
 
-/** Whether a failed connect speaks against the server. Own faults, aborts and misrouted calls do not. */
+/**
+ * Whether a failed connect speaks against the server. Own faults, aborts and misrouted calls do not, nor does what it
+ * refused one caller: else each could keep all others out.
+ */
 function blames(kind: FaultKind): boolean {
   return kind === "transport" || kind === "timeout" || kind === "session_lost" || kind === "application";
 }

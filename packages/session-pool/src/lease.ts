@@ -91,6 +91,7 @@ function verdictOf(kind: FaultKind): ReleaseVerdict {
     case "unauthorized":
       return kind;
     case "application":
+    case "refused":
       return "application_error";
     case "local":
     case "aborted":

@@ -7,6 +7,8 @@ import type { SessionKey } from "./session-key.ts";
  * - `timeout` no answer in time
  * - `transport` the connection failed
  * - `application` the upstream answered with an error; the session is healthy
+ * - `refused` the upstream answered that it does not want what this caller is, says or shows (HTTP 403, an error as the
+ *   answer to a handshake): as `application`, and says nothing about the upstream for others
  * - `local`, `aborted`, `misrouted` the fault is on this side and says nothing about the upstream
  */
 export type FaultKind =
@@ -15,6 +17,7 @@ export type FaultKind =
   | "timeout"
   | "transport"
   | "application"
+  | "refused"
   | "local"
   | "aborted"
   | "misrouted";

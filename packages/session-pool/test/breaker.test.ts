@@ -76,7 +76,7 @@ describe("the breaker of a server", () => {
     expect(factory.connects).toBe(5);
   });
 
-  it.each(["local", "aborted", "misrouted", "unauthorized"] as const)(
+  it.each(["local", "aborted", "misrouted", "unauthorized", "refused"] as const)(
     "does not count %s failures",
     async (kind) => {
       const { factory, states, attempt } = setup();

@@ -72,6 +72,7 @@ describe("a forwarding envelope", () => {
     expect(owner.open(envelope, request)).toEqual({ kind: "refused", reason: "replayed" });
     time.advanceSync(2000);
     expect(owner.open(envelope, request)).toEqual({ kind: "refused", reason: "expired" });
+    expect(owner.refused).toMatchObject({ replayed: 2, expired: 1 });
   });
 
   it("of a stranger is known before its request is, and one of ours is not used up by that", () => {

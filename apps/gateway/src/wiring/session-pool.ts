@@ -151,8 +151,16 @@ export function classifyUpstreamFault(error: unknown): SessionFault {
     case "closed":
       return { kind: "transport", ...executed };
     default:
-      return { kind: "application", ...executed };
+      return { kind: isAboutCaller(error) ? "refused" : "application", ...executed };
   }
+}
+
+/** HTTP statuses by which an upstream refuses what one caller says or shows, or asks too often. */
+const refusals: ReadonlySet<number | undefined> = new Set([400, 403, 429]);
+
+/** Whether an upstream refused something that another caller need not be refused. */
+function isAboutCaller({ httpStatus, rpcCode }: UpstreamError): boolean {
+  return rpcCode !== undefined || refusals.has(httpStatus);
 }
 
 function limitsOf(key: SessionKey, record: UpstreamRecord | undefined): KeyLimits {

@@ -7,6 +7,7 @@ import { HttpConnection } from "./http-connection.ts";
 import { type HandshakeContext, initializeHttp, type ProbeVerdict, probeHttp } from "./http-handshake.ts";
 import { type Counters, HttpSession } from "./http-session.ts";
 import { type HttpUpstreamOptions, httpUpstreamSchema } from "./http-upstream-options.ts";
+import { prober } from "./prober.ts";
 import { SseConnection } from "./sse-connection.ts";
 import type {
   CloseReason,
@@ -202,7 +203,7 @@ class HttpUpstream implements Upstream {
 
   async #probe(options: OpenOptions): Promise<ProbeVerdict> {
     // Shared by all openers, therefore not bound to the signal of the first one; its own timeout bounds it.
-    const verdict = await probeHttp(this.#context, { ...options, signal: undefined });
+    const verdict = await probeHttp(this.#context, { ...options, ...prober, signal: undefined });
     if (verdict.era === "legacy" && this.#options.era === "modern") {
       const text = `The upstream speaks no stateless revision (${verdict.evidence}).`;
       throw new UpstreamError("upstream_protocol", text, { phase: "response_received" });

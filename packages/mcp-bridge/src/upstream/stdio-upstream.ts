@@ -8,6 +8,7 @@ import { DuplexSession } from "./duplex-session.ts";
 import type { Counters } from "./http-session.ts";
 import { inheritedEnvironment } from "./inherited-environment.ts";
 import { OrphanGuard } from "./orphan-guard.ts";
+import { prober } from "./prober.ts";
 import { type RestartBackoff, RestartBackoffs } from "./restart-backoff.ts";
 import { StdioConnection } from "./stdio-connection.ts";
 import { type StdioUpstreamOptions, stdioUpstreamSchema } from "./stdio-upstream-options.ts";
@@ -158,7 +159,7 @@ class StdioUpstream implements Upstream {
     const { connectTimeoutMs, probeTimeoutMs } = this.#options;
     const context = { connection, counters: this.#counters, connectTimeoutMs, probeTimeoutMs };
     try {
-      const modern = era === "legacy" ? undefined : await probeStdio(context, options);
+      const modern = era === "legacy" ? undefined : await probeStdio(context, { ...options, ...prober });
       if (modern === undefined && era === "modern") throw notModern();
       const ready = modern ?? (await initializeDuplex(context, options));
       this.#era ??= ready.profile.era;
@@ -166,7 +167,7 @@ class StdioUpstream implements Upstream {
       return { connection, sessions, ...ready };
     } catch (error) {
       const alive = connection.ended === undefined;
-      if (alive && !(UpstreamError.is(error) && error.code === "aborted")) backoff.failed(0);
+      if (alive && !isCallersOwn(error)) backoff.failed(0);
       void connection.stop();
       throw error;
     }
@@ -217,6 +218,11 @@ class StdioUpstream implements Upstream {
     }
     await pause(remaining, signal);
   }
+}
+
+/** Whether a start failed for its caller: that gave up, or said what the program refused. Others need not wait for it. */
+function isCallersOwn(error: unknown): boolean {
+  return UpstreamError.is(error) && (error.code === "aborted" || error.rpcCode !== undefined);
 }
 
 function exited(end: ChildEnd): CloseReason {
