@@ -26,6 +26,7 @@ export class WaiterQueue<T> {
 
   /** Waits for a value; rejects with `onTimeout()` after `timeoutMs` or when `signal` aborts. */
   wait(timeoutMs: number, onTimeout: () => DatabaseError, signal?: AbortSignal): Promise<T> {
+    if (signal?.aborted) return Promise.reject(aborted(signal.reason));
     return new Promise((resolve, reject) => {
       const leave = () => {
         waiter.settled = true;
