@@ -7,8 +7,8 @@ import { LeakDetector } from "./leak-detector.ts";
 import type { ParsedOptions } from "./options.ts";
 import type { AcquireOptions, PoolContext, PoolStats } from "./pool-context.ts";
 import { deadlineTaint, type PooledConnection } from "./pooled-connection.ts";
-import { aborted, closedError, poolExhausted, unavailable } from "./refusals.ts";
-import { WaiterQueue } from "./waiter-queue.ts";
+import { aborted, closedError } from "./refusals.ts";
+import { WaitingRoom } from "./waiting-room.ts";
 
 const reapIntervalMs = 500;
 /** Why a connection that is well is closed: the server is told. */
@@ -19,7 +19,7 @@ export class ConnectionPool {
   readonly #options: ParsedOptions["pool"];
   readonly #context: PoolContext;
   readonly #clock: Clock;
-  readonly #waiters: WaiterQueue<PooledConnection>;
+  readonly #waiters: WaitingRoom;
   readonly #max: number;
   /** The most recently used last. */
   #idle: PooledConnection[] = [];
@@ -28,7 +28,6 @@ export class ConnectionPool {
   #closing = 0;
   #validating = 0;
   #generation = 0;
-  #exhausted = 0;
   /** So many connections are opened ahead of need to replace those of a generation that has ended. */
   #restock = 0;
   readonly #opener: ConnectionOpener;
@@ -40,7 +39,7 @@ export class ConnectionPool {
     this.#options = options;
     this.#context = context;
     this.#clock = context.clock;
-    this.#waiters = new WaiterQueue(context.clock);
+    this.#waiters = new WaitingRoom(options, context);
     this.#opener = new ConnectionOpener(options, context, {
       lost: (connection, error) => this.#onLost(connection, error),
       again: () => this.#fill(),
@@ -118,7 +117,7 @@ export class ConnectionPool {
       generation: this.#generation,
       opened: this.#opener.opened,
       connectAttempts: this.#opener.attempts,
-      exhausted: this.#exhausted,
+      exhausted: this.#waiters.refused,
     };
   }
 
@@ -144,10 +143,6 @@ export class ConnectionPool {
   get #total(): number {
     const moving = this.#opener.connecting + this.#closing + this.#validating;
     return this.#idle.length + this.#busy.size + moving;
-  }
-
-  get #allInUse(): boolean {
-    return this.#busy.size + this.#validating + this.#closing >= this.#max;
   }
 
   #checkOut(connection: PooledConnection): PooledConnection {
@@ -184,25 +179,14 @@ export class ConnectionPool {
   }
 
   #wait(deadline: number, signal: AbortSignal | undefined): Promise<PooledConnection> {
-    const waiting = this.#waiters.length;
-    const coming = this.#max - this.#total + this.#opener.connecting;
-    if (waiting >= this.#options.maxWaiting + coming) return Promise.reject(this.#refuse("queue_full"));
-    const wait = this.#waiters.wait(
-      Math.max(0, deadline - this.#clock.monotonic()),
-      () =>
-        this.#context.refusal() ??
-        (this.#allInUse ? this.#refuse("timeout") : unavailable("no connection could be opened in time")),
+    const wait = this.#waiters.wait({
+      timeoutMs: Math.max(0, deadline - this.#clock.monotonic()),
       signal,
-    );
+      coming: this.#max - this.#total + this.#opener.connecting,
+      allInUse: () => this.#busy.size + this.#validating + this.#closing >= this.#max,
+    });
     this.#fill();
     return wait;
-  }
-
-  #refuse(reason: "timeout" | "queue_full"): DatabaseError {
-    const waiting = this.#waiters.length;
-    this.#exhausted++;
-    this.#context.event({ type: "db_pool_exhausted", waiting, reason });
-    return poolExhausted(reason, waiting);
   }
 
   #putBack(connection: PooledConnection): void {

@@ -2,6 +2,7 @@ import {
   eventually,
   type PostgresPair,
   type PostgresServer,
+  startPostgres,
   startPostgresPair,
   startPostgresStandby,
 } from "@gatewright/testkit";
@@ -139,6 +140,41 @@ describe("several servers", () => {
     );
     expect(outcome.status).toBe(200);
     expect(await rows(pair.primary)).toEqual([0, 99]);
+  });
+
+  it("TX-03 a COMMIT that was done by the old primary alone is settled by the new one: absent, and made anew", async () => {
+    const primary = await startPostgres();
+    opened.push(primary);
+    await primary.query("create table t (n int primary key)");
+    // The standby streams through a line of its own, which can fall silent.
+    const stream = await createFaultProxy({ upstream: primary });
+    opened.push(stream);
+    const standby = await startPostgresStandby({ ...primary, port: stream.port });
+    opened.push(standby);
+    const line = await createFaultProxy({ upstream: primary });
+    opened.push(line);
+    const subject = open([line, standby]);
+    const settled = { settle: true, deadlineMs: 14_000 };
+    await subject.database.transaction((tx) => tx.query("insert into t values (1)"), settled);
+    await eventually(async () => (await rows(standby)).length === 1);
+    stream.set({ both: { blackhole: true } });
+    const attempts: string[] = [];
+    const outcome = timed(() =>
+      subject.database.transaction((tx) => {
+        attempts.push(tx.host);
+        // The old primary commits, and is not asked about it any more.
+        line.set({ connect: "reset", up: { cutAt: { pattern: "commit", position: "after" } } });
+        return tx.query("insert into t values (2)");
+      }, settled),
+    );
+    await eventually(async () => (await rows(primary)).includes(2));
+    line.resetConnections();
+    await primary.kill();
+    await standby.promote();
+    expect(await outcome).toMatchObject({ status: 200 });
+    expect(attempts).toEqual([`127.0.0.1:${line.port}`, `127.0.0.1:${standby.port}`]);
+    expect(await rows(standby)).toEqual([1, 2]);
+    expect(subject.events).toContainEqual({ type: "db_outcome_unknown", settled: "aborted" });
   });
 
   it("FO-03 the old primary back and writable beside the new one gets no write, whoever starts when", async () => {
