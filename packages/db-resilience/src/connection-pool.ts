@@ -2,7 +2,7 @@ import { classifyDbError } from "./classify-db-error.ts";
 import type { Clock, TimerHandle } from "./clock.ts";
 import { ConnectionOpener } from "./connection-opener.ts";
 import type { DatabaseError } from "./errors.ts";
-import { idleCare } from "./idle-care.ts";
+import { IdleConnections, isFarewell } from "./idle-connections.ts";
 import { LeakDetector } from "./leak-detector.ts";
 import type { ParsedOptions } from "./options.ts";
 import type { AcquireOptions, PoolContext, PoolStats } from "./pool-context.ts";
@@ -11,8 +11,6 @@ import { aborted, closedError } from "./refusals.ts";
 import { WaitingRoom } from "./waiting-room.ts";
 
 const reapIntervalMs = 500;
-/** Why a connection that is well is closed: the server is told. */
-const farewells = { age: "it has reached its age", idle: "it was idle for long" } as const;
 
 /** The connections to one host: bounded, handed out first come first served, thrown away on any doubt. */
 export class ConnectionPool {
@@ -21,13 +19,11 @@ export class ConnectionPool {
   readonly #clock: Clock;
   readonly #waiters: WaitingRoom;
   readonly #max: number;
-  /** The most recently used last. */
-  #idle: PooledConnection[] = [];
+  readonly #idle: IdleConnections;
   readonly #busy = new Set<PooledConnection>();
   readonly #leaks: LeakDetector | undefined;
   #closing = 0;
   #validating = 0;
-  #generation = 0;
   /** So many connections are opened ahead of need to replace those of a generation that has ended. */
   #restock = 0;
   readonly #opener: ConnectionOpener;
@@ -40,6 +36,10 @@ export class ConnectionPool {
     this.#context = context;
     this.#clock = context.clock;
     this.#waiters = new WaitingRoom(options, context);
+    this.#idle = new IdleConnections(options, context.clock, {
+      close: (connection, reason) => this.#discard(connection, reason),
+      ask: (connection) => void this.#keepAlive(connection),
+    });
     this.#opener = new ConnectionOpener(options, context, {
       lost: (connection, error) => this.#onLost(connection, error),
       again: () => this.#fill(),
@@ -67,7 +67,7 @@ export class ConnectionPool {
       if (signal?.aborted) throw aborted(signal.reason);
       // Those who wait already come first.
       const connection =
-        (this.#waiters.length === 0 ? this.#popIdle() : undefined) ?? (await this.#wait(deadline, signal));
+        (this.#waiters.length === 0 ? this.#takeIdle() : undefined) ?? (await this.#wait(deadline, signal));
       const fresh = this.#clock.monotonic() - connection.lastUsedAtMs <= this.#options.validateIdleAfterMs;
       if (fresh && !connection.isLost) return this.#checkOut(connection);
       if (await this.#isAlive(connection)) return this.#checkOut(connection);
@@ -86,10 +86,9 @@ export class ConnectionPool {
    * many as were kept.
    */
   invalidate(reason: string): void {
-    this.#generation++;
-    this.#context.event({ type: "db_generation", generation: this.#generation, reason });
+    this.#context.event({ type: "db_generation", generation: this.#idle.endGeneration(), reason });
     this.#restock = Math.max(this.#restock, Math.min(this.#options.size, this.#idle.length));
-    for (const connection of this.#idle.splice(0)) this.#discard(connection, reason);
+    this.#idle.clear(reason);
     this.#fill();
   }
 
@@ -114,7 +113,7 @@ export class ConnectionPool {
       min: this.#options.min,
       size: this.#options.size,
       max: this.#max,
-      generation: this.#generation,
+      generation: this.#idle.generation,
       opened: this.#opener.opened,
       connectAttempts: this.#opener.attempts,
       exhausted: this.#waiters.refused,
@@ -127,7 +126,7 @@ export class ConnectionPool {
     this.#clock.clearTimeout(this.#reaper);
     this.#opener.close();
     this.#waiters.failAll(closedError);
-    for (const connection of this.#idle.splice(0)) this.#discard(connection, "the pool was closed");
+    this.#idle.clear("the pool was closed");
     if (this.#busy.size > 0) {
       await new Promise<void>((resolve) => {
         const timer = this.#clock.setTimeout(resolve, deadlineMs);
@@ -153,16 +152,10 @@ export class ConnectionPool {
     return connection;
   }
 
-  #popIdle(): PooledConnection | undefined {
-    for (let connection = this.#idle.pop(); connection; connection = this.#idle.pop()) {
-      const doubt = this.#doubt(connection);
-      if (doubt === undefined) {
-        this.#validating++;
-        return connection;
-      }
-      this.#discard(connection, doubt);
-    }
-    return undefined;
+  #takeIdle(): PooledConnection | undefined {
+    const connection = this.#idle.take();
+    if (connection) this.#validating++;
+    return connection;
   }
 
   /** Asks a connection that counts as `validating`; when there is no answer it is thrown away. */
@@ -173,7 +166,7 @@ export class ConnectionPool {
     const { generation } = connection;
     this.#discard(connection, "it did not answer");
     // If this one is dead without having said so, the others of its time are too.
-    if (generation === this.#generation) this.invalidate("a connection did not answer");
+    if (generation === this.#idle.generation) this.invalidate("a connection did not answer");
     this.#context.suspect(undefined);
     return false;
   }
@@ -190,7 +183,7 @@ export class ConnectionPool {
   }
 
   #putBack(connection: PooledConnection): void {
-    const doubt = connection.unusable ?? this.#doubt(connection);
+    const doubt = connection.unusable ?? this.#idle.doubt(connection);
     if (this.#closed || doubt !== undefined) {
       if (doubt === deadlineTaint) this.#context.suspect(undefined);
       this.#discard(connection, doubt ?? "the pool was closed");
@@ -203,20 +196,13 @@ export class ConnectionPool {
     if (this.#waiters.giveToFirst(connection)) return;
     this.#validating--;
     connection.keepProcessAlive(false);
-    this.#idle.push(connection);
-  }
-
-  #doubt(connection: PooledConnection): string | undefined {
-    if (connection.isLost) return "the connection was lost";
-    if (connection.generation !== this.#generation) return "its generation has ended";
-    if (connection.expiresAtMs <= this.#clock.monotonic()) return farewells.age;
-    return undefined;
+    this.#idle.put(connection);
   }
 
   #discard(connection: PooledConnection, reason: string): void {
     this.#closing++;
     this.#context.event({ type: "db_connection_closed", reason });
-    if (reason === farewells.age || reason === farewells.idle) connection.end();
+    if (isFarewell(reason)) connection.end();
     else if (!connection.isLost) connection.abandon();
     void connection.closed.then(() => {
       this.#closing--;
@@ -238,20 +224,16 @@ export class ConnectionPool {
   }
 
   async #open(): Promise<void> {
-    const connection = await this.#opener.open(this.#generation);
+    const connection = await this.#opener.open(this.#idle.generation);
     if (connection) this.#putBack(connection);
   }
 
   #onLost(connection: PooledConnection, error: unknown): void {
-    const at = this.#idle.indexOf(connection);
     // What ended this session alone, such as a timeout of its own, says nothing of the others.
     const { serverAway } = classifyDbError(error);
-    if (serverAway && !this.#closed && connection.generation === this.#generation) {
+    if (serverAway && !this.#closed && connection.generation === this.#idle.generation) {
       this.invalidate("a connection was lost");
-    } else if (at >= 0) {
-      this.#idle.splice(at, 1);
-      this.#discard(connection, "the connection was lost");
-    }
+    } else this.#idle.close(connection, "the connection was lost");
     if (!this.#closed) this.#context.suspect(error);
   }
 
@@ -264,17 +246,8 @@ export class ConnectionPool {
   }
 
   #reap(): void {
-    const now = this.#clock.monotonic();
-    for (const connection of [...this.#idle]) {
-      const age = this.#doubt(connection);
-      const live = this.#total - this.#closing;
-      const care = age === undefined ? idleCare(now - connection.lastUsedAtMs, live, this.#options) : "close";
-      if (care === "leave") continue;
-      this.#idle.splice(this.#idle.indexOf(connection), 1);
-      if (care === "close") this.#discard(connection, age ?? farewells.idle);
-      else void this.#keepAlive(connection);
-    }
-    this.#leaks?.report(now);
+    this.#idle.tend(() => this.#total - this.#closing);
+    this.#leaks?.report(this.#clock.monotonic());
     this.#fill();
   }
 
