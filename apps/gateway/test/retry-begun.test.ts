@@ -1,9 +1,14 @@
 import { createServer, type IncomingMessage, type RequestListener, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { afterEach, expect, it } from "vitest";
+import { modern } from "./support/modern-client.ts";
 import { startTestGateway, type TestGateway } from "./support/test-gateway.ts";
 
-type Message = { id: number; method: string; params: { requestState?: string } };
+type Message = {
+  id: number;
+  method: string;
+  params: { requestState?: string; _meta?: Record<string, unknown> };
+};
 type Answer = (result: unknown, headers?: Record<string, string>) => void;
 
 const ends: (() => void)[] = [];
@@ -73,7 +78,10 @@ it("RB-10 a call whose stream ended, and cannot be gone on with as the server is
 });
 
 /** A server without sessions that answers tool calls by hand, and a client with a session in front of it. */
-async function bridged(handle: (message: Message, answer: Answer, response: ServerResponse) => void) {
+async function bridged(
+  handle: (message: Message, answer: Answer, response: ServerResponse) => void,
+  upstream: object = {},
+) {
   const { url } = await serve((message, answer, response) => {
     if (message.method === "server/discover") {
       return answer({ ...own, supportedVersions: ["2026-07-28"], capabilities: { tools: {} }, serverInfo });
@@ -82,7 +90,7 @@ async function bridged(handle: (message: Message, answer: Answer, response: Serv
     if (message.method !== "tools/call") return response.writeHead(404).end();
     handle(message, answer, response);
   });
-  const gateway = await startTestGateway({ mcpServers: { up: { url } }, plugins });
+  const gateway = await startTestGateway({ mcpServers: { up: { url, ...upstream } }, plugins });
   ends.push(() => void gateway.close());
   await gateway.core.refresher.ready();
   const path = `/servers/${await gateway.idOf("up")}/mcp`;
@@ -177,4 +185,43 @@ it("the time of a call is that of all its rounds", async () => {
   const { body } = await call({ "x-gatewright-timeout-ms": "1000" });
   expect(JSON.stringify(body)).toContain("upstream_timeout");
   expect(rounds).toBeLessThanOrEqual(6);
+});
+
+it("a key that makes a repeat safe reaches the upstream with every attempt, whichever revisions the two speak", async () => {
+  const keys: unknown[] = [];
+  const note = ({ params }: Message) => keys.push(params._meta?.["io.gatewright/idempotencyKey"]);
+  const { call } = await bridged(
+    (message, answer, response) => {
+      note(message);
+      if (keys.length === 1) return void response.socket?.resetAndDestroy();
+      answer({ ...own, content: [] });
+    },
+    { idempotency: true },
+  );
+  expect((await call()).body.result).toBeDefined();
+  const legacy = await serve((message, answer, response) => {
+    if (message.method === "initialize") {
+      return answer({ protocolVersion: "2025-06-18", capabilities: { tools: {} }, serverInfo });
+    }
+    if (message.method === "tools/list") return answer({ tools });
+    if (message.method !== "tools/call") return response.writeHead(404).end();
+    note(message);
+    if (keys.length === 3) return void response.socket?.resetAndDestroy();
+    answer({ content: [] });
+  });
+  await using gateway = await startTestGateway({
+    mcpServers: { up: { url: legacy.url, idempotency: true } },
+    plugins,
+  });
+  await gateway.core.refresher.ready();
+  const path = `/servers/${await gateway.idOf("up")}/mcp`;
+  const { body } = await modern(gateway, {
+    path,
+    method: "tools/call",
+    params: { name: "pay", arguments: {} },
+  });
+  expect(body.result).toBeDefined();
+  expect(keys).toHaveLength(4);
+  expect(keys.every((key) => typeof key === "string")).toBe(true);
+  expect(new Set(keys).size).toBe(2);
 });

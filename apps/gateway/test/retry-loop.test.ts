@@ -1,6 +1,6 @@
 import { eventually } from "@gatewright/testkit";
 import { afterEach, describe, expect, it } from "vitest";
-import { reset, type ScriptedServer, startScriptedServer } from "./support/scripted-server.ts";
+import { reset, type ScriptedServer, type Step, startScriptedServer } from "./support/scripted-server.ts";
 import { startTestGateway, type TestGateway } from "./support/test-gateway.ts";
 
 const open: AsyncDisposable[] = [];
@@ -217,6 +217,37 @@ describe("waiting", () => {
     });
     expect(server.seen("tools/call")).toHaveLength(3);
   });
+
+  it.each([
+    { asked: "RateLimit-Reset", headers: { "ratelimit-reset": "1" } },
+    { asked: "retry-after-ms", headers: { "retry-after-ms": "1000" } },
+    { asked: "an HTTP-date", headers: { "retry-after": new Date(Date.now() + 3_600_000).toUTCString() } },
+  ])(
+    "RB-6 what an upstream asks by $asked counts, with an answer of its own, too",
+    async ({ asked, headers }) => {
+      const { server, call } = await site({});
+      const steps: Step[] = [
+        { status: 429, headers },
+        (response) => {
+          const { id } = server.seen("tools/call").at(-1) ?? {};
+          const error = { code: -32603, message: "busy" };
+          response.writeHead(500, { "content-type": "application/json", ...headers });
+          response.end(JSON.stringify({ jsonrpc: "2.0", id, error }));
+        },
+      ];
+      for (const step of steps) {
+        const before = server.seen("tools/call").length;
+        server.script("tools/call", step, fine);
+        const answer = await call("read");
+        const [first, second] = server.seen("tools/call").slice(before);
+        if (asked === "an HTTP-date") {
+          expect(second).toBeUndefined();
+          const reason = answer.body.error.data?.reason ?? answer.headers.get("x-gatewright-give-up");
+          expect(reason).toBe("retry_after_exceeds_cap");
+        } else expect((second?.atMs ?? 0) - (first?.atMs ?? 0)).toBeGreaterThanOrEqual(990);
+      }
+    },
+  );
 
   it("RB-9 the deadline spans attempts and waits, and is passed on", async () => {
     const { server, call, giveUps } = await site({

@@ -553,6 +553,8 @@ describe("a stateless client and a server with sessions", () => {
     leaving.abort();
     await expect(left).rejects.toMatchObject({ code: "aborted", phase: "not_sent" });
     expect(ended).toHaveLength(1);
+    const gone = bridge.forwardModern(session, modernCall("x"), { ...caller, signal: leaving.signal });
+    await expect(gone).rejects.toMatchObject({ code: "aborted", phase: "not_sent" });
     expect(calls()).toBe(1);
   });
 

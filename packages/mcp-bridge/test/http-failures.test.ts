@@ -147,6 +147,33 @@ describe("the phase of a failure", () => {
     });
   });
 
+  it.each([
+    [{ "retry-after": "1.5" }, 1_500],
+    [{ "retry-after-ms": "70", "retry-after": "9" }, 70],
+    [{ "retry-after": new Date(Date.now() + 60_000).toUTCString() }, 59_000],
+    [{ "ratelimit-reset": "3" }, 3_000],
+    [{ "ratelimit-reset": String(Math.ceil(Date.now() / 1_000) + 60) }, 59_000],
+    [{ "retry-after": "soon", "ratelimit-reset": "" }, undefined],
+  ])("how long it is asked to wait is read from %j", async (headers, least) => {
+    const { upstream } = await serve(
+      legacyHandler((seen, response) =>
+        seen.body.method === "y"
+          ? json(response, failure(seen.body.id, -32603), 500, headers)
+          : response.writeHead(429, headers as Record<string, string>).end(),
+      ),
+    );
+    const session = await upstream.open(CLIENT);
+    const { retryAfterMs } = await failureOf(session.request({ method: "x" }));
+    const answer = await session.request({ method: "y" });
+    for (const asked of [retryAfterMs, answer.edited([]).retryAfterMs]) {
+      if (least === undefined) expect(asked).toBeUndefined();
+      else {
+        expect(asked).toBeGreaterThanOrEqual(least - 5_000 * Number(least > 50_000));
+        expect(asked).toBeLessThanOrEqual(least + 2_000 * Number(least > 50_000));
+      }
+    }
+  });
+
   it.each([500, 502, 504, 404, 302])(
     "HTTP %i without a JSON-RPC body → response_received",
     async (status) => {

@@ -22,5 +22,6 @@ export function outcomeOfAnswer(answer: UpstreamAnswer, needBody: boolean): Call
     phase: "response_received",
     ...(rpcCode === undefined ? {} : { rpcCode }),
     ...(answer.httpStatus >= 400 ? { httpStatus: answer.httpStatus } : {}),
+    ...(answer.retryAfterMs === undefined ? {} : { retryAfterMs: answer.retryAfterMs }),
   };
 }

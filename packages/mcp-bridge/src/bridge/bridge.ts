@@ -89,12 +89,12 @@ class EraBridge implements Bridge {
     if (level !== undefined) {
       const startedMs = this.#now();
       await this.#logLevels.want(session, level, timeoutMs, signal);
-      if (signal?.aborted) {
-        const error = abortError(signal, "not_sent");
-        onEnd({ error });
-        throw error;
-      }
       if (timeoutMs > 0) timeoutMs = Math.max(1, timeoutMs - (this.#now() - startedMs));
+    }
+    if (signal?.aborted) {
+      const error = abortError(signal, "not_sent");
+      onEnd({ error });
+      throw error;
     }
     const active = this.#active.get(session) ?? new Set();
     this.#active.set(session, active);

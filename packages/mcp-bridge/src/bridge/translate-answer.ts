@@ -137,7 +137,8 @@ function renumbered(answer: UpstreamAnswer, code: number): UpstreamAnswer {
 
 function withStatus(answer: UpstreamAnswer, httpStatus: number): UpstreamAnswer {
   if (answer.httpStatus === httpStatus) return answer;
-  return new UpstreamAnswer(answer.kind, answer.bytes, answer.idSpan, httpStatus, answer.via);
+  const { kind, bytes, idSpan, via, retryAfterMs } = answer;
+  return new UpstreamAnswer(kind, bytes, idSpan, httpStatus, via, retryAfterMs);
 }
 
 /** The result of `server/discover` for a server that did a legacy handshake, or the other way round. */

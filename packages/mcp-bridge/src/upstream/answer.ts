@@ -17,6 +17,8 @@ export class UpstreamAnswer {
   readonly httpStatus: number;
   /** How it came. */
   readonly via: "json" | "stream";
+  /** Of an error: how long the upstream asks to wait, in milliseconds. */
+  readonly retryAfterMs: number | undefined;
   #value: JsonObject | undefined;
 
   constructor(
@@ -25,12 +27,14 @@ export class UpstreamAnswer {
     idSpan: Span,
     httpStatus: number,
     via: "json" | "stream",
+    retryAfterMs?: number,
   ) {
     this.kind = kind;
     this.bytes = bytes;
     this.idSpan = idSpan;
     this.httpStatus = httpStatus;
     this.via = via;
+    this.retryAfterMs = retryAfterMs;
   }
 
   /** The answer with another id; every other byte as it came. `idText` is raw JSON. */
@@ -47,7 +51,8 @@ export class UpstreamAnswer {
       shift += (typeof text === "string" ? Buffer.byteLength(text) : text.length) - (end - start);
     }
     const idSpan = { start: this.idSpan.start + shift, end: this.idSpan.end + shift };
-    return new UpstreamAnswer(this.kind, splice(this.bytes, edits), idSpan, this.httpStatus, this.via);
+    const bytes = splice(this.bytes, edits);
+    return new UpstreamAnswer(this.kind, bytes, idSpan, this.httpStatus, this.via, this.retryAfterMs);
   }
 
   /**
@@ -105,6 +110,7 @@ export function readAnswer(
   idText: string,
   httpStatus: number,
   via: "json" | "stream",
+  retryAfterMs?: number,
 ): UpstreamAnswer | undefined {
   const located = locateAnswer(bytes);
   if (
@@ -113,16 +119,21 @@ export function readAnswer(
   ) {
     return undefined;
   }
-  return new UpstreamAnswer(located.kind, bytes, located.idSpan, httpStatus, via);
+  return new UpstreamAnswer(located.kind, bytes, located.idSpan, httpStatus, via, retryAfterMs);
 }
 
 /** The error that a server gave before it had read the id, as the answer to the request `idText`. */
-export function errorWithoutId(body: Buffer, idText: string, status: number): UpstreamAnswer | undefined {
+export function errorWithoutId(
+  body: Buffer,
+  idText: string,
+  status: number,
+  retryAfterMs?: number,
+): UpstreamAnswer | undefined {
   try {
     const { id, error } = JSON.parse(body.toString("utf8")) as { id?: unknown; error?: unknown };
     if ((id !== undefined && id !== null) || typeof error !== "object" || error === null) return undefined;
     const text = `{"jsonrpc":"2.0","id":${idText},"error":${JSON.stringify(error)}}`;
-    return readAnswer(Buffer.from(text), idText, status, "json");
+    return readAnswer(Buffer.from(text), idText, status, "json", retryAfterMs);
   } catch {
     return undefined;
   }

@@ -132,7 +132,10 @@ export class Duplex {
       if (message.method === "notifications/message") this.#options.onStray(message.bytes);
       return;
     }
-    const error = { code: RPC.methodNotFound, message: "This connection is shared: nobody can be asked here." };
+    const error = {
+      code: RPC.methodNotFound,
+      message: "This connection is shared: nobody can be asked here.",
+    };
     const idText = textOf(message.bytes, message.idSpan);
     const body = `{"jsonrpc":"2.0","id":${idText},"error":${JSON.stringify(error)}}`;
     const send = async () => this.#options.send(body, undefined);

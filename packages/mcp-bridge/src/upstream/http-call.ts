@@ -6,7 +6,7 @@ import { abortError, pause } from "./abort.ts";
 import { errorWithoutId, protocolError, readAnswer, type UpstreamAnswer } from "./answer.ts";
 import type { HttpConnection } from "./http-connection.ts";
 import type { HttpAnswer, HttpExchange } from "./http-exchange.ts";
-import { mediaType, statusError } from "./http-status.ts";
+import { mediaType, retryAfterMs, statusError } from "./http-status.ts";
 import type { UpstreamMessage } from "./upstream.ts";
 import { onceBegun, UpstreamError } from "./upstream-error.ts";
 
@@ -195,9 +195,10 @@ export class HttpCall {
     const { status, headers, body } = http;
     const answered = !NEVER_ANSWERS.has(status) && !(status === 404 && inSession);
     if (answered && mediaType(headers) === "application/json") {
+      const waitMs = isOk(status) ? undefined : retryAfterMs(headers, Date.now());
       const answer =
-        readAnswer(body, idText, status, "json") ??
-        errorWithoutId(body, idText, status) ??
+        readAnswer(body, idText, status, "json", waitMs) ??
+        errorWithoutId(body, idText, status, waitMs) ??
         this.#fromBatch(body, status);
       if (answer) return answer;
       if (isOk(status)) throw protocolError("The upstream answered a request with something else.", status);

@@ -16,21 +16,29 @@ export function mediaType(headers: Headers): string {
   return (end < 0 ? value : value.slice(0, end)).trim().toLowerCase();
 }
 
+/** Larger numbers are points in time. */
+const EPOCH_SECONDS = 1_000_000_000;
+
 /**
- * `Retry-After` in milliseconds: seconds, HTTP-date, or the `retry-after-ms` form; `undefined` when absent or
- * unreadable.
+ * How long the upstream asks to wait, in milliseconds: `retry-after-ms`, `Retry-After` in seconds or as an HTTP-date, or
+ * else `RateLimit-Reset` in seconds, or in epoch seconds as some send it; `undefined` when absent or unreadable.
  *
  * @param now wall clock in milliseconds, for dates
  */
 export function retryAfterMs(headers: Headers, now: number): number | undefined {
   const exact = responseHeader(headers, "retry-after-ms");
   if (exact !== undefined && /^\d{1,12}$/.test(exact)) return Number(exact);
-  const value = responseHeader(headers, "retry-after")?.trim();
-  if (value === undefined || value === "") return undefined;
-  if (/^\d{1,9}(\.\d+)?$/.test(value)) return Math.ceil(Number(value) * 1000);
-  const date = Date.parse(value);
-  return Number.isNaN(date) ? undefined : Math.max(0, date - now);
+  const value = responseHeader(headers, "retry-after")?.trim() ?? "";
+  if (SECONDS.test(value)) return Math.ceil(Number(value) * 1000);
+  const date = /[a-z]/i.test(value) ? Date.parse(value) : Number.NaN;
+  if (!Number.isNaN(date)) return Math.max(0, date - now);
+  const reset = responseHeader(headers, "ratelimit-reset")?.trim() ?? "";
+  if (!SECONDS.test(reset)) return undefined;
+  const seconds = Number(reset);
+  return Math.max(0, Math.ceil(seconds * 1000 - (seconds < EPOCH_SECONDS ? 0 : now)));
 }
+
+const SECONDS = /^\d{1,10}(\.\d+)?$/;
 
 /** What an HTTP status means that brought no JSON-RPC answer. */
 export function statusError(answer: HttpAnswer, inSession: boolean, now = Date.now()): UpstreamError {
