@@ -130,6 +130,18 @@ describe("a legacy client of a modern upstream", () => {
     });
   });
 
+  it("that refuses one of several questions is told that the others need no answer", async () => {
+    const client = await join("everything");
+    const call = await client.call("test_input_required_result_multiple_inputs");
+    await eventually(() => messages(call).length === 3);
+    const ids = messages(call).map(({ id }) => id);
+    await client.answer(ids[1], { error: { code: -1, message: "no" } });
+    await eventually(() => call.ended);
+    const withdrawn = messages(call).filter(({ method }) => method === "notifications/cancelled");
+    expect(withdrawn.map(({ params }) => params.requestId)).toEqual([ids[0], ids[2]]);
+    expect(messages(call).at(-1)).toMatchObject({ id: 7, error: { code: -1 } });
+  });
+
   it("that does not answer in time loses the call, and is told that nobody waits any more", async () => {
     const client = await join("everything");
     const call = await client.call("test_sampling", { prompt: "p" });

@@ -60,6 +60,20 @@ describe("a message that cannot be served", () => {
     expect(await client.find(() => true)).toMatchObject({ id: null, error: { code: -32700 } });
   });
 
+  it("of an upstream that is no UTF-8 comes as every decoder reads it, and the socket stays", async () => {
+    scripted.script("tools/call", (response) => {
+      const { id } = scripted.seen("tools/call").at(-1) ?? {};
+      const before = `{"jsonrpc":"2.0","id":${id},"result":{"resultType":"complete","content":[{"type":"text","text":"caf`;
+      response.setHeader("content-type", "application/json");
+      response.end(Buffer.concat([Buffer.from(before), Buffer.from([0xe9]), Buffer.from('"}]}}')]));
+    });
+    await using client = await openSocket(gateway);
+    const answer = await client.ask({ id: 1, ...call });
+    expect(answer.result.content[0].text).toBe("caf\u{fffd}");
+    expect(await client.ask({ id: 2, method: "ping" })).toEqual({ jsonrpc: "2.0", id: 2, result: {} });
+    scripted.script("tools/call", { result: { content: [] } });
+  });
+
   it("gets no answer when it is a notification", async () => {
     await using client = await openSocket(gateway);
     client.send('{"jsonrpc":"2.0","method":"notifications/unknown"}');

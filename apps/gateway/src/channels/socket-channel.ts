@@ -1,3 +1,4 @@
+import { isUtf8 } from "node:buffer";
 import type { WebSocket } from "ws";
 import type { Channel, ChannelEnd } from "./channel.ts";
 
@@ -28,7 +29,7 @@ export class SocketChannel implements Channel {
       this.end("too_slow");
       return false;
     }
-    this.#socket.send(message, { binary: false });
+    this.#socket.send(isText(message) ? message : replaced(message), { binary: false });
     return true;
   }
 
@@ -49,4 +50,14 @@ export class SocketChannel implements Channel {
     else if (this.#socket.readyState === this.#socket.OPEN) this.#socket.ping();
     this.#heard = false;
   }
+}
+
+/** A message with U+FFFD for what is no UTF-8, as every decoder of text reads it. */
+function replaced(message: Uint8Array | string): string {
+  return typeof message === "string" ? message : Buffer.from(message).toString("utf8");
+}
+
+/** Whether a text frame may carry it; what is not UTF-8 would have the client end the whole connection (RFC 6455, 8.1). */
+function isText(message: Uint8Array | string): boolean {
+  return typeof message === "string" || isUtf8(message);
 }

@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import type { ServerResponse } from "node:http";
-import { encodeErrorBody, type JsonObject, splice, textOf } from "@gatewright/mcp-bridge";
-import type { ResumableSession, UpstreamMessage, UpstreamSession } from "@gatewright/mcp-bridge/upstream";
+import { encodeErrorBody, type JsonObject } from "@gatewright/mcp-bridge";
+import type { ResumableSession, UpstreamSession } from "@gatewright/mcp-bridge/upstream";
 import type { Principal } from "../auth/principal.ts";
 import type { Target } from "../calls/target.ts";
 import type { Channel } from "../channels/channel.ts";
@@ -156,18 +156,6 @@ export class DownstreamSession {
   /** Forgets events that are older. */
   expireEvents(beforeMs: number): void {
     this.#log.expire(beforeMs);
-  }
-
-  /**
-   * The bytes under which an upstream's message goes to the client: a notification as it is, a question under
-   * an id of this session, so that the answer finds its way back. Undefined when too many are open.
-   */
-  outgoing(message: UpstreamMessage, session: UpstreamSession): Uint8Array | undefined {
-    if (message.kind === "notification") return message.bytes;
-    const idText = textOf(message.bytes, message.idSpan);
-    const id = this.questions.open((answer) => session.respond({ idText, ...answer }));
-    if (id === undefined) return undefined;
-    return splice(message.bytes, [{ ...message.idSpan, text: `"${id}"` }]);
   }
 
   /** Sends a comment on every open stream, so that nothing on the way takes it for dead. */

@@ -92,7 +92,8 @@ export class LegacyClient implements Crossing {
     try {
       return await this.#deps.bridge.forwardLegacy(session, this.#exchange.message, {
         client: hello,
-        ask: (question) => this.#ask(question, signal),
+        ask: (question, over) =>
+          this.#ask(question, signal === undefined ? over : AbortSignal.any([signal, over])),
         logLevel,
         request,
         timeoutMs,
@@ -105,7 +106,7 @@ export class LegacyClient implements Crossing {
     }
   }
 
-  async #ask({ method, params }: Parameters<AskClient>[0], signal: AbortSignal | undefined): Promise<string> {
+  async #ask({ method, params }: Parameters<AskClient>[0], signal: AbortSignal): Promise<string> {
     const question = this.#session.questions.ask(method, params);
     if (question === undefined) throw noAnswer("overloaded", "The client has too many open questions.");
     this.#tell(question.bytes);
@@ -114,17 +115,17 @@ export class LegacyClient implements Crossing {
       const params = `{"requestId":"${question.id}"}`;
       this.#tell(Buffer.from(`{"jsonrpc":"2.0","method":"notifications/cancelled","params":${params}}`));
     };
-    const onAbort = () => giveUp(signal?.reason);
+    const onAbort = () => giveUp(signal.reason);
     const late = noAnswer("outcome_unknown", `The client did not answer ${method} in time.`);
     const timer = setTimeout(() => giveUp(late), this.#deps.questionTimeoutMs);
-    signal?.addEventListener("abort", onAbort, { once: true });
+    signal.addEventListener("abort", onAbort, { once: true });
     try {
       const answer = await question.answer;
       if ("result" in answer) return answer.result;
       throw refused(method, answer.error);
     } finally {
       clearTimeout(timer);
-      signal?.removeEventListener("abort", onAbort);
+      signal.removeEventListener("abort", onAbort);
     }
   }
 

@@ -1,3 +1,4 @@
+import type { ServerResponse } from "node:http";
 import {
   type BatchMessage,
   checkHeaders,
@@ -125,6 +126,8 @@ export class McpEndpoint {
     const id = incoming.transport === "plain" ? undefined : sessionIdOf(incoming.request);
     const away = id === undefined ? undefined : elsewhere(this.#deps, id, incoming, principal, message);
     if (away !== undefined && (await away) === "answered") return;
+    const control = id === undefined ? new AbortController() : undefined;
+    if (control !== undefined) endWith(incoming.response, control);
     await serveBatch(this.#deps, message, {
       principal,
       target,
@@ -133,6 +136,7 @@ export class McpEndpoint {
       headers,
       clientIp: incoming.forwarded?.clientIp ?? clientAddress(incoming.request),
       requestId: incoming.requestId,
+      ...(control && { control }),
       onFailure,
     });
   }
@@ -177,9 +181,7 @@ export class McpEndpoint {
     if (session !== undefined) {
       reply.resumable((opened) => session.openAnswer(opened, idText));
     } else {
-      response.once("close", () => {
-        if (!response.writableFinished) control.abort();
-      });
+      endWith(response, control);
     }
     const { forwarded } = incoming;
     const forwardTo = (replica: string) =>
@@ -209,6 +211,13 @@ export class McpEndpoint {
     } else this.#deps.onFailure(error, incoming.requestId);
     reply.fail(error, idText, incoming.requestId);
   }
+}
+
+/** The client's leaving before the answer is out is a cancellation. */
+function endWith(response: ServerResponse, control: AbortController): void {
+  response.once("close", () => {
+    if (!response.writableFinished) control.abort();
+  });
 }
 
 function isServed(method: string | undefined, transport: McpRequest["transport"]): boolean {

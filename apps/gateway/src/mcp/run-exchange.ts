@@ -37,5 +37,6 @@ export async function runExchange(
   } finally {
     trace?.end();
     if (session?.calls.get(idText) === control) session.calls.delete(idText);
+    session?.questions.over(idText);
   }
 }

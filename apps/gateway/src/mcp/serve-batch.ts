@@ -23,6 +23,8 @@ export interface BatchCaller
   /** None where requests are served without a handshake. */
   readonly session: DownstreamSession | undefined;
   readonly reply: RpcReply;
+  /** Cancels all requests, where the client's leaving does: without a session. */
+  readonly control?: AbortController;
   /** Told of failures that are the gateway's own fault. */
   readonly onFailure: (error: unknown, requestId: string) => void;
 }
@@ -65,18 +67,31 @@ async function answerOf(
   message: RequestMessage,
   caller: BatchCaller,
 ): Promise<string | undefined> {
-  const { session, reply: whole, onFailure, requestId, ...common } = caller;
+  const { session, reply: whole, onFailure, requestId, control = new AbortController(), ...common } = caller;
   const reply = new PartReply(whole);
-  const control = new AbortController();
   const idText = textOf(message.bytes, message.idSpan);
   const { signal } = control;
   try {
     const era = session === undefined ? "plain" : "legacy";
     await runExchange(deps, control, { ...common, requestId, era, session, message, idText, reply, signal });
-    return reply.answered;
+    return checked(reply.answered);
   } catch (error) {
     if (!WireError.is(error) && !GatewayError.is(error)) onFailure(error, requestId);
     return failureAnswer(error, idText, requestId).body;
+  }
+}
+
+/**
+ * An answer as it may stand between others: alone, a broken one would be its client's own trouble.
+ *
+ * @throws {GatewayError} `upstream_unreachable` for one that is no JSON
+ */
+function checked(answer: string | undefined): string | undefined {
+  try {
+    if (answer !== undefined) JSON.parse(answer);
+    return answer;
+  } catch (cause) {
+    throw new GatewayError("upstream_unreachable", "the upstream's answer is not valid JSON", { cause });
   }
 }
 

@@ -6,18 +6,13 @@ export function takeOneWay(
   session: DownstreamSession,
   message: NotificationMessage | ResponseMessage,
 ): Promise<void> {
-  return message.kind === "response" ? answerQuestion(session, message) : takeNotification(session, message);
+  return message.kind === "response" ? session.questions.answer(message) : takeNotification(session, message);
 }
 
-/** Hands a client's answer to the upstream that asked. */
-async function answerQuestion(session: DownstreamSession, message: ResponseMessage): Promise<void> {
-  const value = textOf(message.bytes, message.valueSpan);
-  await session.questions.take(message.id)?.(
-    message.outcome === "result" ? { result: value } : { error: value },
-  );
-}
-
-/** A client's notification: a cancellation ends its call here; the rest goes to the upstreams it talks to. */
+/**
+ * A client's notification: a cancellation ends its call here, progress goes to the upstream that asked; the rest to all
+ * that the client talks to.
+ */
 async function takeNotification(session: DownstreamSession, message: NotificationMessage): Promise<void> {
   if (message.method === "notifications/initialized") return;
   if (message.method === "notifications/cancelled") {
@@ -25,11 +20,15 @@ async function takeNotification(session: DownstreamSession, message: Notificatio
     if (requestId !== undefined) session.calls.get(textOf(message.bytes, requestId))?.abort();
     return;
   }
+  const { method } = message;
+  if (method === "notifications/progress") {
+    const meant = session.questions.progress(message);
+    await meant?.upstream.notify({ method, params: meant.params }).catch(() => undefined);
+    return;
+  }
   // Servers without sessions know no notifications of clients: they ask anew with every call.
   const told = [...session.opened.keys()].filter((upstream) => upstream.era === "legacy");
   const { paramsSpan, bytes } = message;
   const params = paramsSpan === undefined ? undefined : bytes.subarray(paramsSpan.start, paramsSpan.end);
-  await Promise.allSettled(
-    told.map((upstream) => upstream.notify({ method: message.method, params: params?.toString() })),
-  );
+  await Promise.allSettled(told.map((upstream) => upstream.notify({ method, params: params?.toString() })));
 }

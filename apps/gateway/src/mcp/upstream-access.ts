@@ -199,11 +199,13 @@ function contextOf(session: DownstreamSession, upstreamId: string, show: ShowNot
     streamWaitMs: session.target.kind === "plain" ? 0 : streamWaitMs(session.hello.capabilities),
     onMessage: (message, upstream) => {
       if (message.kind === "notification") {
-        const shown = show(session, upstreamId, message);
-        if (shown !== undefined) session.deliver(shown.bytes);
+        const shown = isWithdrawal(message)
+          ? session.questions.withdraw(message, upstream)
+          : show(session, upstreamId, message)?.bytes;
+        if (shown !== undefined) session.deliver(shown);
         return;
       }
-      const bytes = session.outgoing(message, upstream);
+      const bytes = session.questions.relay(message, upstream);
       if (bytes !== undefined) session.deliver(bytes);
       else refuseQuestion(message, upstream);
     },
@@ -217,6 +219,7 @@ function contextOf(session: DownstreamSession, upstreamId: string, show: ShowNot
       await tellLogLevel(session, upstream);
       void upstream.closed.then(() => {
         session.opened.delete(upstream);
+        session.questions.leave(upstream);
         void session.hold?.save();
       });
       // Before the first call: what is not kept could not be gone on with, and nobody would notice.
@@ -242,11 +245,22 @@ export function relayMessage(
   const { reply, session, aggregator } = exchange;
   if (message.kind === "notification") {
     if (exchange.era === "modern" && !passesLogLevel(message, logLevelOf(exchange.message))) return;
+    if (session !== undefined && isWithdrawal(message)) {
+      const told = session.questions.withdraw(message, upstream);
+      if (told !== undefined && !reply.message(told)) session.deliver(told);
+      return;
+    }
     reply.message((aggregator?.exposeNotification(upstreamId, message) ?? message).bytes);
     return;
   }
-  const bytes = session !== undefined && reply.streamable ? session.outgoing(message, upstream) : undefined;
+  const asked = session !== undefined && reply.streamable ? session.questions : undefined;
+  const bytes = asked?.relay(message, upstream, exchange.idText);
   if (bytes === undefined || !reply.message(bytes)) refuseQuestion(message, upstream);
+}
+
+/** Whether an upstream takes a question back. */
+function isWithdrawal({ method }: NotificationMessage): boolean {
+  return method === "notifications/cancelled";
 }
 
 /** The level of log messages that a stateless client asked for with its request. */

@@ -3,11 +3,11 @@ import type { UpstreamAnswer } from "../upstream/answer.ts";
 import { membersOf } from "./edit-members.ts";
 import { withElicitationId } from "./url-elicitation.ts";
 
-/** Puts one question to a client; all texts are raw JSON. */
-export type AskClient = (request: {
-  readonly method: string;
-  readonly params: string | undefined;
-}) => Promise<string>;
+/** Puts one question to a client; all texts are raw JSON. The signal fires when the answer is no longer of use. */
+export type AskClient = (
+  request: { readonly method: string; readonly params: string | undefined },
+  signal: AbortSignal,
+) => Promise<string>;
 
 /** What a modern server wants before it goes on. */
 export interface InputRequired {
@@ -32,21 +32,27 @@ export function inputRequiredOf(answer: UpstreamAnswer): InputRequired | undefin
 
 /**
  * Puts all questions to the client at once and returns the answers as raw JSON of `inputResponses`; `undefined`
- * when nothing was asked. Rejects with the first question that was not answered.
+ * when nothing was asked. Rejects with the first question that was not answered, and takes the others back.
  */
 export async function answerInputRequests(
   wanted: InputRequired,
   ask: AskClient,
 ): Promise<string | undefined> {
   if (wanted.requests.size === 0) return undefined;
-  const answers = await Promise.all(
-    [...wanted.requests].map(async ([key, text]) => {
-      const bytes = Buffer.from(text);
-      const { method } = JSON.parse(text) as { method?: unknown };
-      const params = membersOf(bytes, { start: 0, end: bytes.length }).get("params");
-      const asked = method === "elicitation/create" ? withElicitationId(params) : params;
-      return `${JSON.stringify(key)}:${await ask({ method: String(method), params: asked })}`;
-    }),
-  );
-  return `{${answers.join(",")}}`;
+  const control = new AbortController();
+  try {
+    const answers = await Promise.all(
+      [...wanted.requests].map(async ([key, text]) => {
+        const bytes = Buffer.from(text);
+        const { method } = JSON.parse(text) as { method?: unknown };
+        const params = membersOf(bytes, { start: 0, end: bytes.length }).get("params");
+        const asked = method === "elicitation/create" ? withElicitationId(params) : params;
+        return `${JSON.stringify(key)}:${await ask({ method: String(method), params: asked }, control.signal)}`;
+      }),
+    );
+    return `{${answers.join(",")}}`;
+  } catch (error) {
+    control.abort(error);
+    throw error;
+  }
 }

@@ -75,7 +75,11 @@ function handle(id, method, params) {
     case "shown":
       return reply({ capabilities: shown });
     case "confide": {
-      send({ jsonrpc: "2.0", method: "notifications/message", params: { level: "info", data: params.secret } });
+      send({
+        jsonrpc: "2.0",
+        method: "notifications/message",
+        params: { level: "info", data: params.secret },
+      });
       send({ jsonrpc: "2.0", method: "notifications/resources/list_changed" });
       const { progressToken } = params._meta;
       send({ jsonrpc: "2.0", method: "notifications/progress", params: { progressToken, progress: 1 } });
