@@ -5,21 +5,18 @@ import { ControlPlane } from "./control/control-plane.ts";
 import { modeUnder } from "./control/control-record.ts";
 import type { ControlTiming } from "./control/control-timing.ts";
 import type { ConvergenceReport, SetModeOptions } from "./control/convergence-report.ts";
-import { switchMode } from "./control/switch-mode.ts";
 import { Deadlines } from "./deadlines.ts";
 import type { Slot } from "./dispatch/chain.ts";
 import type { Engine } from "./dispatch/engine.ts";
 import { RequestScope } from "./dispatch/request-scope.ts";
-import { PluginConfigError, PluginError } from "./errors.ts";
-import { explainMode, pluginStatus } from "./explain-mode.ts";
+import { PluginError } from "./errors.ts";
 import type { KnownHook } from "./hook-registry.ts";
 import { buildSnapshot } from "./lifecycle/build-snapshot.ts";
-import type { PluginRuntime } from "./lifecycle/plugin-runtime.ts";
 import type { Snapshot } from "./lifecycle/snapshot.ts";
-import { isMode, MODES, type Mode } from "./mode.ts";
+import type { Mode } from "./mode.ts";
+import { ModeAdmin } from "./mode-admin.ts";
 import { ModeNews } from "./mode-news.ts";
 import { ModeState } from "./mode-state.ts";
-import { nearest } from "./nearest.ts";
 import { type ControlAlert, type LifecycleFailure, type PipelineObserver, safely } from "./observer.ts";
 import { parseStrictly } from "./parse-strictly.ts";
 import type { Reads } from "./phase.ts";
@@ -32,7 +29,6 @@ import type {
   ReloadReport,
   SavedOverride,
 } from "./plugin-pipeline.ts";
-import { setModeOptionsSchema } from "./set-mode-options.ts";
 import { within } from "./within.ts";
 
 /** The injected parts, with defaults filled in. */
@@ -55,6 +51,7 @@ export class LivePipeline implements PluginPipeline, ControlListener {
   readonly #plane: ControlPlane;
   readonly #engine: Engine;
   readonly #news: ModeNews;
+  readonly #admin: ModeAdmin;
   readonly #states = new Map<string, ModeState>();
   /** Snapshots that are current or still drain. */
   readonly #live = new Set<Snapshot>();
@@ -74,6 +71,14 @@ export class LivePipeline implements PluginPipeline, ControlListener {
       handlesOf: (name) => [...this.#snapshot.handles.values()].filter(({ host }) => host.name === name),
       started: () => this.#started,
       wipe: (scope, known) => this.#plane.wipe(scope, known),
+    });
+    this.#admin = new ModeAdmin({
+      clock,
+      bus,
+      plane: this.#plane,
+      news: this.#news,
+      snapshot: () => this.#snapshot,
+      tenantOverrides: () => this.#config.limits.tenantOverrides,
     });
     this.#engine = {
       clock,
@@ -113,56 +118,19 @@ export class LivePipeline implements PluginPipeline, ControlListener {
   }
 
   async setMode(plugin: string, mode: Mode, options: SetModeOptions = {}): Promise<ConvergenceReport> {
-    if (!isMode(mode)) {
-      const suggestion = nearest(String(mode), MODES);
-      throw new PluginConfigError([
-        {
-          path: "mode",
-          message: `must be one of ${MODES.join(", ")}, not ${JSON.stringify(mode)}`,
-          ...(suggestion === undefined ? {} : { suggestion }),
-        },
-      ]);
-    }
-    return this.#switch(plugin, mode, options);
+    return this.#admin.setMode(plugin, mode, options);
   }
 
   async clearMode(plugin: string, options: SetModeOptions = {}): Promise<ConvergenceReport> {
-    return this.#switch(plugin, "inherit", options);
-  }
-
-  async #switch(name: string, mode: Mode | "inherit", options: SetModeOptions): Promise<ConvergenceReport> {
-    const runtime = this.#known(name);
-    parseStrictly(setModeOptionsSchema, options, "options");
-    const { modes, modeAuthority } = runtime;
-    const { tenantOverrides } = this.#config.limits;
-    if (options.tenant !== undefined && modes.tenantRecord(options.tenant) === undefined) {
-      if ((modes.tenants?.size ?? 0) >= tenantOverrides) {
-        throw new PluginError("conflict", `plugin ${name} has ${tenantOverrides} tenant overrides already`, {
-          details: { plugin: name, limit: tenantOverrides },
-        });
-      }
-    }
-    const { guarantee } = this.#deps.bus;
-    const report = await switchMode(this.#plane, {
-      state: modes,
-      mode,
-      inherited: this.#news.inherited(runtime, options.tenant),
-      guarantee:
-        guarantee === "fenced" && !modeAuthority && !this.#deps.bus.synchronous ? "leased" : guarantee,
-      options,
-    });
-    return report;
+    return this.#admin.clearMode(plugin, options);
   }
 
   enable(plugin: string): boolean {
-    const { modes } = this.#known(plugin);
-    const was = modes.switchedOff;
-    modes.switchedOff = undefined;
-    return was !== undefined;
+    return this.#admin.enable(plugin);
   }
 
   list(): readonly PluginStatus[] {
-    return this.#snapshot.plugins.map((plugin) => pluginStatus(plugin, this.#degraded(plugin.modes)));
+    return this.#admin.list();
   }
 
   explainMode(
@@ -170,12 +138,7 @@ export class LivePipeline implements PluginPipeline, ControlListener {
     context: Partial<RequestContext> = {},
     subject: { readonly tool?: string } = {},
   ): ModeExplanation {
-    const runtime = this.#known(plugin);
-    return explainMode(runtime, { requestId: "", ...context }, subject.tool, this.#degraded(runtime.modes));
-  }
-
-  #degraded(state: ModeState): boolean {
-    return this.#deps.clock.now() > state.leaseUntil && !this.#plane.reachable;
+    return this.#admin.explain(plugin, context, subject.tool);
   }
 
   async reload(config: PipelineConfig, options: { readonly force?: boolean } = {}): Promise<ReloadReport> {
@@ -260,17 +223,6 @@ export class LivePipeline implements PluginPipeline, ControlListener {
       this.#states.set(name, state);
     }
     return state;
-  }
-
-  #known(name: string): PluginRuntime {
-    const runtime = this.#snapshot.plugin(name);
-    if (runtime !== undefined) return runtime;
-    const known = this.#snapshot.plugins.map((plugin) => plugin.name);
-    const suggestion = nearest(name, known);
-    const hint = suggestion === undefined ? "" : `; did you mean "${suggestion}"?`;
-    throw new PluginError("not_found", `no plugin is named "${name}"${hint}`, {
-      details: { plugin: name, known },
-    });
   }
 
   #report(failure: LifecycleFailure): void {

@@ -17,6 +17,13 @@ export interface NewsSource {
   wipe(scope: string, known: ControlRecord | undefined): Promise<void>;
 }
 
+/** What a change comes to for somebody. */
+type Turn = Pick<ModeChange, "previous" | "next">;
+
+function ends({ previous, next }: Turn): boolean {
+  return previous !== "disabled" && next === "disabled";
+}
+
 /** Turns whatever changes a mode into one event, one call of `onModeChange`, and a wipe where it is due. */
 export class ModeNews {
   readonly #clock: Clock;
@@ -31,10 +38,8 @@ export class ModeNews {
 
   /** What a record of the scope covers when it says `inherit`. */
   inherited(runtime: PluginRuntime, tenant: string | undefined): Mode {
-    const { modes } = runtime;
-    const context = { requestId: "", ...(tenant === undefined ? {} : { tenantId: tenant }) };
-    const configured = runtime.resolve(context, undefined).mode;
-    return tenant === undefined ? configured : (modes.override ?? configured);
+    const configured = this.#configured(runtime, tenant);
+    return tenant === undefined ? configured : (runtime.modes.override ?? configured);
   }
 
   /** A reload changed what file or bindings say: an event, and a wipe when that switched a fenced plugin off. */
@@ -42,11 +47,9 @@ export class ModeNews {
     const { modes } = now;
     await this.#compared(now, undefined, was.base.mode, now.base.mode);
     for (const tenant of new Set([...was.boundTenants, ...now.boundTenants])) {
-      const context = { requestId: "", tenantId: tenant };
-      const [before, after] = [was, now].map(
-        (plugin) => modes.override ?? plugin.resolve(context, undefined).mode,
-      );
-      if (before !== undefined && after !== undefined) await this.#compared(now, tenant, before, after);
+      const before = modes.override ?? this.#configured(was, tenant);
+      const after = modes.override ?? this.#configured(now, tenant);
+      await this.#compared(now, tenant, before, after);
     }
   }
 
@@ -55,10 +58,11 @@ export class ModeNews {
     const [previous, next] = [modeUnder(record, before), modeUnder(record, after)];
     if (previous === next) return;
     await this.#tell(now, tenant, { previous, next, wipe: false, cause: "reload", setBy: "reload" });
-    if (next === "disabled" && now.modeAuthority) await this.#wipe(now, tenant);
+    if (next === "disabled" && now.modeAuthority) await this.wipe(now, tenant);
   }
 
-  async #wipe({ modes, name }: PluginRuntime, tenant: string | undefined): Promise<void> {
+  /** Declares what a plugin has counted empty, for all or for a tenant; best effort. */
+  async wipe({ modes, name }: PluginRuntime, tenant: string | undefined): Promise<void> {
     const scope = scopeText({ plugin: name, ...(tenant === undefined ? {} : { tenant }) });
     await this.#source.wipe(scope, modes.record(tenant)).catch(() => undefined);
   }
@@ -69,42 +73,77 @@ export class ModeNews {
     const runtime = this.#source.runtimeOf(state.plugin);
     if (runtime === undefined) return;
     const previous = modeUnder(state.global, runtime.base.mode);
-    void this.#tell(runtime, undefined, {
-      previous,
-      next: "disabled",
-      wipe: false,
-      cause: "on_error",
-      setBy: "onError",
-    });
+    const facts = { wipe: false, cause: "on_error", setBy: "onError" } as const;
+    void this.#tell(runtime, undefined, { previous, next: "disabled", ...facts });
+  }
+
+  /** The end of {@link switchedOff}; false when there was none. */
+  switchedOn(state: ModeState): boolean {
+    if (state.switchedOff === undefined) return false;
+    state.switchedOff = undefined;
+    const runtime = this.#source.runtimeOf(state.plugin);
+    if (runtime === undefined) return true;
+    const next = modeUnder(state.global, runtime.base.mode);
+    const facts = { wipe: false, cause: "enable", setBy: "enable" } as const;
+    void this.#tell(runtime, undefined, { previous: "disabled", next, ...facts });
+    return true;
   }
 
   async applied(state: ModeState, tenant: string | undefined, change: AppliedRecord): Promise<void> {
     const { previous: before, record } = change;
-    safely(() => {
-      const scope = { plugin: state.plugin, ...(tenant === undefined ? {} : { tenant }) };
-      this.#observer?.controlRecord?.(scope, record);
-    });
+    const scope = { plugin: state.plugin, ...(tenant === undefined ? {} : { tenant }) };
+    safely(() => this.#observer?.controlRecord?.(scope, record));
+    const wasOff = state.switchedOff !== undefined;
     if (tenant === undefined && record.mode !== "inherit" && record.mode !== "disabled")
       state.switchedOff = undefined;
+    const isOff = state.switchedOff !== undefined;
     const runtime = this.#source.runtimeOf(state.plugin);
     if (runtime === undefined || !this.#source.started()) return;
-    const inherited = this.inherited(runtime, tenant);
-    const previous = modeUnder(before, inherited);
-    const next = modeUnder(record, inherited);
     const expired = record.uuid.endsWith(EXPIRED_SUFFIX);
+    if (expired) this.alert("override_expired", `rev ${record.rev}`, scopeText(scope));
+    const turn = (inherited: Mode): Turn => ({
+      previous: wasOff ? "disabled" : modeUnder(before, inherited),
+      next: isOff ? "disabled" : modeUnder(record, inherited),
+    });
+    const all = turn(this.inherited(runtime, tenant));
     const wipe = record.wipeSeq !== (before?.wipeSeq ?? 0);
-    if (expired)
-      this.alert(
-        "override_expired",
-        `rev ${record.rev}`,
-        scopeText({ plugin: state.plugin, ...(tenant === undefined ? {} : { tenant }) }),
-      );
     const cause = expired ? "expiry" : record.mode === "inherit" ? "clear" : "set";
-    if (next !== "disabled") await runtime.base.handle.start();
-    await this.#tell(runtime, tenant, { previous, next, wipe, cause, setBy: record.setBy });
-    if (expired && previous !== "disabled" && next === "disabled" && runtime.modeAuthority) {
-      await this.#wipe(runtime, tenant);
+    const facts = { cause, setBy: record.setBy, rev: record.rev } as const;
+    if (all.next !== "disabled") await runtime.base.handle.start();
+    await this.#tell(runtime, tenant, { ...all, ...facts, wipe });
+    if (expired && ends(all) && runtime.modeAuthority) await this.wipe(runtime, tenant);
+    if (tenant !== undefined) return;
+    for (const bound of this.#boundBy(runtime)) {
+      const own = turn(this.#configured(runtime, bound));
+      // What happens to everyone has been said.
+      if (own.previous === all.previous && own.next === all.next) continue;
+      await this.#tell(runtime, bound, { ...own, ...facts, wipe: false });
+      if (expired && ends(own) && runtime.modeAuthority) await this.wipe(runtime, bound);
     }
+  }
+
+  /** Modes in force for the tenants that have a binding of their own and no override. */
+  boundModes(runtime: PluginRuntime): ReadonlyMap<string, Mode> {
+    const { modes } = runtime;
+    return new Map(
+      this.#boundBy(runtime).map((tenant) => [
+        tenant,
+        modes.switchedOff === undefined
+          ? modeUnder(modes.global, this.#configured(runtime, tenant))
+          : "disabled",
+      ]),
+    );
+  }
+
+  #boundBy({ boundTenants, modes }: PluginRuntime): readonly string[] {
+    return [...new Set(boundTenants)].filter(
+      (tenant) => (modes.tenantRecord(tenant)?.mode ?? "inherit") === "inherit",
+    );
+  }
+
+  #configured(runtime: PluginRuntime, tenant: string | undefined): Mode {
+    const context = { requestId: "", ...(tenant === undefined ? {} : { tenantId: tenant }) };
+    return runtime.resolve(context, undefined).mode;
   }
 
   alert(kind: ControlAlert["kind"], detail: string, scope?: string): void {
@@ -116,11 +155,10 @@ export class ModeNews {
   async #tell(
     { name, modes }: PluginRuntime,
     tenant: string | undefined,
-    change: Pick<ModeChange, "previous" | "next" | "wipe" | "cause" | "setBy">,
+    change: Turn & Pick<ModeChange, "wipe" | "cause" | "setBy"> & { readonly rev?: number },
   ): Promise<void> {
     const record = modes.record(tenant);
-    const rev = record?.rev ?? 0;
-    const { previous, next, setBy } = change;
+    const { previous, next, setBy, rev = record?.rev ?? 0 } = change;
     if (previous !== next) {
       const scope = scopeText({ plugin: name, ...(tenant === undefined ? {} : { tenant }) });
       const at = this.#clock.wallNow();

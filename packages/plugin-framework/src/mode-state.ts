@@ -39,6 +39,13 @@ export class ModeState {
     this.tenants.set(tenant, record);
   }
 
+  /** How many tenants have a mode of their own now. */
+  get overriddenTenants(): number {
+    let count = 0;
+    for (const { mode } of this.tenants?.values() ?? []) if (mode !== "inherit") count++;
+    return count;
+  }
+
   record(tenant: string | undefined): ControlRecord | undefined {
     return tenant === undefined ? this.global : this.tenantRecord(tenant);
   }

@@ -31,9 +31,9 @@ export interface ModeChange {
   readonly wipeSeq: number;
   /** Was `wipeSeq` raised by this change? */
   readonly wipe: boolean;
-  /** The tenant whose override changed; left out for all. */
+  /** The tenant whose mode changed; left out for all. */
   readonly tenant?: string;
-  readonly cause: "set" | "clear" | "expiry" | "reload" | "on_error";
+  readonly cause: "set" | "clear" | "expiry" | "reload" | "on_error" | "enable";
   readonly setBy: string;
 }
 

@@ -342,6 +342,29 @@ describe("the control record in Redis", () => {
     expect((await call(pipeline, "other")).headers["x-quota-used"]).toBe("2");
   });
 
+  it("PF-I4 an override's end that lets a binding switch a tenant off wipes that tenant's state, once", async () => {
+    const use = quotaPlugin(redis.client(), 5);
+    const bindings = [{ plugin: "quota", tenant: "acme", mode: "disabled" as const }];
+    await using pipeline = await pipelineOver(use);
+    await using other = await pipelineOver(quotaPlugin(redis.client(), 5));
+    await pipeline.reload({ plugins: [{ use }], bindings });
+    await other.reload({ plugins: [{ use }], bindings });
+    const used = async (tenant: string) => (await call(pipeline, tenant)).headers["x-quota-used"];
+    const wipes = async () =>
+      unpackRecord((await raw.get(controlKey("gw", "quota", laneOf("acme"), "acme"))) ?? "")?.wipeSeq ?? 0;
+    await pipeline.setMode("quota", "enforce");
+    const before = await wipes();
+    expect([await used("acme"), await used("other")]).toEqual(["1", "1"]);
+    expect(await pipeline.clearMode("quota")).toMatchObject({ wipe: true, converged: true });
+    expect((await call(pipeline, "acme")).records).toMatchObject([{ status: "disabled" }]);
+    await pipeline.setMode("quota", "enforce", { ttlMs: 500 });
+    expect([await used("acme"), await used("other")]).toEqual(["1", "2"]);
+    await eventually(async () => (await wipes()) === before + 2);
+    await pipeline.setMode("quota", "enforce");
+    expect([await used("acme"), await used("other")]).toEqual(["1", "3"]);
+    expect(await wipes()).toBe(before + 2);
+  });
+
   it("seeds the bus with overrides that a registry kept", async () => {
     const record = { mode: "disabled", rev: 9, uuid: "kept", wipeSeq: 4, setBy: "ann" } as const;
     await using pipeline = await pipelineOver(guard(), {

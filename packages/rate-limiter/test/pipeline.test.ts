@@ -38,6 +38,29 @@ describe("in a pipeline", () => {
     await pipeline.close();
   });
 
+  it.each([
+    ["the file", { mode: "disabled" as const }, []],
+    ["a binding", {}, [{ plugin: "rate_limiter", tenant: "acme", mode: "disabled" as const }]],
+  ])(
+    "starts afresh after an override that was taken back where %s says disabled",
+    async (_, entry, bindings) => {
+      const use = rateLimiterPlugin({ store: createMemoryStore() });
+      const plugins = [{ use, config: { rules: { by_user: "1/m" } }, ...entry }];
+      const pipeline = await createPluginPipeline({ plugins, bindings });
+      const allowed = async () => {
+        using scope = pipeline.begin({ requestId: "r", user: "ann", tenantId: "acme" });
+        return (await scope.invoke("tool_pre_invoke", call)).allowed;
+      };
+      await pipeline.setMode("rate_limiter", "enforce");
+      expect([await allowed(), await allowed()]).toEqual([true, false]);
+      await pipeline.clearMode("rate_limiter");
+      expect([await allowed(), await allowed()]).toEqual([true, true]);
+      await pipeline.setMode("rate_limiter", "enforce");
+      expect([await allowed(), await allowed()]).toEqual([true, false]);
+      await pipeline.close();
+    },
+  );
+
   it("over Redis a replica that missed the switch decides by the record all the same", async () => {
     await using redis = await startRedis();
     const client = redis.client({ enableOfflineQueue: false });

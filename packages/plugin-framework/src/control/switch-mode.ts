@@ -45,7 +45,8 @@ export async function switchMode(plane: ControlPlane, change: Switch): Promise<C
   const { tenant } = options;
   const scope = scopeText({ plugin: state.plugin, ...(tenant === undefined ? {} : { tenant }) });
   const startedAt = plane.clock.now();
-  const previousMode = modeUnder(state.record(tenant), change.inherited);
+  const known = modeUnder(state.record(tenant), change.inherited);
+  const previousMode = state.switchedOff === undefined ? known : "disabled";
   const { record, wipe, committedAt, reason, followed } = await plane.inTurn(scope, async () => {
     const done = await commitOrDraft(plane, scope, change);
     return { ...done, followed: plane.apply(scope, done.record) };
