@@ -376,6 +376,38 @@ describe("a stateless client and a server with sessions", () => {
     expect(bridge.stats()).toMatchObject({ parked: 0, expired: 1 });
   });
 
+  it("a question waits its time once, however often the client comes back without an answer; the next one has its own", async () => {
+    const { session, calls } = await serveAsking([elicit, { ...elicit, id: 2 }], { gap: true });
+    const bridge = bridgeWith({ parkedTtlMs: 1_000 });
+    const pause = (milliseconds: number) => new Promise((resolve) => setTimeout(resolve, milliseconds));
+    const again = async (requestState: string, inputResponses: object) => {
+      const { answer } = (await resume(
+        bridge,
+        modernCall("x", { inputResponses, requestState }),
+        caller,
+      )) as { readonly answer: UpstreamAnswer };
+      return bodyOf(answer).result;
+    };
+    const first = bodyOf(await bridge.forwardModern(session, modernCall("x"), caller)).result;
+    await pause(600);
+    const [key = ""] = Object.keys(first.inputRequests);
+    const second = await again(first.requestState, { [key]: accept });
+    await pause(600);
+    let { requestState } = await again(second.requestState, {});
+    const unanswered = async () => {
+      for (;;) {
+        await pause(100);
+        ({ requestState } = await again(requestState, {}));
+      }
+    };
+    const before = performance.now();
+    await expect(unanswered()).rejects.toMatchObject({ code: "outcome_unknown" });
+    // 400 ms are left of the second question's time.
+    expect(performance.now() - before).toBeLessThan(900);
+    await eventually(() => calls[0]?.closed === true);
+    expect(bridge.stats()).toMatchObject({ parked: 0, expired: 1 });
+  });
+
   it("waiting calls are capped, per principal and in all", async () => {
     const { session } = await serveAsking([elicit]);
     const bridge = bridgeWith({ maxParkedPerPrincipal: 1, maxParked: 2 });
@@ -521,6 +553,89 @@ describe("a stateless client and a server with sessions", () => {
       { ...caller, onNotification },
     );
     expect(server.seen.filter((seen) => seen.body.method === "logging/setLevel")).toHaveLength(1);
+  });
+
+  it("hears what the server says upon its answer and while nobody waits, bounded, the newest kept", async () => {
+    let say: ((method: string, params: object) => void) | undefined;
+    let answered: (() => void) | undefined;
+    const inner = legacyHandler((seen, response) => {
+      const meta = seen.body.params?.["_meta"] as { progressToken?: unknown } | undefined;
+      response.writeHead(200, { "content-type": "text/event-stream" });
+      const write = (value: object) =>
+        response.write(`data: ${JSON.stringify({ jsonrpc: "2.0", ...value })}\n\n`);
+      say = (method, params) => write({ method, params: { progressToken: meta?.progressToken, ...params } });
+      write({ id: 1, ...elicit });
+      answered = () => response.end(`data: ${JSON.stringify(result(seen.body.id, {}))}\n\n`);
+    });
+    const { session } = await serve((seen, response, r) => {
+      if (seen.method !== "POST" || seen.body.method !== undefined) return inner(seen, response, r);
+      // The server goes on before it acknowledges the answer, and waits for the progress to be on its way.
+      say?.("notifications/progress", { progress: 1_000 });
+      setTimeout(() => response.writeHead(202).end(), 30);
+      setTimeout(() => answered?.(), 60);
+      return undefined;
+    });
+    const bridge = bridgeWith();
+    const progress: number[] = [];
+    const onNotification = (bytes: Buffer) => {
+      const { params } = JSON.parse(bytes.toString()) as {
+        params: { progress: number; progressToken: string };
+      };
+      expect(params.progressToken).toBe("t2");
+      progress.push(params.progress);
+    };
+    const heard: string[] = [];
+    const options = {
+      ...caller,
+      onNotification,
+      onHeard: ({ method }: { method: string }) => heard.push(method),
+    };
+    const call = modernCall("x", {}, { progressToken: "t1" });
+    const { requestState } = bodyOf(await bridge.forwardModern(session, call, options)).result;
+    say?.("notifications/tools/list_changed", {});
+    for (let step = 1; step <= 70; step++) say?.("notifications/progress", { progress: step });
+    // A list that changed is heard of at once.
+    await eventually(() => heard.length === 71);
+    expect(progress).toEqual([]);
+    await resume(
+      bridge,
+      modernCall("x", { inputResponses: { user_input: accept }, requestState }, { progressToken: "t2" }),
+      options,
+    );
+    expect(progress).toEqual([...Array.from({ length: 64 }, (_, index) => index + 7), 1_000]);
+    expect(heard).toHaveLength(72);
+  });
+
+  it("a level that the server did not take is asked for again after a while, one that it took is not", async () => {
+    let refuse: number | undefined;
+    const inner = legacyHandler((seen, response) => {
+      const refused = seen.body.method === "logging/setLevel" && refuse !== undefined;
+      json(response, refused ? failure(seen.body.id, refuse ?? 0) : result(seen.body.id, {}));
+    });
+    const { server, session } = await serve((seen, response, request) => {
+      if (seen.body.method !== "initialize") return inner(seen, response, request);
+      const capabilities = { logging: {} };
+      return json(response, result(seen.body.id, { protocolVersion: "2025-11-25", capabilities }));
+    });
+    let now = 0;
+    const bridge = createBridge({ secret }, { now: () => now });
+    cleanup.push(() => bridge.close());
+    const levels = async (level: string) => {
+      await bridge.forwardModern(session, modernCall("x", {}, { [META.logLevel]: level }), caller);
+      return server.seen
+        .filter((seen) => seen.body.method === "logging/setLevel")
+        .map((seen) => seen.body.params?.["level"]);
+    };
+    expect(await levels("error")).toEqual(["error"]);
+    refuse = -32603;
+    expect(await levels("info")).toEqual(["error", "info"]);
+    expect(await levels("info")).toEqual(["error", "info"]);
+    now = 30_001;
+    refuse = undefined;
+    expect(await levels("info")).toEqual(["error", "info", "info"]);
+    now = 90_000;
+    expect(await levels("info")).toEqual(["error", "info", "info"]);
+    expect(await levels("warning")).toEqual(["error", "info", "info"]);
   });
 
   it("a server that never answers logging/setLevel holds a call up for half its time at most; who leaves meanwhile is not called for", async () => {

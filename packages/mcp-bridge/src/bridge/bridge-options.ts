@@ -9,7 +9,7 @@ export interface BridgeOptions {
   readonly previousSecrets?: readonly Uint8Array[];
   /** Names this process among its replicas, anew with each start. Default: a random UUID. */
   readonly replica?: string;
-  /** How long a call waits for its client, at most 120 000. Default 120 000. */
+  /** How long a question waits for its client, coming back without an answer included; at most 120 000. Default 120 000. */
   readonly parkedTtlMs?: number;
   /** Most calls that wait at once. Default 1 000. */
   readonly maxParked?: number;

@@ -62,13 +62,14 @@ class EraBridge implements Bridge {
   readonly #waiting: WaitingCalls;
   /** Calls of stateless clients that run, or wait, in a session. */
   readonly #active = new WeakMap<UpstreamSession, Set<ParkedCall>>();
-  readonly #logLevels = new ServerLogLevels();
+  readonly #logLevels: ServerLogLevels;
 
   constructor(options: z.output<typeof bridgeSchema>, now: () => number) {
     this.#options = options;
     this.#now = now;
     this.replica = options.replica;
-    this.#waiting = new WaitingCalls(options);
+    this.#waiting = new WaitingCalls({ ...options, now });
+    this.#logLevels = new ServerLogLevels(now);
   }
 
   async forwardModern(
@@ -128,7 +129,7 @@ class EraBridge implements Bridge {
   claim(message: RequestMessage, owner: Pick<ResumeModern, "principal" | "endpoint">): Claim {
     const taken = this.#waiting.take(message, ownerOf(owner));
     if ("replica" in taken) return { kind: "elsewhere", replica: taken.replica };
-    return { kind: "here", proceed: (options) => this.#resume(taken, message, options) };
+    return { kind: "here", proceed: (options) => this.#proceed(taken, message, options, answersOf(message)) };
   }
 
   async forwardLegacy(
@@ -176,39 +177,25 @@ class EraBridge implements Bridge {
     this.#waiting.close();
   }
 
-  /** Hands the client's answers on and lets the call run. */
-  async #resume(
-    parked: WaitingCall,
-    message: RequestMessage,
-    options: Omit<ResumeModern, "principal" | "endpoint">,
-  ): Promise<UpstreamAnswer> {
-    try {
-      await parked.call.answer(answersOf(message) ?? new Map());
-    } catch (error) {
-      parked.call.abort(error);
-    }
-    return await this.#proceed(parked, message, options);
-  }
-
-  /** Lets a call run until it answers or asks. */
+  /** Lets a call run, with the client's answers to what it asked, until it answers or asks. */
   async #proceed(
     parked: WaitingCall,
     message: RequestMessage,
     options: Omit<ResumeModern, "principal" | "endpoint">,
+    responses?: ReadonlyMap<string, string>,
   ): Promise<UpstreamAnswer> {
-    const { onNotification, onHeard } = options;
+    const { onNotification, onHeard, signal } = options;
     const level = readLogLevel(metaOf(message.params)[META.logLevel]);
     const { progressToken } = message.spans;
     const token = progressToken && textOf(message.bytes, progressToken);
     const onMessage = (notification: NotificationMessage) => {
-      onHeard?.(notification);
       if (CHANGES.has(notification.method) || !passesLogLevel(notification, level)) return;
       const bytes = underToken(notification, parked.token, token);
       if (bytes !== undefined) onNotification?.(bytes);
     };
     let step: CallStep;
     try {
-      step = await parked.call.next(options.signal, onMessage);
+      step = await parked.call.next({ signal, onMessage, onHeard }, responses);
     } catch (error) {
       if (error instanceof MissingCapability) return missingCapability(error);
       throw error;

@@ -7,22 +7,39 @@ import { UpstreamError } from "../upstream/upstream-error.ts";
 import type { CallOutcome } from "./bridge-contract.ts";
 import { capabilityName, declares, neededCapability } from "./client-capability.ts";
 import { paramsText } from "./edit-members.ts";
+import { KeptMessages } from "./kept-messages.ts";
 import { questionKey } from "./question-key.ts";
 import { isVisit, withoutElicitationId } from "./url-elicitation.ts";
 
-/** A question of a legacy server that waits for the client. */
+/** What a client is asked. */
 export interface Question {
   readonly method: string;
   /** Raw text of its params. */
   readonly params: string | undefined;
+}
+
+/** A question of a legacy server that waits for the client. */
+interface OpenQuestion extends Question {
   /** The server's id, raw. */
   readonly idText: string;
+  /** When it came. */
+  readonly askedAt: number;
 }
 
 /** What a bridged call comes to next. */
 export type CallStep =
   | { readonly kind: "answer"; readonly answer: UpstreamAnswer }
   | { readonly kind: "questions"; readonly questions: ReadonlyMap<string, Question> };
+
+/** Who waits for a call. */
+export interface CallListener {
+  /** Gives the call up for good. */
+  readonly signal: AbortSignal | undefined;
+  /** What the client may be told; kept while nobody waits. */
+  readonly onMessage: (message: NotificationMessage) => void;
+  /** Every notification at once, also while nobody waits. */
+  readonly onHeard: ((message: NotificationMessage) => void) | undefined;
+}
 
 /** Options of {@link ParkedCall}. */
 export interface ParkedCallOptions {
@@ -64,11 +81,14 @@ export class ParkedCall {
   readonly session: UpstreamSession;
   readonly #options: ParkedCallOptions;
   readonly #controller = new AbortController();
-  readonly #questions = new Map<string, Question>();
+  readonly #questions = new Map<string, OpenQuestion>();
   readonly #keys = new Set<string>();
   #outcome: CallOutcome | undefined;
   #wake: (() => void) | undefined;
-  #onMessage: ((message: NotificationMessage) => void) | undefined;
+  /** Who waits, or waited last. */
+  #listener: CallListener | undefined;
+  #listening = false;
+  readonly #kept = new KeptMessages();
   #timer: NodeJS.Timeout | undefined;
   #leftMs: number;
   #runningSince = 0;
@@ -90,18 +110,27 @@ export class ParkedCall {
       );
   }
 
+  /** When the oldest question came that is not answered yet. */
+  get askedAt(): number | undefined {
+    const [oldest] = this.#questions.values();
+    return oldest?.askedAt;
+  }
+
   /**
    * Waits for the answer or for questions. The call runs while somebody waits here.
    *
-   * @param signal gives the call up for good
+   * @param responses the client's answers (raw JSON by key), handed to the server; keys that are no open question are
+   *   ignored
    * @throws UpstreamError
    */
-  async next(
-    signal: AbortSignal | undefined,
-    onMessage: ((message: NotificationMessage) => void) | undefined,
-  ): Promise<CallStep> {
-    this.#onMessage = onMessage;
+  async next(listener: CallListener, responses?: ReadonlyMap<string, string>): Promise<CallStep> {
+    const { signal, onMessage } = listener;
+    this.#listener = listener;
+    this.#listening = true;
+    for (const message of this.#kept.take()) onMessage(message);
     this.#startClock();
+    // Whoever listens is known first: what the server says upon the answers may come before they are acknowledged.
+    if (responses !== undefined) this.#answer(responses);
     const onAbort = () =>
       this.abort(new UpstreamError("aborted", "The request was aborted.", { phase: "sent_no_response" }));
     if (signal?.aborted) onAbort();
@@ -112,26 +141,12 @@ export class ParkedCall {
     } finally {
       signal?.removeEventListener("abort", onAbort);
       this.#stopClock();
-      this.#onMessage = undefined;
+      this.#listening = false;
     }
     const outcome = this.#outcome;
     if (outcome === undefined) return { kind: "questions", questions: new Map(this.#questions) };
     if ("error" in outcome) throw outcome.error;
     return { kind: "answer", answer: outcome.answer };
-  }
-
-  /** Hands the client's answers (raw JSON by key) to the server; keys that are no open question are ignored. */
-  async answer(responses: ReadonlyMap<string, string>): Promise<void> {
-    const sending: Promise<void>[] = [];
-    for (const [key, result] of responses) {
-      const question = this.#questions.get(key);
-      if (question === undefined) continue;
-      this.#questions.delete(key);
-      sending.push(this.session.respond({ idText: question.idText, result }));
-    }
-    await Promise.all(sending).catch((error: unknown) => {
-      throw unheard(error);
-    });
   }
 
   /** Gives the call up: the upstream is told to cancel. */
@@ -147,8 +162,26 @@ export class ParkedCall {
   }
 
   #message(message: UpstreamMessage): void {
-    if (message.kind === "notification") this.#onMessage?.(message);
-    else this.#question(message);
+    if (message.kind === "request") {
+      this.#question(message);
+      return;
+    }
+    this.#listener?.onHeard?.(message);
+    if (this.#listening) this.#listener?.onMessage(message);
+    else this.#kept.keep(message);
+  }
+
+  #answer(responses: ReadonlyMap<string, string>): void {
+    for (const [key, result] of responses) {
+      const question = this.#questions.get(key);
+      if (question === undefined) continue;
+      this.#questions.delete(key);
+      this.#respond(question.idText, result);
+    }
+  }
+
+  #respond(idText: string, result: string): void {
+    this.session.respond({ idText, result }).catch((error: unknown) => this.abort(unheard(error)));
   }
 
   #question(message: RequestMessage): void {
@@ -174,12 +207,12 @@ export class ParkedCall {
     this.#keys.add(key);
     const result = this.#options.given?.get(key);
     if (result !== undefined) {
-      this.session.respond({ idText, result }).catch((error: unknown) => this.abort(unheard(error)));
+      this.#respond(idText, result);
       return;
     }
     const params = paramsText(message);
     const shown = params !== undefined && isVisit(message.params) ? withoutElicitationId(params) : params;
-    this.#questions.set(key, { method, params: shown, idText });
+    this.#questions.set(key, { method, params: shown, idText, askedAt: this.#options.now() });
     this.#wake?.();
   }
 

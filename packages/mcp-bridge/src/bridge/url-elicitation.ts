@@ -34,7 +34,7 @@ export function visitsRequired(
     const { [ID_MEMBER]: _, ...visit } = entry;
     const params = { ...visit, mode: "url" };
     const key = questionKey("elicitation/create", params, new Set(questions.keys()));
-    questions.set(key, { method: "elicitation/create", params: JSON.stringify(params), idText: "null" });
+    questions.set(key, { method: "elicitation/create", params: JSON.stringify(params) });
   }
   return questions.size > 0 ? questions : undefined;
 }

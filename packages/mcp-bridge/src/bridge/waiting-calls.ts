@@ -15,6 +15,8 @@ export interface WaitingCallsOptions {
   readonly parkedTtlMs: number;
   readonly maxParked: number;
   readonly maxParkedPerPrincipal: number;
+  /** Monotonic milliseconds. */
+  readonly now: () => number;
 }
 
 /** Who may continue a call, and where. */
@@ -66,10 +68,18 @@ export class WaitingCalls {
     this.#sealer = createSealer({ secret, previousSecrets, label: "state" });
   }
 
-  /** Lets a call wait; returns the state that continues it. @throws BridgeError `overloaded`; the call is given up */
+  /**
+   * Lets a call wait, until its oldest question has waited as long as questions may: coming back without an answer does not
+   * prolong that. Returns the state that continues it.
+   *
+   * @throws BridgeError `overloaded`, `outcome_unknown` when that time is over; the call is given up
+   */
   park(waiting: WaitingCall, message: RequestMessage): string {
-    const { maxParked, maxParkedPerPrincipal, parkedTtlMs, replica } = this.#options;
+    const { maxParked, maxParkedPerPrincipal, parkedTtlMs, replica, now } = this.#options;
     const { owner, call } = waiting;
+    const nowMs = now();
+    const leftMs = (call.askedAt ?? nowMs) + parkedTtlMs - nowMs;
+    if (leftMs <= 0) throw this.#giveUp(call);
     const { principal } = owner;
     const own = this.#perPrincipal.get(principal) ?? 0;
     if (this.#entries.size >= maxParked || own >= maxParkedPerPrincipal) {
@@ -79,7 +89,7 @@ export class WaitingCalls {
     }
     const id = randomUUID();
     const nonce = randomUUID();
-    const timer = setTimeout(() => this.#expire(id), parkedTtlMs);
+    const timer = setTimeout(() => this.#expire(id), leftMs);
     timer.unref();
     this.#entries.set(id, { waiting, nonce, timer });
     this.#perPrincipal.set(principal, own + 1);
@@ -131,8 +141,14 @@ export class WaitingCalls {
     const entry = this.#entries.get(id);
     if (entry === undefined) return;
     this.#remove(id, entry);
+    this.#giveUp(entry.waiting.call);
+  }
+
+  #giveUp(call: ParkedCall): BridgeError {
+    const error = new BridgeError("outcome_unknown", "The client did not answer in time.");
     this.#expired++;
-    entry.waiting.call.abort(new BridgeError("outcome_unknown", "The client did not answer in time."));
+    call.abort(error);
+    return error;
   }
 
   #remove(id: string, entry: Entry): void {
