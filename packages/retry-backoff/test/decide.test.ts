@@ -74,6 +74,19 @@ describe("signals of a result", () => {
     expect(decide(result({ content: [{ type: "text" }] }), on).reason).toBe("success");
   });
 
+  it("the signals are looked at in order: isError, then structured content, then text", () => {
+    const on = context({ checkTextContent: true }, idempotent);
+    const content = [{ type: "text", text: '{"status_code":503}' }];
+    const reasonOf = (value: object) => decide(result({ content, ...value }), on).reason;
+    const unlisted = { isError: true, status_code: 404 };
+    expect(reasonOf({ isError: true, structuredContent: unlisted })).toBe("not_retryable");
+    expect(reasonOf({ isError: false, structuredContent: unlisted })).toBe("structured_error");
+    expect(reasonOf({ structuredContent: { isError: false, status_code: 503 } })).toBe("structured_error");
+    expect(reasonOf({ structuredContent: { isError: false, status_code: 404 } })).toBe("success");
+    expect(reasonOf({ isError: true })).toBe("is_error");
+    expect(reasonOf({ isError: false })).toBe("text_error");
+  });
+
   it("takes only an integer for a status", () => {
     const on = context({}, idempotent);
     for (const status of ["503", 503.5, null, true, [503]]) {

@@ -27,6 +27,7 @@ const own = { resultType: "complete", ttlMs: 0, cacheScope: "private" };
 export async function startFaultyUpstream(dialect: Dialect, faults: Readonly<Record<string, Fault>>) {
   const received = new Map<string, number>();
   let sessions = 0;
+  let refused: number | undefined;
   const streams = new Map<string, ServerResponse>();
   const server = createServer(async (request, response) => {
     const { pathname, searchParams } = new URL(request.url ?? "", "http://x");
@@ -58,6 +59,10 @@ export async function startFaultyUpstream(dialect: Dialect, faults: Readonly<Rec
           result: { ...own, supportedVersions: ["2026-07-28"], capabilities: { tools: {} }, serverInfo },
         });
       case "initialize":
+        if (refused !== undefined) {
+          refused++;
+          return void response.writeHead(503).end();
+        }
         return send(
           { result: { protocolVersion: "2025-03-26", capabilities: { tools: {} }, serverInfo } },
           { "mcp-session-id": `s-${++sessions}` },
@@ -88,6 +93,12 @@ export async function startFaultyUpstream(dialect: Dialect, faults: Readonly<Rec
       received.delete(fault);
       return count;
     },
+    /** From now on no session is opened. */
+    refuseSessions(): void {
+      refused = 0;
+    },
+    /** How often one was asked for since. */
+    refusedSessions: () => refused ?? 0,
     [Symbol.asyncDispose]: close,
   };
 }
