@@ -6,9 +6,11 @@ import { eventually } from "@gatewright/testkit";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { syncConfiguredUpstreams } from "../src/app/configured-upstreams.ts";
 import { mcpServersConfig } from "../src/config/mcp-servers.ts";
+import { openPostgresRegistry } from "../src/registry/postgres-registry.ts";
 import type { Discovery } from "../src/registry/records.ts";
 import type { Registry } from "../src/registry/registry.ts";
 import { SnapshotHolder } from "../src/registry/snapshot.ts";
+import { loadSecret } from "../src/secret/gateway-secret.ts";
 import { openAt, postgresKind, type RegistryKind, sqliteKind, upstreamInput } from "./support/registries.ts";
 
 const all = { limit: 100, offset: 0 };
@@ -18,6 +20,34 @@ const codes = async (calls: readonly Promise<unknown>[]) =>
 const tool = (name: string): Discovery["items"][number] => ({ kind: "tool", name, body: { name } });
 
 describe("the registry in PostgreSQL", () => {
+  it("keeps to the time of the request also when it shows what was written under its key", async () => {
+    const kind = await postgresKind();
+    const url = await kind.url();
+    const requestMs = 600;
+    const registry = openPostgresRegistry({
+      secret: loadSecret("", { GATEWRIGHT_SECRET: "registry-test-secret-of-32-bytes-or-more" }),
+      database: { connectionString: url },
+      requestMs,
+      pollMs: 1_000,
+      observer: {},
+    });
+    const holder = await kind.server.client({ database: new URL(url).pathname.slice(1) });
+    try {
+      await registry.migrate();
+      const terms = { idempotency: { id: "k", fingerprint: "f" } };
+      await registry.forRequest(terms).createUpstream(upstreamInput("once"));
+      await holder.query("begin; select * from idempotency_keys for update");
+      const start = performance.now();
+      await expect(registry.forRequest(terms).written()).rejects.toMatchObject({ code: "db_timeout" });
+      // The statement's own deadline, 5 s, is far beyond it.
+      expect(performance.now() - start).toBeLessThan(requestMs + 1_000);
+    } finally {
+      await holder.end();
+      await registry.close();
+      await kind.close();
+    }
+  });
+
   it("notes a gateway that runs once, though the answer to it was lost and it was noted again", async () => {
     const kind = await postgresKind();
     const proxy = await createFaultProxy({ upstream: kind.server });

@@ -125,6 +125,16 @@ describe("connections", () => {
       }),
     );
     expect(outcome).toMatchObject({ status: 503, code: "db_timeout", error: { sqlState: "25P03" } });
+    // The same for one that the server lets last no longer.
+    const long = await timed(() =>
+      subject.database.transaction(async (tx) => {
+        await tx.query("set local idle_in_transaction_session_timeout = 0");
+        await tx.query("set local transaction_timeout = 100");
+        await eventually(async () => (await pooledBackends(postgres)).every((pid) => pid !== tx.backendPid));
+        await tx.query("insert into t values (2)");
+      }),
+    );
+    expect(long).toMatchObject({ status: 503, code: "db_timeout", error: { sqlState: "25P04" } });
     expect(await postgres.query("select * from t")).toEqual([]);
   });
 
