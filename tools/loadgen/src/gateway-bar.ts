@@ -2,6 +2,7 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import {
   type BarMeasurements,
+  BRIDGED_BARS,
   barChecks,
   FULL_BARS,
   LARGE_RESULT_BARS,
@@ -21,9 +22,6 @@ import { type RunResult, runLoad } from "./run-plan.ts";
 import { constant } from "./schedule.ts";
 import type { LoadTarget, Site } from "./site.ts";
 import { textTable } from "./text-table.ts";
-
-/** Calls per second at which the bars are measured. */
-const RPS = 1_000;
 
 /**
  * How much is run at each scale: rounds of so many seconds, the upstream called directly in every so many of them; the
@@ -66,9 +64,15 @@ const row = (run: RunResult): readonly string[] => [
   fixed(run.generator.lag.p99, 2),
 ];
 
+function barsOf(size: ResultSize, plugins: boolean, bridged: boolean) {
+  if (size === "50kb") return LARGE_RESULT_BARS;
+  if (bridged) return BRIDGED_BARS;
+  return plugins ? FULL_BARS : PASS_THROUGH_BARS;
+}
+
 /**
- * Measures CPU time per call of the gateway beside that of the upstream called directly and of the bare proxy, in
- * short rounds that take turns, so that whatever else the machine does meets all of them alike; then the heap after
+ * Measures CPU time per call of the gateway beside that of the upstream called directly, of the bare proxy and of the
+ * plain gateway, in short rounds that take turns, so that whatever else the machine does meets all of them alike; then the heap after
  * a full collection, early and late in the gateway's life. Sessions and connections of each target are opened once,
  * before its warm-up: a round costs calls and nothing else.
  */
@@ -79,19 +83,24 @@ export async function runGatewayBar(options: {
   readonly result: ResultSize;
   /** Whether limiter and retry are on; without them passing through is measured. */
   readonly plugins: boolean;
+  /** Whether the upstream speaks a revision of the other kind. */
+  readonly bridged: boolean;
+  /** Calls per second, 1 000 or more: below, a process costs more by waking up than by what it does. */
+  readonly rps: number;
   readonly progress: ProgressBar;
   readonly folder: string;
 }): Promise<GatewayBar> {
-  const { site, progress, scale, result: size, plugins } = options;
+  const { site, progress, scale, result: size, plugins, bridged, rps } = options;
   const shape = CALLS[size];
-  const bars = size === "50kb" ? LARGE_RESULT_BARS : plugins ? FULL_BARS : PASS_THROUGH_BARS;
+  const bars = barsOf(size, plugins, bridged);
   const amounts = AMOUNTS[scale];
-  const pids = [process.pid, site.direct.pid, site.bareProxy.pid, site.gateway.pid];
+  const { direct, bareProxy, plainGateway, gateway } = site;
+  const targets = [direct, bareProxy, ...(plainGateway === undefined ? [] : [plainGateway]), gateway];
+  const pids = [process.pid, ...targets.map(({ pid }) => pid)];
   const ownMicros = (): number => pids.reduce((sum, pid) => sum + (processUsage(pid).cpuMicros ?? 0), 0);
   const noise = watchNoise();
   const ownBefore = ownMicros();
   let gatewayCalls = 0;
-  const targets = [site.direct, site.bareProxy, site.gateway];
   const callers = new Map<LoadTarget, McpCaller>();
   for (const target of targets) callers.set(target, await createMcpCaller(target.mcp(shape)));
 
@@ -101,7 +110,7 @@ export async function runGatewayBar(options: {
       name: target.name,
       target: target.mcp(shape),
       ...(caller && { caller }),
-      load: { kind: "open", stages: [constant(RPS, amounts.seconds)] },
+      load: { kind: "open", stages: [constant(rps, amounts.seconds)] },
       bounds: [amounts.seconds],
       pid: target.pid,
       warmUpCalls: 0,
@@ -136,8 +145,9 @@ export async function runGatewayBar(options: {
   const measurements: BarMeasurements = {
     gateway: of("gateway"),
     bareProxy: of("bare proxy"),
+    plainGateway: of("plain gateway"),
     direct: of("direct"),
-    rps: RPS,
+    rps,
     earlyCalls,
     lateCalls: gatewayCalls,
     early,
@@ -159,7 +169,7 @@ export async function runGatewayBar(options: {
     ]),
   );
   const text = [
-    `gateway-bar (${scale}, ${options.front} clients, ${size} results, plugins ${plugins ? "on" : "off"}): ${verdict.toUpperCase()}`,
+    `gateway-bar (${scale}, ${options.front} clients${bridged ? " on an upstream of the other kind" : ""}, ${size} results, plugins ${plugins ? "on" : "off"}, ${rps} calls/s): ${verdict.toUpperCase()}`,
     `${describeMachine()}; ${site.pinning}`,
     `other processes took ${fixed(others, 0)} % of a core meanwhile${(others ?? 0) > QUIET_PERCENT ? ": not a quiet machine, so the figures are too high" : ""}`,
     "",
@@ -171,13 +181,15 @@ export async function runGatewayBar(options: {
     checkTable(checks),
     "",
   ].join("\n");
-  const name = `${options.front === "legacy" ? "" : `-${options.front}`}${size === "small" ? "" : `-${size}`}${plugins ? "" : "-bare"}`;
+  const name = `${options.front === "legacy" ? "" : `-${options.front}`}${bridged ? "-bridged" : ""}${size === "small" ? "" : `-${size}`}${plugins ? "" : "-bare"}`;
   mkdirSync(options.folder, { recursive: true });
   const json = {
     scale,
     front: options.front,
     result: size,
     plugins,
+    bridged,
+    rps,
     verdict,
     checks,
     othersPercent: others,

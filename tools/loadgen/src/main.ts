@@ -20,6 +20,8 @@ const USAGE = `usage: loadtest NAME… [options]
   --front F    how the generator speaks to the gateway: legacy (default), modern or plain
   --result R   for gateway-bar: small (default) or 50kb
   --no-plugins for gateway-bar: limiter and retry off
+  --bridged    for gateway-bar: the upstream speaks a revision of the other kind than the generator
+  --rps N      for gateway-bar: calls per second, from 1000 (default)
   --out DIR    where the JSON and HTML reports go; default .gatewright/loadtest
   --no-baseline  load only the gateway, not the upstream directly and the bare proxy
 `;
@@ -36,6 +38,8 @@ const { positionals, values } = parseArgs({
     out: { type: "string", default: ".gatewright/loadtest" },
     result: { type: "string", default: "small" },
     plugins: { type: "boolean", default: true },
+    bridged: { type: "boolean", default: false },
+    rps: { type: "string", default: "1000" },
     baseline: { type: "boolean", default: true },
     help: { type: "boolean", default: false },
   },
@@ -58,7 +62,9 @@ if (values.help) {
 const scale = oneOf<Scale>("scale", values.scale, ["smoke", "ci", "full"]);
 const front = oneOf<Front>("front", values.front, ["legacy", "modern", "plain"]);
 const result = oneOf<ResultSize>("result", values.result, ["small", "50kb"]);
-const { plugins } = values;
+const { plugins, bridged } = values;
+const rps = Number(values.rps);
+if (!(Number.isInteger(rps) && rps >= 1_000)) refuse(`--rps ${values.rps} is no number of calls from 1000`);
 const seconds = values.seconds === undefined ? undefined : Number(values.seconds);
 if (seconds !== undefined && !(Number.isInteger(seconds) && seconds > 0)) {
   refuse(`--seconds ${values.seconds} is no number of seconds`);
@@ -91,7 +97,7 @@ if (names.includes("lists")) {
 const others = names.filter((name) => !isStream(name) && name !== "lists");
 if (others.length === 0) process.exit(exitCode());
 
-const site = await startSite(front, plugins);
+const site = await startSite({ front, plugins, bridged, floor: others.includes("gateway-bar") });
 const stop = (): void => {
   void site.close().then(() => process.exit(EXIT.failed));
 };
@@ -101,7 +107,8 @@ process.once("SIGTERM", stop);
 try {
   for (const name of others) {
     if (name === "gateway-bar") {
-      const bar = await runGatewayBar({ site, front, scale, result, plugins, progress, folder: values.out });
+      const shape = { front, scale, result, plugins, bridged, rps };
+      const bar = await runGatewayBar({ site, ...shape, progress, folder: values.out });
       process.stdout.write(`${bar.text}\n`);
       verdicts.push(bar.verdict);
       continue;

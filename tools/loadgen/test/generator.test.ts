@@ -14,6 +14,7 @@ import { createRecorder } from "../src/recorder.ts";
 import { runLoad } from "../src/run-plan.ts";
 import { constant, createSchedule } from "../src/schedule.ts";
 import { spawnProcess } from "../src/spawned.ts";
+import { createTokenSigner } from "../src/token.ts";
 
 const target = (url: string, change: Partial<McpTarget> = {}): McpTarget => ({
   url,
@@ -184,6 +185,40 @@ describe("bare proxy", () => {
       await proxy.stop();
     }
     expect(proxy.isRunning()).toBe(false);
+  });
+});
+
+describe("plain gateway", () => {
+  it.each(["legacy", "modern"] as const)("serves users with their tokens, %s", async (era) => {
+    await using upstream = await startRawServer({ era });
+    const signer = createTokenSigner();
+    const plain = spawnProcess(
+      "plain gateway",
+      [process.execPath, source("plain-gateway.ts"), upstream.url],
+      {
+        env: { ...process.env, PUBLIC_KEY: signer.publicKeyPem },
+      },
+    );
+    try {
+      const [origin] = await plain.waitFor(/http:\/\/127\.0\.0\.1:\d+/, 10_000);
+      const calls = { front: era, tokens: [signer.tokenOf("ann"), signer.tokenOf("bob")] };
+      const caller = await createMcpCaller(target(`${origin}/mcp`, calls));
+      for (let index = 0; index < 4; index++) {
+        expect(await new Promise((resolve) => caller.call(index, resolve))).toBe("ok");
+      }
+      await caller.close();
+      expect(upstream.stats().requests).toMatchObject({ "tools/call": 4 });
+      const stranger = createTokenSigner().tokenOf("ann");
+      await expect(
+        fetch(`${origin}/mcp`, {
+          method: "POST",
+          headers: { authorization: `Bearer ${stranger}` },
+          body: "{}",
+        }),
+      ).resolves.toMatchObject({ status: 401 });
+    } finally {
+      await plain.stop();
+    }
   });
 });
 

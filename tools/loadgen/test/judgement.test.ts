@@ -114,10 +114,11 @@ describe("bars", () => {
     expect(median([1, 2])).toBe(1.5);
     expect(median([])).toBeUndefined();
     const rounds = (...micros: number[]) => micros.map((cpuMicrosPerCall) => run({ cpuMicrosPerCall }));
-    const judge = (late: number) =>
+    const judge = (late: number, floor: readonly number[] = [], own = [140, 700, 150]) =>
       barChecks({
-        gateway: rounds(140, 700, 150),
+        gateway: rounds(...own),
         bareProxy: rounds(100, 500, 100),
+        plainGateway: rounds(...floor),
         direct: rounds(50, 250, 50),
         rps: 100,
         earlyCalls: 20_000,
@@ -129,7 +130,25 @@ describe("bars", () => {
       ["150.00 µs", true],
       ["1.40 ×", true],
     ]);
-    expect(judge(105).map(([, ok]) => ok)).toEqual([true, true, true, true, true]);
+    expect(judge(105, [120, 600, 120]).map(([, ok]) => ok)).toEqual([true, true, true, true, true, true]);
     expect(judge(106).at(-1)?.[1]).toBe(false);
+    // Over the bars, but within half of what the same work costs without our code; then not even that.
+    const slow = [200, 1_000, 200];
+    expect(judge(105, [140, 700, 140], slow).map(([, ok]) => ok)).toEqual([
+      true,
+      true,
+      true,
+      true,
+      true,
+      true,
+    ]);
+    expect(judge(105, [120, 600, 120], slow).map(([, ok]) => ok)).toEqual([
+      false,
+      false,
+      false,
+      true,
+      true,
+      true,
+    ]);
   });
 });
