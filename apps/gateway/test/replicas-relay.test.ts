@@ -150,6 +150,15 @@ describe("a call at B of a session of A", () => {
     expect(performance.now() - begin).toBeLessThan(10_000);
   });
 
+  it("that nobody waits for any more is refused for what it is all the same", async () => {
+    const session = await openSession(a, counterPath);
+    const now = { "x-gatewright-timeout-ms": "0" };
+    const stranger = { ...now, authorization: `Bearer ${await a.mint({ user: "mallory" })}` };
+    expect((await session.request(b, "ping", {}, stranger)).status).toBe(403);
+    expect((await session.request(b, "ping", {}, { ...now, "mcp-session-id": "x" })).status).toBe(404);
+    expect((await session.request(b, "ping", {}, now)).body.result).toEqual({});
+  });
+
   it("of a longer time than A may be silent is answered, since A gives signs of life", async () => {
     const session = await openSession(a, slowPath);
     const answer = await session.request(

@@ -39,9 +39,10 @@ export class Forwarder {
     this.#peers = new Peers(options);
   }
 
-  /** How long the client waits, or a call may take. */
+  /** How long the client waits, or a call may take; for a stream, how long it is looked for whoever has it. */
   timeMsOf({ request }: EdgeRequest): number {
     const { callTimeoutMs } = this.#options;
+    if (request.method === "GET") return callTimeoutMs;
     return Math.min(callTimeoutMs, callerTimeoutMs(request.headers[timeoutHeader]) ?? callTimeoutMs);
   }
 

@@ -103,7 +103,7 @@ export class RedisReplicas implements Replicas {
     let location = await this.#locate(ownership, sessionId, key, uncertain);
     const deadlineMs = performance.now() + this.#forwarder.timeMsOf(edge);
     let forwards = 0;
-    for (let looks = 1; looks <= maxLooks && performance.now() < deadlineMs; looks++) {
+    for (let looks = 1; looks <= maxLooks && (looks === 1 || performance.now() < deadlineMs); looks++) {
       let unreachable: { readonly owner: string; readonly cause: unknown } | undefined;
       switch (location.kind) {
         case "foreign":
