@@ -390,6 +390,50 @@ describe("merged lists", () => {
     expect(names(await second)).toEqual(["one_t"]);
   });
 
+  it("asked for after a change are read after it, and what began to be read before it replaces nothing newer", async () => {
+    let now = 0;
+    const reads: { readonly answer: (names: readonly string[]) => void; readonly fail: () => void }[] = [];
+    const call: ListCall = () =>
+      new Promise((resolve, reject) => {
+        reads.push({
+          answer: (tools) =>
+            resolve(answerOf(JSON.stringify(result(7, { tools: tools.map((name) => ({ name })) })))),
+          fail: () => reject(new Error("gone")),
+        });
+      });
+    const options = { upstreams: [{ id: "a", slug: "one" }], call, secret, freshMs: 60_000 };
+    const aggregator = createAggregator(options, { now: () => now });
+    const before = aggregator.list(ask);
+    now = 1;
+    aggregator.outdate("a");
+    now = 2;
+    const after = aggregator.list(ask);
+    const joining = aggregator.list(ask);
+    expect(reads).toHaveLength(2);
+    reads[1]?.answer(["new"]);
+    expect(names(await after)).toEqual(["one_new"]);
+    expect(names(await joining)).toEqual(["one_new"]);
+    reads[0]?.answer(["old"]);
+    expect(names(await before)).toEqual(["one_old"]);
+    expect(names(await aggregator.list(ask))).toEqual(["one_new"]);
+    now = 3;
+    aggregator.outdate("a");
+    now = 4;
+    const failing = aggregator.list(ask);
+    now = 5;
+    aggregator.outdate("a");
+    now = 6;
+    const newest = aggregator.list(ask);
+    reads[2]?.fail();
+    expect(names(await failing)).toEqual(["one_new"]);
+    // The failure of the older one says nothing of the newer: it is waited for.
+    const joined = aggregator.list(ask);
+    expect(reads).toHaveLength(4);
+    reads[3]?.answer(["newest"]);
+    expect(names(await newest)).toEqual(["one_newest"]);
+    expect(names(await joined)).toEqual(["one_newest"]);
+  });
+
   it("of a viewer with a list of one's own are asked for it alone, private, and nobody else's", async () => {
     const { upstreams, call } = await connect(
       { one: tools(["t"], { cacheScope: "public", ttlMs: 60_000 }) },
@@ -561,6 +605,19 @@ describe("rewriting", () => {
     expect(notify("notifications/message", { uri: "a:1" })).toEqual({ uri: "a:1" });
     expect(aggregator.exposeName({ upstreamId: "a", name: "t" })).toBe("my-srv_t");
     expect(aggregator.exposeUri({ upstreamId: "a", name: "a:1" })).toBe("my-srv+a:1");
+  });
+
+  it.each([
+    ["broken behind a URI", '"result":{"content":[{"type":"resource_link","uri":"a:1"}],"x":[}'],
+    ["with nothing for a URI", '"result":{"content":[{"uri":}]}'],
+    ["with a URI that is no JSON", '"result":{"content":[{"uri":nope}]}'],
+    ["nested too deep", `"result":{"content":[{"uri":"a:1"}],"x":${"[".repeat(1_100)}${"]".repeat(1_100)}}`],
+  ])("an answer %s is the upstream's fault", async (_, members) => {
+    const aggregator = await plan();
+    const answer = answerOf(`{"jsonrpc":"2.0","id":7,${members}}`);
+    expect(() => aggregator.exposeAnswer("a", "tools/call", answer)).toThrow(
+      expect.objectContaining({ code: "upstream_protocol", phase: "response_received" }) as Error,
+    );
   });
 
   it("plain names change nothing, and need a single upstream", async () => {

@@ -47,6 +47,12 @@ export type ListPart =
   | { readonly state: "stale"; readonly upstreamId: string; readonly copy: ListCopy; readonly code: string }
   | { readonly state: "unavailable"; readonly upstreamId: string; readonly code: string };
 
+/** A list that is being read. */
+interface Fetch {
+  readonly at: number;
+  readonly copy: Promise<ListCopy>;
+}
+
 /** What to list, and for whom. */
 export interface ListSubject {
   readonly method: ListMethod;
@@ -59,14 +65,16 @@ export interface ListSubject {
 
 /**
  * Lists of upstreams, each fetched whole within a deadline, one fetch for all who wait, and kept: fresh ones are
- * used again as long as the upstream allows, the last good one stands in when the upstream fails.
+ * used again as long as the upstream allows, the last good one stands in when the upstream fails. Nobody who asks after a
+ * change is given what was read, or began to be read, before it.
  */
 export class ListCopies {
   readonly #options: ListCopiesOptions;
   readonly #copies = new Map<string, ListCopy>();
   /** Lists that failed lately, and until when nobody waits for them. */
   readonly #failures = new Map<string, { readonly until: number; readonly code: string }>();
-  readonly #fetching = new Map<string, Promise<ListCopy>>();
+  /** The fetch of each list that began last. */
+  readonly #fetching = new Map<string, Fetch>();
   /** Lists that were declared outdated, by upstream; compared with a copy's time. */
   readonly #outdated = new Map<string, number>();
 
@@ -123,41 +131,49 @@ export class ListCopies {
   }
 
   #isFresh(upstreamId: string, copy: ListCopy): boolean {
-    const outdatedAt = this.#outdated.get(upstreamId);
-    if (outdatedAt !== undefined && copy.at <= outdatedAt) return false;
     const { now, freshMs } = this.#options;
-    return now() < copy.at + Math.max(copy.ttlMs, freshMs);
+    return !this.#isOutdated(upstreamId, copy.at) && now() < copy.at + Math.max(copy.ttlMs, freshMs);
+  }
+
+  /** Whether a list that began to be read at `at` may lack a change that was told since. */
+  #isOutdated(upstreamId: string, at: number): boolean {
+    const outdatedAt = this.#outdated.get(upstreamId);
+    return outdatedAt !== undefined && at <= outdatedAt;
   }
 
   #fetch(key: string, upstreamId: string, subject: ListSubject): Promise<ListCopy> {
     const running = this.#fetching.get(key);
-    if (running) return running;
-    const fetching = this.#fetchAll(upstreamId, subject)
-      .then(
-        (copy) => {
-          this.#failures.delete(key);
-          this.#keep(key, copy);
-          return copy;
-        },
-        (error: unknown) => {
-          this.#noteFailure(key, codeOf(error));
-          throw error;
-        },
-      )
-      .finally(() => this.#fetching.delete(key));
-    this.#fetching.set(key, fetching);
-    return fetching;
+    if (running && !this.#isOutdated(upstreamId, running.at)) return running.copy;
+    const at = this.#options.now();
+    const fetch: Fetch = {
+      at,
+      copy: this.#fetchAll(upstreamId, subject, at)
+        .then(
+          (copy) => {
+            this.#keep(key, copy);
+            return copy;
+          },
+          (error: unknown) => {
+            if (this.#fetching.get(key) === fetch) this.#noteFailure(key, codeOf(error));
+            throw error;
+          },
+        )
+        .finally(() => {
+          if (this.#fetching.get(key) === fetch) this.#fetching.delete(key);
+        }),
+    };
+    this.#fetching.set(key, fetch);
+    return fetch.copy;
   }
 
-  async #fetchAll(upstreamId: string, subject: ListSubject): Promise<ListCopy> {
-    const { deadlineMs, maxPages, maxItems, call, now } = this.#options;
+  async #fetchAll(upstreamId: string, subject: ListSubject, at: number): Promise<ListCopy> {
+    const { deadlineMs, maxPages, maxItems, call } = this.#options;
     const controller = new AbortController();
     const timer = setTimeout(() => controller.abort(), deadlineMs);
     // The upstream's call may not heed the signal; the deadline holds all the same.
     const expired = new Promise<never>((_resolve, reject) => {
       controller.signal.addEventListener("abort", () => reject(listTimeout(deadlineMs)), { once: true });
     });
-    const at = now();
     try {
       return await Promise.race([pages(), expired]);
     } finally {
@@ -194,7 +210,10 @@ export class ListCopies {
     if (this.#failures.size > maxCopies && oldest !== undefined) this.#failures.delete(oldest);
   }
 
+  /** Keeps a list, unless one that began to be read later is there already. */
   #keep(key: string, copy: ListCopy): void {
+    if (copy.at < (this.#copies.get(key)?.at ?? copy.at)) return;
+    this.#failures.delete(key);
     this.#copies.delete(key);
     this.#copies.set(key, copy);
     const [oldest] = this.#copies.keys();

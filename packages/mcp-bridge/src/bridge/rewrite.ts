@@ -1,8 +1,9 @@
 import { findSpans, type SpanPattern } from "../find-spans.ts";
+import { ScanError } from "../json-cursor.ts";
 import type { NotificationMessage, RequestMessage } from "../message.ts";
 import { parseMessage } from "../parse-message.ts";
 import { type Edit, type Span, splice, textOf } from "../splice.ts";
-import type { UpstreamAnswer } from "../upstream/answer.ts";
+import { protocolError, type UpstreamAnswer } from "../upstream/answer.ts";
 import type { NamedItem } from "./exposed-names.ts";
 
 /** A request for one upstream. */
@@ -96,7 +97,11 @@ const ANSWER_URIS: { readonly [method: string]: SpanPattern } = {
   "resources/read": { result: { contents: { "*": { uri: true } } }, error: { data: { uri: true } } },
 };
 
-/** An answer whose URIs went through `expose`; every other byte as it came. */
+/**
+ * An answer whose URIs went through `expose`; every other byte as it came.
+ *
+ * @throws UpstreamError `upstream_protocol` when the answer is no valid JSON where it is read, or nests too deep
+ */
 export function exposeAnswer(
   answer: UpstreamAnswer,
   method: string,
@@ -105,7 +110,18 @@ export function exposeAnswer(
   const { bytes } = answer;
   const pattern = Object.hasOwn(ANSWER_URIS, method) ? ANSWER_URIS[method] : undefined;
   if (pattern === undefined || !bytes.includes('"uri"')) return answer;
-  return answer.edited(exposedSpans(bytes, findSpans(bytes, pattern), expose));
+  return answer.edited(editsOf(answer, pattern, expose));
+}
+
+/** What has to change of an answer; nobody has parsed it yet. */
+function editsOf(answer: UpstreamAnswer, pattern: SpanPattern, expose: (uri: string) => string): Edit[] {
+  const { bytes, httpStatus } = answer;
+  try {
+    return exposedSpans(bytes, findSpans(bytes, pattern), expose);
+  } catch (cause) {
+    if (!(cause instanceof ScanError) && !(cause instanceof SyntaxError)) throw cause;
+    throw protocolError("The upstream's answer is not valid JSON, or nests too deep.", httpStatus, cause);
+  }
 }
 
 const NOTIFIED_URIS: { readonly [method: string]: SpanPattern } = {
