@@ -28,6 +28,16 @@ if (cluster.isPrimary) {
   const before = await Promise.all(workers.map((_, index) => ask(index, "call")));
   const report = await ask(1, "disable");
   const after = await Promise.all(workers.map((_, index) => ask(index, "call")));
+  if (process.argv.includes("--kill-one")) {
+    const [victim] = workers.splice(0, 1);
+    victim?.process.kill("SIGKILL");
+    await once(victim!, "exit");
+    const again = await ask(0, "disable");
+    // What was sent to the one that is gone fails a moment later.
+    await ask(0, "call");
+    process.stdout.write(JSON.stringify(again));
+    process.exit(0);
+  }
   await Promise.all(workers.map((_, index) => ask(index, "stop")));
   process.stdout.write(JSON.stringify({ before, report, after }));
   for (const worker of workers) worker.kill();

@@ -111,14 +111,17 @@ export function controlBusConformance(name: string, open: () => Promise<BusPair>
       expect(await two.acks("unknown", record(1))).toEqual([]);
     });
 
-    it("knows its members by their heartbeat and forgets them six seconds after the last", async () => {
-      await pair.one.beat("a");
-      await pair.two.beat("b");
+    it("knows its members by their heartbeat and forgets them six seconds after the last; a beat says if it was one", async () => {
+      expect(await pair.one.beat("a")).toBe(false);
+      expect(await pair.two.beat("b")).toBe(false);
       expect([...(await pair.one.members())].sort()).toEqual(["a", "b"]);
       await pair.age(4_000);
-      await pair.two.beat("b");
+      expect(await pair.two.beat("b")).toBe(true);
       await pair.age(2_100);
       expect(await pair.one.members()).toEqual(["b"]);
+      expect(await pair.one.beat("a")).toBe(false);
+      expect(await pair.one.beat("a")).toBe(true);
+      await pair.one.leave("a");
       await pair.two.leave("b");
       expect(await pair.one.members()).toEqual([]);
     });

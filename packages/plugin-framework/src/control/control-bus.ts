@@ -46,8 +46,11 @@ export interface ControlBus {
   ack(replica: string, scope: string, record: ControlRecord): Promise<void>;
   /** Replicas that follow a record, or a newer one of its scope. */
   acks(scope: string, record: ControlRecord): Promise<readonly string[]>;
-  /** Registers a replica, or says that it still lives; forgotten after 6 s without a beat. */
-  beat(replica: string): Promise<void>;
+  /**
+   * Registers a replica, or says that it still lives; forgotten after 6 s without a beat. Resolves to false when it was
+   * no member until now: it is new, was away for too long, or the members were lost.
+   */
+  beat(replica: string): Promise<boolean>;
   leave(replica: string): Promise<void>;
   members(): Promise<readonly string[]>;
   /** Lets go of what the bus itself opened. Idempotent. */

@@ -34,8 +34,11 @@ export class RecordStore {
     return { written: true, current: stored };
   }
 
-  beat(replica: string): void {
+  /** Was it a member until now? */
+  beat(replica: string): boolean {
+    const known = this.members().includes(replica);
     this.#members.set(replica, this.#clock.now());
+    return known;
   }
 
   leave(replica: string): void {
@@ -45,7 +48,7 @@ export class RecordStore {
 
   members(): readonly string[] {
     const oldest = this.#clock.now() - MEMBER_EXPIRY_MS;
-    for (const [replica, at] of this.#members) if (at < oldest) this.#members.delete(replica);
+    for (const [replica, at] of this.#members) if (at < oldest) this.leave(replica);
     return [...this.#members.keys()];
   }
 

@@ -38,7 +38,12 @@ export function createIpcBus({ port = process as IpcPort }: IpcBusOptions = {}):
     if (message.error === undefined) call?.resolve(message.value);
     else call?.reject(new Error(message.error));
   };
+  const rejectAll = (why: string) => {
+    for (const call of waiting.values()) call.reject(new Error(why));
+    waiting.clear();
+  };
   port.on("message", hear);
+  port.once?.("disconnect", () => rejectAll("the IPC channel to the primary is closed"));
 
   const call = <T>(method: string, ...args: readonly unknown[]): Promise<T> =>
     new Promise<T>((resolve, reject) => {
@@ -46,7 +51,9 @@ export function createIpcBus({ port = process as IpcPort }: IpcBusOptions = {}):
       if (waiting.size >= MOST_WAITING) return reject(new Error("the primary does not answer"));
       const id = ++lastId;
       waiting.set(id, { resolve: resolve as (value: unknown) => void, reject });
-      port.send(marked({ kind: "call", id, method, args }));
+      port.send(marked({ kind: "call", id, method, args }), (error) => {
+        if (error && waiting.delete(id)) reject(error);
+      });
     });
 
   return {
@@ -72,8 +79,7 @@ export function createIpcBus({ port = process as IpcPort }: IpcBusOptions = {}):
     close: async () => {
       port.off("message", hear);
       subscribers.clear();
-      for (const { reject } of waiting.values()) reject(new Error("the bus is closed"));
-      waiting.clear();
+      rejectAll("the bus is closed");
     },
   };
 }

@@ -5,7 +5,10 @@ import { asIpcMessage, type IpcCall, type IpcPort, marked } from "./ipc-port.ts"
 
 /** The primary's side of the IPC bus. */
 export interface IpcHub {
-  /** Serves one worker; returns the way to stop. Call it for every worker as it starts. */
+  /**
+   * Serves one worker until its channel closes; returns the way to stop sooner. Call it for every worker as it starts.
+   * One that has exited is no member any more, and nobody waits for its acknowledgement.
+   */
   attach(worker: IpcPort): () => void;
   /** Serves no one any more. */
   close(): void;
@@ -30,7 +33,7 @@ export function createIpcHub({ clock = systemClock }: IpcHubOptions = {}): IpcHu
 
   const post = (port: IpcPort, message: unknown) => {
     try {
-      port.send?.(message);
+      port.send?.(message, () => undefined);
     } catch {
       // The worker has just gone; its calls go with it.
     }
@@ -70,20 +73,27 @@ export function createIpcHub({ clock = systemClock }: IpcHubOptions = {}): IpcHu
 
   return {
     attach(worker) {
+      const replicas = new Set<string>();
       const hear = (raw: unknown) => {
         const message = asIpcMessage(raw);
         if (message?.kind !== "call") return;
+        if (message.method === "beat") replicas.add(String(message.args[0]));
         try {
           post(worker, marked({ kind: "reply", id: message.id, value: answer(message) }));
         } catch (error) {
           post(worker, marked({ kind: "reply", id: message.id, error: String(error) }));
         }
       };
-      worker.on("message", hear);
       const stop = () => {
         worker.off("message", hear);
         workers.delete(worker);
       };
+      worker.on("message", hear);
+      worker.once?.("disconnect", stop);
+      worker.once?.("exit", () => {
+        stop();
+        for (const replica of replicas) store.leave(replica);
+      });
       workers.set(worker, stop);
       return stop;
     },

@@ -1,8 +1,11 @@
 /** One end of a channel between two processes: `process`, a `ChildProcess` and a `cluster.Worker` fit. */
 export interface IpcPort {
-  send?(message: unknown): unknown;
+  /** Without the callback a channel that is closed would raise an `error` event, which ends a process. */
+  send?(message: unknown, sent?: (error: Error | null) => void): unknown;
   on(event: "message", listener: (message: unknown) => void): unknown;
   off(event: "message", listener: (message: unknown) => void): unknown;
+  /** `disconnect`: nothing comes through any more. `exit`: the other process has ended. Left out: never told. */
+  once?(event: "disconnect" | "exit", listener: () => void): unknown;
 }
 
 const TAG = "gatewright/control";

@@ -102,7 +102,7 @@ export function createRedisBus({ client, subscriber, prefix = "gw" }: RedisBusOp
       );
     },
     async beat(replica) {
-      await runScript(client, BEAT, keys.members, replica, MEMBER_EXPIRY_MS);
+      return (await runScript(client, BEAT, keys.members, replica, MEMBER_EXPIRY_MS)) === 1;
     },
     async leave(replica) {
       await client.zrem(keys.members, replica);

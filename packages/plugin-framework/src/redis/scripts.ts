@@ -63,14 +63,14 @@ if rev <= tonumber(ARGV[2]) and packed ~= ARGV[1] then redis.call('SET', KEYS[1]
 return rev`,
 );
 
-/** KEYS: members. ARGV: replica, expiry in ms. Drops those that have not beaten for that long. */
+/** KEYS: members. ARGV: replica, expiry in ms. Drops those that have not beaten for that long. Returns 1 if it was one. */
 export const BEAT = script(
   1,
   `${CLOCK}
-redis.call('ZADD', KEYS[1], now, ARGV[1])
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - ARGV[2])
+local new = redis.call('ZADD', KEYS[1], now, ARGV[1])
 redis.call('PEXPIRE', KEYS[1], ARGV[2] * 2)
-return 1`,
+return 1 - new`,
 );
 
 /** KEYS: members. ARGV: expiry in ms. Returns those that live. */
