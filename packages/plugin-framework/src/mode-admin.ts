@@ -98,7 +98,7 @@ export class ModeAdmin {
 
   #degraded(state: ModeState): boolean {
     const { clock, plane } = this.#deps;
-    return clock.now() > state.leaseUntil && !plane.reachable;
+    return clock.now() > state.leaseUntil && !plane.reads(state);
   }
 
   #known(name: string): PluginRuntime {

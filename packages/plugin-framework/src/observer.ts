@@ -23,7 +23,9 @@ export interface ControlAlert {
     | "record_reasserted"
     | "override_expired"
     | "store_unreachable"
-    | "store_reachable";
+    | "store_reachable"
+    | "subscription_failed"
+    | "subscription_restored";
   readonly scope?: string;
   readonly detail: string;
   readonly at: number;

@@ -74,7 +74,7 @@ export async function createPluginControl(
         logger.info({ event }, "a plugin's mode changed");
       },
       controlAlert: (alert) => {
-        const bad = alert.kind === "store_unreachable" || alert.kind === "record_lost";
+        const bad = ["store_unreachable", "record_lost", "subscription_failed"].includes(alert.kind);
         logger[bad ? "warn" : "info"]({ alert }, "control record");
       },
       lifecycleFailure: ({ plugin, step, error }) =>

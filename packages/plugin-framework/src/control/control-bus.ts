@@ -32,16 +32,28 @@ export interface ControlBus {
   read(scopes: readonly string[]): Promise<readonly (ControlRecord | undefined)[]>;
   /** Every scope that ever had a record. */
   scopes(): Promise<readonly string[]>;
+  /** Puts scopes back that have a record but are not among {@link scopes}; for stores that can lose the one alone. */
+  list?(scopes: readonly string[]): Promise<void>;
   /**
    * Stores `record` if the stored `rev` is `expectedRev` (0: none), in all copies; with `ttlMs` its `expiresAt` is
    * set by the store's clock.
    */
   write(scope: string, record: ControlRecord, expectedRev: number, ttlMs?: number): Promise<WriteVerdict>;
-  /** Brings copies that lag behind the stored record up to it. */
-  repair?(scope: string): Promise<void>;
+  /**
+   * Brings copies that lag behind the stored record up to it, and the stored record up to a copy that is ahead.
+   * Resolves with how many there were.
+   */
+  repair?(scope: string): Promise<number>;
   publish(frame: ControlFrame): Promise<void>;
-  /** `onGap` is called after a pause in which frames may have been lost. Resolves to the way to stop. */
-  subscribe(onFrame: (frame: ControlFrame) => void, onGap: () => void): Promise<() => void>;
+  /**
+   * `onGap` is called after a pause in which frames may have been lost; `onLost` when the subscription has ended and
+   * must be made anew. Resolves to the way to stop; one that rejects leaves nothing behind.
+   */
+  subscribe(
+    onFrame: (frame: ControlFrame) => void,
+    onGap: () => void,
+    onLost?: (error: unknown) => void,
+  ): Promise<() => void>;
   /** A replica follows a record now. */
   ack(replica: string, scope: string, record: ControlRecord): Promise<void>;
   /** Replicas that follow a record, or a newer one of its scope. */

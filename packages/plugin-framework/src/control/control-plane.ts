@@ -2,11 +2,13 @@ import type { Clock, Timer } from "../clock.ts";
 import type { ModeGate } from "../dispatch/engine.ts";
 import type { ModeState } from "../mode-state.ts";
 import { pause, within } from "../within.ts";
-import { type ControlBus, type ControlFrame, HEARTBEAT_MS } from "./control-bus.ts";
+import type { ControlBus, ControlFrame } from "./control-bus.ts";
 import type { ControlListener } from "./control-listener.ts";
 import { type ControlRecord, parseScope, scopeText } from "./control-record.ts";
 import type { ControlTiming } from "./control-timing.ts";
+import { Membership } from "./membership.ts";
 import { RecordFollower } from "./record-follower.ts";
+import { Subscription } from "./subscription.ts";
 
 /** Dependencies of {@link ControlPlane}. */
 export interface ControlPlaneDeps {
@@ -30,18 +32,19 @@ export class ControlPlane implements ModeGate {
   readonly clock: Clock;
   readonly timing: ControlTiming;
   readonly listener: ControlListener;
+  readonly membership: Membership;
   /** Follows the records. */
   readonly #follower: RecordFollower;
+  readonly #subscription: Subscription;
   readonly #random: () => number;
   readonly #turns = new Map<string, Promise<void>>();
   readonly #noticed = new Set<string>();
   #reachable: boolean | undefined;
+  /** Plugins of which some record could not be read last time, though others could. */
+  #unread: ReadonlySet<string> = new Set();
   #refreshing: Promise<boolean> | undefined;
   #renewAgainAt = Number.NEGATIVE_INFINITY;
   #poll: Timer | undefined;
-  #beat: Timer | undefined;
-  #unsubscribe: (() => void) | undefined;
-  #subscribing = false;
   #closed = false;
 
   constructor({ bus, replica, clock, random, timing, listener }: ControlPlaneDeps) {
@@ -55,24 +58,33 @@ export class ControlPlane implements ModeGate {
       if (!this.#closed) void this.refresh();
     };
     this.#follower = new RecordFollower({ bus, replica, clock, timing, listener, onExpiry });
+    this.membership = new Membership({ bus, replica, clock, timing });
+    this.#subscription = new Subscription({
+      bus,
+      onFrame: (frame) => this.#onFrame(frame),
+      onGap: () => {
+        void this.refresh();
+        void this.membership.beat();
+      },
+      alert: (kind, detail) => listener.alert(kind, detail),
+    });
   }
 
   get leaseMs(): number {
     return this.timing.leaseMs;
   }
 
-  /** Could the store be read last time? */
-  get reachable(): boolean {
-    return this.#reachable === true;
+  /** Could the records of a plugin be read last time? */
+  reads({ plugin }: ModeState): boolean {
+    return this.#reachable === true && !this.#unread.has(plugin);
   }
 
   /** Registers, then reads: a switch that did not see this replica among the members is seen by it. */
   async start(): Promise<void> {
     for (const state of this.listener.states()) this.admit(state);
-    await this.#beatOnce();
-    await this.#subscribe();
+    await this.membership.start();
+    await this.#bounded(this.#subscription.ensure()).catch((error) => this.#subscription.failed(error));
     if (await this.refresh()) await this.#acknowledgeNone();
-    this.#scheduleBeat();
     if (!this.bus.synchronous) this.#schedulePoll();
   }
 
@@ -97,9 +109,8 @@ export class ControlPlane implements ModeGate {
     if (this.#closed) return;
     this.#closed = true;
     this.#poll?.cancel();
-    this.#beat?.cancel();
-    this.#unsubscribe?.();
-    await this.#bounded(this.bus.leave(this.replica)).catch(() => undefined);
+    this.#subscription.close();
+    await this.membership.close();
   }
 
   /** Takes over a record that was written here; resolves when it has been acknowledged. */
@@ -124,20 +135,20 @@ export class ControlPlane implements ModeGate {
     const sentAt = this.clock.now();
     const states = [...this.listener.states()];
     try {
-      const scopes = new Set(await this.#bounded(this.bus.scopes()));
-      for (const state of states) {
-        scopes.add(scopeText({ plugin: state.plugin }));
-        for (const tenant of state.tenants?.keys() ?? [])
-          scopes.add(scopeText({ plugin: state.plugin, tenant }));
-      }
-      await this.#follower.readScopes([...scopes]);
+      const listed = new Set(await this.#bounded(this.bus.scopes()));
+      const known = states.flatMap(({ plugin, tenants }) => [
+        scopeText({ plugin }),
+        ...[...(tenants?.keys() ?? [])].map((tenant) => scopeText({ plugin, tenant })),
+      ]);
+      const unread = await this.#follower.readScopes([...new Set([...listed, ...known])]);
+      this.#unread = new Set(unread.map((text) => parseScope(text)?.plugin ?? ""));
+      this.#follower.catchUp(known.filter((text) => !listed.has(text)));
     } catch (error) {
       this.#noteReachable(false, error);
       return false;
     }
     this.#noteReachable(true, undefined);
-    for (const state of states) this.#extendLease(state, sentAt);
-    if (this.#unsubscribe === undefined) await this.#subscribe();
+    for (const state of states) if (this.reads(state)) this.#extendLease(state, sentAt);
     return true;
   }
 
@@ -158,6 +169,7 @@ export class ControlPlane implements ModeGate {
     this.#reachable = now;
     const detail = error instanceof Error ? error.message : now ? "the store answers" : String(error);
     this.listener.alert(now ? "store_reachable" : "store_unreachable", detail);
+    if (now) void this.membership.beat();
   }
 
   /** ModeGate: a lease has run out. After a failure the next call is not made to wait again at once. */
@@ -187,7 +199,15 @@ export class ControlPlane implements ModeGate {
 
   noteNewer(state: ModeState, tenant: string | undefined): void {
     const scope = scopeText({ plugin: state.plugin, ...(tenant === undefined ? {} : { tenant }) });
-    this.#once(`new ${scope}`, () => this.#follower.readScopes([scope]));
+    this.#once(`new ${scope}`, async () => {
+      const before = state.record(tenant)?.rev ?? 0;
+      await this.#follower.readScopes([scope]);
+      if ((state.record(tenant)?.rev ?? 0) > before || this.bus.repair === undefined) return;
+      // A copy is ahead of the record that is compared with: a write under way, or one that a failover lost.
+      await pause(this.clock, this.timing.pollMinMs, true);
+      await this.#repair(scope);
+      await this.#follower.readScopes([scope]);
+    });
   }
 
   /** While a switch is being written, a copy may lag for a moment; it is looked at again before it is repaired. */
@@ -196,8 +216,15 @@ export class ControlPlane implements ModeGate {
     this.#once(`old ${scope}`, async () => {
       await this.#follower.readScopes([scope]);
       await pause(this.clock, this.timing.pollMinMs, true);
-      await this.bus.repair?.(scope);
+      await this.#repair(scope);
     });
+  }
+
+  async #repair(scope: string): Promise<void> {
+    const copies = (await this.bus.repair?.(scope)) ?? 0;
+    if (copies === 0) return;
+    this.listener.alert("record_lost", `${copies} of its copies differed`, scope);
+    this.listener.alert("record_reasserted", `${copies} of its copies`, scope);
   }
 
   /** Many calls may notice the same thing: one of them is enough. */
@@ -235,38 +262,13 @@ export class ControlPlane implements ModeGate {
     void this.#follower.readScopes([frame.scope]).catch(() => undefined);
   }
 
-  async #subscribe(): Promise<void> {
-    if (this.#subscribing || this.#closed) return;
-    this.#subscribing = true;
-    try {
-      const subscribed = this.bus.subscribe(
-        (frame) => this.#onFrame(frame),
-        () => void this.refresh(),
-      );
-      const stop = await this.#bounded(subscribed);
-      if (this.#closed) stop();
-      else this.#unsubscribe = stop;
-    } catch {
-      // The poll tries again.
-    } finally {
-      this.#subscribing = false;
-    }
-  }
-
-  async #beatOnce(): Promise<void> {
-    await this.#bounded(this.bus.beat(this.replica)).catch(() => undefined);
-  }
-
-  #scheduleBeat(): void {
-    if (this.#closed) return;
-    const next = () => void this.#beatOnce().then(() => this.#scheduleBeat());
-    this.#beat = this.clock.setTimer(next, HEARTBEAT_MS, { background: true });
-  }
-
   #schedulePoll(): void {
     if (this.#closed) return;
     const { pollMinMs, pollMaxMs } = this.timing;
-    const next = () => void this.refresh().then(() => this.#schedulePoll());
+    const next = () => {
+      void this.#subscription.ensure();
+      void this.refresh().then(() => this.#schedulePoll());
+    };
     const delayMs = pollMinMs + this.#random() * (pollMaxMs - pollMinMs);
     this.#poll = this.clock.setTimer(next, delayMs, { background: true });
   }

@@ -32,6 +32,8 @@ export class RecordFollower {
   readonly #timing: ControlTiming;
   readonly #listener: ControlListener;
   readonly #onExpiry: () => void;
+  /** Acknowledgements that the store did not take, by scope. */
+  readonly #unheard = new Map<string, ControlRecord>();
 
   constructor({ bus, replica, clock, timing, listener, onExpiry }: RecordFollowerDeps) {
     this.#bus = bus;
@@ -42,16 +44,39 @@ export class RecordFollower {
     this.#onExpiry = onExpiry;
   }
 
-  /** Reads some scopes and applies what is newer. */
-  async readScopes(scopes: readonly string[]): Promise<void> {
+  /**
+   * Reads some scopes and applies what is newer. Resolves with those that could not be read although others could;
+   * rejects when none could.
+   */
+  async readScopes(scopes: readonly string[]): Promise<readonly string[]> {
     const mine = scopes.filter((text) => {
       const scope = parseScope(text);
       return scope !== undefined && this.#listener.stateOf(scope.plugin) !== undefined;
     });
-    if (mine.length === 0) return;
+    if (mine.length === 0) return [];
     const asked = mine.map((text) => this.#known(text)?.rev ?? 0);
-    const records = await this.#bounded(this.#bus.read(mine));
-    await Promise.all(mine.map((text, index) => this.#reconcile(text, records[index], asked[index] ?? 0)));
+    const records = await this.#readEach(mine);
+    const settled = await Promise.allSettled(
+      records.map(async (record, index) => {
+        const text = mine[index] ?? "";
+        await this.#reconcile(text, (await record)[0], asked[index] ?? 0);
+      }),
+    );
+    const failures = settled.filter((one) => one.status === "rejected");
+    if (failures.length === mine.length) throw failures[0]?.reason;
+    return mine.filter((_, index) => settled[index]?.status === "rejected");
+  }
+
+  /** All in one read; where that is refused, each in its own, so that one bad record does not hide the others. */
+  async #readEach(texts: readonly string[]): Promise<Promise<readonly (ControlRecord | undefined)[]>[]> {
+    try {
+      const records = await this.#bounded(this.#bus.read(texts));
+      return texts.map((_, index) => Promise.resolve([records[index]]));
+    } catch (error) {
+      const late = error instanceof DOMException && error.name === "TimeoutError";
+      if (late || texts.length === 1) throw error;
+      return texts.map((text) => this.#bounded(this.#bus.read([text])));
+    }
   }
 
   #known(text: string): ControlRecord | undefined {
@@ -107,9 +132,21 @@ export class RecordFollower {
     await this.acknowledge(text, record);
   }
 
-  /** Says that this replica follows a record; a store that does not hear it is told by the next one. */
+  /** Says that this replica follows a record; a store that does not hear it is told again. */
   async acknowledge(text: string, record: ControlRecord): Promise<void> {
-    await this.#bounded(this.#bus.ack(this.#replica, text, record)).catch(() => undefined);
+    try {
+      await this.#bounded(this.#bus.ack(this.#replica, text, record));
+      if (this.#unheard.get(text) === record) this.#unheard.delete(text);
+    } catch {
+      if ((this.#unheard.get(text)?.rev ?? 0) <= record.rev) this.#unheard.set(text, record);
+    }
+  }
+
+  /** Says again what the store did not take, and lists records that are followed here but not listed there. */
+  catchUp(unlisted: readonly string[]): void {
+    for (const [text, record] of this.#unheard) void this.acknowledge(text, record);
+    const lost = unlisted.filter((text) => this.#known(text) !== undefined);
+    if (lost.length > 0) void this.#bus.list?.(lost).catch(() => undefined);
   }
 
   /** With a synchronous bus nobody polls, so the end of an override is looked for when it is due. */

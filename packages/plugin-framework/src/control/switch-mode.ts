@@ -139,20 +139,24 @@ async function waitForAcks(
 ): Promise<
   Pick<ConvergenceReport, "expected" | "acked" | "missing" | "p50Ms" | "maxMs" | "converged" | "reason">
 > {
-  const { clock, bus, timing, replica } = plane;
+  const { clock, bus, timing, replica, membership } = plane;
   const seen = new Map<string, number>();
   let expected: readonly string[] = [replica];
+  let incomplete = true;
   let reason: string | undefined;
   try {
-    const members = await within(clock, timing.storeMs, bus.members());
-    expected = members.includes(replica) ? members : [...members, replica];
-    const wanted = needed(waitFor, expected.length);
     for (let round = 0; ; round++) {
+      if (incomplete) {
+        incomplete = membership.incomplete;
+        expected = await membership.read();
+        incomplete ||= membership.incomplete;
+      }
       for (const name of await within(clock, timing.storeMs, bus.acks(scope, record))) {
         if (!seen.has(name)) seen.set(name, clock.now() - startedAt);
       }
       const count = expected.filter((name) => seen.has(name)).length;
-      if (count >= wanted || clock.now() - startedAt >= timeoutMs) break;
+      const enough = count >= needed(waitFor, expected.length) && !(incomplete && waitFor === "all");
+      if (enough || clock.now() - startedAt >= timeoutMs) break;
       await pause(clock, ACK_POLL_MS[Math.min(round, ACK_POLL_MS.length - 1)] ?? 20);
     }
   } catch (error) {
@@ -165,12 +169,13 @@ async function waitForAcks(
   const missing = expected.filter((name) => !seen.has(name));
   if (missing.length > 0)
     reason ??= `no acknowledgement from ${missing.length} of ${expected.length} replicas`;
+  if (incomplete) reason ??= "the store lost the list of replicas a moment ago; it may lack some";
   return {
     expected,
     acked,
     missing,
     ...latencies(acked),
-    converged: missing.length === 0,
+    converged: missing.length === 0 && !incomplete,
     ...(reason === undefined ? {} : { reason }),
   };
 }

@@ -34,8 +34,37 @@ export function createRedisBus({ client, subscriber, prefix = "gw" }: RedisBusOp
   const keys = new ControlKeys(prefix);
   const stops = new Set<() => void>();
 
-  const spread = (scope: string, packed: string, rev: number) =>
-    Promise.all(keys.copies(scope).map((copy) => runScript(client, COPY, copy, packed, rev)));
+  /** Writes the copies that are not newer; resolves with how many that changed, and the newest of the newer ones. */
+  const spread = async (scope: string, packed: string, rev: number) => {
+    const answers = (await Promise.all(
+      keys.copies(scope).map((copy) => runScript(client, COPY, copy, packed, rev)),
+    )) as [number, string][];
+    let ahead: ControlRecord | undefined;
+    for (const [, text] of answers) {
+      const copy = unpackRecord(text);
+      if (copy !== undefined && copy.rev > (ahead?.rev ?? rev)) ahead = copy;
+    }
+    return { changed: answers.filter(([changed]) => changed === 1).length, ahead };
+  };
+
+  const write: ControlBus["write"] = async (scope, record, expectedRev, ttlMs = 0) => {
+    // Sent before the record, awaited with it.
+    const listed = client.sadd(keys.scopes, scope);
+    const packed = packRecord(record);
+    const head = packed.split("|", 5).join("|");
+    const by = packed.slice(packed.lastIndexOf("|") + 1);
+    const args = [expectedRev, Math.ceil(ttlMs), `${head}|`, record.expiresAt ?? 0, by];
+    const [reply] = await Promise.all([runScript(client, WRITE, keys.primary(scope), ...args), listed]);
+    const [written, text] = reply as [number, string];
+    const current = unpackRecord(text);
+    if (written !== 1 || current === undefined) return { written: written === 1, current };
+    const { ahead } = await spread(scope, text, record.rev);
+    if (ahead === undefined) return { written: true, current };
+    // A later switch, or one that the record lost in a failover and a copy did not: then this must be newer than that.
+    const wipeSeq = Math.max(current.wipeSeq, ahead.wipeSeq);
+    const over = await write(scope, { ...current, rev: ahead.rev + 1, wipeSeq }, current.rev);
+    return over.written ? over : { written: true, current };
+  };
 
   const readOne = async (scope: string): Promise<ControlRecord | undefined> => {
     const key = keys.primary(scope);
@@ -43,7 +72,9 @@ export function createRedisBus({ client, subscriber, prefix = "gw" }: RedisBusOp
     if (plain?.expiresAt === undefined) return plain;
     const packed = String(await runScript(client, READ, key));
     const record = unpackRecord(packed);
-    if (record !== undefined && record.rev !== plain.rev) await spread(scope, packed, record.rev);
+    // Each copy's own reader replaces it likewise.
+    if (record !== undefined && record.rev !== plain.rev)
+      await spread(scope, packed, record.rev).catch(() => undefined);
     return record;
   };
 
@@ -52,33 +83,33 @@ export function createRedisBus({ client, subscriber, prefix = "gw" }: RedisBusOp
     synchronous: false,
     read: (scopes) => Promise.all(scopes.map(readOne)),
     scopes: () => client.smembers(keys.scopes),
-    async write(scope, record, expectedRev, ttlMs = 0) {
-      // Sent before the record, awaited with it.
-      const listed = client.sadd(keys.scopes, scope);
-      const packed = packRecord(record);
-      const head = packed.split("|", 5).join("|");
-      const by = packed.slice(packed.lastIndexOf("|") + 1);
-      const args = [expectedRev, Math.ceil(ttlMs), `${head}|`, record.expiresAt ?? 0, by];
-      const [reply] = await Promise.all([runScript(client, WRITE, keys.primary(scope), ...args), listed]);
-      const [written, text] = reply as [number, string];
-      const current = unpackRecord(text);
-      if (written === 1) await spread(scope, text, record.rev);
-      return { written: written === 1, current };
+    list: async (scopes) => {
+      await Promise.all(scopes.map((scope) => client.sadd(keys.scopes, scope)));
     },
+    write,
     async repair(scope) {
-      const packed = await client.get(keys.primary(scope));
-      const record = unpackRecord(packed ?? "");
-      if (packed !== null && record !== undefined) await spread(scope, packed, record.rev);
+      const packed = (await client.get(keys.primary(scope))) ?? "";
+      const rev = unpackRecord(packed)?.rev ?? 0;
+      const { changed, ahead } = await spread(scope, packed, rev);
+      if (ahead === undefined) return changed;
+      const { written } = await write(scope, ahead, rev);
+      return changed + (written ? 1 : 0);
     },
     async publish(frame) {
       await client.publish(keys.channel, JSON.stringify({ scope: frame.scope, rev: frame.rev }));
     },
-    async subscribe(onFrame, onGap) {
+    async subscribe(onFrame, onGap, onLost) {
       const hear = (channel: string, message: string) => {
         const frame = channel === keys.channel ? parseFrame(message) : undefined;
         if (frame !== undefined) onFrame(frame);
       };
-      const listen = () => subscriber.subscribe(keys.channel).then(onGap, () => undefined);
+      const listen = () =>
+        subscriber.subscribe(keys.channel).then(onGap, (error) => {
+          // Disconnected again: then it is made when the connection is.
+          if (subscriber.status !== "ready" || !stops.has(stop)) return;
+          stop();
+          onLost?.(error);
+        });
       subscriber.on("message", hear);
       subscriber.on("ready", listen);
       const stop = () => {
@@ -88,7 +119,12 @@ export function createRedisBus({ client, subscriber, prefix = "gw" }: RedisBusOp
         if (stops.size === 0) void subscriber.unsubscribe(keys.channel).catch(() => undefined);
       };
       stops.add(stop);
-      if (subscriber.status === "ready") await subscriber.subscribe(keys.channel);
+      if (subscriber.status === "ready") {
+        await subscriber.subscribe(keys.channel).catch((error) => {
+          stop();
+          throw error;
+        });
+      }
       if (subscriber.status === "wait") void subscriber.connect().catch(() => undefined);
       return stop;
     },

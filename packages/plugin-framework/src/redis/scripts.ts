@@ -18,7 +18,8 @@ local now = t[1] * 1000 + math.floor(t[2] / 1000)
 
 /**
  * `load(key)`: the stored record and its rev, after replacing an expired one by its successor. The successor is
- * the same in every lane and in every script: rev + 1, the uuid with a suffix, `inherit`.
+ * the same in every lane and in every script: rev + 1, the uuid with a suffix, `inherit`. A server that takes no writes
+ * (full, a replica) is read from all the same: whoever reads next computes it anew.
  */
 const LOAD = `${CLOCK}
 local function load(key)
@@ -29,7 +30,7 @@ local function load(key)
   if expires ~= '0' and tonumber(expires) <= now then
     rev = string.format('%.0f', rev + 1)
     packed = '1|' .. rev .. '|' .. uuid .. '${EXPIRED_SUFFIX}|inherit|' .. wipe .. '|0|' .. by
-    redis.call('SET', key, packed)
+    redis.pcall('SET', key, packed)
   end
   return packed, tonumber(rev)
 end
@@ -54,13 +55,17 @@ redis.call('SET', KEYS[1], packed)
 return {1, packed}`,
 );
 
-/** KEYS: copy. ARGV: packed record, its rev. Keeps a newer copy. */
+/**
+ * KEYS: copy. ARGV: packed record, its rev (0: there is none, only look). Keeps a newer copy. Returns {1, packed} when
+ * the copy was changed, else {0, what it is}.
+ */
 export const COPY = script(
   1,
   `${LOAD}
 local packed, rev = load(KEYS[1])
-if rev <= tonumber(ARGV[2]) and packed ~= ARGV[1] then redis.call('SET', KEYS[1], ARGV[1]) end
-return rev`,
+if rev > tonumber(ARGV[2]) or packed == ARGV[1] or ARGV[2] == '0' then return {0, packed} end
+redis.call('SET', KEYS[1], ARGV[1])
+return {1, ARGV[1]}`,
 );
 
 /** KEYS: members. ARGV: replica, expiry in ms. Drops those that have not beaten for that long. Returns 1 if it was one. */

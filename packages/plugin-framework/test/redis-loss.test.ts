@@ -1,0 +1,308 @@
+import { eventually, type RedisServer, startRedis } from "@gatewright/testkit";
+import type { Redis } from "ioredis";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import {
+  type ControlAlert,
+  createPluginPipeline,
+  type PipelineDeps,
+  type PluginDefinition,
+  type PluginPipeline,
+  packRecord,
+  unpackRecord,
+} from "../src/index.ts";
+import { ALL_LANES, controlKey, createRedisBus, laneOf } from "../src/redis/index.ts";
+import { quotaPlugin } from "./fenced-plugin.ts";
+import { toolCall, toolPlugin, violation } from "./support.ts";
+
+const guard = (name = "guard") => toolPlugin(name, () => ({ block: violation }));
+
+/** A poll and a lease so long that nothing but what a test does can teach a replica anything. */
+const still = { pollMinMs: 60_000, pollMaxMs: 60_000, leaseMs: 120_000 };
+
+describe("what Redis has lost or refuses", () => {
+  let redis: RedisServer;
+  let raw: Redis;
+  const open: (() => unknown)[] = [];
+  beforeAll(async () => {
+    redis = await startRedis();
+    raw = redis.client();
+  });
+  beforeEach(() => raw.flushall());
+  afterEach(async () => {
+    await raw.config("SET", "maxmemory", "0");
+    for (const close of open.splice(0).reverse()) await close();
+  });
+  afterAll(() => redis?.close());
+
+  async function connect(more: object = {}) {
+    const client = redis.client({ enableOfflineQueue: false, maxRetriesPerRequest: 1, ...more });
+    const subscriber = redis.client({ maxRetriesPerRequest: null, ...more });
+    open.push(
+      () => client.disconnect(),
+      () => subscriber.disconnect(),
+    );
+    await eventually(() => client.status === "ready" && subscriber.status === "ready");
+    return { client, subscriber };
+  }
+
+  async function replica(
+    use: PluginDefinition | readonly PluginDefinition[],
+    deps: Partial<PipelineDeps> = {},
+    mode: "enforce" | "disabled" = "enforce",
+  ): Promise<PluginPipeline> {
+    const bus = deps.bus ?? createRedisBus(await connect());
+    const plugins = [use].flat().map((one) => ({ use: one, mode }));
+    const pipeline = await createPluginPipeline({ plugins }, { ...deps, bus });
+    open.push(() => pipeline.close());
+    return pipeline;
+  }
+
+  async function call(pipeline: PluginPipeline, tenantId?: string) {
+    using scope = pipeline.begin({
+      requestId: "r",
+      user: "ann",
+      ...(tenantId === undefined ? {} : { tenantId }),
+    });
+    return await scope.invoke("tool_pre_invoke", toolCall);
+  }
+
+  const stored = async (lane: string, plugin = "guard") =>
+    unpackRecord((await raw.get(controlKey("gw", plugin, lane))) ?? "");
+
+  describe("the list of members", () => {
+    it("PF-I6 is waited for when the store lost it: a report converges with all that live, none stale after it", async () => {
+      const bus = async () => ({ ...createRedisBus(await connect()), publish: async () => undefined });
+      const [one, two] = [
+        await replica(guard(), { replica: "one", bus: await bus() }),
+        await replica(guard(), { replica: "two", bus: await bus() }),
+      ];
+      await one.setMode("guard", "enforce");
+      await raw.flushall();
+      const report = await one.setMode("guard", "disabled");
+      expect(report).toMatchObject({ converged: true, missing: [] });
+      expect([...report.expected].sort()).toEqual(["one", "two"]);
+      expect((await call(two)).allowed).toBe(true);
+    });
+
+    it("PF-I6 is waited for by whoever came back first, too", async () => {
+      const pipelines = new Map<string, PluginPipeline>();
+      for (const name of ["one", "two", "three"]) {
+        pipelines.set(name, await replica(guard(), { replica: name }));
+        // So that their beats are apart.
+        const startedAt = performance.now();
+        await eventually(() => performance.now() - startedAt > 400);
+      }
+      await raw.del("gw:{bus}:members");
+      const first = await eventually(async () => {
+        const [name = ""] = await raw.zrange("gw:{bus}:members", "0", "-1");
+        return pipelines.get(name) ?? false;
+      });
+      const report = await first.setMode("guard", "disabled");
+      expect(report).toMatchObject({ converged: true });
+      expect([...report.expected].sort()).toEqual(["one", "three", "two"]);
+    });
+
+    it("PF-I6 until it is whole, a report that does not wait is not converged and says why", async () => {
+      const one = await replica(guard(), { replica: "one" });
+      await raw.del("gw:{bus}:members");
+      for (const options of [{ waitFor: "none" }, { waitFor: "quorum" }, { timeoutMs: 50 }] as const) {
+        expect(await one.setMode("guard", "disabled", options)).toMatchObject({
+          converged: false,
+          reason: expect.stringContaining("list of replicas"),
+        });
+      }
+      await eventually(async () => (await one.setMode("guard", "enforce", { waitFor: "quorum" })).converged);
+    });
+
+    it("PF-I6 is made anew at once when Redis is back, not at the next beat", async () => {
+      const names = ["one", "two", "three"];
+      const pipelines = await Promise.all(names.map((name) => replica(guard(), { replica: name })));
+      await pipelines[0]!.setMode("guard", "enforce");
+      await redis.restart();
+      await eventually(() => raw.status === "ready");
+      const back = performance.now();
+      await eventually(async () => (await raw.zcard("gw:{bus}:members")) === 3, { intervalMs: 5 });
+      expect(performance.now() - back).toBeLessThan(1_200);
+      await eventually(async () => (await pipelines[0]!.setMode("guard", "disabled")).converged);
+    });
+  });
+
+  describe("messages", () => {
+    it("PF-I6 a SUBSCRIBE that is refused leaves nothing behind, is told once, and is made when it is allowed", async () => {
+      await raw.call("ACL", "SETUSER", "deaf", "on", ">pw", "~*", "+@all", "resetchannels");
+      open.push(() => raw.call("ACL", "DELUSER", "deaf"));
+      const alerts: ControlAlert[] = [];
+      const connection = await connect({ username: "deaf", password: "pw" });
+      const { subscriber } = connection;
+      const listeners = () => subscriber.listenerCount("message") + subscriber.listenerCount("ready");
+      const before = listeners();
+      const deaf = await replica(guard(), {
+        bus: createRedisBus(connection),
+        timing: { pollMinMs: 10, pollMaxMs: 20 },
+        observer: { controlAlert: (alert) => void alerts.push(alert) },
+      });
+      const refused = () => alerts.filter(({ kind }) => kind === "subscription_failed");
+      const tried = async () => Number(/NOPERM:count=(\d+)/.exec(await raw.info("errorstats"))?.[1] ?? 0);
+      await eventually(async () => (await tried()) > 10);
+      // Those of the attempt that may be under way.
+      expect(listeners()).toBeLessThanOrEqual(before + 2);
+      expect(refused()).toHaveLength(1);
+      expect(refused()[0]?.detail).toContain("NOPERM");
+      await raw.call("ACL", "SETUSER", "deaf", "&gw:bus");
+      await eventually(() => alerts.some(({ kind }) => kind === "subscription_restored"));
+      expect(listeners()).toBe(before + 2);
+      expect((await deaf.setMode("guard", "disabled")).converged).toBe(true);
+    });
+
+    it("PF-I6 a subscription refused after a reconnect is told and made again, too", async () => {
+      await raw.call("ACL", "SETUSER", "half", "on", ">pw", "~*", "+@all", "allchannels");
+      open.push(() => raw.call("ACL", "DELUSER", "half"));
+      const kinds: string[] = [];
+      // Nobody would hear of the refusal of a SUBSCRIBE that ioredis makes by itself.
+      const connection = await connect({ username: "half", password: "pw", autoResubscribe: false });
+      await replica(guard(), {
+        bus: createRedisBus(connection),
+        timing: { pollMinMs: 10, pollMaxMs: 20 },
+        observer: { controlAlert: ({ kind }) => void kinds.push(kind) },
+      });
+      await raw.call("ACL", "SETUSER", "half", "resetchannels");
+      await raw.call("CLIENT", "KILL", "TYPE", "pubsub");
+      await eventually(() => kinds.includes("subscription_failed"));
+      await raw.call("ACL", "SETUSER", "half", "allchannels");
+      await eventually(() => kinds.includes("subscription_restored"));
+    });
+
+    it("PF-I2 a SUBSCRIBE that hangs makes no call wait, and is the only one", async () => {
+      const real = createRedisBus(await connect());
+      let attempts = 0;
+      const alerts: string[] = [];
+      const bus = {
+        ...real,
+        subscribe: () => {
+          attempts++;
+          return new Promise<never>(() => undefined);
+        },
+      };
+      const timing = { pollMinMs: 10, pollMaxMs: 20, leaseMs: 15, storeMs: 200 };
+      const observer = { controlAlert: ({ kind }: ControlAlert) => void alerts.push(kind) };
+      const pipeline = await replica(guard(), { bus, timing, observer });
+      const degraded: unknown[] = [];
+      const startedAt = performance.now();
+      await eventually(async () => {
+        degraded.push((await call(pipeline)).records[0]?.degraded);
+        return performance.now() - startedAt > 600;
+      });
+      expect(degraded.filter(Boolean)).toEqual([]);
+      expect(attempts).toBe(1);
+      expect(alerts).toEqual(["subscription_failed", "store_reachable"]);
+    });
+  });
+
+  describe("records", () => {
+    it("PF-I5 a tenant's override is listed again when the index of scopes was lost, so a new replica follows it", async () => {
+      const old = await replica(guard());
+      await old.setMode("guard", "disabled", { tenant: "acme" });
+      await raw.del("gw:{bus}:scopes");
+      await eventually(async () => (await raw.smembers("gw:{bus}:scopes")).includes("guard:t:acme"));
+      const late = await replica(guard());
+      expect(late.explainMode("guard", { tenantId: "acme" })).toMatchObject({
+        mode: "disabled",
+        layer: "tenant_override",
+      });
+    });
+
+    it("PF-I2 a server that takes no writes is read from: an override that ended has ended, others stand", async () => {
+      const names = ["ended", "stands"];
+      const pipeline = await replica(names.map(guard));
+      await pipeline.setMode("ended", "disabled", { ttlMs: 300 });
+      await pipeline.setMode("stands", "disabled");
+      await raw.config("SET", "maxmemory", "1");
+      await eventually(() => pipeline.explainMode("ended").mode === "enforce");
+      const startedAt = performance.now();
+      await eventually(() => performance.now() - startedAt > 1_500);
+      expect(names.map((name) => pipeline.explainMode(name))).toMatchObject([
+        { mode: "enforce", degraded: false },
+        { mode: "disabled", degraded: false },
+      ]);
+      const { records } = await call(pipeline);
+      expect(records.map(({ degraded }) => degraded)).toEqual([undefined]);
+      expect(await stored("_", "ended")).toMatchObject({ mode: "disabled", rev: 1 });
+      await raw.config("SET", "maxmemory", "0");
+      await eventually(async () => (await stored("_", "ended"))?.rev === 2);
+    });
+
+    it("PF-I2 a record that cannot be read leaves the others readable and its own plugin degraded", async () => {
+      const pipeline = await replica(["broken", "sound"].map(guard), { timing: { leaseMs: 600 } });
+      await pipeline.setMode("sound", "disabled");
+      await raw.del(controlKey("gw", "broken", "_"));
+      await raw.lpush(controlKey("gw", "broken", "_"), "no record");
+      await eventually(() => pipeline.explainMode("broken").degraded);
+      const startedAt = performance.now();
+      await eventually(() => performance.now() - startedAt > 1_000);
+      expect(pipeline.explainMode("sound")).toMatchObject({ mode: "disabled", degraded: false });
+      expect((await call(pipeline)).records).toMatchObject([{ plugin: "broken", degraded: true }]);
+    });
+
+    it("PF-I6 an acknowledgement that the store did not take is given again", async () => {
+      const one = await replica(guard(), { replica: "one" });
+      const real = createRedisBus(await connect());
+      let refuse = true;
+      const bus = {
+        ...real,
+        ack: (...args: Parameters<typeof real.ack>) =>
+          refuse ? Promise.reject(new Error("OOM")) : real.ack(...args),
+      };
+      await replica(guard(), { replica: "two", bus });
+      const first = await one.setMode("guard", "disabled", { timeoutMs: 300 });
+      expect(first).toMatchObject({ converged: false, missing: ["two"] });
+      refuse = false;
+      await eventually(async () => {
+        const [, at] =
+          Object.entries(await raw.hgetall("gw:{bus}:acks:guard")).find(([name]) => name === "two") ?? [];
+        return at?.startsWith(`${first.rev}|`) === true;
+      });
+    });
+  });
+
+  describe("copies in the lanes", () => {
+    it("PF-I3 a switch is newer than a copy that outlived a failover ahead of the record", async () => {
+      const pipeline = await replica(guard());
+      await pipeline.setMode("guard", "permissive");
+      const ahead = packRecord({ mode: "disabled", rev: 7, uuid: "lost", wipeSeq: 3, setBy: "bob" });
+      await raw.set(controlKey("gw", "guard", "12"), ahead);
+      const report = await pipeline.setMode("guard", "enforce");
+      expect(report).toMatchObject({ rev: 8, mode: "enforce", converged: true });
+      const copies = await Promise.all(ALL_LANES.map((lane) => stored(lane)));
+      expect(copies).toEqual(ALL_LANES.map(() => copies[0]));
+      expect(copies[0]).toMatchObject({ mode: "enforce", rev: 8, wipeSeq: 3 });
+    });
+
+    it("PF-I1 a reading from a copy that is ahead brings the record up to it", async () => {
+      const alerts: string[] = [];
+      const observer = { controlAlert: ({ kind }: ControlAlert) => void alerts.push(kind) };
+      const pipeline = await replica(quotaPlugin(redis.client(), 0), { observer });
+      await pipeline.setMode("quota", "permissive");
+      const ahead = packRecord({ mode: "disabled", rev: 7, uuid: "lost", wipeSeq: 0, setBy: "bob" });
+      await raw.set(controlKey("gw", "quota", laneOf("acme")), ahead);
+      expect(await call(pipeline, "acme")).toMatchObject({ allowed: true, shadowViolations: [] });
+      await eventually(() => pipeline.explainMode("quota").rev === 7);
+      expect(pipeline.explainMode("quota").mode).toBe("disabled");
+      for (const lane of ALL_LANES)
+        expect(await stored(lane, "quota")).toMatchObject({ rev: 7, uuid: "lost" });
+      expect(alerts).toContain("record_reasserted");
+    });
+
+    it("PF-I1 a copy that was lost is put back and told, though the file says disabled", async () => {
+      const alerts: string[] = [];
+      const observer = { controlAlert: ({ kind }: ControlAlert) => void alerts.push(kind) };
+      const timing = { ...still, pollMinMs: 20 };
+      const pipeline = await replica(quotaPlugin(redis.client(), 0), { observer, timing }, "disabled");
+      await pipeline.setMode("quota", "enforce");
+      expect(await call(pipeline, "acme")).toMatchObject({ allowed: false });
+      await raw.del(controlKey("gw", "quota", laneOf("acme")));
+      await eventually(async () => !(await call(pipeline, "acme")).allowed);
+      await eventually(() => alerts.includes("record_lost") && alerts.includes("record_reasserted"));
+      expect(await stored(laneOf("acme"), "quota")).toMatchObject({ mode: "enforce", rev: 1 });
+    });
+  });
+});
