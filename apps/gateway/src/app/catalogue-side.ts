@@ -5,6 +5,7 @@ import type { OpenChannels } from "../channels/open-channels.ts";
 import type { GatewayConfig } from "../config/gateway-config.ts";
 import { GatewayError } from "../errors.ts";
 import { Aggregates } from "../mcp/aggregates.ts";
+import { readSource } from "../mcp/change-source.ts";
 import { createListCall } from "../mcp/list-upstream.ts";
 import { Listening } from "../mcp/listening.ts";
 import type { UpstreamAccesses } from "../mcp/upstream-access.ts";
@@ -31,7 +32,7 @@ export interface CatalogueSideDeps {
 /** What upstreams offer, as clients see it, and who hears of its changes. */
 export interface CatalogueSide {
   readonly aggregates: Aggregates;
-  /** Change notifications: one stream per upstream, any number of listeners. */
+  /** Change notifications: one stream per upstream, and per user with own credentials there; any number of listeners. */
   readonly hub: NotificationHub;
   readonly listening: Listening;
 }
@@ -54,10 +55,11 @@ export function createCatalogueSide(config: GatewayConfig, deps: CatalogueSideDe
   });
   snapshots.onSnapshot((current) => aggregates.follow(current));
   const hub = createNotificationHub({
-    open: async (id, listening) => {
-      const record = snapshot().upstreams.get(id);
-      if (record === undefined) throw new GatewayError("not_found", `there is no gateway "${id}"`);
-      return live.open(record, "auto", { ...gatewayContext, ...listening });
+    open: async (key, listening) => {
+      const { upstreamId, user } = readSource(key);
+      const record = snapshot().upstreams.get(upstreamId);
+      if (record === undefined) throw new GatewayError("not_found", `there is no gateway "${upstreamId}"`);
+      return live.open(record, "auto", { ...gatewayContext, ...listening }, user);
     },
     maxListeners: bridge.maxListeners,
   });

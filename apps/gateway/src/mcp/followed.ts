@@ -51,5 +51,7 @@ function follow(upstreams: readonly UpstreamRecord[], target: Target): Omit<Foll
     if (filter !== undefined && !tells) filters.set(id, filter);
   }
   const made = JSON.stringify(upstreams.map(({ id, slug, self }) => [id, slug, self !== undefined]));
-  return { filters, made, key: JSON.stringify([made, [...filters]]), lists };
+  // Whoever gets credentials of one's own listens by those from then on.
+  const users = upstreams.map(({ credentials }) => Object.keys(credentials.users ?? {}));
+  return { filters, made, key: JSON.stringify([made, [...filters], users]), lists };
 }

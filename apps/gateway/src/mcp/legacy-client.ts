@@ -22,6 +22,9 @@ export interface LegacyClientDeps {
   readonly listening: Listening;
 }
 
+/** Error number of revisions with sessions. */
+const resourceNotFound = -32_002;
+
 /** A client with a session in front of an upstream that knows none: its questions are put to the client in between. */
 export class LegacyClient implements Crossing {
   readonly era = "legacy";
@@ -71,16 +74,35 @@ export class LegacyClient implements Crossing {
         if (typeof params?.["uri"] !== "string") {
           return localError({ code: RPC.invalidParams, message: "params.uri has to be a string" }, 200);
         }
-        const { listening } = this.#deps;
-        const { upstream, name } = this.#route;
-        if (method === "resources/subscribe") await listening.subscribe(this.#session, upstream.id, name);
-        else listening.unsubscribe(this.#session, upstream.id, name);
-        await this.#session.hold?.save();
-        return localResult("{}");
+        return method === "resources/subscribe" ? this.#subscribe(params["uri"]) : this.#unsubscribe();
       }
       default:
         return undefined;
     }
+  }
+
+  /** What the upstream does not take is refused, as one with sessions refuses it. */
+  async #subscribe(uri: string): Promise<UpstreamAnswer> {
+    const { upstream, name } = this.#route;
+    const { subscribe } = (upstream.self?.capabilities["resources"] ?? {}) as {
+      readonly subscribe?: unknown;
+    };
+    if (upstream.self?.era === "modern" && subscribe !== true) {
+      return localError({ code: RPC.methodNotFound, message: "Method not found: resources/subscribe" }, 200);
+    }
+    if (!(await this.#deps.listening.subscribe(this.#session, upstream.id, name))) {
+      const message = "The upstream did not acknowledge the subscription.";
+      return localError({ code: resourceNotFound, message, data: { uri } }, 200);
+    }
+    await this.#session.hold?.save();
+    return localResult("{}");
+  }
+
+  async #unsubscribe(): Promise<UpstreamAnswer> {
+    const { upstream, name } = this.#route;
+    this.#deps.listening.unsubscribe(this.#session, upstream.id, name);
+    await this.#session.hold?.save();
+    return localResult("{}");
   }
 
   async #forward(

@@ -18,6 +18,7 @@ import type { DownstreamSession } from "../downstream/downstream-session.ts";
 import { GatewayError } from "../errors.ts";
 import { isListChange } from "../polling/announced.ts";
 import type { Snapshot } from "../registry/snapshot.ts";
+import { fromSources, readSource, toSources } from "./change-source.ts";
 import type { Exchange } from "./exchange.ts";
 import { followedBy } from "./followed.ts";
 import { Follower, type FollowerOptions } from "./follower.ts";
@@ -66,7 +67,10 @@ export interface ListeningOptions {
   readonly expose: (target: Target, upstreamId: string, message: NotificationMessage) => NotificationMessage;
 }
 
-/** Change notifications for clients of every revision, from one stream per upstream. */
+/** Whose an endpoint is listened to for. */
+type Hearer = Pick<Exchange, "target" | "principal">;
+
+/** Change notifications for clients of every revision, from one stream per upstream and credentials. */
 export class Listening {
   readonly #options: ListeningOptions;
   readonly #followers = new Map<DownstreamSession, Follower>();
@@ -104,7 +108,7 @@ export class Listening {
   /** Tells a client with a session of changes of its endpoint's lists from now on. */
   followLists(session: DownstreamSession): void {
     if (this.#followers.has(session)) return;
-    const follower = this.#follower(session.target, {
+    const follower = this.#follower(session, {
       filters: (followed) => followed.filters,
       wants: () => true,
       tell: deliverTo(session),
@@ -149,9 +153,17 @@ export class Listening {
     return heardHere ? undefined : this.#options.expose(session.target, upstreamId, message);
   };
 
-  /** Begins a client's subscription to a resource of an upstream that knows no sessions. */
-  async subscribe(session: DownstreamSession, upstreamId: string, uri: string): Promise<void> {
-    await this.#subscribe(session, upstreamId, uri)?.acknowledged;
+  /**
+   * Begins a client's subscription to a resource of an upstream that knows no sessions; false when the upstream does not
+   * acknowledge it, and there is none.
+   */
+  async subscribe(session: DownstreamSession, upstreamId: string, uri: string): Promise<boolean> {
+    const listener = this.#subscribe(session, upstreamId, uri);
+    if (listener === undefined) return true;
+    const honoured = (await listener.acknowledged).get(upstreamId)?.resourceSubscriptions;
+    if (honoured?.includes(uri) === true) return true;
+    this.unsubscribe(session, upstreamId, uri);
+    return false;
   }
 
   /** Ends one. */
@@ -174,7 +186,7 @@ export class Listening {
     wanted: SubscriptionFilter,
     filters: () => ReadonlyMap<string, SubscriptionFilter>,
   ): Promise<void> {
-    const { reply, idText, signal, target } = exchange;
+    const { reply, idText, signal } = exchange;
     const lists = new Set(LIST_KINDS.filter((kind) => wanted[kind]).map((kind) => LIST_NOTIFICATIONS[kind]));
     let held: Buffer[] | undefined = [];
     const tell = (message: NotificationMessage) => {
@@ -184,7 +196,7 @@ export class Listening {
     };
     const { promise: over, resolve } = Promise.withResolvers<void>();
     const end = () => resolve();
-    const stream = this.#follower(target, {
+    const stream = this.#follower(exchange, {
       filters,
       wants: (method) => lists.has(method),
       tell,
@@ -209,8 +221,9 @@ export class Listening {
     else reply.answer(encodeListenResult(idText));
   }
 
-  #follower(target: Target, options: Omit<FollowerOptions, "target" | "listen">): Follower {
-    const listen: FollowerOptions["listen"] = (filters) => this.#listen(target, filters, options.tell);
+  #follower(hearer: Hearer, options: Omit<FollowerOptions, "target" | "listen">): Follower {
+    const { target } = hearer;
+    const listen: FollowerOptions["listen"] = (filters) => this.#listen(hearer, filters, options.tell);
     return new Follower({ ...options, target, listen }, followedBy(this.#options.snapshot(), target));
   }
 
@@ -231,7 +244,7 @@ export class Listening {
       throw new GatewayError("overloaded", "the session subscribes to too many resources");
     }
     const filters = new Map([[upstreamId, { resourceSubscriptions: [uri] }]]);
-    const listener = this.#listen(session.target, filters, deliverTo(session));
+    const listener = this.#listen(session, filters, deliverTo(session));
     known.set(key, listener);
     const uris = session.subscriptions.get(upstreamId) ?? new Set();
     session.subscriptions.set(upstreamId, uris.add(uri));
@@ -271,21 +284,29 @@ export class Listening {
     return mergeAcknowledged(target.kind === "aggregate" ? [lists, ...parts] : parts);
   }
 
+  /** Listens, by the listener's own credentials where an upstream is shown any. */
   #listen(
-    target: Target,
+    { target, principal }: Hearer,
     filters: ReadonlyMap<string, SubscriptionFilter>,
     deliver: (message: NotificationMessage) => void,
   ): Listener {
-    const { hub, hear, expose } = this.#options;
-    const onNotification = (upstreamId: string, message: NotificationMessage) => {
+    const { hub, hear, expose, snapshot } = this.#options;
+    const onNotification = (source: string, message: NotificationMessage) => {
+      const { upstreamId } = readSource(source);
       if (message !== this.#heard) {
         this.#heard = message;
         hear(upstreamId, message);
       }
       deliver(expose(target, upstreamId, message));
     };
-    const listener = hub.listen({ filters, onNotification });
-    if (listener !== undefined) return listener;
+    const listener = hub.listen({ filters: toSources(snapshot(), principal, filters), onNotification });
+    if (listener !== undefined) {
+      return {
+        acknowledged: listener.acknowledged.then(fromSources),
+        aim: (others) => listener.aim(toSources(snapshot(), principal, others)).then(fromSources),
+        close: () => listener.close(),
+      };
+    }
     throw new GatewayError("overloaded", "too many clients listen", { retryAfterMs: 5_000 });
   }
 }
