@@ -141,8 +141,8 @@ describe("overrides and the audit", () => {
         setBy: "x",
         at: 1_000 + Math.floor(rev / 7),
       }) as const;
-    for (let rev = 1; rev <= 1_010; rev++) await plugins.addEvent(event(rev));
-    await plugins.addEvent(event(1_010));
+    for (let rev = 1; rev <= 1_010; rev++) await plugins.addEvent(event(rev), `${rev}`);
+    await plugins.addEvent(event(1_010), "1010");
     const page = await plugins.events({ limit: 1_000, offset: 0 });
     expect(page.total).toBe(1_000);
     expect(page.items[0]).toEqual(event(1_010));

@@ -376,7 +376,7 @@ describe.each([
       setBy: "me",
       at: 1_764_000_000_000,
     };
-    await Promise.all([a.plugins.addEvent(event), b.plugins.addEvent(event)]);
+    await Promise.all([a.plugins.addEvent(event, "e"), b.plugins.addEvent(event, "e")]);
     expect(await a.plugins.events({ limit: 10, offset: 0 })).toEqual({ items: [event], total: 1 });
   });
 

@@ -1,6 +1,12 @@
-import { type PipelineObserver, type SavedOverride, scopeText } from "@gatewright/plugin-framework";
+import {
+  type ModeEvent,
+  type PipelineObserver,
+  type SavedOverride,
+  scopeText,
+} from "@gatewright/plugin-framework";
 import { isAway } from "../registry/is-away.ts";
 import type { PluginStore } from "../registry/plugin-store.ts";
+import { EventNames } from "./event-names.ts";
 
 /** Most changes that wait for the registry; the registry keeps no more either, and the oldest go first. */
 const maxEvents = 1_000;
@@ -17,7 +23,8 @@ export class PluginJournal {
   readonly #store: PluginStore;
   readonly #onFailure: (error: unknown, unwritten: number) => void;
   readonly #overrides = new Map<string, SavedOverride>();
-  readonly #events = new Set<Parameters<PluginStore["addEvent"]>[0]>();
+  readonly #events = new Map<string, ModeEvent>();
+  readonly #names = new EventNames();
   #last: Promise<void> = Promise.resolve();
   #failures = 0;
   #timer: NodeJS.Timeout | undefined;
@@ -36,9 +43,9 @@ export class PluginJournal {
       this.#soon();
     },
     modeChange: (event) => {
-      const [oldest] = this.#events;
+      const [oldest] = this.#events.keys();
       if (this.#events.size >= maxEvents && oldest !== undefined) this.#events.delete(oldest);
-      this.#events.add(event);
+      this.#events.set(this.#names.nameOf(event), event);
       this.#soon();
     },
   };
@@ -67,9 +74,9 @@ export class PluginJournal {
         // A newer one may have come meanwhile.
         if (this.#overrides.get(text) === override) this.#overrides.delete(text);
       }
-      for (const event of this.#events) {
-        await this.#store.addEvent(event);
-        this.#events.delete(event);
+      for (const [name, event] of this.#events) {
+        await this.#store.addEvent(event, name);
+        this.#events.delete(name);
       }
       this.#failures = 0;
     } catch (error) {

@@ -9,8 +9,8 @@ export interface PluginStore {
   overrides(): Promise<readonly SavedOverride[]>;
   /** Keeps a record unless a newer one of its scope is kept. */
   saveOverride(override: SavedOverride): Promise<void>;
-  /** Adds a change; one that another replica has added already is not added again. */
-  addEvent(event: ModeEvent): Promise<void>;
+  /** Adds a change under a name that all replicas give it; one that another replica has added is not added again. */
+  addEvent(event: ModeEvent, id: string): Promise<void>;
   /** The last changes, the newest first. */
   events(query: Pick<PageQuery, "limit" | "offset">): Promise<Page<ModeEvent>>;
 }
@@ -42,8 +42,7 @@ export function createPluginStore(database: RegistryDatabase, now: () => number)
           .execute(),
       );
     },
-    async addEvent({ plugin, scope, previous, next, rev, setBy, at }) {
-      const id = `${scope}|${rev}|${previous}|${next}|${setBy}`;
+    async addEvent({ plugin, scope, previous, next, rev, setBy, at }, id) {
       await database.note(async (trx) => {
         await trx
           .insertInto("audit_events")
