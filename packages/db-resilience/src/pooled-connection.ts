@@ -163,8 +163,10 @@ export class PooledConnection {
       const fail = (error: DatabaseError) => {
         if (settle(error.code)) reject(error);
       };
+      /** What the server said before the connection ended tells more than its end. */
+      let said: DatabaseError | undefined;
       const lose = (error: unknown) =>
-        fail(commits ? new TransactionOutcomeUnknown(error) : toDatabaseError(error));
+        fail(said ?? (commits ? new TransactionOutcomeUnknown(error) : toDatabaseError(error)));
       const giveUp = (error: DatabaseError, why: string) => {
         fail(error);
         this.taint(why);
@@ -189,8 +191,9 @@ export class PooledConnection {
           const wrapped = toDatabaseError(error, { duringCommit: commits, readOnlyByChoice });
           const failure =
             wrapped.class === "unknown_outcome" && commits ? new TransactionOutcomeUnknown(error) : wrapped;
+          said = failure;
           if (boundsTransaction(config.text)) this.taint("a BEGIN, COMMIT or ROLLBACK failed");
-          if (classifyDbError(error).connectionLost) wire.lose(error);
+          if (classifyDbError(error).connectionLost || isFatal(error)) wire.lose(error);
           // The server reports the error before it is ready again; only then its transaction status is known.
           wire.whenReady().then((ready) => {
             if (!ready) this.taint("the server did not become ready after an error");
@@ -269,4 +272,10 @@ export class PooledConnection {
   #failPending(error: unknown): void {
     for (const lose of [...this.#pending]) lose(error);
   }
+}
+
+/** After such an error the server ends the session, whatever it was about. */
+function isFatal(error: Error): boolean {
+  const { severity } = error as { readonly severity?: unknown };
+  return severity === "FATAL" || severity === "PANIC";
 }

@@ -351,6 +351,24 @@ describe("behind PgBouncer in transaction mode", () => {
   });
 });
 
+describe("behind PgBouncer without a connection to spare", () => {
+  it("is pool_exhausted, and no sign of a server that is away", async () => {
+    await using bouncer = await startPgBouncer(postgres, {
+      poolSize: 1,
+      settings: { query_wait_timeout: 1 },
+    });
+    subject = openDatabase([bouncer], { pooler: "transaction", monitor: { intervalMs: 60_000 } });
+    const waiting = await subject.database.transaction(async (tx) => {
+      await tx.query("select 1");
+      return timed(() => subject.database.query("select 1"));
+    });
+    expect(waiting).toMatchObject({ status: 503, code: "pool_exhausted", error: { retryable: true } });
+    expect(subject.events.filter(({ type }) => type === "db_generation")).toEqual([]);
+    expect(subject.database.readiness().state).toBe("ready");
+    expect((await timed(() => subject.database.query("select 1"))).status).toBe(200);
+  });
+});
+
 describe("Kysely", () => {
   it("refuses to stream, and reports a failed BEGIN, COMMIT and deferred constraint", async () => {
     subject = openDatabase([postgres]);
