@@ -120,6 +120,14 @@ describe("configuration", () => {
   it("refuses files that cannot be read or parsed, with one sentence", async () => {
     expect(await problemsOf(loadConfig({ file: join(folder, "none.yaml") }))).toContain("no such file");
     expect(await problemsOf(loadConfig({ file: await file("b.json", "{") }))).toContain("cannot be parsed");
+    for (const [name, text] of [
+      ["c.json", '{"password": hunter2}'],
+      ["d.yaml", "password: *hunter2"],
+    ] as const) {
+      const problems = await problemsOf(loadConfig({ file: await file(name, text) }));
+      expect(problems).toContain("cannot be parsed: a syntax error");
+      expect(problems).not.toContain("hunter2");
+    }
     expect(await problemsOf(loadConfig({ file: await file("l.yaml", "- 1\n") }))).toContain(
       "object at its top",
     );

@@ -6,6 +6,7 @@ import { nearest } from "./nearest.ts";
 import { parseStrictly } from "./parse-strictly.ts";
 import { bindingSchema, limitsSchema, type PipelineConfig, pluginSettingsSchema } from "./pipeline-config.ts";
 import type { PluginDefinition } from "./plugin-definition.ts";
+import { syntaxFault } from "./syntax-fault.ts";
 
 /** The configuration as a file has it: plugins by the name of their definition. */
 export const configFileSchema = z.strictObject({
@@ -53,8 +54,7 @@ function parseDocument(text: string, parse: (text: string) => unknown): unknown 
   try {
     return parse(text);
   } catch (error) {
-    const message = error instanceof Error ? error.message : String(error);
-    throw new PluginConfigError([{ path: "", message: `not readable: ${message}` }]);
+    throw new PluginConfigError([{ path: "", message: `not readable: ${syntaxFault(error)}` }]);
   }
 }
 

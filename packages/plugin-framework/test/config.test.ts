@@ -127,6 +127,17 @@ describe("configuration", () => {
     );
   });
 
+  it.each([
+    [JSON.parse, '{"a": 1,\n  password: "hunter2"}', "a syntax error at line 2, column 3"],
+    [JSON.parse, '{"password": hunter2}', "a syntax error"],
+    [parseYaml, "a: [hunter2: x\nb: }", "BAD_INDENT at line 2, column 1"],
+    [parseYaml, "a: *hunter2", "a syntax error"],
+  ])("a text that cannot be parsed is not quoted", (parse, text, place) => {
+    const read = () => parseConfigText(text, { definitions: [], parse });
+    expect(read).toThrow(place);
+    expect(read).not.toThrow("hunter2");
+  });
+
   it("PF-R7 reads JSON and YAML files with plugins by name", async () => {
     const options = { definitions: [guard, configured], env: { HELLO: "hi & bye" }, parse: parseYaml };
     const path = join(tmpdir(), `gatewright-${process.pid}.yaml`);

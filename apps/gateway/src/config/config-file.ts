@@ -1,5 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { ConfigError } from "./config-error.ts";
+import { syntaxFault } from "./syntax-fault.ts";
 
 const reasons: Readonly<Record<string, string>> = {
   ENOENT: "there is no such file",
@@ -28,8 +29,7 @@ export async function readConfigFile(path: string): Promise<Record<string, unkno
   try {
     value = path.endsWith(".json") ? JSON.parse(text) : await parseYaml(text);
   } catch (cause) {
-    const reason = cause instanceof Error ? (cause.message.split("\n")[0] ?? "") : String(cause);
-    throw new ConfigError([{ path: "", message: `cannot be parsed: ${reason}`, source }]);
+    throw new ConfigError([{ path: "", message: `cannot be parsed: ${syntaxFault(cause)}`, source }]);
   }
   if (value === null || value === undefined) return {};
   if (typeof value !== "object" || Array.isArray(value)) {
