@@ -65,6 +65,8 @@ export interface PluginDefinition<C = unknown> {
   readonly tags?: readonly string[];
   /** The plugin reads the control record in the same atomic step as its state and returns `authority`. */
   readonly modeAuthority?: boolean;
+  /** With `modeAuthority`: whose control records it reads; registered under another name it is refused. */
+  readonly recordsOf?: string;
   readonly hooks: Readonly<Partial<Record<HookName | (string & {}), HookDeclaration>>>;
   /** Left out: the plugin takes no config and a non-empty one is refused. */
   readonly configSchema?: ZodType<C>;

@@ -65,6 +65,8 @@ export interface Decision {
   readonly degraded?: "open" | "closed" | "local";
   /** True when it was made from leased tokens, without asking the store. */
   readonly leased?: boolean;
+  /** True when a store that reads control records found the limiter disabled, and so has no verdicts. */
+  readonly recordRead?: boolean;
   readonly [RECEIPT]?: Receipt | undefined;
   readonly [LEASES]?: { readonly leases: readonly Lease[]; readonly cost: number };
 }

@@ -39,6 +39,8 @@ export interface StoreStats {
  */
 export interface LimiterStore {
   readonly remote: boolean;
+  /** The plugin whose control records a check is decided under, for stores that read them. */
+  readonly plugin?: string;
   check(request: CheckRequest): Decision | Promise<Decision>;
   refund(receipt: Receipt): void | Promise<void>;
   wipe(scope: WipeScope): void | Promise<void>;

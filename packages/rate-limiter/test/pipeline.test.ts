@@ -87,6 +87,50 @@ describe("in a pipeline", () => {
     await pipeline.close();
   });
 
+  it("PF-I1 over Redis a lane's copy that was lost is put back, though the file says disabled", async () => {
+    await using redis = await startRedis();
+    const client = redis.client({ enableOfflineQueue: false });
+    const subscriber = redis.client({ maxRetriesPerRequest: null });
+    await eventually(() => client.status === "ready" && subscriber.status === "ready");
+    const use = rateLimiterPlugin({ store: createRedisStore({ client }) });
+    const alerts: string[] = [];
+    await using pipeline = await createPluginPipeline(
+      { plugins: [{ use, mode: "disabled", config: { rules: { by_user: "2/h" } } }] },
+      {
+        bus: framework.createRedisBus({ client, subscriber }),
+        observer: { controlAlert: ({ kind }) => void alerts.push(kind) },
+      },
+    );
+    const allowed = async () => {
+      using scope = pipeline.begin({ requestId: "r", user: "ann", tenantId: "acme" });
+      return (await scope.invoke("tool_pre_invoke", call)).allowed;
+    };
+    await pipeline.setMode("rate_limiter", "enforce");
+    expect([await allowed(), await allowed(), await allowed()]).toEqual([true, true, false]);
+    const copy = `gw:{l${laneOf("acme")}}:ctl:rate_limiter`;
+    const whole = await client.get(copy);
+    await client.del(copy);
+    await eventually(async () => !(await allowed()));
+    expect(await client.get(copy)).toBe(whole);
+    expect(alerts).toContain("record_lost");
+  });
+
+  it("is refused at load under another name than the one whose records its store reads", async () => {
+    const load = (plugin: string | undefined, name: string | undefined) => {
+      const store = createRedisStore({ client: {} as never, ...(plugin === undefined ? {} : { plugin }) });
+      const use = rateLimiterPlugin({ store });
+      const plugins = [{ use, mode: "disabled" as const, ...(name === undefined ? {} : { name }) }];
+      return createPluginPipeline({ plugins });
+    };
+    await expect(load(undefined, "limits")).rejects.toMatchObject({
+      code: "validation_failed",
+      issues: [{ path: "plugins[0].name", suggestion: "rate_limiter" }],
+    });
+    await expect(load("limits", undefined)).rejects.toMatchObject({ issues: [{ suggestion: "limits" }] });
+    await (await load(undefined, undefined)).close();
+    await (await load("limits", "limits")).close();
+  });
+
   it("agrees with the framework on the lane of every tenant", () => {
     for (const tenant of [undefined, "", "a", "acme", "Ünïcode ✓", "x".repeat(200)]) {
       expect(laneOf(tenant)).toBe(framework.laneOf(tenant));

@@ -35,6 +35,10 @@ function check(config: ParsedConfig, hooks: ReadonlyMap<string, KnownHook>): rea
       issues.push({ path: `plugins[${index}].name`, message: `"${name}" is registered twice` });
     }
     names.push(name);
+    if (use.recordsOf !== undefined && use.recordsOf !== name) {
+      const message = `"${name}" would decide under the control records of "${use.recordsOf}"; register it as that`;
+      issues.push({ path: `plugins[${index}].name`, message, suggestion: use.recordsOf });
+    }
     for (const hook of Object.keys(use.hooks)) {
       if (hooks.has(hook)) continue;
       const message = `plugin ${name} names the unknown hook "${hook}"`;

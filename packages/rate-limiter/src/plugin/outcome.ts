@@ -18,8 +18,8 @@ export function toOutcome(decision: Decision, fenced: boolean): LimiterOutcome |
 }
 
 /** Was this decided in the store, under its control record? Not so without rules, from a lease, or degraded. */
-function readsRecord({ degraded, leased, verdicts, rev, tenantRev }: Decision): boolean {
-  return degraded === undefined && !leased && (verdicts.length > 0 || rev > 0 || tenantRev > 0);
+function readsRecord({ degraded, leased, verdicts, recordRead }: Decision): boolean {
+  return degraded === undefined && !leased && (verdicts.length > 0 || recordRead === true);
 }
 
 function authorityOf(decision: Decision): ModeAuthority {

@@ -9,6 +9,7 @@ import type { Decision } from "../decision.ts";
 import { type CheckOptions, createRateLimiter, type RateLimiterDeps } from "../limiter.ts";
 import { createMemoryStore } from "../memory/memory-store.ts";
 import { limiterOptionsSchema, type RateLimiterOptions } from "../options.ts";
+import type { LimiterStore } from "../store.ts";
 import type { Subject } from "../subject.ts";
 import { identityOf } from "./identity.ts";
 import { type LimiterOutcome, toOutcome } from "./outcome.ts";
@@ -20,11 +21,12 @@ const VERSION = "0.0.0";
  * The rate limiter as a plugin named `rate_limiter` on tool calls, prompts and resources. It has no rules by
  * default; its config is that of {@link createRateLimiter}. A refusal is a block with HTTP status 429 and
  * JSON-RPC number -31001; headers are there on success too. Over a store with a control record it declares
- * mode authority. The store belongs to the host and outlives every reload; without one, all instances of the
+ * mode authority, and is refused under another name than the store's `plugin`. The store belongs to the host and outlives every reload; without one, all instances of the
  * definition share one memory store.
  */
 export function rateLimiterPlugin(deps: RateLimiterDeps = {}): PluginDefinition<RateLimiterOptions> {
-  const store = deps.store ?? createMemoryStore({}, deps.clock === undefined ? {} : { clock: deps.clock });
+  const store: LimiterStore =
+    deps.store ?? createMemoryStore({}, deps.clock === undefined ? {} : { clock: deps.clock });
   const fenced = store.remote;
   return {
     name: "rate_limiter",
@@ -32,6 +34,7 @@ export function rateLimiterPlugin(deps: RateLimiterDeps = {}): PluginDefinition<
     description: "Limits calls per user, tenant, tool, prompt, resource, server and address.",
     tags: ["limits"],
     modeAuthority: fenced,
+    ...(store.plugin === undefined ? {} : { recordsOf: store.plugin }),
     hooks: {
       tool_pre_invoke: { phase: "sequential", reads: "none" },
       prompt_pre_fetch: { phase: "sequential", reads: "none" },

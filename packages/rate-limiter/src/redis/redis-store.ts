@@ -20,7 +20,7 @@ export interface RedisStoreOptions {
   readonly client: RedisClient;
   /** Begins every key. Default `gw`. */
   readonly prefix?: string;
-  /** Name of the plugin whose control records are read. Default `rate_limiter`. */
+  /** Name of the plugin whose control records are read, and under which it is registered. Default `rate_limiter`. */
   readonly plugin?: string;
 }
 
@@ -37,6 +37,7 @@ type Scripts = Readonly<Record<AlgorithmName, Script>>;
 /** Counters in Redis. Make one with {@link createRedisStore}. */
 export class RedisStore implements LimiterStore {
   readonly remote = true;
+  readonly plugin: string;
   readonly #client: RedisClient;
   readonly #keys: Keys;
   readonly #checks: Scripts;
@@ -57,7 +58,8 @@ export class RedisStore implements LimiterStore {
     mostBakedScripts = MOST_BAKED_SCRIPTS,
   ) {
     this.#client = options.client;
-    this.#keys = new Keys(options.prefix ?? "gw", options.plugin ?? "rate_limiter");
+    this.plugin = options.plugin ?? "rate_limiter";
+    this.#keys = new Keys(options.prefix ?? "gw", this.plugin);
     this.#checks = byAlgorithm((name) => checkScript(name, clock.source));
     this.#baked = new BakedScripts(mostBakedScripts, clock.source);
     this.#refunds = byAlgorithm((name) => refundScript(name, clock.source));
@@ -156,7 +158,7 @@ export class RedisStore implements LimiterStore {
     const [modeAndMark = 0, rev = 0, tenantRev = 0, wipeSeq = 0, tenantWipeSeq = 0, at = 0] = reply;
     const known = modeAndMark >= 4;
     const mode = modeOf(modeAndMark % 4);
-    if (mode === "disabled") return allowUncharged(mode, rev, tenantRev);
+    if (mode === "disabled") return { ...allowUncharged(mode, rev, tenantRev), recordRead: true };
     const verdicts: Verdict[] = [];
     for (let i = 0; i < request.charges.length; i++) {
       const rule = request.charges[i]?.rule;
