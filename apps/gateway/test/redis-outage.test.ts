@@ -78,6 +78,32 @@ describe("a gateway whose Redis is away", () => {
     await eventually(async () => (await callTool(gateway.url, 3)).headers.get("x-ratelimit-limit") === "5");
   }, 40_000);
 
+  it("stops within a bound while Redis hangs, sessions of clients and all", async () => {
+    const gateway = await start({});
+    const body = await fetch(`${gateway.url}/mcp`, {
+      method: "POST",
+      headers: { "content-type": "application/json", accept: "application/json, text/event-stream" },
+      body: JSON.stringify({
+        ...{ jsonrpc: "2.0", id: 0, method: "initialize" },
+        params: {
+          protocolVersion: "2025-11-25",
+          capabilities: {},
+          clientInfo: { name: "client", version: "1" },
+        },
+      }),
+    });
+    expect(body.headers.get("mcp-session-id")).not.toBeNull();
+    await body.text();
+    redis.pause();
+    try {
+      const startedMs = performance.now();
+      await gateway[Symbol.asyncDispose]();
+      expect(performance.now() - startedMs).toBeLessThan(20_000);
+    } finally {
+      redis.resume();
+    }
+  }, 40_000);
+
   it("RL-6 policy closed: calls are refused with 503 and not ready is said, until Redis is back", async () => {
     await using gateway = await start({ rules: { by_user: "50/m" }, failurePolicy: "closed" });
     expect((await callTool(gateway.url, 1)).status).toBe(200);

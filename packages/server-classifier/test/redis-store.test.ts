@@ -144,6 +144,20 @@ describe("Redis store", () => {
     await store.close();
   });
 
+  it("ends although Redis hangs", async () => {
+    const own = await startRedis();
+    const subscriber = own.client({ commandTimeout: undefined });
+    const store = createRedisClassifierStore({ client: own.client(), subscriber });
+    store.subscribe(() => undefined);
+    await eventually(async () => (await own.client().pubsub("NUMSUB", "gw:cls"))[1] === 1);
+    own.pause();
+    const begin = performance.now();
+    await store.close();
+    expect(performance.now() - begin).toBeLessThan(1_000);
+    own.resume();
+    await own.close();
+  });
+
   it("SC-9 works on a Cluster of three masters without a cross-slot error", async () => {
     await using cluster = await startRedisCluster();
     const store = createRedisClassifierStore({ client: cluster.client() });

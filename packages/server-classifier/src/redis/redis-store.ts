@@ -139,7 +139,8 @@ export function createRedisClassifierStore(options: RedisClassifierStoreOptions)
       subscribed = false;
       subscriber?.off("message", onMessage);
       subscriber?.off("ready", listen);
-      await subscriber?.unsubscribe(channel).catch(() => {});
+      // Not waited for: a subscriber has no command timeout, and a Redis that hangs would hold up every stop.
+      void subscriber?.unsubscribe(channel).catch(() => {});
     },
   };
 }
