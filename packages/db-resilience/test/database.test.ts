@@ -113,9 +113,11 @@ describe("createResilientDatabase", () => {
 
   it("survives a backend killed while its connection is idle, checked out or at work", async () => {
     await database.query("select 1");
+    const idle = await backends();
     await postgres.query(
       "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'app'",
     );
+    await eventually(async () => !(await backends()).some((pid) => idle.includes(pid)));
     expect((await database.query("select 1 as one")).rows).toEqual([{ one: 1 }]);
 
     const error = await failure(
