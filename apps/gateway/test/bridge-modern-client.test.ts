@@ -134,7 +134,10 @@ describe("a modern client of a legacy upstream", () => {
     const token = await gateway.mint({ user: "patient" });
     const states = [(await ask(token)).body.result, (await ask(token)).body.result];
     const third = await ask(token);
-    expect(third.body.error).toMatchObject({ code: -31002, data: { code: "overloaded", retryable: true } });
+    expect(third.body.error).toMatchObject({
+      code: -31004,
+      data: { code: "outcome_unknown", retryable: false },
+    });
     for (const { requestState } of states) {
       expect((await reply(requestState, { token })).body.result.resultType).toBe("complete");
     }

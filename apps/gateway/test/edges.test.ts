@@ -151,7 +151,7 @@ describe("failures", () => {
         "upstream_status",
       ] as const
     ).map((code) => classifyUpstreamFault(upstream(code, "sent_no_response")).kind);
-    expect(kinds).toEqual(["unauthorized", "session_lost", "timeout", "aborted", "transport", "application"]);
+    expect(kinds).toEqual(["unauthorized", "session_lost", "timeout", "aborted", "transport", "refused"]);
     expect(classifyUpstreamFault(new Error("x")).kind).toBe("local");
     expect(classifyUpstreamFault(upstream("session_lost", "refused"))).toEqual({
       kind: "session_lost",

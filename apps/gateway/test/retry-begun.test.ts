@@ -1,7 +1,10 @@
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { createServer, type IncomingMessage, type RequestListener, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { afterEach, expect, it } from "vitest";
-import { modern } from "./support/modern-client.ts";
+import { askable, modern } from "./support/modern-client.ts";
 import { startTestGateway, type TestGateway } from "./support/test-gateway.ts";
 
 type Message = {
@@ -224,4 +227,107 @@ it("a key that makes a repeat safe reaches the upstream with every attempt, whic
   expect(keys).toHaveLength(4);
   expect(keys.every((key) => typeof key === "string")).toBe(true);
   expect(new Set(keys).size).toBe(2);
+});
+
+it("RB-10 what a gateway gives up after it has begun is no refusal: a gateway in front of it does not begin it again", async () => {
+  let begun = 0;
+  const { url } = await serve((message, answer, response) => {
+    if (message.method === "initialize") {
+      const result = { protocolVersion: "2025-06-18", capabilities: { tools: {} }, serverInfo };
+      return answer(result, { "mcp-session-id": "s" });
+    }
+    if (message.method === "tools/list") return answer({ tools });
+    if (message.method !== "tools/call") return response.writeHead(404).end();
+    begun++;
+    const params = { message: "sure?", requestedSchema: { type: "object", properties: {} } };
+    const asked = { jsonrpc: "2.0", id: 9, method: "elicitation/create", params };
+    response.writeHead(200, { "content-type": "text/event-stream" });
+    response.write(`data: ${JSON.stringify(asked)}\n\n`);
+  });
+  await using inner = await startTestGateway({
+    mcpServers: { up: { url } },
+    bridge: { maxParked: 1, maxParkedPerPrincipal: 1 },
+    plugins,
+  });
+  await inner.core.refresher.ready();
+  const path = `/servers/${await inner.idOf("up")}/mcp`;
+  await using outer = await startTestGateway({
+    mcpServers: {
+      inner: { url: `${inner.url}${path}`, headers: { authorization: `Bearer ${inner.token}` } },
+    },
+    plugins,
+  });
+  await outer.core.refresher.ready();
+  const request = {
+    method: "tools/call",
+    params: { name: "pay", arguments: {} },
+    capabilities: askable,
+  };
+  expect((await modern(inner, { ...request, path })).body.result.resultType).toBe("input_required");
+  const { body } = await modern(outer, { ...request, path: `/servers/${await outer.idOf("inner")}/mcp` });
+  expect(begun).toBe(2);
+  expect(body.error.data).toMatchObject({ code: "outcome_unknown", retryable: false });
+});
+
+const withholding = (violation: object) => `export default {
+  name: "own", version: "1.0.0", description: "withholds answers",
+  hooks: { tool_post_invoke: { reads: "outcome" } },
+  create: () => ({ hooks: { tool_post_invoke: () => ({ block: ${JSON.stringify(violation)} }) } }),
+};
+`;
+
+it.each([
+  { httpStatus: 503, code: "rate_limited" },
+  { httpStatus: 429, code: "busy" },
+  { httpStatus: 401, code: "who" },
+])(
+  "RB-10 an answer that a plugin withholds with $httpStatus was executed: a gateway in front does not ask again",
+  async (config) => {
+    let executed = 0;
+    const { url } = await serve((message, answer, response) => {
+      if (message.method === "server/discover") {
+        return answer({ ...own, supportedVersions: ["2026-07-28"], capabilities: { tools: {} }, serverInfo });
+      }
+      if (message.method === "tools/list") return answer({ ...own, tools });
+      if (message.method !== "tools/call") return response.writeHead(404).end();
+      executed++;
+      answer({ ...own, content: [] });
+    });
+    const folder = await mkdtemp(join(tmpdir(), "gatewright-withheld-"));
+    ends.push(() => void rm(folder, { recursive: true }));
+    const module = join(folder, "own.mjs");
+    await writeFile(module, withholding({ ...config, reason: "no", details: { retryAfterMs: 1 } }));
+    await using inner = await startTestGateway({
+      mcpServers: { up: { url } },
+      plugins: [...plugins, { name: "own", module }],
+    });
+    await inner.core.refresher.ready();
+    const path = `/servers/${await inner.idOf("up")}/mcp`;
+    await using outer = await startTestGateway({
+      mcpServers: {
+        inner: { url: `${inner.url}${path}`, headers: { authorization: `Bearer ${inner.token}` } },
+      },
+      plugins,
+    });
+    await outer.core.refresher.ready();
+    const request = { method: "tools/call", params: { name: "pay", arguments: {} } };
+    const { body } = await modern(outer, { ...request, path: `/servers/${await outer.idOf("inner")}/mcp` });
+    expect(executed).toBe(1);
+    expect(body.error.data).toMatchObject({ retryable: false });
+    const direct = await modern(inner, { ...request, path });
+    expect(direct).toMatchObject({
+      status: 403,
+      body: { error: { data: { code: config.code, retryable: false } } },
+    });
+  },
+);
+
+it("a later round that is refused is no refusal of the call, with `retry` switched off neither", async () => {
+  const { gateway, call } = await bridged(({ params }, answer, response) => {
+    if (params.requestState !== undefined) response.writeHead(503).end();
+    else answer({ resultType: "input_required", requestState: "begun", inputRequests: {} });
+  });
+  await gateway.rest("PUT", "/admin/plugins/retry/mode", { mode: "disabled", waitFor: "all" });
+  const { status, body } = await call();
+  expect([status, body.error.data.code, body.error.data.retryable]).toEqual([200, "outcome_unknown", false]);
 });

@@ -414,9 +414,9 @@ describe("a stateless client and a server with sessions", () => {
     const park = (principal: string) =>
       bridge.forwardModern(session, modernCall("x"), { ...caller, principal });
     await park("a");
-    await expect(park("a")).rejects.toMatchObject({ code: "overloaded", retryable: true });
+    await expect(park("a")).rejects.toMatchObject({ code: "outcome_unknown", retryable: false });
     await park("b");
-    await expect(park("c")).rejects.toMatchObject({ code: "overloaded" });
+    await expect(park("c")).rejects.toMatchObject({ code: "outcome_unknown" });
     expect(bridge.stats().parked).toBe(2);
     bridge.close();
     expect(bridge.stats().parked).toBe(0);
@@ -832,7 +832,7 @@ describe("a client with a session and a stateless server", () => {
     const options = { client, timeoutMs: 1_000, ask: async () => "{}" };
     await expect(
       bridgeWith({ maxRounds: 2 }).forwardLegacy(session, legacyCall("x"), options),
-    ).rejects.toMatchObject({ code: "overloaded" });
+    ).rejects.toMatchObject({ code: "outcome_unknown" });
     await expect(
       bridgeWith().forwardLegacy(session, legacyCall("x"), { ...options, ask: never }),
     ).rejects.toThrow("asked");

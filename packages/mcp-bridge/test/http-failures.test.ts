@@ -124,11 +124,11 @@ describe("the phase of a failure", () => {
   });
 
   it.each([
-    [429, "upstream_overloaded"],
-    [503, "upstream_overloaded"],
-    [401, "upstream_unauthorized"],
-    [403, "upstream_forbidden"],
-  ])("HTTP %i → refused, whatever the body says", async (status, code) => {
+    [429, "upstream_overloaded", "refused"],
+    [503, "upstream_overloaded", "refused"],
+    [401, "upstream_unauthorized", "refused"],
+    [403, "upstream_forbidden", "response_received"],
+  ])("HTTP %i → %s, %s, whatever the body says", async (status, code, phase) => {
     const { upstream } = await serve(
       legacyHandler((seen, response) =>
         json(response, failure(seen.body.id, -32000), status, {
@@ -140,7 +140,7 @@ describe("the phase of a failure", () => {
     const session = await upstream.open(CLIENT);
     expect(await failureOf(session.request({ method: "x" }))).toMatchObject({
       code,
-      phase: "refused",
+      phase,
       httpStatus: status,
       retryAfterMs: 2_000,
       challenge: "Bearer x",

@@ -96,6 +96,20 @@ export function refusalOf(violation: Violation): GatewayError {
   );
 }
 
+/** HTTP statuses by which a server says that it did not execute a request. */
+const notExecuted: ReadonlySet<number | undefined> = new Set([401, 404, 429, 503]);
+
+/**
+ * The error that the caller gets when a plugin withholds what came of a call: nothing about it says that the call was not
+ * executed and may be made again.
+ */
+export function withheldOf(violation: Violation): GatewayError {
+  const { message, facts } = refusalOf(violation);
+  const { httpStatus, retryAfterMs: _, ...others } = facts;
+  const status = httpStatus === undefined || notExecuted.has(httpStatus) ? {} : { httpStatus };
+  return new GatewayError("plugin_blocked", message, { ...others, ...status, retryable: false });
+}
+
 function isRefusal(status: number): boolean {
   return Number.isInteger(status) && status >= 400 && status <= 599;
 }
@@ -112,15 +126,15 @@ function fromUpstream(error: UpstreamError, name: string): GatewayError {
   if (error.code === "upstream_timeout") {
     return new GatewayError("upstream_timeout", `${name} did not answer in time`, facts);
   }
-  if (error.code === "upstream_overloaded") {
-    return new GatewayError("backend_unavailable", `${name} is overloaded`, facts);
-  }
   if (error.phase === "sent_no_response") {
     return new GatewayError(
       "outcome_unknown",
       `${name} went away during the call (${reasonOf(error)}); whether it was executed is unknown`,
       facts,
     );
+  }
+  if (error.code === "upstream_overloaded") {
+    return new GatewayError("backend_unavailable", `${name} is overloaded`, facts);
   }
   return new GatewayError("upstream_unreachable", `${name}: ${reasonOf(error)}`, facts);
 }

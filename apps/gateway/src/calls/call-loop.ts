@@ -14,7 +14,7 @@ import type { CallTrace } from "../tracing/call-trace.ts";
 import type { UpstreamPool } from "../wiring/session-pool.ts";
 import { outcomeOfAnswer } from "./answer-outcome.ts";
 import { attemptHeaders } from "./attempt-headers.ts";
-import { failureOf, outcomeOf, refusalOf } from "./call-failure.ts";
+import { failureOf, outcomeOf, withheldOf } from "./call-failure.ts";
 import { decisionOf, explained, type GiveUp, giveUpHeaders, giveUpOf, retryReasonOf } from "./give-up.ts";
 import type { HookPair } from "./hooks.ts";
 import type { RetryLayer } from "./retry-layer.ts";
@@ -131,7 +131,7 @@ export async function runCallLoop(
       metrics.gaveUp(giveUp.reason);
       call.trace?.gaveUp(count, giveUp.reason);
     }
-    if (!result.allowed && result.violation !== undefined) throw refusalOf(result.violation);
+    if (!result.allowed && result.violation !== undefined) throw withheldOf(result.violation);
     if (answer === undefined) throw explained(failureOf(error, call.upstream.name), count, giveUp);
     const headers = giveUpHeaders(result.headers, count, giveUp);
     const after = result.payload.outcome;

@@ -130,7 +130,7 @@ export class LegacyClient implements Crossing {
 
   async #ask({ method, params }: Parameters<AskClient>[0], signal: AbortSignal): Promise<string> {
     const question = this.#session.questions.ask(method, params);
-    if (question === undefined) throw noAnswer("overloaded", "The client has too many open questions.");
+    if (question === undefined) throw noAnswer("The client has too many open questions.");
     this.#tell(question.bytes);
     const giveUp = (reason: unknown) => {
       question.withdraw(reason);
@@ -138,7 +138,7 @@ export class LegacyClient implements Crossing {
       this.#tell(Buffer.from(`{"jsonrpc":"2.0","method":"notifications/cancelled","params":${params}}`));
     };
     const onAbort = () => giveUp(signal.reason);
-    const late = noAnswer("outcome_unknown", `The client did not answer ${method} in time.`);
+    const late = noAnswer(`The client did not answer ${method} in time.`);
     const timer = setTimeout(() => giveUp(late), this.#deps.questionTimeoutMs);
     signal.addEventListener("abort", onAbort, { once: true });
     try {
@@ -165,7 +165,9 @@ class NoAnswer extends Error {
   }
 }
 
-function noAnswer(code: "overloaded" | "outcome_unknown", message: string): NoAnswer {
+/** The call had begun, so that nobody is to think it was refused. */
+function noAnswer(message: string): NoAnswer {
+  const code = "outcome_unknown";
   const { rpcCode, retryable } = new GatewayError(code, message).surface;
   return new NoAnswer(localError({ code: rpcCode, message, data: { code, retryable } }, 200));
 }

@@ -1,9 +1,8 @@
-/** Stable codes of {@link BridgeError}; the gateway's own error codes. */
-export type BridgeErrorCode =
-  /** The call may have been executed, and its answer is lost. */
-  | "outcome_unknown"
-  /** Too many calls wait for input. */
-  | "overloaded";
+/**
+ * Stable codes of {@link BridgeError}; the gateway's own error codes. `outcome_unknown`: the call had begun, may have been
+ * executed, and gets no answer.
+ */
+export type BridgeErrorCode = "outcome_unknown";
 
 const BRAND = Symbol.for("@gatewright/mcp-bridge/bridge-error");
 
@@ -17,7 +16,7 @@ export class BridgeError extends Error {
   constructor(code: BridgeErrorCode, message: string) {
     super(message);
     this.code = code;
-    this.retryable = code === "overloaded";
+    this.retryable = false;
   }
 
   /** True for a bridge error of any copy of this package. */

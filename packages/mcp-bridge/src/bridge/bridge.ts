@@ -155,7 +155,10 @@ class EraBridge implements Bridge {
       if (wanted === undefined) return toLegacy(answer, method);
       more = { inputResponses: await answerInputRequests(wanted, ask), requestState: wanted.requestState };
     }
-    throw new BridgeError("overloaded", `The upstream asked more than ${this.#options.maxRounds} times.`);
+    throw new BridgeError(
+      "outcome_unknown",
+      `The upstream asked more than ${this.#options.maxRounds} times.`,
+    );
   }
 
   discoverResult(session: UpstreamSession): JsonObject {

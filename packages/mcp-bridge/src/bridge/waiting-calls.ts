@@ -72,7 +72,7 @@ export class WaitingCalls {
    * Lets a call wait, until its oldest question has waited as long as questions may: coming back without an answer does not
    * prolong that. Returns the state that continues it.
    *
-   * @throws BridgeError `overloaded`, `outcome_unknown` when that time is over; the call is given up
+   * @throws BridgeError `outcome_unknown` when too many wait, or that time is over; the call is given up
    */
   park(waiting: WaitingCall, message: RequestMessage): string {
     const { maxParked, maxParkedPerPrincipal, parkedTtlMs, replica, now } = this.#options;
@@ -83,7 +83,7 @@ export class WaitingCalls {
     const { principal } = owner;
     const own = this.#perPrincipal.get(principal) ?? 0;
     if (this.#entries.size >= maxParked || own >= maxParkedPerPrincipal) {
-      const error = new BridgeError("overloaded", "Too many calls wait for input.");
+      const error = new BridgeError("outcome_unknown", "Too many calls wait for input.");
       call.abort(error);
       throw error;
     }

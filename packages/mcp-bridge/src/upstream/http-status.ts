@@ -48,9 +48,12 @@ export function statusError(answer: HttpAnswer, inSession: boolean, now = Date.n
   const refused = (code: ConstructorParameters<typeof UpstreamError>[0], text: string) =>
     new UpstreamError(code, `${text} (HTTP ${status}).`, { ...base, phase: "refused", challenge });
   if (status === 401) return refused("upstream_unauthorized", "The upstream refused our credentials");
-  if (status === 403) return refused("upstream_forbidden", "The upstream forbids this");
   if (status === 429 || status === 503) return refused("upstream_overloaded", "The upstream is overloaded");
   if (status === 404 && inSession) return refused("session_lost", "The upstream no longer knows the session");
+  const facts = { ...base, phase: "response_received", challenge } as const;
+  // What came of a call may be withheld in this way, too.
+  if (status === 403)
+    return new UpstreamError("upstream_forbidden", "The upstream forbids this (HTTP 403).", facts);
   return new UpstreamError("upstream_status", `The upstream answered HTTP ${status}.`, {
     ...base,
     phase: "response_received",
