@@ -1,7 +1,7 @@
 import { UpstreamError } from "@gatewright/mcp-bridge/upstream";
 import { SessionPoolError } from "@gatewright/session-pool";
 import { describe, expect, it } from "vitest";
-import { localPrincipal } from "../src/auth/principal.ts";
+import { localPrincipal, type Principal, principalOf } from "../src/auth/principal.ts";
 import { failureOf, outcomeOf, refusalOf } from "../src/calls/call-failure.ts";
 import { everything } from "../src/calls/target.ts";
 import { serverConfig } from "../src/config/server.ts";
@@ -184,6 +184,28 @@ describe("sessions of clients", () => {
     sessions.end(first);
     sessions.close();
     expect(ended).toHaveLength(3);
+  });
+
+  it("of one user are never more than allowed, whoever else has some; those that ended make room", () => {
+    const sessions = new DownstreamSessions({
+      maxSessions: 4,
+      maxPerPrincipal: 2,
+      idleMs: 1_000,
+      maxBufferedBytes: 10,
+      onEnd: () => undefined,
+    });
+    const [ann, bob] = ["ann", "bob"].map((sub) => principalOf({ sub })) as [Principal, Principal];
+    const first = sessions.open(ann, everything, hello);
+    sessions.open(ann, everything, hello);
+    expect(() => sessions.open(ann, everything, hello)).toThrow("too many client sessions of this user");
+    sessions.open(bob, everything, hello);
+    sessions.end(first);
+    sessions.end(first);
+    sessions.open(ann, everything, hello);
+    expect(() => sessions.open(ann, everything, hello)).toThrow("of this user");
+    sessions.open(bob, everything, hello);
+    expect(() => sessions.open(principalOf({ sub: "eve" }), everything, hello)).toThrow("sessions are open");
+    sessions.close();
   });
 
   it("keep a bounded number of messages for a stream that is not open, and cut a reader that is too slow", () => {

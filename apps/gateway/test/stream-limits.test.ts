@@ -12,7 +12,13 @@ beforeAll(async () => {
   server = await startScriptedServer();
   gateway = await startTestGateway({
     mcpServers: { up: { url: server.url } },
-    limits: { streamAfterMs: 1, streamBufferBytes: 65_536, streamsPerUser: 2, streams: 3 },
+    limits: {
+      streamAfterMs: 1,
+      streamBufferBytes: 65_536,
+      streamsPerUser: 2,
+      streams: 3,
+      downstreamSessionsPerUser: 20,
+    },
   });
   await gateway.core.refresher.ready();
 });
@@ -34,6 +40,27 @@ async function session(token = gateway.token): Promise<Record<string, string>> {
 const listen = (headers: Record<string, string>) => openRaw(gateway, "/mcp", { method: "GET", headers });
 const streams = () => [...gateway.core.channels.counts().values()].reduce((sum, count) => sum + count, 0);
 const long = "x".repeat(8_000_000);
+
+describe("sessions", () => {
+  it("of one user too many are refused with 503 and Retry-After, and others still open theirs", async () => {
+    const initialize = async (user: string) => {
+      const params = {
+        protocolVersion: "2025-11-25",
+        capabilities: {},
+        clientInfo: { name: "t", version: "1" },
+      };
+      const authorization = `Bearer ${await gateway.mint({ user })}`;
+      return gateway.rpc("/mcp", { jsonrpc: "2.0", id: 0, method: "initialize", params }, { authorization });
+    };
+    const own = [];
+    for (let count = 0; count <= 20; count++) own.push((await initialize("greedy")).status);
+    expect(own).toEqual([...Array(20).fill(200), 503]);
+    const refused = await initialize("greedy");
+    expect(refused.headers.get("retry-after")).toBe("1");
+    expect(refused.body.error.data).toMatchObject({ code: "overloaded", retryable: true });
+    expect((await initialize("modest")).status).toBe(200);
+  });
+});
 
 describe("an event stream", () => {
   it("brings an answer that is longer than what may be left unread", async () => {

@@ -53,6 +53,10 @@ export async function createClientSide(config: GatewayConfig, deps: ClientSideDe
     get maxSessions() {
       return limitsNow().downstreamSessions;
     },
+    get maxPerPrincipal() {
+      // Without authentication there is one user, whose sessions are all.
+      return config.auth.required ? limitsNow().downstreamSessionsPerUser : Number.POSITIVE_INFINITY;
+    },
     idleMs: limits.downstreamIdleMs,
     maxBufferedBytes: limits.streamBufferBytes,
     log: { maxEvents: limits.eventLogEvents, maxBytes: limits.eventLogBytes },

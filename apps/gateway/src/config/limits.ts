@@ -32,6 +32,11 @@ export const limitsConfig = z
         "Tools, prompts, resources and templates of one upstream; one that offers more is not listed.",
       ),
     downstreamSessions: z.int().min(1).default(10_000).describe("Client sessions held at once."),
+    downstreamSessionsPerUser: z
+      .int()
+      .min(1)
+      .default(1_000)
+      .describe("The same, of one user, where users are told apart; more are refused with 503."),
     downstreamIdleMs: z
       .int()
       .min(1_000)

@@ -28,6 +28,8 @@ export interface SessionDescription {
 /** Bounds of {@link DownstreamSessions}. */
 export interface DownstreamSessionsOptions {
   readonly maxSessions: number;
+  /** Most of one principal; as many as in all by default. */
+  readonly maxPerPrincipal?: number;
   readonly idleMs: number;
   readonly maxBufferedBytes: number;
   /** Events kept for clients that lose their connection, for five minutes; 100 and 1 MiB a session by default. */
@@ -52,6 +54,8 @@ const eventAgeMs = 300_000;
 /** The sessions of legacy clients in this process. */
 export class DownstreamSessions {
   readonly #sessions = new Map<string, DownstreamSession>();
+  /** How many of them there are, by the key of their principal. */
+  readonly #perPrincipal = new Map<string, number>();
   readonly #options: DownstreamSessionsOptions;
   readonly #now: () => number;
   readonly #reaper: NodeJS.Timeout;
@@ -74,12 +78,15 @@ export class DownstreamSessions {
     return this.#sessions.size;
   }
 
-  /** Opens a session; refused with `overloaded` when there are too many. */
+  /**
+   * Opens a session.
+   *
+   * @throws {GatewayError} `overloaded` when there are too many, in all or of this principal
+   */
   open(principal: Principal, target: Target, hello: ClientHello, takenOver?: TakenOver): DownstreamSession {
-    if (this.#sessions.size >= this.#options.maxSessions) this.endIdle();
-    if (this.#sessions.size >= this.#options.maxSessions) {
-      throw new GatewayError("overloaded", "too many client sessions are open", { retryAfterMs: 1_000 });
-    }
+    if (this.#refusal(principal) !== undefined) this.endIdle();
+    const refusal = this.#refusal(principal);
+    if (refusal !== undefined) throw new GatewayError("overloaded", refusal, { retryAfterMs: 1_000 });
     const session = new DownstreamSession(principal, target, hello, {
       maxBufferedBytes: this.#options.maxBufferedBytes,
       log: this.#options.log ?? defaultLog,
@@ -88,6 +95,7 @@ export class DownstreamSessions {
       ...(takenOver && { takenOver }),
     });
     this.#sessions.set(session.id, session);
+    this.#perPrincipal.set(principal.key, this.#countOf(principal) + 1);
     return session;
   }
 
@@ -131,6 +139,9 @@ export class DownstreamSessions {
   /** Ends one session. */
   end(session: DownstreamSession, how: SessionEnd = "ended"): void {
     if (!this.#sessions.delete(session.id)) return;
+    const left = this.#countOf(session.principal) - 1;
+    if (left > 0) this.#perPrincipal.set(session.principal.key, left);
+    else this.#perPrincipal.delete(session.principal.key);
     if (how === "let_go" && !session.bound) session.endStream();
     else session.end();
     this.#options.onEnd(session, how);
@@ -181,5 +192,18 @@ export class DownstreamSessions {
       for (const call of session.calls.values()) call.abort();
       this.end(session, session.hold === undefined || session.bound ? "ended" : "let_go");
     }
+  }
+
+  #countOf({ key }: Principal): number {
+    return this.#perPrincipal.get(key) ?? 0;
+  }
+
+  /** Why there is no room for a session of this principal. */
+  #refusal(principal: Principal): string | undefined {
+    const { maxSessions, maxPerPrincipal = maxSessions } = this.#options;
+    if (this.#sessions.size >= maxSessions) return "too many client sessions are open";
+    return this.#countOf(principal) >= maxPerPrincipal
+      ? "too many client sessions of this user are open"
+      : undefined;
   }
 }

@@ -16,7 +16,7 @@ import {
 import { type Route, renewed, type Target, upstreamsOf } from "../calls/target.ts";
 import { GatewayError } from "../errors.ts";
 import { gatewayIdentity } from "../upstreams/gateway-identity.ts";
-import { hopHeader, withVia } from "../upstreams/hop.ts";
+import { chainOf, hopHeader, withVia } from "../upstreams/hop.ts";
 import { type Aggregates, listKinds } from "./aggregates.ts";
 import type { Exchange } from "./exchange.ts";
 import { type ForwardDeps, forward, forwardPlainly } from "./forward.ts";
@@ -38,7 +38,7 @@ export async function serveAggregate(deps: AggregateDeps, plain: Exchange): Prom
   const exchange: Exchange = { ...plain, aggregator };
   const { message, era, reply, idText } = exchange;
   const { method } = message;
-  if (Object.hasOwn(listKinds, method)) return list(deps, exchange, aggregator, method as ListMethod);
+  if (Object.hasOwn(listKinds, method)) return list(deps, exchange, method as ListMethod);
   switch (method) {
     case "tools/call":
     case "prompts/get":
@@ -86,27 +86,23 @@ function unknownMethod(method: string, httpStatus: number): GatewayError {
   });
 }
 
-async function list(
-  deps: AggregateDeps,
-  exchange: Exchange,
-  aggregator: Aggregator,
-  method: ListMethod,
-): Promise<void> {
+async function list(deps: AggregateDeps, exchange: Exchange, method: ListMethod): Promise<void> {
   const { message, era, reply, idText, target, headers, signal } = exchange;
   const cursor = message.params?.["cursor"];
   if (cursor !== undefined && typeof cursor !== "string") {
     throw new WireError("invalid_params", "params.cursor has to be a string", { idText });
   }
   // What came through other gateways is listed for itself, so that a circle of them ends.
-  const hops = headers[hopHeader];
-  const context = typeof hops === "string" ? hops : "";
+  const context = chainOf(headers[hopHeader]);
+  const { aggregates } = deps;
+  const aggregator = context === "" ? aggregates.of(target) : aggregates.chained(target);
   const scope = JSON.stringify([target.id ?? "", context]);
   const viewer = viewerOf(deps, exchange);
   const request = { method, cursor, modern: era === "modern", scope, viewer, context, signal };
   const result = await aggregator.list(request).catch((error) => {
     throw WireError.is(error) ? new WireError(error.code, error.message, { idText }) : error;
   });
-  reply.answer(encodeResultBody(idText, hops === undefined ? result : marked(result, deps.hopId)));
+  reply.answer(encodeResultBody(idText, context === "" ? result : marked(result, deps.hopId)));
 }
 
 /** Whose list of an upstream it is that the caller sees: one's own where one has credentials of one's own. */

@@ -28,8 +28,14 @@ export const listKinds: Readonly<Record<string, ItemKind>> = {
   "resources/templates/list": "resource_template",
 };
 
+/** Lists of one upstream that are kept for other gateways, which are few. */
+const maxChainedCopies = 16;
+
 interface Kept {
   readonly aggregator: Aggregator;
+  /** The same for requests that came through other gateways; made for the first one. */
+  chained: Aggregator | undefined;
+  readonly upstreams: readonly { readonly id: string; readonly slug: string }[];
   readonly upstreamIds: ReadonlySet<string>;
   readonly fingerprint: string;
 }
@@ -47,19 +53,27 @@ export class Aggregates {
 
   /** The aggregator of an endpoint. */
   of(target: Target): Aggregator {
-    const snapshot = this.#options.snapshot();
-    const key = target.id ?? "";
-    return snapshot.derive(`aggregate/${key}`, () => {
-      // Whoever keeps a target may have one of a former state.
-      const upstreams = upstreamsOf(snapshot, renewed(snapshot, target) ?? target);
-      return this.#current(key, upstreams);
+    return this.#at(target).aggregator;
+  }
+
+  /**
+   * The aggregator of an endpoint for the lists of requests that came through other gateways: whatever chains of gateways
+   * clients make up, these copies take no place from those of everybody else.
+   */
+  chained(target: Target): Aggregator {
+    const kept = this.#at(target);
+    kept.chained ??= this.#make(kept.upstreams, {
+      maxCopies: maxChainedCopies * Math.max(1, kept.upstreams.length),
     });
+    return kept.chained;
   }
 
   /** The lists of an upstream have changed. */
   outdate(upstreamId: string): void {
-    for (const { aggregator, upstreamIds } of this.#kept.values()) {
-      if (upstreamIds.has(upstreamId)) aggregator.outdate(upstreamId);
+    for (const { aggregator, chained, upstreamIds } of this.#kept.values()) {
+      if (!upstreamIds.has(upstreamId)) continue;
+      aggregator.outdate(upstreamId);
+      chained?.outdate(upstreamId);
     }
   }
 
@@ -70,25 +84,47 @@ export class Aggregates {
     this.#seen = seen;
   }
 
-  #current(key: string, upstreams: readonly UpstreamRecord[]): Aggregator {
-    const named = upstreams.map(({ id, slug }) => ({ id, slug }));
-    const fingerprint = JSON.stringify(named);
+  #at(target: Target): Kept {
+    const snapshot = this.#options.snapshot();
+    const key = target.id ?? "";
+    return snapshot.derive(`aggregate/${key}`, () => {
+      // Whoever keeps a target may have one of a former state.
+      const upstreams = upstreamsOf(snapshot, renewed(snapshot, target) ?? target);
+      return this.#current(key, upstreams);
+    });
+  }
+
+  #current(key: string, records: readonly UpstreamRecord[]): Kept {
+    const upstreams = records.map(({ id, slug }) => ({ id, slug }));
+    const fingerprint = JSON.stringify(upstreams);
     const known = this.#kept.get(key);
-    if (known?.fingerprint === fingerprint) return known.aggregator;
+    if (known?.fingerprint === fingerprint) return known;
+    const upstreamIds = new Set(upstreams.map(({ id }) => id));
+    const made = {
+      aggregator: this.#make(upstreams),
+      chained: undefined,
+      upstreams,
+      upstreamIds,
+      fingerprint,
+    };
+    const [oldest] = this.#kept.keys();
+    if (this.#kept.size >= maxKept && oldest !== undefined) this.#kept.delete(oldest);
+    this.#kept.set(key, made);
+    return made;
+  }
+
+  #make(upstreams: Kept["upstreams"], bounds: { readonly maxCopies?: number } = {}): Aggregator {
     const { snapshot, secrets, call, ...rules } = this.#options;
     const [secret = new Uint8Array(), ...previousSecrets] = secrets;
-    const aggregator = createAggregator({
+    return createAggregator({
       ...rules,
-      upstreams: named,
+      ...bounds,
+      upstreams,
       call,
       secret,
       previousSecrets,
       stored: (id, method) => storedItems(snapshot(), id, listKinds[method]),
     });
-    const [oldest] = this.#kept.keys();
-    if (this.#kept.size >= maxKept && oldest !== undefined) this.#kept.delete(oldest);
-    this.#kept.set(key, { aggregator, fingerprint, upstreamIds: new Set(named.map(({ id }) => id)) });
-    return aggregator;
   }
 }
 

@@ -7,7 +7,8 @@ import type { GatewayConfig } from "../config/gateway-config.ts";
  * `auth.required` and the address that is listened on were checked together, so neither changes without the other.
  */
 export function effectiveConfig(started: GatewayConfig, next: GatewayConfig): GatewayConfig {
-  const { callTimeoutMs, streams, streamsPerUser, downstreamSessions, callsPerChannel } = next.limits;
+  const { callTimeoutMs, streams, streamsPerUser, callsPerChannel } = next.limits;
+  const { downstreamSessions, downstreamSessionsPerUser } = next.limits;
   const { allowedHosts, allowedOrigins } = next.server;
   const { required, protectHealth } = started.auth;
   return {
@@ -22,6 +23,7 @@ export function effectiveConfig(started: GatewayConfig, next: GatewayConfig): Ga
       streams,
       streamsPerUser,
       downstreamSessions,
+      downstreamSessionsPerUser,
       callsPerChannel,
     },
     observability: { ...started.observability, logLevel: next.observability.logLevel },

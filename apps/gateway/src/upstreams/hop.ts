@@ -16,6 +16,19 @@ export function hopIdOf(secret: GatewaySecret): string {
   return createHmac("sha256", secret.key("forward")).update("hop").digest("hex").slice(0, 16);
 }
 
+/** Most deployments of a chain that are told apart. */
+const maxHops = 16;
+
+/**
+ * The deployments that a request says it has come through, each once and in the order of their names, so that the same
+ * ones are the same text; empty for a client. What is no name of a deployment is left out.
+ */
+export function chainOf(header: string | readonly string[] | undefined): string {
+  if (header === undefined) return "";
+  const names = String(header).match(/\b[0-9a-f]{16}\b/g) ?? [];
+  return [...new Set(names)].sort().slice(0, maxHops).join(", ");
+}
+
 /** The deployments that an item came through. */
 export function viaOf(item: Readonly<Record<string, unknown>>): readonly unknown[] {
   const via = (item["_meta"] as Readonly<Record<string, unknown>> | null | undefined)?.[viaKey];
