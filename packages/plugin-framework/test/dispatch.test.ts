@@ -225,6 +225,33 @@ describe("phases and outcomes", () => {
     expect(refused).toMatchObject({ allowed: false, headers: { a: "1", b: "2", c: "3" }, retryDelayMs: 20 });
   });
 
+  it("a block in mode permissive aborts no sibling", async () => {
+    const blocked = deferred();
+    let aborted: boolean | undefined;
+    const race = toolPlugin("race", async () => ({ block: violation }), { phase: "concurrent" });
+    const sibling = toolPlugin(
+      "sibling",
+      async (_, { signal }) => {
+        await blocked.promise;
+        aborted = signal.aborted;
+        return { headers: { ok: "1" } };
+      },
+      { phase: "concurrent" },
+    );
+    const observer = { shadowBlock: () => blocked.resolve() };
+    const plugins = [{ use: race, mode: "permissive" as const }, { use: sibling }];
+    const result = await run({ plugins }, toolCall, { observer });
+    expect(aborted).toBe(false);
+    expect(result).toMatchObject({
+      allowed: true,
+      headers: { ok: "1" },
+      records: [
+        { plugin: "race", status: "blocked" },
+        { plugin: "sibling", status: "completed" },
+      ],
+    });
+  });
+
   it("PF-13 permissive keeps edits and the shadow verdict, drops refusal headers, neutralises errors and timeouts", async () => {
     const shadows: string[] = [];
     const records: HookRecord[] = [];
