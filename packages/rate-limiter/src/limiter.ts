@@ -56,7 +56,7 @@ export interface LimiterStats {
   readonly refused: number;
   readonly shadowRefused: number;
   readonly degraded: number;
-  /** State of the breaker around a remote store. */
+  /** State of the breaker around a remote store; in a Cluster the worst of all lanes. */
   readonly breaker?: "closed" | "open" | "half_open";
   /** Leased counters held, checks decided from them, blocks asked for. */
   readonly leases?: { readonly held: number; readonly spent: number; readonly reserved: number };

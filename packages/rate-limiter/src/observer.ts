@@ -6,7 +6,7 @@ export interface LimiterObserver {
   onDecision?(decision: Decision): void;
   /** The store did not answer in time or failed; a failure policy decides. */
   onStoreError?(error: unknown): void;
-  /** The breaker around the store changed its state. */
+  /** A breaker around the store changed its state; in a Cluster each lane has one. */
   onBreaker?(state: "closed" | "open" | "half_open"): void;
 }
 

@@ -46,8 +46,13 @@ export interface LimiterStore {
   wipe(scope: WipeScope): void | Promise<void>;
   /** Removes what a wipe left behind, of one tenant or all; for stores that keep it. */
   sweep?(tenant?: string): Promise<number>;
-  /** Resolves when the store works again; for remote stores. */
-  probe?(): Promise<void>;
+  /**
+   * Which part of the store the counters of a tenant are in, where parts can fail by themselves; each gets a breaker
+   * of its own, so there must not be many.
+   */
+  partOf?(tenant: string | undefined): string | undefined;
+  /** Resolves when the store, or that part of it, works again; for remote stores. */
+  probe?(part?: string): Promise<void>;
   stats(): StoreStats;
   close(): void | Promise<void>;
 }

@@ -1,5 +1,5 @@
 import { createRateLimiter } from "@gatewright/rate-limiter";
-import { createRedisStore } from "@gatewright/rate-limiter/redis";
+import { createRedisStore, laneOf } from "@gatewright/rate-limiter/redis";
 import { eventually, type RedisCluster, startRedisCluster } from "@gatewright/testkit";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { writeRecord } from "./support/control-record.ts";
@@ -46,6 +46,41 @@ describe("Redis Cluster with three masters", () => {
     await eventually(() => limiter.stats().store["swept"] === 60, { timeoutMs: 10_000 });
     await store.close();
   });
+
+  it("RL-6 that lost a master but serves the rest: only the tenants of that master are decided by the policy", async () => {
+    await using own = await startRedisCluster();
+    for (const node of own.nodes) await node.client().config("SET", "cluster-require-full-coverage", "no");
+    const client = own.client({ enableOfflineQueue: false, maxRedirections: 1 });
+    await eventually(() => client.status === "ready");
+    const states: string[] = [];
+    const breaker = { failures: 3, openMs: 20 };
+    const limiter = createRateLimiter(
+      { rules: { by_user: "100000/h" }, timeoutMs: 250, failurePolicy: "closed", breaker },
+      { store: createRedisStore({ client }), observer: { onBreaker: (state) => void states.push(state) } },
+    );
+    const subjects = Array.from({ length: 30 }, (_, i) => ({ user: "ann", tenant: `tenant-${i}` }));
+    const degraded = async () => {
+      const decisions = await Promise.all(subjects.map((subject) => limiter.check(subject)));
+      return decisions.map((decision) => decision.degraded !== undefined);
+    };
+    await eventually(async () => !(await degraded()).includes(true));
+    await own.nodes[1]?.kill();
+    const slots = await Promise.all(
+      subjects.map(({ tenant }) => own.nodes[0]!.client().cluster("KEYSLOT", `{l${laneOf(tenant)}}`)),
+    );
+    // Three masters have a third of the 16 384 slots each, in order.
+    const lost = slots.map((slot) => slot >= 5_462 && slot <= 10_922);
+    expect(new Set(lost)).toEqual(new Set([true, false]));
+    await eventually(async () => expect(await degraded()).toEqual(lost));
+    // The three failures in a row that open the breaker of each lane that is away.
+    await eventually(async () => {
+      for (let i = 0; i < 5; i++) await degraded();
+      return limiter.stats().breaker !== "closed";
+    });
+    states.length = 0;
+    for (let i = 0; i < 50; i++) expect(await degraded()).toEqual(lost);
+    expect(states).not.toContain("closed");
+  }, 60_000);
 
   it("RL-6 that lost a master: every check is decided in time by the policy, and by counters again when it is back", async () => {
     await using own = await startRedisCluster();

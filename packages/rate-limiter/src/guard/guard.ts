@@ -18,7 +18,9 @@ export class Guard {
   readonly #store: LimiterStore;
   readonly #fallback: Fallback;
   readonly #deadlines: DeadlineQueue;
-  readonly #breaker: Breaker;
+  readonly #options: BreakerOptions;
+  /** One for each part of the store that can fail by itself. */
+  readonly #breakers = new Map<string, Breaker>();
   readonly #observer: LimiterObserver | undefined;
 
   constructor(
@@ -31,23 +33,21 @@ export class Guard {
     this.#fallback = fallback;
     this.#deadlines = new DeadlineQueue(options.timeoutMs);
     this.#observer = observer;
-    this.#breaker = new Breaker(
-      options.breaker,
-      () => performance.now(),
-      (state) => {
-        if (observer?.onBreaker) notify(() => observer.onBreaker?.(state));
-      },
-    );
+    this.#options = options.breaker;
   }
 
+  /** `closed` when all parts of the store are called, else what the worst of them is. */
   get breaker(): "closed" | "open" | "half_open" {
-    return this.#breaker.state;
+    const states = [...this.#breakers.values()].map(({ state }) => state);
+    return states.find((state) => state === "open") ?? states.find((state) => state !== "closed") ?? "closed";
   }
 
   /** Never rejects but with the reason of an aborted signal. Synchronous while the breaker is open. */
   check(request: CheckRequest, signal: AbortSignal | undefined): Decision | Promise<Decision> {
     if (signal?.aborted) return Promise.reject(signal.reason);
-    if (!this.#breaker.admits(() => this.#probe())) return this.#fallback.decide(request);
+    const part = this.#store.partOf?.(request.tenant);
+    const breaker = this.#breakerOf(part);
+    if (!breaker.admits(() => this.#probe(part))) return this.#fallback.decide(request);
     return new Promise((resolve, reject) => {
       let open = true;
       const settle = (): boolean => {
@@ -59,7 +59,7 @@ export class Guard {
       };
       const fail = (error: unknown) => {
         if (!settle()) return;
-        this.#failed(error);
+        this.#failed(breaker, error);
         resolve(this.#fallback.decide(request));
       };
       const onAbort = signal && (() => settle() && reject(signal.reason));
@@ -67,7 +67,7 @@ export class Guard {
       if (onAbort) signal?.addEventListener("abort", onAbort);
       const succeed = (decision: Decision) => {
         if (!settle()) return;
-        this.#breaker.succeeded();
+        breaker.succeeded();
         resolve(decision);
       };
       try {
@@ -85,17 +85,32 @@ export class Guard {
     return this.#fallback.decide(request);
   }
 
-  #probe(): Promise<unknown> {
+  #breakerOf(part = ""): Breaker {
+    const known = this.#breakers.get(part);
+    if (known !== undefined) return known;
+    const observer = this.#observer;
+    const breaker = new Breaker(
+      this.#options,
+      () => performance.now(),
+      (state) => {
+        if (observer?.onBreaker) notify(() => observer.onBreaker?.(state));
+      },
+    );
+    this.#breakers.set(part, breaker);
+    return breaker;
+  }
+
+  #probe(part: string | undefined): Promise<unknown> {
     return new Promise<void>((resolve, reject) => {
       const cancel = this.#deadlines.add(() => reject(noAnswer()));
-      Promise.resolve(this.#store.probe?.())
+      Promise.resolve(this.#store.probe?.(part))
         .then(() => resolve(), reject)
         .finally(cancel);
     });
   }
 
-  #failed(error: unknown): void {
-    this.#breaker.failed();
+  #failed(breaker: Breaker, error: unknown): void {
+    breaker.failed();
     const observer = this.#observer;
     if (observer?.onStoreError) notify(() => observer.onStoreError?.(error));
   }

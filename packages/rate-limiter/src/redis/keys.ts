@@ -68,9 +68,9 @@ export class Keys {
     return `${this.#prefix}:{l_}:sweeps:${this.#plugin}`;
   }
 
-  /** Written to see whether the server takes writes. */
-  probe(): string {
-    return `${this.#prefix}:{l_}:probe:${this.#plugin}`;
+  /** Written to see whether the server of a lane takes writes. */
+  probe(lane: string): string {
+    return `${this.#prefix}:{l${lane}}:probe:${this.#plugin}`;
   }
 
   #make(tenant: string | undefined): TenantKeys {

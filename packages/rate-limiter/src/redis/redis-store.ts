@@ -140,9 +140,14 @@ export class RedisStore implements LimiterStore {
     return removed;
   }
 
-  /** Resolves when the server takes writes. */
-  async probe(): Promise<void> {
-    await this.#client.set(this.#keys.probe(), "1", "PX", 1_000);
+  /** The lane in a Cluster, where one master may be away and the others not. */
+  partOf(tenant: string | undefined): string | undefined {
+    return this.#client.nodes === undefined ? undefined : this.#keys.of(tenant).lane;
+  }
+
+  /** Resolves when the server of a lane takes writes. */
+  async probe(lane = "_"): Promise<void> {
+    await this.#client.set(this.#keys.probe(lane), "1", "PX", 1_000);
   }
 
   stats(): StoreStats {
