@@ -6,6 +6,6 @@ if [ ! -s "$PGDATA/PG_VERSION" ]; then
   chown postgres "$PGDATA"
   chmod 700 "$PGDATA"
   PGPASSWORD=$POSTGRES_PASSWORD su postgres -c \
-    'pg_basebackup --host="$PRIMARY" --username="$POSTGRES_USER" --pgdata="$PGDATA" --wal-method=stream --write-recovery-conf --slot=standby --create-slot'
+    'pg_basebackup --host="$PRIMARY" --username="$POSTGRES_USER" --pgdata="$PGDATA" --checkpoint=fast --wal-method=stream --write-recovery-conf --slot=standby --create-slot'
 fi
 exec docker-entrypoint.sh postgres -c hot_standby=on
