@@ -53,12 +53,15 @@ async function serve(handler: Handler) {
 }
 
 /** A modern server that keeps its listen streams. */
-async function serveModern() {
+async function serveModern(
+  refuses: (filter: SubscriptionFilter, response: ServerResponse, id: unknown) => boolean = () => false,
+) {
   const streams: { filter: SubscriptionFilter; id: unknown; response: ServerResponse; open: boolean }[] = [];
   const { upstream } = await serve(
     modernHandler((seen, response) => {
       if (seen.body.method !== "subscriptions/listen") return json(response, result(seen.body.id, {}));
       const { id } = seen.body;
+      if (refuses(readFilter(seen.body.params?.["notifications"]), response, id)) return undefined;
       const stream = { filter: readFilter(seen.body.params?.["notifications"]), id, response, open: true };
       streams.push(stream);
       response.on("close", () => {
@@ -159,6 +162,115 @@ describe("createNotificationHub", () => {
     await eventually(() => heard.length === 4);
   });
 
+  it("reports every subscribed resource, too, when a broken stream is back: its update may have been missed", async () => {
+    const { upstream, streams } = await serveModern();
+    const hub = hubFor({ a: upstream });
+    const one = listen(hub, { a: { ...tools, resourceSubscriptions: ["x:1", "x:2"] } });
+    const two = listen(hub, { a: { resourceSubscriptions: ["x:2"] } });
+    await one.listener.acknowledged;
+    await two.listener.acknowledged;
+    streams.at(-1)?.response.destroy();
+    await eventually(() => one.heard.length === 3 && two.heard.length === 1);
+    expect(one.heard).toEqual([
+      "a notifications/tools/list_changed",
+      "a notifications/resources/updated x:1",
+      "a notifications/resources/updated x:2",
+    ]);
+    expect(two.heard).toEqual(["a notifications/resources/updated x:2"]);
+  });
+
+  it.each([
+    ["refuses it", 5_000],
+    ["never acknowledges it", 200],
+    ["fails", 5_000],
+  ])(
+    "a resource that a modern upstream will not tell of costs nobody else anything: it %s",
+    async (how, acknowledgeTimeoutMs) => {
+      let willing = false;
+      let refused = 0;
+      const { upstream, streams, say } = await serveModern((filter, response, id) => {
+        const isBad = filter.resourceSubscriptions?.includes("x:bad") === true && !willing;
+        if (!isBad) return false;
+        refused++;
+        if (how === "refuses it") json(response, failure(id, -32602));
+        else if (how === "fails") response.writeHead(500).end();
+        return true;
+      });
+      const hub = hubFor(
+        { a: upstream },
+        { acknowledgeTimeoutMs, acknowledgeWaitMs: 20_000, retryMaxMs: 1_500 },
+      );
+      const one = listen(hub, { a: tools });
+      await one.listener.acknowledged;
+      const two = listen(hub, {
+        a: { promptsListChanged: true, resourceSubscriptions: ["x:bad", "x:good"] },
+      });
+      // What failed was not refused: it is left alone as a whole, and asked for again soon.
+      const honoured = how === "fails" ? {} : { promptsListChanged: true, resourceSubscriptions: ["x:good"] };
+      expect(await two.listener.acknowledged).toEqual(new Map([["a", honoured]]));
+      // Of all streams that were acknowledged, one is open, and it covers what the first listener wants.
+      await eventually(() => streams.filter(({ open }) => open).length === 1);
+      say("notifications/tools/list_changed");
+      say("notifications/resources/updated", { uri: "x:good" });
+      await eventually(() => one.heard.length === 1);
+      expect(one.heard).toEqual(["a notifications/tools/list_changed"]);
+      const again = listen(hub, { a: { resourceSubscriptions: ["x:bad"] } });
+      const before = refused;
+      expect(await again.listener.acknowledged).toEqual(new Map([["a", {}]]));
+      expect(refused).toBe(before);
+      willing = true;
+      // It is asked for again after a while.
+      await eventually(() => {
+        say("notifications/resources/updated", { uri: "x:bad" });
+        return again.heard.length > 0 && two.heard.length > 0;
+      });
+      expect(one.heard).toEqual(["a notifications/tools/list_changed"]);
+    },
+  );
+
+  it("tries a bounded number of streams to find out what is refused", async () => {
+    let asked = 0;
+    const { upstream, streams } = await serveModern((filter, response, id) => {
+      asked++;
+      if (filter.resourceSubscriptions === undefined) return false;
+      json(response, failure(id, -32602));
+      return true;
+    });
+    const hub = hubFor({ a: upstream }, { acknowledgeWaitMs: 20_000 });
+    const uris = Array.from({ length: 500 }, (_, index) => `x:${index}`);
+    const { listener } = listen(hub, { a: { ...tools, resourceSubscriptions: uris } });
+    expect(await listener.acknowledged).toEqual(new Map([["a", tools]]));
+    expect(asked).toBeLessThan(40);
+    await eventually(() => streams.filter(({ open }) => open).length === 1);
+  });
+
+  it("does not wait for an upstream that never acknowledges anything: asked again, and left when nobody listens", async () => {
+    const pending: ServerResponse[] = [];
+    let closed = 0;
+    const { upstream } = await serveModern((_filter, response) => {
+      pending.push(response);
+      response.on("close", () => closed++);
+      return true;
+    });
+    const hub = hubFor(
+      { a: upstream },
+      { acknowledgeWaitMs: 20, acknowledgeTimeoutMs: 60, lingerMs: 1, retryMaxMs: 20 },
+    );
+    const { listener } = listen(hub, { a: tools });
+    expect(await listener.acknowledged).toEqual(new Map([["a", {}]]));
+    await eventually(() => pending.length > 2);
+    listener.close();
+    await eventually(() => hub.stats().sources === 0 && closed === pending.length);
+    const waiting = hubFor({ a: upstream }, { acknowledgeWaitMs: 20, acknowledgeTimeoutMs: 600_000 });
+    const before = pending.length;
+    const other = listen(waiting, { a: tools });
+    await other.listener.acknowledged;
+    await eventually(() => pending.length > before);
+    expect(closed).toBe(before);
+    waiting.close();
+    await eventually(() => closed === pending.length);
+  });
+
   it("uses a legacy server's own stream, its capabilities, and resources/subscribe", async () => {
     let stream: ServerResponse | undefined;
     const { server, upstream } = await serve((seen, response, request) => {
@@ -197,6 +309,39 @@ describe("createNotificationHub", () => {
     stream?.write('data: {"jsonrpc":"2.0","method":"notifications/tools/list_changed"}\n\n');
     await eventually(() => heard.length === 1 && more.heard.length === 1);
     await eventually(() => server.seen.some((seen) => seen.text.includes("-32601")));
+  });
+
+  it("a resource that a legacy server refuses is not acknowledged, and subscribed to again after a while", async () => {
+    let willing = false;
+    const { server, upstream } = await serve((seen, response, request) => {
+      if (seen.body.method === "initialize") {
+        const capabilities = { tools: { listChanged: true }, resources: { subscribe: true } };
+        return json(response, result(seen.body.id, { protocolVersion: "2025-11-25", capabilities }));
+      }
+      return legacyHandler((call, answer) => {
+        const refused = call.body.params?.["uri"] === "x:bad" && !willing;
+        json(answer, refused ? failure(call.body.id, -32002) : result(call.body.id, {}));
+      })(seen, response, request);
+    });
+    const hub = hubFor({ a: upstream }, { retryMaxMs: 300 });
+    const wanted = { ...tools, resourceSubscriptions: ["x:bad", "x:good"] };
+    const one = listen(hub, { a: wanted });
+    const honoured = { ...tools, resourceSubscriptions: ["x:good"] };
+    expect(await one.listener.acknowledged).toEqual(new Map([["a", honoured]]));
+    const two = listen(hub, { a: { resourceSubscriptions: ["x:bad"] } });
+    expect(await two.listener.acknowledged).toEqual(new Map([["a", {}]]));
+    const asked = () =>
+      server.seen
+        .filter(({ body }) => body.method === "resources/subscribe")
+        .map(({ body }) => body.params?.["uri"]);
+    expect(asked().sort()).toEqual(["x:bad", "x:good"]);
+    willing = true;
+    await eventually(() => asked().length === 3);
+    await eventually(async () => {
+      const honouredNow = await listen(hub, { a: wanted }).listener.acknowledged;
+      return honouredNow.get("a")?.resourceSubscriptions?.length === 2;
+    });
+    expect(asked().sort()).toEqual(["x:bad", "x:bad", "x:good"]);
   });
 
   it("ends what nobody wants any more: a legacy server is unsubscribed from, a modern one asked for less", async () => {

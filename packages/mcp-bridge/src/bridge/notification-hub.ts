@@ -10,9 +10,11 @@ export interface NotificationHubOptions {
   readonly open: OpenListener;
   /** Longest wait for what an upstream acknowledges, before a listener starts without it. Default 2 000. */
   readonly acknowledgeWaitMs?: number;
+  /** Longest wait for an upstream's acknowledgement; then what it was asked for counts as refused. Default 5 000. */
+  readonly acknowledgeTimeoutMs?: number;
   /** Pause before a broken stream is opened again; doubles with each failure. Default 1 000. */
   readonly retryBaseMs?: number;
-  /** Longest such pause. Default 60 000. */
+  /** Longest such pause, and how long what an upstream refused is left alone. Default 60 000. */
   readonly retryMaxMs?: number;
   /** How long a stream stays open after its last listener went, and a subscription after the last who wanted it. Default 5 000. */
   readonly lingerMs?: number;
@@ -23,6 +25,7 @@ export interface NotificationHubOptions {
 const schema = z.strictObject({
   open: z.custom<OpenListener>((value) => typeof value === "function"),
   acknowledgeWaitMs: z.int().min(0).default(2_000),
+  acknowledgeTimeoutMs: z.int().min(1).default(5_000),
   retryBaseMs: z.int().min(1).default(1_000),
   retryMaxMs: z.int().min(1).default(60_000),
   lingerMs: z.int().min(0).default(5_000),
@@ -119,14 +122,21 @@ class Hub implements NotificationHub {
       clearTimeout(known.linger);
       return known;
     }
-    const { open, retryBaseMs, retryMaxMs } = this.#options;
+    const { open, retryBaseMs, retryMaxMs, acknowledgeTimeoutMs: acknowledgeMs } = this.#options;
     const listeners: Watched["listeners"] = new Map();
     const deliver = (message: NotificationMessage) => {
       for (const [listener, { matches }] of listeners) {
         if (matches(message)) listener.onNotification(upstreamId, message);
       }
     };
-    const source = new NotificationSource({ upstreamId, open, retryBaseMs, retryMaxMs, deliver });
+    const source = new NotificationSource({
+      upstreamId,
+      open,
+      retryBaseMs,
+      retryMaxMs,
+      acknowledgeMs,
+      deliver,
+    });
     const watched: Watched = { source, listeners, linger: undefined, trim: undefined };
     this.#watched.set(upstreamId, watched);
     return watched;

@@ -2,13 +2,17 @@ import type { NotificationMessage } from "../message.ts";
 import { parseMessage } from "../parse-message.ts";
 import { pause } from "../upstream/abort.ts";
 import type { UpstreamMessage, UpstreamSession } from "../upstream/upstream.ts";
+import { LegacyListening } from "./legacy-listening.ts";
+import type { Listening } from "./listening.ts";
+import { ModernListening } from "./modern-listening.ts";
+import { RefusedParts } from "./refused-parts.ts";
 import {
   covers,
+  filterOf,
   intersectionOf,
   LIST_KINDS,
   LIST_NOTIFICATIONS,
-  legacyOffer,
-  readFilter,
+  partsOf,
   type SubscriptionFilter,
   unionOf,
 } from "./subscription-filter.ts";
@@ -25,22 +29,28 @@ export interface NotificationSourceOptions {
   readonly open: OpenListener;
   readonly retryBaseMs: number;
   readonly retryMaxMs: number;
+  /** Longest wait for an upstream's acknowledgement. */
+  readonly acknowledgeMs: number;
   readonly deliver: (message: NotificationMessage) => void;
 }
+
+/** How long what an upstream could not be asked for is left alone, in pauses of {@link NotificationSourceOptions}. */
+const SOON = 5;
 
 /**
  * The change notifications of one upstream: one session, one stream, kept open while anybody listens. A modern
  * upstream gets one `subscriptions/listen` with the union of all filters, replaced when more is wanted, or less; a legacy
- * upstream's own stream is used, with `resources/subscribe` and `unsubscribe` per URI. After an interruption
- * every list that is listened to is reported as changed, because changes may have been missed.
+ * upstream's own stream is used, with `resources/subscribe` and `unsubscribe` per URI. What the upstream refuses is left
+ * alone for a while. After an interruption every list that is listened to, and every resource, is reported as changed,
+ * because changes may have been missed.
  */
 export class NotificationSource {
   readonly #options: NotificationSourceOptions;
   readonly #stopped = new AbortController();
+  readonly #refused = new RefusedParts(() => this.#changed?.());
   #wanted: SubscriptionFilter = {};
-  #honoured: SubscriptionFilter = {};
   #session: UpstreamSession | undefined;
-  #listening: { readonly filter: SubscriptionFilter; readonly end: AbortController } | undefined;
+  #listening: Listening | undefined;
   #changed: (() => void) | undefined;
   #waiting = new Set<() => void>();
   /** Whether what nobody wants any more is to be ended. */
@@ -57,7 +67,8 @@ export class NotificationSource {
       this.#wanted = unionOf([this.#wanted, own]);
       this.#changed?.();
     }
-    if (this.#listening && covers(this.#listening.filter, own)) return intersectionOf(own, this.#honoured);
+    const asked = this.#listening?.asked;
+    if (asked && covers(asked, this.#askable(own))) return this.#honouredOf(own);
     await new Promise<void>((resolve) => {
       const settle = () => {
         clearTimeout(timer);
@@ -67,7 +78,7 @@ export class NotificationSource {
       const timer = setTimeout(settle, waitMs);
       this.#waiting.add(settle);
     });
-    return intersectionOf(own, this.#honoured);
+    return this.#honouredOf(own);
   }
 
   /** Asks for nothing but what is wanted still. */
@@ -80,6 +91,7 @@ export class NotificationSource {
   /** Ends the stream and its session. */
   stop(): void {
     this.#stopped.abort();
+    this.#refused.clear();
     this.#changed?.();
     for (const settle of [...this.#waiting]) settle();
   }
@@ -95,6 +107,8 @@ export class NotificationSource {
         });
       } catch {
         failures++;
+        // Nothing was honoured: that says no more of one part than of another.
+        this.#refused.clear();
       }
       interrupted = true;
       const { retryBaseMs, retryMaxMs } = this.#options;
@@ -113,81 +127,64 @@ export class NotificationSource {
       over = true;
       this.#changed?.();
     });
+    const listening = this.#listeningTo(session);
     let repeat = interrupted;
     try {
       while (!over && !signal.aborted) {
         const next = new Promise<void>((resolve) => {
           this.#changed = resolve;
         });
-        if (this.#isOff()) {
-          await this.#listen(session, this.#wanted);
+        if (this.#isOff(listening)) {
+          await listening.aim(this.#askable(this.#wanted));
+          this.#listening = listening;
           onReady();
-          if (repeat) this.#reportAll();
+          if (repeat) this.#reportAll(listening.honoured);
           repeat = false;
         }
         for (const settle of [...this.#waiting]) settle();
+        if (listening.over) return;
         await next;
-        if (session.era === "modern" && this.#listening?.end.signal.aborted) return;
       }
     } finally {
-      this.#listening?.end.abort();
+      listening.end();
       this.#listening = undefined;
-      this.#honoured = {};
       this.#session = undefined;
       void session.close();
       void closed;
     }
   }
 
+  #listeningTo(session: UpstreamSession): Listening {
+    const { acknowledgeMs, retryBaseMs, retryMaxMs } = this.#options;
+    const options = {
+      acknowledgeMs,
+      signal: this.#stopped.signal,
+      onRefused: (parts: readonly string[], soon: boolean) =>
+        this.#refused.add(parts, soon ? Math.min(retryMaxMs, retryBaseMs * SOON) : retryMaxMs),
+    };
+    if (session.era === "legacy") return new LegacyListening(session, options);
+    return new ModernListening(session, {
+      ...options,
+      onMessage: (message) => this.#message(message),
+      onOver: () => this.#changed?.(),
+    });
+  }
+
   /** Whether the upstream is to be asked anew: for more, or, once in a while, for less. */
-  #isOff(): boolean {
-    const asked = this.#listening?.filter;
+  #isOff({ asked }: Listening): boolean {
     const trimming = this.#trimming;
     this.#trimming = false;
-    if (asked === undefined || !covers(asked, this.#wanted)) return true;
+    if (asked === undefined || !covers(asked, this.#askable(this.#wanted))) return true;
     return trimming && !covers(this.#wanted, asked);
   }
 
-  async #listen(session: UpstreamSession, filter: SubscriptionFilter): Promise<void> {
-    const before = this.#listening;
-    const end = new AbortController();
-    if (session.era === "modern") this.#honoured = await this.#openStream(session, filter, end);
-    else {
-      const known = this.#honoured.resourceSubscriptions ?? [];
-      this.#honoured = legacyOffer(session, filter);
-      const wanted = this.#honoured.resourceSubscriptions ?? [];
-      await subscribeTo(session, {
-        added: wanted.filter((uri) => !known.includes(uri)),
-        removed: known.filter((uri) => !wanted.includes(uri)),
-      });
-    }
-    this.#listening = { filter, end };
-    before?.end.abort();
+  /** What of a filter the upstream did not refuse lately. */
+  #askable(filter: SubscriptionFilter): SubscriptionFilter {
+    return filterOf(partsOf(filter).filter((part) => !this.#refused.has(part)));
   }
 
-  /** Opens a modern stream; resolves with the acknowledged filter. */
-  #openStream(
-    session: UpstreamSession,
-    filter: SubscriptionFilter,
-    end: AbortController,
-  ): Promise<SubscriptionFilter> {
-    return new Promise((resolve, reject) => {
-      const params = JSON.stringify({ notifications: filter });
-      const onMessage = (message: UpstreamMessage) => {
-        if (message.method === "notifications/subscriptions/acknowledged") {
-          resolve(readFilter(message.params?.["notifications"]));
-        } else this.#message(message);
-      };
-      const over = () => {
-        if (end.signal.aborted) return;
-        end.abort();
-        this.#changed?.();
-      };
-      session
-        .request({ method: "subscriptions/listen", params }, { timeoutMs: 0, signal: end.signal, onMessage })
-        .then((answer) => (answer.kind === "error" ? reject(new Error("refused")) : over()), reject)
-        .finally(over);
-    });
+  #honouredOf(own: SubscriptionFilter): SubscriptionFilter {
+    return intersectionOf(own, this.#listening?.honoured ?? {});
   }
 
   #message(message: UpstreamMessage): void {
@@ -200,24 +197,18 @@ export class NotificationSource {
     this.#session?.respond({ idText, error }).catch(() => undefined);
   }
 
-  #reportAll(): void {
+  /** Tells of everything that is listened to as if it had changed. */
+  #reportAll(honoured: SubscriptionFilter): void {
     for (const kind of LIST_KINDS) {
-      if (this.#honoured[kind] !== true) continue;
-      const message = parseMessage(Buffer.from(`{"jsonrpc":"2.0","method":"${LIST_NOTIFICATIONS[kind]}"}`));
-      if (message.kind === "notification") this.#options.deliver(message);
+      if (honoured[kind] === true) this.#tell(`"${LIST_NOTIFICATIONS[kind]}"`);
+    }
+    for (const uri of honoured.resourceSubscriptions ?? []) {
+      this.#tell(`"notifications/resources/updated","params":{"uri":${JSON.stringify(uri)}}`);
     }
   }
-}
 
-/** Subscriptions of a legacy session; one that is refused changes nothing for the others. */
-async function subscribeTo(
-  session: UpstreamSession,
-  { added, removed }: { readonly added: readonly string[]; readonly removed: readonly string[] },
-): Promise<void> {
-  const ask = (method: string) => (uri: string) =>
-    session.request({ method, params: JSON.stringify({ uri }) });
-  await Promise.allSettled([
-    ...added.map(ask("resources/subscribe")),
-    ...removed.map(ask("resources/unsubscribe")),
-  ]);
+  #tell(rest: string): void {
+    const message = parseMessage(Buffer.from(`{"jsonrpc":"2.0","method":${rest}}`));
+    if (message.kind === "notification") this.#options.deliver(message);
+  }
 }

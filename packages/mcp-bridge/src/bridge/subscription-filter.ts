@@ -47,6 +47,23 @@ export function unionOf(filters: Iterable<SubscriptionFilter>): SubscriptionFilt
   };
 }
 
+const RESOURCE = "resource ";
+
+/** The parts of a filter that a server may honour or refuse one by one, each by a key: kinds of lists, then resources. */
+export function partsOf(filter: SubscriptionFilter): string[] {
+  const kinds = LIST_KINDS.filter((kind) => filter[kind] === true);
+  return [...kinds, ...(filter.resourceSubscriptions ?? []).map((uri) => RESOURCE + uri)];
+}
+
+/** The filter that consists of parts. */
+export function filterOf(parts: readonly string[]): SubscriptionFilter {
+  return unionOf(
+    parts.map((part) =>
+      part.startsWith(RESOURCE) ? { resourceSubscriptions: [part.slice(RESOURCE.length)] } : { [part]: true },
+    ),
+  );
+}
+
 /** What both filters want. */
 export function intersectionOf(left: SubscriptionFilter, right: SubscriptionFilter): SubscriptionFilter {
   const uris = new Set(right.resourceSubscriptions ?? []);

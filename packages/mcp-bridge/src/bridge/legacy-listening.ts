@@ -1,0 +1,50 @@
+import type { UpstreamSession } from "../upstream/upstream.ts";
+import type { Listening, ListeningOptions } from "./listening.ts";
+import { filterOf, legacyOffer, partsOf, type SubscriptionFilter } from "./subscription-filter.ts";
+
+/**
+ * Listens on the own stream of a legacy session: its capabilities say which lists it tells of, and each resource is
+ * subscribed to by itself, so that a refusal concerns that one alone.
+ */
+export class LegacyListening implements Listening {
+  readonly over = false;
+  asked: SubscriptionFilter | undefined;
+  honoured: SubscriptionFilter = {};
+  readonly #session: UpstreamSession;
+  readonly #options: ListeningOptions;
+
+  constructor(session: UpstreamSession, options: ListeningOptions) {
+    this.#session = session;
+    this.#options = options;
+  }
+
+  async aim(filter: SubscriptionFilter): Promise<void> {
+    const { resourceSubscriptions = [], ...lists } = legacyOffer(this.#session, filter);
+    const known = new Set(this.honoured.resourceSubscriptions);
+    const wanted = new Set(resourceSubscriptions);
+    const removed = [...known].filter((uri) => !wanted.has(uri));
+    const added = resourceSubscriptions.filter((uri) => !known.has(uri));
+    const [accepted] = await Promise.all([
+      Promise.all(added.map((uri) => this.#accepts("resources/subscribe", uri))),
+      Promise.all(removed.map((uri) => this.#accepts("resources/unsubscribe", uri))),
+    ]);
+    const refused = added.filter((_, index) => accepted[index] !== true);
+    this.#options.onRefused(partsOf({ resourceSubscriptions: refused }), false);
+    const isRefused = new Set(refused);
+    const subscribed = resourceSubscriptions.filter((uri) => !isRefused.has(uri));
+    const parts = new Set(partsOf({ resourceSubscriptions: refused }));
+    this.asked = filterOf(partsOf(filter).filter((part) => !parts.has(part)));
+    this.honoured = { ...lists, ...(subscribed.length > 0 && { resourceSubscriptions: subscribed }) };
+  }
+
+  end(): void {
+    // The session's end is the subscriptions' end.
+  }
+
+  async #accepts(method: string, uri: string): Promise<boolean> {
+    const { acknowledgeMs: timeoutMs, signal } = this.#options;
+    const request = { method, params: JSON.stringify({ uri }) };
+    const answer = await this.#session.request(request, { timeoutMs, signal }).catch(() => undefined);
+    return answer?.kind === "result";
+  }
+}
