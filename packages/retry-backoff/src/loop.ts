@@ -88,7 +88,7 @@ export async function runCall<T>(
         scope,
         run,
         isFailure: (value) => resultSignal(value, policy) !== undefined,
-        isStopped: () => shared.stopped,
+        isStopped: () => shared.stopped || timeLeft() < policy.minAttemptMs,
         onHedge: () => void counts.hedges++,
         onRefusal: (reason) => {
           tellGiveUp(giveUp(reason), number);

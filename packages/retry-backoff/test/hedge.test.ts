@@ -183,6 +183,18 @@ describe("hedging", () => {
     expect(fake.pendingTimers).toBe(0);
   });
 
+  it("starts no hedge with less than minAttemptMs left", async () => {
+    const { fake, retrier, seen, run } = setup({ minAttemptMs: 40 });
+    const call = run({ ...readOnly, concurrent: true, deadline: 80 }).catch(
+      (error: RetryError) => error.code,
+    );
+    await fake.advance(1_000);
+    expect(await call).toBe("deadline");
+    expect(seen).toHaveLength(1);
+    expect(retrier.stats().hedges).toBe(0);
+    expect(fake.pendingTimers).toBe(0);
+  });
+
   it("starts no hedge after stop(), and none that a budget which fails would have to pay", async () => {
     const stopped = setup();
     const answer = stopped.run({ ...readOnly, concurrent: true });
