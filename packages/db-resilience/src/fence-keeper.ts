@@ -4,6 +4,7 @@ import { DatabaseError } from "./errors.ts";
 import { readBranch, writeBranch } from "./fence-branch.ts";
 import { FenceKnowledge } from "./fence-knowledge.ts";
 import { type Fence, type FenceStore, isSame } from "./fence-store.ts";
+import type { HostInfo } from "./host-info.ts";
 import type { DatabaseEvent } from "./observer.ts";
 import type { ParsedOptions } from "./options.ts";
 import { fenced, fenceUnknown, isFenceUnknown, unavailable } from "./refusals.ts";
@@ -76,6 +77,23 @@ export class FenceKeeper implements HostAdmission {
       this.#running = undefined;
     });
     return this.#running;
+  }
+
+  /**
+   * To be called after each check of a host. The sight of a later timeline ends the admission, and is followed without
+   * waiting for a caller; so is the end of a lease while callers wait for a connection, who ask nothing meanwhile.
+   */
+  noteCheck(): void {
+    const admitted = this.#admitted;
+    if (!admitted) return;
+    const { host, fence } = admitted;
+    const overtaken = this.#writable().some(
+      ({ info }) => info && info.timeline > fence.timeline && systemOf(info) === fence.systemIdentifier,
+    );
+    if (overtaken) this.#admitted = undefined;
+    else if (this.holds(host) || host.pool.stats().waiting === 0) return;
+    const { clock, options } = this.#deps;
+    Promise.resolve(this.admit([], clock.monotonic() + options.pool.acquireTimeoutMs)).catch(() => {});
   }
 
   /**
@@ -169,7 +187,7 @@ export class FenceKeeper implements HostAdmission {
   ): Promise<{ readonly fence: Fence; readonly askedMs: number }> {
     const { info, state } = host;
     if (!info || state.kind !== "up") throw unavailable("connection");
-    const systemIdentifier = info.systemIdentifier ?? "unknown";
+    const systemIdentifier = systemOf(info);
     const { highest } = this.#known;
     const seen = highest?.timeline ? highest : undefined;
     if (seen && seen.systemIdentifier !== systemIdentifier) throw this.#refuse(host, "it is another cluster");
@@ -215,6 +233,8 @@ export class FenceKeeper implements HostAdmission {
     this.#current = { host: host.name, fence, synchronous };
     if (before && before.host !== host.name) {
       this.#failovers++;
+      const old = this.#deps.hosts().find(({ name }) => name === before.host);
+      old?.pool.failWaiters(() => fenced("it was replaced while its connection was waited for"));
       event({ type: "db_failover", from: before.host, to: host.name, timeline: fence.timeline });
       // The old primary acknowledged commits that no standby had to confirm.
       if (!before.synchronous)
@@ -227,4 +247,8 @@ export class FenceKeeper implements HostAdmission {
     this.#deps.event({ type: "db_fenced", host: host.name, timeline: host.info?.timeline ?? 0, reason });
     return fenced(reason);
   }
+}
+
+function systemOf({ systemIdentifier }: HostInfo): string {
+  return systemIdentifier ?? "unknown";
 }
