@@ -4,21 +4,20 @@ import type { Mode } from "../mode.ts";
 import { textField } from "../subject.ts";
 import { localMode, needsLease } from "./admission.ts";
 import { runInBackground } from "./background.ts";
-import type { Chain, Slot } from "./chain.ts";
+import type { Admission, Chain, Slot } from "./chain.ts";
+import { ConcurrentPhase, type ConcurrentWalk, cancelCall } from "./concurrent-phase.ts";
 import type { Engine } from "./engine.ts";
 import { HandlerCall } from "./handler-call.ts";
 import { failHandler } from "./handler-failure.ts";
-import { conclude, invoke, stamp, type Walk } from "./invocation.ts";
+import { conclude, invoke, stamp } from "./invocation.ts";
 import type { RequestScope } from "./request-scope.ts";
 import { Result, recordPassedOver } from "./result.ts";
-
-type Admission = "skip" | "go" | "wait";
 
 /**
  * One payload on its way through one chain. Stays synchronous as long as every handler does; the first promise
  * turns it into callbacks on that promise, with no race and no await in between.
  */
-export class ChainRun<P> implements Walk {
+export class ChainRun<P> implements ConcurrentWalk {
   readonly result: Result<P>;
   readonly engine: Engine;
   readonly scope: RequestScope;
@@ -32,11 +31,10 @@ export class ChainRun<P> implements Walk {
   #resolution: Resolution | undefined = undefined;
   /** The slot whose lease could not be renewed: it goes on, degraded. */
   #unleased: Slot | undefined = undefined;
-  /** Handlers whose promises are waited for, and their siblings. */
-  #calls: HandlerCall[] | undefined = undefined;
-  #concurrentIndex = 0;
-  #pending = 0;
-  #started = false;
+  /** The serial handler whose promise is waited for. */
+  #waiting: HandlerCall | undefined = undefined;
+  /** There once the serial phases are over. */
+  #concurrent: ConcurrentPhase | undefined = undefined;
   ended = false;
   #resolve: ((result: Result<P>) => void) | undefined = undefined;
   #reject: ((error: unknown) => void) | undefined = undefined;
@@ -62,7 +60,9 @@ export class ChainRun<P> implements Walk {
   /** The request was given up: nothing more is waited for. */
   abort(reason: unknown): void {
     if (this.ended) return;
-    this.#cancelCalls(undefined, "the request was aborted", reason);
+    const why = "the request was aborted";
+    if (this.#waiting !== undefined && !this.#waiting.done) cancelCall(this, this.#waiting, why, reason);
+    this.#concurrent?.cancel(why, reason);
     this.#fail(reason);
   }
 
@@ -72,74 +72,29 @@ export class ChainRun<P> implements Walk {
     while (this.#index < serial.length) {
       if (!this.result.allowed) return true;
       const slot = serial[this.#index] as Slot;
-      const admission = this.#admit(slot);
+      const admission = this.admit(slot);
       if (admission === "wait") return false;
       if (admission === "go") {
-        const call = this.#newCall(slot);
+        const call = this.newCall(slot);
         if (!invoke(this, call)) {
-          this.#calls = [call];
+          this.#waiting = call;
           return false;
         }
       }
       this.#index++;
     }
     if (!this.result.allowed || concurrent.length === 0) return true;
-    return this.#started ? this.#pending === 0 : this.#fanOut(concurrent);
+    this.#concurrent ??= new ConcurrentPhase(this);
+    return this.#concurrent.advance(concurrent);
   }
 
-  #fanOut(slots: readonly Slot[]): boolean {
-    if (this.#concurrentIndex === 0) this.#calls = [];
-    this.#calls ??= [];
-    const calls = this.#calls;
-    while (this.#concurrentIndex < slots.length) {
-      const slot = slots[this.#concurrentIndex] as Slot;
-      const admission = this.#admit(slot);
-      if (admission === "wait") return false;
-      this.#concurrentIndex++;
-      if (admission === "go") calls.push(this.#newCall(slot));
-    }
-    this.#started = true;
-    this.#pending = calls.length;
-    for (const call of calls) {
-      if (call.done) continue;
-      call.startedAt = this.at;
-      try {
-        if (invoke(this, call)) this.#concurrentDone(call);
-        else this.at = this.engine.clock.now();
-      } catch (error) {
-        call.done = true;
-        this.#cancelCalls(call, "a sibling failed", error);
-        throw error;
-      }
-    }
-    return this.#pending === 0;
-  }
-
-  #concurrentDone(call: HandlerCall): void {
-    call.done = true;
-    this.#pending--;
-    if (!this.result.allowed) this.#cancelCalls(call, "a sibling blocked", "a sibling blocked");
-  }
-
-  #cancelCalls(except: HandlerCall | undefined, why: string, reason: unknown): void {
-    for (const call of this.#calls ?? []) {
-      if (call === except || call.done) continue;
-      call.cancel(reason instanceof Error ? reason : new DOMException(why, "AbortError"));
-      call.done = true;
-      this.#pending--;
-      const ran = call.deadlineAt === 0 ? 0 : this.at - call.startedAt;
-      const facts = { status: "cancelled", reason: why, durationNs: Math.round(ran * 1e6) } as const;
-      recordPassedOver(this.engine, this.result, call.slot, call.mode, facts);
-    }
-  }
-
-  #newCall(slot: Slot): HandlerCall {
+  newCall(slot: Slot): HandlerCall {
     const call = new HandlerCall(slot, this.scope, this.#resolution as Resolution, this.#mode, this.at);
     if (this.#unleased === slot) call.degraded = true;
     return call;
   }
 
-  #admit(slot: Slot): Admission {
+  admit(slot: Slot): Admission {
     const { plugin } = slot;
     const { context } = this.scope;
     if (slot.matches !== undefined && !slot.matches(context, this.result.payload)) {
@@ -162,7 +117,7 @@ export class ChainRun<P> implements Walk {
     if (handle.state === "ready") return "go";
     if (handle.state === "failed" || handle.state === "stopped") {
       this.failed(
-        this.#newCall(slot),
+        this.newCall(slot),
         handle.failure ?? new Error(`plugin ${plugin.name} has been shut down`),
       );
       return "skip";
@@ -226,15 +181,18 @@ export class ChainRun<P> implements Walk {
     if (this.ended) return;
     try {
       if (!concluded()) return;
-      if (this.#started) this.#concurrentDone(call);
-      else this.#index++;
+      if (this.#concurrent !== undefined) this.#concurrent.concluded(call);
+      else {
+        this.#waiting = undefined;
+        this.#index++;
+      }
     } catch (error) {
       call.done = true;
-      this.#cancelCalls(call, "a sibling failed", error);
+      this.#concurrent?.cancel("a sibling failed", error, call);
       this.#fail(error);
       return;
     }
-    if (!this.#started || this.#pending === 0) this.#proceed();
+    this.#proceed();
   }
 
   #proceed(): void {

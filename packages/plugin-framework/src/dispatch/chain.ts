@@ -19,6 +19,9 @@ export interface Slot {
   readonly matches: ((context: RequestContext, payload: unknown) => boolean) | undefined;
 }
 
+/** Whether a plugin runs in a call: passed over, run, or not before something else is known. */
+export type Admission = "skip" | "go" | "wait";
+
 /** The plugins of one hook in the order in which they run, composed once per snapshot. */
 export interface Chain {
   readonly hook: string;
