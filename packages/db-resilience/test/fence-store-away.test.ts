@@ -8,7 +8,6 @@ import {
   startPostgresStandby,
   startRedis,
 } from "@gatewright/testkit";
-import { Redis } from "ioredis";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { createReadSession, type FenceStore } from "../src/index.ts";
 import { createRedisFenceStore } from "../src/redis/index.ts";
@@ -34,13 +33,12 @@ afterEach(async () => {
 
 /** The store as a gateway uses it: commands fail at once while Redis is away, and soon when it hangs. */
 function redisStore(): FenceStore {
-  const client = new Redis(redis.url, {
+  const client = redis.client({
     enableOfflineQueue: false,
     maxRetriesPerRequest: 1,
     commandTimeout: 500,
     retryStrategy: () => 50,
   });
-  client.on("error", () => {});
   opened.push({ close: async () => client.disconnect() });
   return createRedisFenceStore(client, { prefix });
 }
