@@ -149,6 +149,8 @@ it("RB-10 a failure that nobody foresaw leaves the outcome unknown: the call is 
   expect(begun).toBe(1);
   const { retry } = (await gateway.rest("GET", "/admin/limits")).body;
   expect(retry.giveUps).toEqual({ unsafe_to_repeat: 1 });
+  const faults = gateway.logs.filter((line) => line.includes("by a fault of the gateway"));
+  expect(faults).toEqual([expect.stringContaining("TypeError")]);
 });
 
 it("RB-10 an answer that turns out to be no JSON was an answer: the call failed, is counted, and is not begun again", async () => {

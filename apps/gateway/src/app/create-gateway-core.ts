@@ -173,6 +173,8 @@ export async function createGatewayCore(config: GatewayConfig, deps: CoreDeps): 
       attemptTimeoutMs: config.bridge.requestTimeoutMs,
       callTimeoutMs: config.limits.callTimeoutMs,
       maxRetries: config.retry.maxToolRetries,
+      onFault: (error) =>
+        logger.error({ err: error }, "an attempt of a call failed by a fault of the gateway"),
       aggregates,
       tracing: await createTracing(),
       catalogueReady: () => refresher.ready(),

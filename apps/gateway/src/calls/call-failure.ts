@@ -44,6 +44,12 @@ function phaseOf(code: string): "not_sent" | "sent_no_response" {
   return code === "outcome_unknown" ? "sent_no_response" : "not_sent";
 }
 
+/** Whether an attempt failed by a fault of this program, which nobody else is told of. */
+export function isFault(error: unknown): boolean {
+  const known = UpstreamError.is(error) || isSessionPoolError(error) || BridgeError.is(error);
+  return !known && !GatewayError.is(error) && !RetryError.is(error);
+}
+
 /** The error that the caller gets for a failed call. */
 export function failureOf(error: unknown, upstreamName: string): GatewayError {
   if (GatewayError.is(error)) return error;

@@ -14,7 +14,7 @@ import type { CallTrace } from "../tracing/call-trace.ts";
 import type { UpstreamPool } from "../wiring/session-pool.ts";
 import { outcomeOfAnswer } from "./answer-outcome.ts";
 import { attemptHeaders } from "./attempt-headers.ts";
-import { failureOf, outcomeOf, withheldOf } from "./call-failure.ts";
+import { failureOf, isFault, outcomeOf, withheldOf } from "./call-failure.ts";
 import { decisionOf, explained, type GiveUp, giveUpHeaders, giveUpOf, retryReasonOf } from "./give-up.ts";
 import type { HookPair } from "./hooks.ts";
 import type { RetryLayer } from "./retry-layer.ts";
@@ -30,6 +30,8 @@ export interface CallLoopDeps {
   readonly attemptTimeoutMs: number;
   readonly callTimeoutMs: number;
   readonly maxRetries: number;
+  /** Told of attempts that failed by a fault of this program: their callers get another error. */
+  readonly onFault: (error: unknown) => void;
 }
 
 /** A call that plugins see. */
@@ -98,6 +100,7 @@ export async function runCallLoop(
       answer = got;
     } catch (cause) {
       if (call.signal.aborted) throw aborted(metrics, call, count, cause);
+      if (isFault(cause)) deps.onFault(cause);
       error = cause;
       outcome = outcomeOf(error);
     }
