@@ -81,9 +81,10 @@ export async function startChaosTraffic(
       return heldBack;
     },
     async stop() {
+      // A thread with nothing left to do ends by itself, perhaps before it is told to.
+      const exited = once(writers, "exit").catch(() => undefined);
       writers.postMessage("stop");
       await ended.catch(() => undefined);
-      const exited = once(writers, "exit");
       await writers.terminate();
       await exited;
       running = false;
