@@ -54,6 +54,8 @@ describe("three gateways over one Redis", () => {
     expect(retryAfter).toBeLessThanOrEqual(60);
     expect(headers.get("x-ratelimit-limit")).toBe("30");
     expect(headers.get("x-ratelimit-remaining")).toBe("0");
+    expect(headers.get("ratelimit-policy")).toBe('"by_user";q=30;w=60');
+    expect(headers.get("ratelimit")).toMatch(/^"by_user";r=0;t=\d+$/);
   });
 
   it("PF-1 a switch off converges on all replicas, and every call after it is allowed", async () => {
@@ -80,6 +82,8 @@ describe("three gateways over one Redis", () => {
       const answer = await callTool(at(index).url, index);
       expect(answer.status).toBe(200);
       remaining.push(answer.headers.get("x-ratelimit-remaining"));
+      expect(answer.headers.get("ratelimit-policy")).toBe('"by_user";q=30;w=60');
+      expect(answer.headers.get("ratelimit")).toMatch(new RegExp(`^"by_user";r=${29 - index};t=\\d+$`));
     }
     expect(remaining).toEqual(["29", "28", "27", "26", "25", "24"]);
   });

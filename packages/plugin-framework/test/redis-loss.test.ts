@@ -12,7 +12,7 @@ import {
 } from "../src/index.ts";
 import { ALL_LANES, controlKey, createRedisBus, laneOf } from "../src/redis/index.ts";
 import { quotaPlugin } from "./fenced-plugin.ts";
-import { toolCall, toolPlugin, violation } from "./support.ts";
+import { deferred, toolCall, toolPlugin, violation } from "./support.ts";
 
 const guard = (name = "guard") => toolPlugin(name, () => ({ block: violation }));
 
@@ -243,6 +243,39 @@ describe("what Redis has lost or refuses", () => {
       expect((await call(pipeline)).records).toMatchObject([{ plugin: "broken", degraded: true }]);
     });
 
+    it("PF-I3 a switch is newer than the highest rev seen here, when the store fell back to an older record", async () => {
+      const pipeline = await replica(guard(), { timing: still });
+      for (const mode of ["disabled", "enforce", "permissive"] as const)
+        await pipeline.setMode("guard", mode);
+      const old = packRecord({ mode: "disabled", rev: 1, uuid: "old", wipeSeq: 1, setBy: "api" });
+      for (const lane of ALL_LANES) await raw.set(controlKey("gw", "guard", lane), old);
+      expect(await pipeline.setMode("guard", "enforce")).toMatchObject({
+        rev: 4,
+        previousMode: "permissive",
+        converged: true,
+      });
+      expect(await stored("_")).toMatchObject({ mode: "enforce", rev: 4 });
+      await raw.flushall();
+      expect(await pipeline.setMode("guard", "disabled", { waitFor: "none" })).toMatchObject({ rev: 5 });
+    });
+
+    it("PF-I4 toggling opens and closes no connection", async () => {
+      const pipeline = await replica(quotaPlugin(redis.client(), 5));
+      const connections = async () => {
+        const list = String(await raw.client("LIST"));
+        const opened = /total_connections_received:(\d+)/.exec(await raw.info("stats"))?.[1];
+        return [opened, ...list.matchAll(/^id=\d+/gm)].map(String).sort();
+      };
+      await call(pipeline);
+      const before = await connections();
+      for (const mode of ["disabled", "permissive", "enforce", "disabled", "enforce"] as const) {
+        expect((await pipeline.setMode("quota", mode)).converged).toBe(true);
+        await call(pipeline);
+      }
+      await pipeline.clearMode("quota");
+      expect(await connections()).toEqual(before);
+    });
+
     it("PF-I6 an acknowledgement that the store did not take is given again", async () => {
       const one = await replica(guard(), { replica: "one" });
       const real = createRedisBus(await connect());
@@ -275,6 +308,35 @@ describe("what Redis has lost or refuses", () => {
       const copies = await Promise.all(ALL_LANES.map((lane) => stored(lane)));
       expect(copies).toEqual(ALL_LANES.map(() => copies[0]));
       expect(copies[0]).toMatchObject({ mode: "enforce", rev: 8, wipeSeq: 3 });
+    });
+
+    it("PF-I6 committedAt is after the last of them was written", async () => {
+      const connection = await connect();
+      const { client } = connection;
+      const last = controlKey("gw", "guard", "63");
+      const [held, reached] = [deferred(), deferred()];
+      const slow = new Proxy(client, {
+        get(target, name) {
+          const member = Reflect.get(target, name);
+          if (typeof member !== "function") return member;
+          return async (...args: unknown[]) => {
+            if (args.includes(last)) {
+              reached.resolve();
+              await held.promise;
+            }
+            return member.apply(target, args);
+          };
+        },
+      });
+      const pipeline = await replica(guard(), { bus: createRedisBus({ ...connection, client: slow }) });
+      const switching = pipeline.setMode("guard", "disabled");
+      await reached.promise;
+      await eventually(async () => (await stored("62"))?.rev === 1);
+      const releasedAt = Date.now();
+      held.resolve();
+      const { committedAt } = await switching;
+      expect(committedAt).toBeGreaterThanOrEqual(releasedAt);
+      expect(await stored("63")).toMatchObject({ rev: 1 });
     });
 
     it("PF-I1 a reading from a copy that is ahead brings the record up to it", async () => {

@@ -87,6 +87,74 @@ describe("in a pipeline", () => {
     await pipeline.close();
   });
 
+  it.each([
+    ["the file", { mode: "disabled" as const }, []],
+    ["a binding", {}, [{ plugin: "rate_limiter", tenant: "acme", mode: "disabled" as const }]],
+  ])(
+    "over Redis clearMode back to %s that says disabled wipes as a switch does",
+    async (_, entry, bindings) => {
+      await using redis = await startRedis();
+      const client = redis.client({ enableOfflineQueue: false });
+      const subscriber = redis.client({ maxRetriesPerRequest: null });
+      await eventually(() => client.status === "ready" && subscriber.status === "ready");
+      const use = rateLimiterPlugin({ store: createRedisStore({ client }) });
+      const plugins = [{ use, config: { rules: { by_user: "1/h" } }, ...entry }];
+      const bus = framework.createRedisBus({ client, subscriber });
+      await using pipeline = await createPluginPipeline({ plugins, bindings }, { bus });
+      const allowed = async () => {
+        using scope = pipeline.begin({ requestId: "r", user: "ann", tenantId: "acme" });
+        return (await scope.invoke("tool_pre_invoke", call)).allowed;
+      };
+      await pipeline.setMode("rate_limiter", "enforce");
+      expect([await allowed(), await allowed()]).toEqual([true, false]);
+      await pipeline.clearMode("rate_limiter");
+      expect([await allowed(), await allowed()]).toEqual([true, true]);
+      await eventually(async () => (await client.keys("gw:{l*}:rl:acme:*")).length === 0);
+      await pipeline.setMode("rate_limiter", "enforce");
+      expect([await allowed(), await allowed()]).toEqual([true, false]);
+      await pipeline.setMode("rate_limiter", "disabled", { wipe: "never" });
+      await pipeline.setMode("rate_limiter", "enforce");
+      expect(await allowed()).toBe(false);
+    },
+  );
+
+  it("PF-I2 with the breaker open a refusal needs the control lease: a switch that was not heard of counts", async () => {
+    await using counters = await startRedis();
+    await using control = await startRedis();
+    const store = counters.client({ enableOfflineQueue: false });
+    const client = control.client({ enableOfflineQueue: false });
+    const subscriber = control.client({ maxRetriesPerRequest: null });
+    await eventually(() => [store, client, subscriber].every(({ status }) => status === "ready"));
+    const bus = framework.createRedisBus({ client, subscriber });
+    const deaf = { ...bus, subscribe: async () => () => undefined };
+    const use = rateLimiterPlugin({ store: createRedisStore({ client: store }) });
+    const config = {
+      rules: { by_user: "9/h" },
+      failurePolicy: "closed",
+      breaker: { failures: 1, openMs: 60_000 },
+    };
+    const plugins = [{ use, config }];
+    const timing = { pollMinMs: 60_000, pollMaxMs: 60_000, leaseMs: 40 };
+    await using admin = await createPluginPipeline({ plugins }, { bus });
+    await using pipeline = await createPluginPipeline({ plugins }, { bus: deaf, timing });
+    const invoke = async () => {
+      using scope = pipeline.begin({ requestId: "r", user: "ann" });
+      return await scope.invoke("tool_pre_invoke", call);
+    };
+    await counters.stop();
+    await invoke();
+    expect(await invoke()).toMatchObject({ allowed: false, violation: { code: "backend_unavailable" } });
+    await admin.setMode("rate_limiter", "disabled", { waitFor: "none" });
+    const switchedAt = performance.now();
+    await eventually(() => performance.now() - switchedAt > timing.leaseMs + 1, { intervalMs: 2 });
+    expect(await invoke()).toMatchObject({ allowed: true, records: [{ mode: "disabled" }] });
+    await admin.setMode("rate_limiter", "enforce", { waitFor: "none" });
+    await eventually(async () => !(await invoke()).allowed);
+    await control.stop();
+    await eventually(async () => (await invoke()).records[0]?.degraded === true);
+    expect(await invoke()).toMatchObject({ allowed: false, records: [{ mode: "enforce", degraded: true }] });
+  });
+
   it("PF-I1 over Redis a lane's copy that was lost is put back, though the file says disabled", async () => {
     await using redis = await startRedis();
     const client = redis.client({ enableOfflineQueue: false });

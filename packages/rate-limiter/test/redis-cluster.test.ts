@@ -36,6 +36,23 @@ describe("Redis Cluster with three masters", () => {
     expect(errors).toEqual([]);
   });
 
+  it("RL-7 a dedupe id charges a call of any tenant once, in the tenant's own lane", async () => {
+    const errors: unknown[] = [];
+    const limiter = createRateLimiter(
+      { rules: { by_user: "1/h", by_tool: { x: "1/h" } }, timeoutMs: 10_000 },
+      {
+        store: createRedisStore({ client: cluster.client(), prefix: "once" }),
+        observer: { onStoreError: (error) => errors.push(error) },
+      },
+    );
+    for (const tenant of Array.from({ length: 40 }, (_, i) => `tenant-${i}`)) {
+      const subject = { user: "ann", tenant, tool: "x" };
+      const allowed = async (dedupeId: string) => (await limiter.check(subject, { dedupeId })).allowed;
+      expect([await allowed("1"), await allowed("1"), await allowed("2")]).toEqual([true, true, false]);
+    }
+    expect(errors).toEqual([]);
+  });
+
   it("a wipe sweeps the dead keys of every node", async () => {
     const client = cluster.client();
     const store = createRedisStore({ client, prefix: "sweep" });

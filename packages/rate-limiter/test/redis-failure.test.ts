@@ -4,6 +4,7 @@ import { createRedisStore } from "@gatewright/rate-limiter/redis";
 import { eventually, type RedisServer, startRedis } from "@gatewright/testkit";
 import { afterEach, describe, expect, it } from "vitest";
 import { toOutcome } from "../src/plugin/outcome.ts";
+import { writeRecord } from "./support/control-record.ts";
 
 let redis: RedisServer | undefined;
 afterEach(async () => {
@@ -149,6 +150,54 @@ describe("a Redis that does not answer", () => {
     expect(performance.now() - before).toBeLessThan(250);
     redis.resume();
     await eventually(async () => (await limiter.check(ann)).degraded === undefined, { timeoutMs: 5_000 });
+  });
+
+  it("RL-6 full, with noeviction: the policy decides, a disabled limiter still allows, and it recovers by itself", async () => {
+    const { client, limiter, errors } = await setUp({
+      failurePolicy: "closed",
+      breaker: { failures: 2, openMs: 50 },
+    });
+    await limiter.check(ann);
+    // The override of all has ended and could only be replaced by a write; that of the tenant stands.
+    await writeRecord(client, { mode: "permissive", rev: 1, expiresAt: 1 });
+    await writeRecord(client, { mode: "disabled", rev: 4, tenant: "off" });
+    await client.config("SET", "maxmemory", "1");
+    const off = { ...ann, tenant: "off" };
+    expect(await limiter.check(off)).toMatchObject({ allowed: true, mode: "disabled", rev: 2, tenantRev: 4 });
+    expect((await limiter.check(off)).degraded).toBeUndefined();
+    expect(errors).toEqual([]);
+    expect(await limiter.check(ann)).toMatchObject({
+      allowed: false,
+      code: "backend_unavailable",
+      degraded: "closed",
+    });
+    expect(String(errors[0])).toContain("OOM");
+    await limiter.check(ann);
+    expect(limiter.stats().breaker).toBe("open");
+    await client.config("SET", "maxmemory", "0");
+    const served = await eventually(async () => {
+      const decision = await limiter.check(ann);
+      return decision.degraded === undefined && decision;
+    });
+    expect(served).toMatchObject({ mode: "enforce", rev: 2, verdicts: [{ remaining: 2 }] });
+  });
+
+  it("RL-6 slow: an answer after the deadline changes no decision and closes no breaker, what it charged stays", async () => {
+    const breaker = { failures: 2, openMs: 60_000 };
+    const { redis, client, limiter, states } = await setUp({ timeoutMs: 100, breaker });
+    await limiter.check(ann);
+    for (let late = 0; late < 2; late++) {
+      redis.pause();
+      const decision = await limiter.check(ann);
+      expect(decision).toMatchObject({ allowed: true, degraded: "open", verdicts: [] });
+      redis.resume();
+      // Answered after all: commands of one connection are answered in their order.
+      await client.ping();
+      expect(decision).toMatchObject({ degraded: "open", verdicts: [] });
+    }
+    expect(states).toEqual(["open"]);
+    const other = createRateLimiter({ rules: { by_user: "4/m" } }, { store: createRedisStore({ client }) });
+    expect((await other.peek(ann)).verdicts[0]?.remaining).toBe(1);
   });
 
   it("many calls in flight are all decided by their deadline, a later one by its own", async () => {

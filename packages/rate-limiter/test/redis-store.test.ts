@@ -178,6 +178,22 @@ describe("Redis store", () => {
     },
   );
 
+  it("the mark of a dedupe id lives for 60 s, in the tenant's lane, and not for a refused call", async () => {
+    const limiter = limiterOf({ rules: { by_user: "1/m" } });
+    const subject = { user: "ann", tenant: "t" };
+    await limiter.check(subject, { dedupeId: "a:1" });
+    const mark = `gw:{l${laneOf("t")}}:once:t:a%3A1`;
+    const lives = await client.pttl(mark);
+    expect(lives).toBeGreaterThan(59_000);
+    expect(lives).toBeLessThanOrEqual(60_000);
+    expect((await limiter.check(subject, { dedupeId: "a:1" })).allowed).toBe(true);
+    expect(await client.pttl(mark)).toBeLessThanOrEqual(lives);
+    expect((await limiter.check(subject, { dedupeId: "b" })).allowed).toBe(false);
+    expect(await client.keys("*:once:*")).toEqual([mark]);
+    await client.del(mark);
+    expect((await limiter.check(subject, { dedupeId: "a:1" })).allowed).toBe(false);
+  });
+
   it("makes no more scripts than it may, and rules beyond them are decided all the same", async () => {
     const store = new RedisStore({ client }, { source: "redis" }, 2);
     await client.script("FLUSH");
@@ -365,6 +381,24 @@ describe("wipe", () => {
     await limiter.check({ user: "bob" });
     expect(await store.sweep()).toBe(2);
     expect((await limiter.peek({ user: "bob" })).verdicts[0]?.remaining).toBe(4);
+  });
+
+  it("dead keys are unlinked, never deleted while Redis waits, and so is one key that is wiped", async () => {
+    const store = createRedisStore({ client });
+    const limiter = createRateLimiter({ rules: { by_user: "5/h" }, timeoutMs: 10_000 }, { store });
+    for (const user of ["ann", "bob"]) await limiter.check({ user });
+    await client.config("RESETSTAT");
+    const calls = async (name: string) => {
+      const stats = await client.info("commandstats");
+      return Number(new RegExp(`cmdstat_${name}:calls=(\\d+)`).exec(stats)?.[1] ?? 0);
+    };
+    await limiter.wipe({ scope: "key", subject: { user: "ann" } });
+    expect([await calls("unlink"), await calls("del")]).toEqual([1, 0]);
+    await writeRecord(client, { mode: "enforce", rev: 1, wipeSeq: 1 });
+    expect(await store.sweep()).toBe(1);
+    expect(await client.keys("gw:{l*}:rl:*")).toEqual([]);
+    // The sweep's own DEL is for its lock and its list, which are small.
+    expect([await calls("unlink"), await calls("del")]).toEqual([2, 2]);
   });
 
   it("every sweep asked for while one runs is carried out, by the replica whose turn it is", async () => {

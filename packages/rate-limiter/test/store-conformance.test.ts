@@ -131,6 +131,32 @@ describe.each(Object.keys(BACKENDS))("store conformance: %s", (kind) => {
       expect((await next.check({ user: "ann", tenant: "t", tool: "y" })).verdicts[0]?.remaining).toBe(1);
     });
 
+    it("a limit per tenant refuses all its users together, no other tenant, and nobody without one", async () => {
+      const { limiter } = setUp({ by_user: "9/m", by_tenant: "2/m" });
+      const check = (user: string, tenant?: string) => limiter.check({ user, tenant });
+      for (const user of ["ann", "bob"]) expect((await check(user, "a")).allowed).toBe(true);
+      const refused = await check("eve", "a");
+      expect(refused).toMatchObject({ allowed: false, code: "rate_limited" });
+      expect(refused.verdicts.map(({ rule, kind, allowed }) => [rule, kind, allowed])).toEqual([
+        ["by_user", "user", true],
+        ["by_tenant", "tenant", false],
+      ]);
+      expect((await check("eve", "b")).allowed).toBe(true);
+      for (let i = 0; i < 3; i++)
+        expect((await check("eve")).verdicts.map(({ rule }) => rule)).toEqual(["by_user"]);
+    });
+
+    it("a refund after the rate was changed goes to what was charged and never makes room elsewhere", async () => {
+      const { limiter, left, reload } = setUp({ by_user: "10/m" });
+      const charged = await limiter.check({ user: "ann" });
+      const slower = reload({ by_user: "3/h" });
+      for (let i = 0; i < 3; i++) expect((await slower.check({ user: "ann" })).allowed).toBe(true);
+      expect(await left({ user: "ann" })).toEqual([9]);
+      await limiter.refund(charged);
+      expect(await left({ user: "ann" })).toEqual([10]);
+      expect((await slower.check({ user: "ann" })).allowed).toBe(false);
+    });
+
     it("limits of two windows in use over one store are both kept, whoever comes in between", async () => {
       const { limiter, reload } = setUp({ by_user: "2/h" });
       const other = reload({ by_user: "3/m" });
