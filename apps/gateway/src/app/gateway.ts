@@ -1,14 +1,15 @@
 import type { AddressInfo } from "node:net";
 import type { FastifyInstance } from "fastify";
 import type { GatewayConfig } from "../config/gateway-config.ts";
-import { GatewayError } from "../errors.ts";
 import { warmChildren } from "../upstreams/warm-children.ts";
 import { replicaUrlOf } from "../wiring/replicas.ts";
 import type { ForwardListener } from "../workers/forward-listener.ts";
+import { sharesPort } from "../workers/shared-port.ts";
 import { createApp } from "./create-app.ts";
 import { createGatewayCore } from "./create-gateway-core.ts";
 import { drainConnections } from "./drain-connections.ts";
 import type { CoreDeps, GatewayCore } from "./gateway-core.ts";
+import { describeListenFailure } from "./listen-failure.ts";
 
 /** Watching the process itself begins a moment later, so that the first calls need not wait for what it loads. */
 const watchAfterMs = 1_000;
@@ -42,7 +43,9 @@ export async function startGateway(
   let forward: ForwardListener | undefined;
   try {
     app = await makeApp(core);
-    await app.listen({ host: config.server.host, port: config.server.port });
+    const { host, port: wanted } = config.server;
+    const reusePort = deps.worker !== undefined && sharesPort(config.server);
+    await app.listen({ host, port: wanted, ...(reusePort && { reusePort }) });
     if (deps.worker !== undefined) {
       const { openForwardListener } = await import("../workers/forward-listener.ts");
       forward = await openForwardListener(app, config);
@@ -95,18 +98,4 @@ async function stop(core: GatewayCore, app: FastifyInstance): Promise<void> {
 function urlOf(app: FastifyInstance, host: string): string {
   const { port } = app.server.address() as AddressInfo;
   return `http://${host.includes(":") && !host.startsWith("[") ? `[${host}]` : host}:${port}`;
-}
-
-function describeListenFailure(cause: unknown, server: GatewayConfig["server"]): unknown {
-  const code = (cause as NodeJS.ErrnoException).code;
-  const where = `${server.host}:${server.port}`;
-  if (code === "EADDRINUSE") {
-    return new GatewayError("conflict", `${where} is in use by another process; set PORT to a free port`, {
-      cause,
-    });
-  }
-  if (code === "EADDRNOTAVAIL" || code === "EACCES" || code === "ENOTFOUND") {
-    return new GatewayError("conflict", `cannot listen on ${where} (${code})`, { cause });
-  }
-  return cause;
 }

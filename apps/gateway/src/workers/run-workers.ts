@@ -2,8 +2,10 @@ import cluster from "node:cluster";
 import type { Logger } from "pino";
 import type { CommandIo } from "../cli/command-io.ts";
 import { exitCodes } from "../cli/command-io.ts";
+import { portInUse } from "../cli/port-in-use.ts";
 import type { GatewayConfig } from "../config/gateway-config.ts";
 import { forkWorker } from "./fork-worker.ts";
+import { assertPortFree, sharesPort } from "./shared-port.ts";
 import { StartFailed, Supervisor } from "./supervisor.ts";
 import { WorkerHub } from "./worker-hub.ts";
 
@@ -30,6 +32,13 @@ export async function runWorkers(
     logger,
     stopMs: config.server.shutdownDeadlineMs + graceMs,
   });
+  if (sharesPort(config.server)) {
+    try {
+      await assertPortFree(config.server);
+    } catch (error) {
+      return portInUse(error, io);
+    }
+  }
   const stopped = io.stopped();
   if (followsFile) io.onHangUp?.(() => supervisor.signal("SIGHUP"));
   try {
