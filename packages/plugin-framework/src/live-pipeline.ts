@@ -2,7 +2,6 @@ import type { Clock } from "./clock.ts";
 import type { ControlBus } from "./control/control-bus.ts";
 import type { AppliedRecord, ControlListener } from "./control/control-listener.ts";
 import { ControlPlane } from "./control/control-plane.ts";
-import { modeUnder } from "./control/control-record.ts";
 import type { ControlTiming } from "./control/control-timing.ts";
 import type { ConvergenceReport, SetModeOptions } from "./control/convergence-report.ts";
 import { Deadlines } from "./deadlines.ts";
@@ -11,13 +10,13 @@ import type { Engine } from "./dispatch/engine.ts";
 import { RequestScope } from "./dispatch/request-scope.ts";
 import { PluginError } from "./errors.ts";
 import type { KnownHook } from "./hook-registry.ts";
-import { buildSnapshot } from "./lifecycle/build-snapshot.ts";
-import type { Snapshot } from "./lifecycle/snapshot.ts";
+import { LiveSnapshots } from "./lifecycle/live-snapshots.ts";
+import { reloadChanges } from "./lifecycle/reload-changes.ts";
 import type { Mode } from "./mode.ts";
 import { ModeAdmin } from "./mode-admin.ts";
 import { ModeNews } from "./mode-news.ts";
 import { ModeState } from "./mode-state.ts";
-import { type ControlAlert, type LifecycleFailure, type PipelineObserver, safely } from "./observer.ts";
+import type { ControlAlert, PipelineObserver } from "./observer.ts";
 import { parseStrictly } from "./parse-strictly.ts";
 import type { Reads } from "./phase.ts";
 import { type ParsedConfig, type PipelineConfig, pipelineConfigSchema } from "./pipeline-config.ts";
@@ -29,7 +28,6 @@ import type {
   ReloadReport,
   SavedOverride,
 } from "./plugin-pipeline.ts";
-import { within } from "./within.ts";
 
 /** The injected parts, with defaults filled in. */
 export interface LiveDeps {
@@ -45,7 +43,7 @@ export interface LiveDeps {
 
 const READS: readonly Reads[] = ["none", "outcome", "body"];
 
-/** The pipeline behind `createPluginPipeline`: the current snapshot, the modes, and the way from one to the next. */
+/** The pipeline behind `createPluginPipeline`: puts snapshots, modes and the way of a call together. */
 export class LivePipeline implements PluginPipeline, ControlListener {
   readonly #deps: LiveDeps;
   readonly #plane: ControlPlane;
@@ -53,22 +51,19 @@ export class LivePipeline implements PluginPipeline, ControlListener {
   readonly #news: ModeNews;
   readonly #admin: ModeAdmin;
   readonly #states = new Map<string, ModeState>();
-  /** Snapshots that are current or still drain. */
-  readonly #live = new Set<Snapshot>();
-  #config: ParsedConfig;
-  #snapshot: Snapshot;
+  readonly #snapshots: LiveSnapshots;
   #started = false;
   #turn: Promise<unknown> = Promise.resolve();
   #closing: Promise<void> | undefined;
 
   constructor(config: ParsedConfig, deps: LiveDeps) {
     this.#deps = deps;
-    this.#config = config;
-    const { bus, replica, clock, random, timing, observer } = deps;
+    const { bus, replica, clock, random, timing, observer, hooks } = deps;
     this.#plane = new ControlPlane({ bus, replica, clock, random, timing, listener: this });
     this.#news = new ModeNews(clock, observer, {
-      runtimeOf: (name) => this.#snapshot?.plugin(name),
-      handlesOf: (name) => [...this.#snapshot.handles.values()].filter(({ host }) => host.name === name),
+      runtimeOf: (name) => this.#snapshots?.current.plugin(name),
+      handlesOf: (name) =>
+        [...this.#snapshots.current.handles.values()].filter(({ host }) => host.name === name),
       started: () => this.#started,
       wipe: (scope, known) => this.#plane.wipe(scope, known),
     });
@@ -77,8 +72,8 @@ export class LivePipeline implements PluginPipeline, ControlListener {
       bus,
       plane: this.#plane,
       news: this.#news,
-      snapshot: () => this.#snapshot,
-      tenantOverrides: () => this.#config.limits.tenantOverrides,
+      snapshot: () => this.#snapshots.current,
+      tenantOverrides: () => this.#snapshots.limits.tenantOverrides,
     });
     this.#engine = {
       clock,
@@ -88,29 +83,33 @@ export class LivePipeline implements PluginPipeline, ControlListener {
       background: { running: 0, limit: config.limits.backgroundHandlers },
       switchOff: (state, reason) => this.#news.switchedOff(state, reason),
     };
-    this.#snapshot = this.#build(config, new Map());
-    this.#live.add(this.#snapshot);
+    this.#snapshots = new LiveSnapshots(config, {
+      clock,
+      observer,
+      hooks,
+      stateOf: (name) => this.#stateFor(name),
+    });
     for (const { scope, record } of deps.overrides) this.#stateFor(scope.plugin).store(scope.tenant, record);
   }
 
   /** Reads the records, then starts what is not disabled. */
   async start(): Promise<void> {
     await this.#plane.start();
-    await this.#startPlugins(this.#snapshot);
+    await this.#snapshots.start(this.#snapshots.current);
     this.#started = true;
   }
 
   begin(context: RequestContext): RequestScope {
     if (this.#closing !== undefined) throw new PluginError("conflict", "the pipeline is closed");
-    return new RequestScope(this.#engine, this.#snapshot, context);
+    return new RequestScope(this.#engine, this.#snapshots.current, context);
   }
 
   has(hook: string): boolean {
-    return this.#snapshot.chains[hook] !== undefined;
+    return this.#snapshots.current.chains[hook] !== undefined;
   }
 
   reads(hook: string): Reads {
-    const chain = this.#snapshot.chains[hook];
+    const chain = this.#snapshots.current.chains[hook];
     if (chain === undefined) return "none";
     const { serial, concurrent, background } = chain;
     const rank = Math.max(rankOf(serial), rankOf(concurrent), rankOf(background));
@@ -150,69 +149,36 @@ export class LivePipeline implements PluginPipeline, ControlListener {
 
   async #reload(config: ParsedConfig, force: boolean): Promise<ReloadReport> {
     if (this.#closing !== undefined) throw new PluginError("conflict", "the pipeline is closed");
-    const old = this.#snapshot;
-    const next = this.#build(config, force ? new Map() : old.handles);
-    this.#live.add(next);
+    const snapshots = this.#snapshots;
+    const old = snapshots.current;
+    const next = snapshots.prepare(config, force);
     const newcomers = next.plugins.some(({ name }) => old.plugin(name) === undefined);
     if (newcomers && !this.#deps.bus.synchronous) await this.#plane.refresh();
-    await this.#startPlugins(next);
-    const before = new Map(old.plugins.map((plugin) => [plugin.name, plugin]));
-    const after = new Map(next.plugins.map((plugin) => [plugin.name, plugin]));
-    this.#snapshot = next;
-    this.#config = config;
+    await snapshots.start(next);
+    snapshots.swap(next, config);
     for (const plugin of next.plugins) {
-      const was = before.get(plugin.name);
+      const was = old.plugin(plugin.name);
       if (was !== undefined) await this.#news.reloaded(was, plugin);
     }
-    const both = [...after.keys()].filter((name) => before.has(name));
-    const kept = both.filter((name) => before.get(name)?.base.handle === after.get(name)?.base.handle);
-    return {
-      added: [...after.keys()].filter((name) => !before.has(name)),
-      removed: [...before.keys()].filter((name) => !after.has(name)),
-      replaced: both.filter((name) => !kept.includes(name)),
-      kept,
-      drained: this.#retire(old),
-    };
+    return { ...reloadChanges(old, next), drained: snapshots.retire(old) };
   }
 
-  async #retire(old: Snapshot): Promise<void> {
-    const { clock } = this.#deps;
-    await within(clock, this.#config.limits.drainMs, old.drained()).catch(() => undefined);
-    this.#live.delete(old);
-    const needed = new Set([...this.#live].flatMap((snapshot) => [...snapshot.handles.values()]));
-    const leftovers = [...old.handles.values()].filter((handle) => !needed.has(handle));
-    await Promise.all(leftovers.map((handle) => handle.stop()));
-  }
-
-  close({ deadlineMs = this.#config.limits.drainMs }: { readonly deadlineMs?: number } = {}): Promise<void> {
+  close({
+    deadlineMs = this.#snapshots.limits.drainMs,
+  }: {
+    readonly deadlineMs?: number;
+  } = {}): Promise<void> {
     this.#closing ??= this.#close(deadlineMs);
     return this.#closing;
   }
 
   async #close(deadlineMs: number): Promise<void> {
-    const all = [...this.#live];
-    const drained = Promise.all(all.map((snapshot) => snapshot.drained()));
-    await within(this.#deps.clock, deadlineMs, drained).catch(() => undefined);
-    const handles = new Set(all.flatMap((snapshot) => [...snapshot.handles.values()]));
-    await Promise.all([...handles].map((handle) => handle.stop()));
+    await this.#snapshots.close(deadlineMs);
     await this.#plane.close();
   }
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
-  }
-
-  #build(config: ParsedConfig, previous: Snapshot["handles"]): Snapshot {
-    const { clock, hooks } = this.#deps;
-    const report = (failure: LifecycleFailure) => this.#report(failure);
-    return buildSnapshot(config, { clock, hooks, previous, stateOf: (name) => this.#stateFor(name), report });
-  }
-
-  async #startPlugins(snapshot: Snapshot): Promise<void> {
-    const due = snapshot.plugins.filter(
-      ({ modes, base }) => modeUnder(modes.global, base.mode) !== "disabled",
-    );
-    await Promise.all(due.map(({ base }) => base.handle.start()));
   }
 
   #stateFor(name: string): ModeState {
@@ -223,10 +189,6 @@ export class LivePipeline implements PluginPipeline, ControlListener {
       this.#states.set(name, state);
     }
     return state;
-  }
-
-  #report(failure: LifecycleFailure): void {
-    safely(() => this.#deps.observer?.lifecycleFailure?.(failure));
   }
 
   stateOf(plugin: string): ModeState | undefined {
