@@ -49,6 +49,7 @@ export function createMcpSurface(
     guard = createHostGuard(server);
     Object.assign(surface, { callTimeoutMs });
     Object.assign(surface.limits, { callsPerChannel });
+    void core.channels.checkTokens(core.authenticator);
   });
   return surface;
 }

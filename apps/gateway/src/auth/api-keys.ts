@@ -16,20 +16,18 @@ export function newApiKey(): { readonly key: string; readonly sha256: string } {
 
 /** The configured API keys, checked in memory: the key itself is nowhere, only its SHA-256. */
 export class ApiKeys {
-  readonly #known: ReadonlyMap<string, { readonly principal: Principal; readonly expiresAtMs: number }>;
+  readonly #known: ReadonlyMap<string, Principal & { readonly expiresAtMs: number }>;
   readonly #now: () => number;
 
   constructor(entries: readonly ApiKeyEntry[], now: () => number = Date.now) {
     this.#now = now;
     this.#known = new Map(
-      entries.map((entry) => [
-        entry.sha256.toLowerCase(),
-        {
-          principal: principalOfKey(entry),
-          expiresAtMs:
-            entry.expiresAt === undefined ? Number.POSITIVE_INFINITY : new Date(entry.expiresAt).getTime(),
-        },
-      ]),
+      entries.map((entry) => {
+        const { sha256, expiresAt } = entry;
+        const expiresAtMs =
+          expiresAt === undefined ? Number.POSITIVE_INFINITY : new Date(expiresAt).getTime();
+        return [sha256.toLowerCase(), { ...principalOfKey(entry), expiresAtMs }];
+      }),
     );
   }
 
@@ -42,7 +40,7 @@ export class ApiKeys {
     const known = this.#known.get(hash("sha256", key));
     if (known === undefined) throw new GatewayError("unauthorized", "the API key is not valid");
     if (known.expiresAtMs <= this.#now()) throw new GatewayError("unauthorized", "the API key has expired");
-    return known.principal;
+    return known;
   }
 }
 

@@ -32,8 +32,12 @@ export async function createAuthenticator(
 
   async function verifyAndRemember(token: string): Promise<Principal> {
     const claims = await verify(token);
-    const principal = principalOf(claims);
-    const untilMs = Math.min(Number(claims.exp) * 1_000, now() + config.tokenCacheSeconds * 1_000);
+    const expiresAtMs = Number(claims.exp) * 1_000;
+    const principal = {
+      ...principalOf(claims),
+      expiresAtMs: expiresAtMs + config.leewaySeconds * 1_000,
+    };
+    const untilMs = Math.min(expiresAtMs, now() + config.tokenCacheSeconds * 1_000);
     cache.set(token, principal, untilMs);
     return principal;
   }

@@ -15,6 +15,11 @@ export interface Principal {
   readonly isAdmin: boolean;
   /** The only servers this token may use; all when missing. */
   readonly servers?: ReadonlySet<string>;
+  /**
+   * When the token by which it is known runs out, in milliseconds of the wall clock, the tolerated clock difference
+   * included. Missing where it is known otherwise, infinite where its token never does.
+   */
+  readonly expiresAtMs?: number;
   /** What programs that are started for it find in their environment, beside what everybody's do. */
   readonly environment?: Readonly<Record<string, string>>;
 }

@@ -59,7 +59,7 @@ type Identity = Awaited<ReturnType<Speaker["identify"]>>;
  * What one client says over one channel, message by message: a handshake and a session, stateless requests with
  * their envelope, or plain JSON-RPC, each as it is meant.
  */
-export class Conversation implements OpenChannel {
+export class Conversation implements Required<Omit<OpenChannel, "authorization">> {
   readonly #deps: ConversationDeps;
   readonly #channel: Channel;
   /** Requests in flight by the raw text of their id. */
@@ -110,6 +110,11 @@ export class Conversation implements OpenChannel {
     this.leave();
     for (const call of this.#calls.values()) call.abort();
     this.#endIfDone();
+  }
+
+  /** The client's token is no longer valid: nothing more is sent. */
+  revoke(): void {
+    this.#channel.end("unauthorized");
   }
 
   /** The channel is gone. Calls of the session go on to their end, unheard, then it ends; others are aborted. */

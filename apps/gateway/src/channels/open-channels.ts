@@ -1,13 +1,21 @@
+import type { Authenticator } from "../auth/authenticator.ts";
 import type { Principal } from "../auth/principal.ts";
 import { GatewayError } from "../errors.ts";
 
 /** Something that stays open for one client. */
 export interface OpenChannel {
   /** Ends it as soon as nothing is in flight, and takes nothing new. */
-  drain(): void;
+  readonly drain?: () => void;
   /** Ends it now. */
-  close(): void;
+  readonly close?: () => void;
+  /** Ends it because the client's token has run out, or is no longer taken. Called again until it has ended. */
+  readonly revoke: () => void;
+  /** The `Authorization` header of the client, where it can be looked at again. */
+  readonly authorization?: string | undefined;
 }
+
+/** How often it is looked whether tokens have run out, and how long a client has to notice by itself. */
+const expiryCheckMs = 1_000;
 
 /** Bounds of {@link OpenChannels}. */
 export interface OpenChannelsOptions {
@@ -17,15 +25,23 @@ export interface OpenChannelsOptions {
   readonly maxPerPrincipal: number;
 }
 
+interface Entry {
+  readonly kind: string;
+  readonly principal: Principal;
+  readonly channel: OpenChannel;
+}
+
 /** Every stream and socket that is open for a client: how many there may be, and how they end with the gateway. */
 export class OpenChannels {
   readonly #options: OpenChannelsOptions;
-  readonly #open = new Map<object, { readonly kind: string; readonly channel: OpenChannel | undefined }>();
+  readonly #open = new Map<object, Entry>();
   readonly #perPrincipal = new Map<string, number>();
+  readonly #expiry: NodeJS.Timeout;
   #draining = false;
 
   constructor(options: OpenChannelsOptions) {
     this.#options = options;
+    this.#expiry = setInterval(() => this.#endExpired(), expiryCheckMs).unref();
   }
 
   /**
@@ -33,14 +49,14 @@ export class OpenChannels {
    *
    * @throws {GatewayError} `overloaded` when there are too many, or the gateway stops
    */
-  add(kind: string, principal: Principal, channel?: OpenChannel): () => void {
+  add(kind: string, principal: Principal, channel: OpenChannel): () => void {
     const { max, maxPerPrincipal } = this.#options;
     const own = this.#perPrincipal.get(principal.key) ?? 0;
-    if (this.#draining && channel !== undefined) throw refusal("the gateway is stopping");
+    if (this.#draining && channel.drain !== undefined) throw refusal("the gateway is stopping");
     if (this.#open.size >= max) throw refusal("too many streams are open");
     if (own >= maxPerPrincipal) throw refusal("too many streams of this user are open");
     const entry = {};
-    this.#open.set(entry, { kind, channel });
+    this.#open.set(entry, { kind, principal, channel });
     this.#perPrincipal.set(principal.key, own + 1);
     return () => {
       if (!this.#open.delete(entry)) return;
@@ -60,13 +76,36 @@ export class OpenChannels {
   /** Lets each end once its calls have; no more are taken. */
   drain(): void {
     this.#draining = true;
-    for (const { channel } of [...this.#open.values()]) channel?.drain();
+    for (const { channel } of [...this.#open.values()]) channel.drain?.();
   }
 
   /** Ends all. */
   close(): void {
+    clearInterval(this.#expiry);
     this.drain();
-    for (const { channel } of [...this.#open.values()]) channel?.close();
+    for (const { channel } of [...this.#open.values()]) channel.close?.();
+  }
+
+  /** Ends those whose token is no longer taken: the keys, or what is asked of a token, are others now. Never rejects. */
+  async checkTokens(authenticator: Authenticator): Promise<void> {
+    for (const { principal, channel } of [...this.#open.values()]) {
+      const { authorization, revoke } = channel;
+      if (principal.expiresAtMs === undefined || authorization === undefined) continue;
+      try {
+        const { key, scopes } = await authenticator.authenticate(authorization);
+        if (key !== principal.key || !scopes.has("mcp")) revoke();
+      } catch (error) {
+        // An identity provider that cannot be asked now has not refused anybody.
+        if (GatewayError.is(error) && error.code === "unauthorized") revoke();
+      }
+    }
+  }
+
+  #endExpired(): void {
+    const before = Date.now() - expiryCheckMs;
+    for (const { principal, channel } of [...this.#open.values()]) {
+      if (principal.expiresAtMs !== undefined && principal.expiresAtMs <= before) channel.revoke();
+    }
   }
 }
 

@@ -77,6 +77,8 @@ export class SocketEndpoint {
       const leave = this.#deps.channels.add("websocket", principal, {
         drain: () => held.conversation?.drain(),
         close: () => held.conversation?.close(),
+        revoke: () => held.conversation?.revoke(),
+        authorization: headers.authorization,
       });
       socket.once("close", leave);
       socket.off("error", onError);

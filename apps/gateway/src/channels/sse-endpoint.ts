@@ -102,7 +102,7 @@ export class SseEndpoint {
   }
 
   async #open(incoming: SseRequest, messagesPath: string, principal: Principal): Promise<void> {
-    const { response } = incoming;
+    const { request, response } = incoming;
     // A client that left while it was admitted will not leave again, so nothing is opened for it.
     if (response.destroyed) return;
     const { sessions, channels, replicas, heartbeat, limits } = this.#deps;
@@ -112,6 +112,8 @@ export class SseEndpoint {
       const leave = channels.add("sse", principal, {
         drain: () => held.conversation?.drain(),
         close: () => held.conversation?.close(),
+        revoke: () => held.conversation?.revoke(),
+        authorization: request.headers.authorization,
       });
       response.once("close", leave);
       // Messages may come to any replica, from the handshake on.

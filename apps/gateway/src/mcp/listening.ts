@@ -97,9 +97,12 @@ export class Listening {
     wanted: SubscriptionFilter,
     filters: () => ReadonlyMap<string, SubscriptionFilter>,
   ): Promise<void> {
-    const leave = this.#options.channels.add("listen", exchange.principal);
+    const { promise: over, resolve } = Promise.withResolvers<void>();
+    const end = () => resolve();
+    const { authorization } = exchange.headers;
+    const leave = this.#options.channels.add("listen", exchange.principal, { revoke: end, authorization });
     try {
-      await this.#serve(exchange, wanted, filters);
+      await this.#serve(exchange, wanted, filters, { over, end });
     } finally {
       leave();
     }
@@ -185,6 +188,7 @@ export class Listening {
     exchange: Exchange,
     wanted: SubscriptionFilter,
     filters: () => ReadonlyMap<string, SubscriptionFilter>,
+    { over, end }: { readonly over: Promise<void>; readonly end: () => void },
   ): Promise<void> {
     const { reply, idText, signal } = exchange;
     const lists = new Set(LIST_KINDS.filter((kind) => wanted[kind]).map((kind) => LIST_NOTIFICATIONS[kind]));
@@ -194,8 +198,6 @@ export class Listening {
       if (held === undefined) reply.message(bytes);
       else if (held.length < maxHeld) held.push(bytes);
     };
-    const { promise: over, resolve } = Promise.withResolvers<void>();
-    const end = () => resolve();
     const stream = this.#follower(exchange, {
       filters,
       wants: (method) => lists.has(method),

@@ -29,7 +29,13 @@ export async function serveStream(
   if (!reply.streamable) throw new WireError("invalid_request", "Accept has to name text/event-stream.");
   // A client that left while it was admitted will not leave again, so nothing is counted, or opened, for it.
   if (response.destroyed) return;
-  response.once("close", deps.channels.add("stream", principal));
+  const revoke = () => {
+    session.endStream();
+    // The stream of an answer, which is resumed on this connection.
+    if (!response.writableEnded) response.destroy();
+  };
+  const { authorization } = request.headers;
+  response.once("close", deps.channels.add("stream", principal, { revoke, authorization }));
   const lastEventId = request.headers["last-event-id"];
   if (typeof lastEventId === "string") {
     const resume = session.resumption(lastEventId);
