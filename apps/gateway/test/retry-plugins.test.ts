@@ -80,6 +80,27 @@ describe("the loop and other plugins", () => {
     expect((await call("write")).body.result).toBeDefined();
   });
 
+  it("RB-7 whichever plugin asks for an attempt, the budget pays for it", async () => {
+    const folder = await mkdtemp(join(tmpdir(), "gatewright-retry-plugins-"));
+    open.push({ [Symbol.asyncDispose]: () => rm(folder, { recursive: true }) });
+    const module = join(folder, "own.mjs");
+    await writeFile(module, counting);
+    const retry = { name: "retry", config: { maxRetries: 0 } };
+    const { server, call } = await site({
+      plugins: [retry, { name: "own", module }],
+      retry: { budget: { ratio: 0.5, floorPerSecond: 0, burst: 1 } },
+    });
+    server.script("tools/call", { status: 503 });
+    const reasons = [];
+    for (let i = 0; i < 4; i++) reasons.push((await call()).body.error.data.reason);
+    expect(reasons).toEqual(["budget_exhausted", "max_retries", "budget_exhausted", "max_retries"]);
+    expect(server.seen("tools/call")).toHaveLength(6);
+    // A success that a plugin is not content with costs the same.
+    server.script("tools/call", { result: { content: [] } });
+    expect((await call()).headers.get("x-gatewright-give-up")).toBe("budget_exhausted");
+    expect((await call()).headers.get("x-gatewright-attempts")).toBe("2");
+  });
+
   it("an open breaker ends the repeats, and the caller is told", async () => {
     const server = await startFlakyServer({ era: "legacy", share: 0 });
     open.push(server);

@@ -7,7 +7,6 @@ import type {
   ToolAnnotations,
 } from "@gatewright/plugin-framework";
 import type { RetryPolicy } from "@gatewright/retry-backoff";
-import { mayRepeat } from "@gatewright/retry-backoff/plugin";
 import { GatewayError } from "../errors.ts";
 import type { RetryMetrics } from "../metrics/retry-metrics.ts";
 import type { CallTrace } from "../tracing/call-trace.ts";
@@ -16,6 +15,7 @@ import { outcomeOfAnswer } from "./answer-outcome.ts";
 import { attemptHeaders } from "./attempt-headers.ts";
 import { failureOf, isFault, outcomeOf, withheldOf } from "./call-failure.ts";
 import { decisionOf, explained, type GiveUp, giveUpHeaders, giveUpOf, retryReasonOf } from "./give-up.ts";
+import { hindrance, isTrusted } from "./hindrance.ts";
 import type { HookPair } from "./hooks.ts";
 import type { RetryLayer } from "./retry-layer.ts";
 import { type SessionSource, spareSessions } from "./spare-sessions.ts";
@@ -112,11 +112,8 @@ export async function runCallLoop(
     if (result.allowed && result.retryDelayMs !== undefined) {
       const roomMs = endsMs - performance.now() - timerLatenessMs - minAttemptMs;
       const delayMs = delayOf(result.retryDelayMs, outcome, roomMs);
-      if (!isSafe(retries, call, outcome)) giveUp = giveUpOf(decision) ?? unsafe(outcome);
-      else if (count > (call.resume ? 0 : deps.maxRetries))
-        giveUp = { reason: "max_retries", outcomeUnknown: false };
-      else if (delayMs === undefined) giveUp = { reason: "deadline", outcomeUnknown: false };
-      else {
+      giveUp = await hindrance(deps, call, { outcome, decision, count, delayMs });
+      if (giveUp === undefined && delayMs !== undefined) {
         const reason = retryReasonOf(decision);
         call.trace?.retried(count + 1, delayMs, reason);
         const waited = await retries.wait(delayMs, call.signal);
@@ -141,18 +138,6 @@ export async function runCallLoop(
     if (after === outcome || after.kind !== "result") return { answer, headers };
     return { answer, headers, changed: after.result };
   }
-}
-
-/** Whether the call may be made again at all, whichever plugin asks for it. */
-function isSafe(retries: RetryLayer, call: HookedCall, outcome: CallOutcome): boolean {
-  const { annotations, idempotencyKey } = call;
-  const hints = { annotations, idempotencyKey, serverTrusted: isTrusted(call) };
-  return mayRepeat(outcome, hints, retries.repeatsUnsafe(call.name, call.tenant));
-}
-
-function unsafe(outcome: CallOutcome): GiveUp {
-  const unknown = outcome.kind === "error" && outcome.phase === "sent_no_response";
-  return { reason: "unsafe_to_repeat", outcomeUnknown: unknown };
 }
 
 function totalMs(deps: CallLoopDeps, call: HookedCall, policy: RetryPolicy | undefined): number {
@@ -210,11 +195,6 @@ function aborted(metrics: RetryMetrics, call: HookedCall, attempts: number, reas
   metrics.gaveUp("aborted");
   call.trace?.gaveUp(attempts, "aborted");
   return reason;
-}
-
-/** Prompts and resources are only read, by the protocol; of tools only a trusted server's hints count. */
-function isTrusted(call: HookedCall): boolean {
-  return call.hooks.kind !== "tool" || call.upstream.definition.trusted;
 }
 
 // Built by cases, not by spreads: this runs for every attempt.

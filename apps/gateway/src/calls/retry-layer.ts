@@ -4,6 +4,8 @@ import {
   type Budget,
   type BudgetAccount,
   createRetrier,
+  type Decision,
+  type GiveUpReason,
   parsePolicy,
   type Retrier,
   RetryError,
@@ -12,6 +14,7 @@ import {
 import { createSleeper, type Sleeper, systemClock } from "@gatewright/retry-backoff/plugin";
 import type { RetryMetrics } from "../metrics/retry-metrics.ts";
 import { type BudgetView, budgetView } from "./budget-view.ts";
+import { type GiveUp, giveUpOf } from "./give-up.ts";
 import { type HedgedCall, Hedges, type SendHedged } from "./hedges.ts";
 import { type PlainAttempt, type PlainRequest, safetyOf, tracedDecisions } from "./plain-request.ts";
 import { RunningRetriers } from "./running-retriers.ts";
@@ -25,6 +28,20 @@ export interface RetryLayerDeps {
   readonly enabled: (tenant: string | undefined) => boolean;
   readonly chargeEachAttempt: boolean;
 }
+
+/** Whose counters of the budget a call belongs to. */
+export interface CallScope {
+  readonly tool: string;
+  readonly server: string;
+  readonly tenant: string | undefined;
+}
+
+/** Reasons of the plugin `retry` that hold whoever asks for an attempt. */
+const forAll: ReadonlySet<GiveUpReason> = new Set<GiveUpReason>([
+  "budget_exhausted",
+  "circuit_open",
+  "retry_after_exceeds_cap",
+]);
 
 /** A policy as the plugin was given it. */
 export interface AdoptedPolicy {
@@ -87,6 +104,19 @@ export class RetryLayer {
   /** Whether the operator said that a tool may be repeated although it may have been executed. */
   repeatsUnsafe(name: string, tenant: string | undefined): boolean {
     return this.#deps.enabled(tenant) && this.#policy.for(name).repeatUnsafe;
+  }
+
+  /**
+   * Why another plugin than `retry` may not have a call repeated: the breaker, and the budget, which pays for it. What
+   * `retry` was refused for such a reason is refused to all.
+   */
+  async refusal(decision: Decision | undefined, scope: CallScope): Promise<GiveUp | undefined> {
+    if (!this.#deps.enabled(scope.tenant)) return undefined;
+    if (decision?.retry === false && forAll.has(decision.reason)) return giveUpOf(decision);
+    if (this.#deps.circuitOpen(scope.server)) return { reason: "circuit_open", outcomeUnknown: false };
+    const verdict = await this.#budget?.withdraw(scope);
+    if (verdict === undefined || verdict.granted) return undefined;
+    return { reason: "budget_exhausted", outcomeUnknown: false, refusedBy: verdict.refusedBy };
   }
 
   /** Runs a request that no plugin sees, and repeats it by the policy. JSON-RPC errors are thrown as {@link AnsweredError}. */
