@@ -555,6 +555,97 @@ describe("a stateless client and a server with sessions", () => {
     expect(server.seen.filter((seen) => seen.body.method === "logging/setLevel")).toHaveLength(1);
   });
 
+  it.each(["the call's", "the session's"])(
+    "is not asked any more what the server takes back, on %s stream",
+    async (where) => {
+      const bridge = bridgeWith();
+      const offered: boolean[] = [];
+      const notes: Buffer[] = [];
+      let stream: ServerResponse | undefined;
+      let call: { readonly say: (value: object) => void; readonly id: unknown } | undefined;
+      const { server, session } = await serve(
+        legacyHandler(
+          (seen, response) => {
+            response.writeHead(200, { "content-type": "text/event-stream" });
+            const say = (value: object) =>
+              void response.write(`data: ${JSON.stringify({ jsonrpc: "2.0", ...value })}\n\n`);
+            for (const asked of ["kept", "withdrawn"]) say({ id: asked, ...elicit });
+            call = { say, id: seen.body.id };
+          },
+          {
+            stream: (_seen, response) => {
+              stream = response;
+              response.writeHead(200, { "content-type": "text/event-stream" }).flushHeaders();
+            },
+          },
+        ),
+        { onMessage: (message) => offered.push(bridge.offer(session, message)) },
+      );
+      await eventually(() => stream !== undefined);
+      const options = { ...caller, onNotification: (bytes: Buffer) => notes.push(bytes) };
+      const first = bodyOf(await bridge.forwardModern(session, modernCall("x"), options)).result;
+      const [kept = "", withdrawn = ""] = Object.keys(first.inputRequests);
+      const cancel = (requestId: string) => {
+        const value = { method: "notifications/cancelled", params: { requestId, reason: "late" } };
+        if (where === "the call's") call?.say(value);
+        else stream?.write(`data: ${JSON.stringify({ jsonrpc: "2.0", ...value })}\n\n`);
+      };
+      cancel("unknown");
+      cancel("withdrawn");
+      if (where === "the session's") await eventually(() => offered.length === 2);
+      else await new Promise((resolve) => setTimeout(resolve, 50));
+      expect(offered).toEqual(where === "the session's" ? [false, true] : []);
+      const again = await resume(
+        bridge,
+        modernCall("x", { inputResponses: {}, requestState: first.requestState }),
+        options,
+      );
+      if (again.kind !== "answer") throw new Error(again.kind);
+      const second = bodyOf(again.answer).result;
+      expect(Object.keys(second.inputRequests)).toEqual([kept]);
+      const last = resume(
+        bridge,
+        modernCall("x", {
+          inputResponses: { [kept]: accept, [withdrawn]: accept },
+          requestState: second.requestState,
+        }),
+        options,
+      );
+      const answers = () =>
+        server.seen
+          .filter(({ body }) => body.method === undefined && body.id !== undefined)
+          .map(({ body }) => body.id);
+      await eventually(() => answers().length > 0);
+      call?.say(result(call.id, { done: true }));
+      const answered = await last;
+      expect(answered.kind === "answer" && bodyOf(answered.answer).result).toMatchObject({ done: true });
+      expect(answers()).toEqual(["kept"]);
+      expect(notes).toEqual([]);
+    },
+  );
+
+  it("is not told that a visit of its user's is over: its revision knows no such notice, and the gateway hears it", async () => {
+    const { session } = await serve(
+      legacyHandler((seen, response) => {
+        response.writeHead(200, { "content-type": "text/event-stream" });
+        const say = (value: object) =>
+          response.write(`data: ${JSON.stringify({ jsonrpc: "2.0", ...value })}\n\n`);
+        say({ method: "notifications/elicitation/complete", params: { elicitationId: "e" } });
+        say({ method: "notifications/x", params: {} });
+        response.end(`data: ${JSON.stringify(result(seen.body.id, {}))}\n\n`);
+      }),
+    );
+    const told: unknown[] = [];
+    const heard: string[] = [];
+    await bridgeWith().forwardModern(session, modernCall("x"), {
+      ...caller,
+      onNotification: (bytes) => told.push((JSON.parse(bytes.toString()) as { method: string }).method),
+      onHeard: ({ method }) => heard.push(method),
+    });
+    expect(told).toEqual(["notifications/x"]);
+    expect(heard).toEqual(["notifications/elicitation/complete", "notifications/x"]);
+  });
+
   it("hears what the server says upon its answer and while nobody waits, bounded, the newest kept", async () => {
     let say: ((method: string, params: object) => void) | undefined;
     let answered: (() => void) | undefined;

@@ -77,7 +77,7 @@ export interface Bridge {
   ): Promise<UpstreamAnswer>;
   /**
    * Takes what a legacy server said outside any call's stream, a question or a log message, when exactly one call of a
-   * stateless client runs in the session.
+   * stateless client runs in the session; that it takes a question back, by the question's id.
    *
    * @returns false when it is nobody's; then the caller has to answer a question
    */

@@ -16,7 +16,8 @@ import { envelopeMembers, extendParams, membersOf, paramsBytes, withoutMembers }
 import { answerInputRequests, inputRequiredOf } from "./input-rounds.ts";
 import { localError, localResult } from "./local-answer.ts";
 import { passesLogLevel, readLogLevel } from "./log-levels.ts";
-import { type CallStep, MissingCapability, ParkedCall, type Question } from "./parked-call.ts";
+import { type Question, withdrawnBy } from "./open-questions.ts";
+import { type CallStep, MissingCapability, ParkedCall } from "./parked-call.ts";
 import { ServerLogLevels } from "./server-log-levels.ts";
 import { LIST_NOTIFICATIONS } from "./subscription-filter.ts";
 import { synthesizeHandshake, toLegacy, toModern } from "./translate-answer.ts";
@@ -121,6 +122,8 @@ class EraBridge implements Bridge {
 
   offer(session: UpstreamSession, message: UpstreamMessage): boolean {
     const active = this.#active.get(session);
+    const withdrawn = withdrawnBy(message);
+    if (withdrawn !== undefined) return [...(active ?? [])].some((call) => call.withdraw(withdrawn));
     if (active?.size !== 1) return false;
     for (const call of active) call.take(message);
     return true;

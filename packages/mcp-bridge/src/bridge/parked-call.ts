@@ -6,25 +6,8 @@ import type { UpstreamMessage, UpstreamRequest, UpstreamSession } from "../upstr
 import { UpstreamError } from "../upstream/upstream-error.ts";
 import type { CallOutcome } from "./bridge-contract.ts";
 import { capabilityName, declares, neededCapability } from "./client-capability.ts";
-import { paramsText } from "./edit-members.ts";
 import { KeptMessages } from "./kept-messages.ts";
-import { questionKey } from "./question-key.ts";
-import { isVisit, withoutElicitationId } from "./url-elicitation.ts";
-
-/** What a client is asked. */
-export interface Question {
-  readonly method: string;
-  /** Raw text of its params. */
-  readonly params: string | undefined;
-}
-
-/** A question of a legacy server that waits for the client. */
-interface OpenQuestion extends Question {
-  /** The server's id, raw. */
-  readonly idText: string;
-  /** When it came. */
-  readonly askedAt: number;
-}
+import { OpenQuestions, type Question, withdrawnBy } from "./open-questions.ts";
 
 /** What a bridged call comes to next. */
 export type CallStep =
@@ -81,8 +64,7 @@ export class ParkedCall {
   readonly session: UpstreamSession;
   readonly #options: ParkedCallOptions;
   readonly #controller = new AbortController();
-  readonly #questions = new Map<string, OpenQuestion>();
-  readonly #keys = new Set<string>();
+  readonly #questions = new OpenQuestions();
   #outcome: CallOutcome | undefined;
   #wake: (() => void) | undefined;
   /** Who waits, or waited last. */
@@ -112,8 +94,7 @@ export class ParkedCall {
 
   /** When the oldest question came that is not answered yet. */
   get askedAt(): number | undefined {
-    const [oldest] = this.#questions.values();
-    return oldest?.askedAt;
+    return this.#questions.askedAt;
   }
 
   /**
@@ -136,15 +117,22 @@ export class ParkedCall {
     if (signal?.aborted) onAbort();
     signal?.addEventListener("abort", onAbort, { once: true });
     try {
-      while (!this.#outcome && this.#questions.size === 0) await this.#change();
-      if (!this.#outcome) await this.#gather();
+      while (!this.#outcome) {
+        if (this.#questions.size === 0) {
+          await this.#change();
+          continue;
+        }
+        await this.#gather();
+        // What was asked may have been withdrawn meanwhile.
+        if (this.#questions.size > 0) break;
+      }
     } finally {
       signal?.removeEventListener("abort", onAbort);
       this.#stopClock();
       this.#listening = false;
     }
     const outcome = this.#outcome;
-    if (outcome === undefined) return { kind: "questions", questions: new Map(this.#questions) };
+    if (outcome === undefined) return { kind: "questions", questions: this.#questions.list() };
     if ("error" in outcome) throw outcome.error;
     return { kind: "answer", answer: outcome.answer };
   }
@@ -154,6 +142,11 @@ export class ParkedCall {
     if (this.#outcome) return;
     this.#settle({ error });
     this.#controller.abort();
+  }
+
+  /** Takes a question back that the server no longer asks. Returns false when it is none of this call. */
+  withdraw(idText: string): boolean {
+    return this.#questions.withdraw(idText);
   }
 
   /** Takes what came outside the call's own stream. */
@@ -166,6 +159,12 @@ export class ParkedCall {
       this.#question(message);
       return;
     }
+    const withdrawn = withdrawnBy(message);
+    if (withdrawn !== undefined) {
+      // A stateless client knows nothing of the server's ids.
+      this.withdraw(withdrawn);
+      return;
+    }
     this.#listener?.onHeard?.(message);
     if (this.#listening) this.#listener?.onMessage(message);
     else this.#kept.keep(message);
@@ -173,10 +172,8 @@ export class ParkedCall {
 
   #answer(responses: ReadonlyMap<string, string>): void {
     for (const [key, result] of responses) {
-      const question = this.#questions.get(key);
-      if (question === undefined) continue;
-      this.#questions.delete(key);
-      this.#respond(question.idText, result);
+      const idText = this.#questions.close(key);
+      if (idText !== undefined) this.#respond(idText, result);
     }
   }
 
@@ -203,16 +200,13 @@ export class ParkedCall {
       if (missing) this.abort(new MissingCapability(needed));
       return;
     }
-    const key = questionKey(method, message.params, this.#keys);
-    this.#keys.add(key);
+    const key = this.#questions.keyFor(method, message.params);
     const result = this.#options.given?.get(key);
     if (result !== undefined) {
       this.#respond(idText, result);
       return;
     }
-    const params = paramsText(message);
-    const shown = params !== undefined && isVisit(message.params) ? withoutElicitationId(params) : params;
-    this.#questions.set(key, { method, params: shown, idText, askedAt: this.#options.now() });
+    this.#questions.add(key, message, this.#options.now());
     this.#wake?.();
   }
 

@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import type { JsonObject, RequestMessage } from "../message.ts";
 import type { UpstreamAnswer } from "../upstream/answer.ts";
 import { withoutMembers } from "./edit-members.ts";
-import type { Question } from "./parked-call.ts";
+import type { Question } from "./open-questions.ts";
 import { questionKey, VISIT_KEY } from "./question-key.ts";
 
 /** JSON-RPC number by which a server of 2025-11-25 refuses a call until its user has been to some URLs. */
