@@ -10,6 +10,7 @@ const program = join(import.meta.dirname, "support", "loaded-by-start.ts");
 /** The npm packages, and the entry points of ours, among the URLs of modules. */
 function partsOf(urls: readonly string[]): Set<string> {
   const names = urls.map((url) => {
+    if (url.startsWith("node:")) return url;
     const inPackage = /.*\/node_modules\/((?:@[^/]+\/)?[^/]+)\//.exec(url)?.[1];
     return inPackage ?? /\/(packages\/[^/]+\/src\/(?:\w+\/)?)/.exec(url)?.[1] ?? "";
   });
@@ -28,6 +29,7 @@ it("a start on embedded defaults loads no driver, and nothing that only some req
   const parts = partsOf(JSON.parse(stdout) as string[]);
   expect(parts).toContain("fastify");
   expect(parts).toContain("kysely");
+  expect(parts).toContain("node:sqlite");
   expect(parts).toContain("packages/rate-limiter/src/");
   const drivers = ["ioredis", "pg", "packages/db-resilience/src/"];
   const ofReplicas = [
@@ -38,6 +40,7 @@ it("a start on embedded defaults loads no driver, and nothing that only some req
     "plugin-framework",
   ].map((name) => `packages/${name}/src/redis/`);
   const onDemand = [
+    "node:http",
     "@fastify/ajv-compiler",
     "@fastify/fast-json-stringify-compiler",
     "jose",

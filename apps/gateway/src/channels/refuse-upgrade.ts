@@ -1,6 +1,6 @@
-import { STATUS_CODES } from "node:http";
 import type { Duplex } from "node:stream";
 import type { FailureAnswer } from "../http/failure-answer.ts";
+import { STATUS_CODES } from "../http/node-http.ts";
 
 /** Answers a request to upgrade as plain HTTP, with a JSON-RPC error, and closes the connection. */
 export function refuseUpgrade(socket: Duplex, answer: FailureAnswer, challenge: string | undefined): void {

@@ -1,6 +1,6 @@
-import { STATUS_CODES } from "node:http";
 import type { Socket } from "node:net";
 import { encodeErrorBody, RPC } from "@gatewright/mcp-bridge";
+import { STATUS_CODES } from "./node-http.ts";
 
 /** A request that no route can be asked to answer. */
 export interface BrokenRequest {

@@ -1,7 +1,8 @@
-import { createServer, type RequestListener, type Server } from "node:http";
+import type { RequestListener, Server } from "node:http";
 import type { GatewayConfig } from "../config/gateway-config.ts";
 import type { Connections } from "./connections.ts";
 import type { McpListener } from "./mcp-routes.ts";
+import { createServer } from "./node-http.ts";
 import { refuseRequest } from "./refuse-request.ts";
 import type { RequestHooks } from "./request-hooks.ts";
 

@@ -1,4 +1,4 @@
-import { validateHeaderName, validateHeaderValue } from "node:http";
+import { validateHeaderName, validateHeaderValue } from "./node-http.ts";
 
 /** The headers that can be sent as they are; a plugin may have made up others. */
 export function sendableHeaders(headers: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
