@@ -243,6 +243,27 @@ describe("what Redis has lost or refuses", () => {
       expect((await call(pipeline)).records).toMatchObject([{ plugin: "broken", degraded: true }]);
     });
 
+    it("PF-I2 calls do not wait again and again for a record that cannot be read", async () => {
+      const real = createRedisBus(await connect());
+      let reads = 0;
+      const bus = {
+        ...real,
+        read: (scopes: readonly string[]) => {
+          reads++;
+          return real.read(scopes);
+        },
+      };
+      const pipeline = await replica(["broken", "sound"].map(guard), {
+        bus,
+        timing: { ...still, leaseMs: 5 },
+      });
+      await raw.lpush(controlKey("gw", "broken", "_"), "no record");
+      await eventually(async () => (await call(pipeline)).records[0]?.degraded === true);
+      const before = reads;
+      for (let i = 0; i < 50; i++) expect((await call(pipeline)).allowed).toBe(false);
+      expect(reads).toBe(before);
+    });
+
     it("PF-I3 a switch is newer than the highest rev seen here, when the store fell back to an older record", async () => {
       const pipeline = await replica(guard(), { timing: still });
       for (const mode of ["disabled", "enforce", "permissive"] as const)

@@ -44,6 +44,7 @@ export class ControlPlane implements ModeGate {
   #unread: ReadonlySet<string> = new Set();
   #refreshing: Promise<boolean> | undefined;
   #renewAgainAt = Number.NEGATIVE_INFINITY;
+  #readAgainAt = Number.NEGATIVE_INFINITY;
   #poll: Timer | undefined;
   #closed = false;
 
@@ -176,10 +177,15 @@ export class ControlPlane implements ModeGate {
   async renew(state: ModeState): Promise<boolean> {
     const now = this.clock.now();
     if (now < this.#renewAgainAt) return false;
+    if (now < this.#readAgainAt && this.#unread.has(state.plugin)) return false;
     try {
       const renewed = await within(this.clock, this.timing.renewMs, this.refresh());
       if (renewed && this.clock.now() <= state.leaseUntil) return true;
-      if (renewed) return this.#renewOnce(state);
+      if (renewed && this.reads(state)) return this.#renewOnce(state);
+      if (renewed) {
+        this.#readAgainAt = this.clock.now() + this.timing.pollMinMs;
+        return false;
+      }
     } catch {
       // Too slow: as good as unreadable.
     }
