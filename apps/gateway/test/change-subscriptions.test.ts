@@ -95,6 +95,33 @@ describe("changes of an upstream, for a user with credentials of one's own", () 
   });
 });
 
+describe("resources that are subscribed to", () => {
+  const many = (from: number) =>
+    Array.from({ length: 1_000 }, (_, index) => `guarded+res://${from}/${index}`);
+
+  it("are bounded for each user, over all that listens; what ends makes room", async () => {
+    const own: RawCall[] = [];
+    for (let count = 0; count < 5; count++)
+      own.push(await listen("greedy", { resourceSubscriptions: many(count) }));
+    expect(own.map(({ status }) => status)).toEqual(own.map(() => 200));
+    await eventually(() => own.every(({ events }) => events.length > 0));
+    expect((await listen("greedy", { resourceSubscriptions: [many(5)[0]] })).status).toBe(503);
+    const free = [
+      await listen("greedy", { toolsListChanged: true }),
+      await listen("modest", { resourceSubscriptions: many(0) }),
+    ];
+    expect(free.map(({ status }) => status)).toEqual([200, 200]);
+    own[0]?.cut();
+    await eventually(async () => {
+      const again = await listen("greedy", { resourceSubscriptions: many(6) });
+      again.cut();
+      return again.status === 200;
+    });
+    for (const stream of [...own, ...free]) stream.cut();
+    await eventually(() => [...gateway.core.channels.counts().values()].length === 0);
+  });
+});
+
 describe("a resource of an upstream without sessions, for a client with one", () => {
   async function join(user: string) {
     const params = {

@@ -20,7 +20,7 @@ import { chainOf, hopHeader, withVia } from "../upstreams/hop.ts";
 import { type Aggregates, listKinds } from "./aggregates.ts";
 import type { Exchange } from "./exchange.ts";
 import { type ForwardDeps, forward, forwardPlainly } from "./forward.ts";
-import { wantedBy } from "./listening.ts";
+import { wantedBy } from "./listen-filter.ts";
 import { ownCredential } from "./upstream-access.ts";
 
 /** What the aggregated endpoint works with beside forwarding. */

@@ -1,4 +1,4 @@
-import { type NotificationMessage, parseMessage, WireError } from "@gatewright/mcp-bridge";
+import { type NotificationMessage, parseMessage } from "@gatewright/mcp-bridge";
 import {
   encodeAcknowledged,
   encodeListenResult,
@@ -7,7 +7,6 @@ import {
   type Listener,
   mergeAcknowledged,
   type NotificationHub,
-  readFilter,
   type SubscriptionFilter,
   withoutSubscriptionId,
   withSubscriptionId,
@@ -22,38 +21,12 @@ import { fromSources, readSource, toSources } from "./change-source.ts";
 import type { Exchange } from "./exchange.ts";
 import { followedBy } from "./followed.ts";
 import { Follower, type FollowerOptions } from "./follower.ts";
+import { maxSubscriptionChars, maxSubscriptions } from "./listen-filter.ts";
+import { SubscriptionBounds } from "./subscription-bounds.ts";
 import type { ShowNotification } from "./upstream-access.ts";
 
-/** Most resources that one session, or one `subscriptions/listen`, subscribes to. */
-const maxSubscriptions = 1_000;
-/** Characters of all of them: those of a session are kept for the replica that may take it over. */
-const maxSubscriptionChars = 262_144;
 /** Most notifications of one listener that wait for its acknowledgement. */
 const maxHeld = 256;
-
-/**
- * The filter of a `subscriptions/listen`.
- *
- * @throws {WireError} `invalid_params` when there is none, or it names too many resources; `invalid_request` when the
- *   client takes no stream
- */
-export function wantedBy({ message, reply, idText }: Exchange): SubscriptionFilter {
-  const wanted = message.params?.["notifications"];
-  if (typeof wanted !== "object" || wanted === null || Array.isArray(wanted)) {
-    throw new WireError("invalid_params", "params.notifications has to be an object", { idText });
-  }
-  if (!reply.streamable) {
-    throw new WireError("invalid_request", "Accept has to name text/event-stream.", { idText });
-  }
-  const filter = readFilter(wanted);
-  const uris = filter.resourceSubscriptions ?? [];
-  const chars = uris.reduce((sum, { length }) => sum + length, 0);
-  if (uris.length > maxSubscriptions || chars > maxSubscriptionChars) {
-    const bounds = `at most ${maxSubscriptions} resources, of ${maxSubscriptionChars} characters in all`;
-    throw new WireError("invalid_params", `params.notifications may name ${bounds}`, { idText });
-  }
-  return filter;
-}
 
 /** What change notifications go through. */
 export interface ListeningOptions {
@@ -76,6 +49,7 @@ export class Listening {
   readonly #followers = new Map<DownstreamSession, Follower>();
   readonly #streams = new Set<Follower>();
   readonly #subscriptions = new Map<DownstreamSession, Map<string, Listener>>();
+  readonly #bounds = new SubscriptionBounds();
   /** Ends of the streams that are open. */
   readonly #ends = new Set<() => void>();
   /** What was delivered last: all listeners get it one after the other, many of them under the same id. */
@@ -99,12 +73,16 @@ export class Listening {
   ): Promise<void> {
     const { promise: over, resolve } = Promise.withResolvers<void>();
     const end = () => resolve();
-    const { authorization } = exchange.headers;
-    const leave = this.#options.channels.add("listen", exchange.principal, { revoke: end, authorization });
+    const { principal, headers } = exchange;
+    const { authorization } = headers;
+    const free = this.#bounds.take(principal.key, wanted.resourceSubscriptions?.length ?? 0);
+    let leave: (() => void) | undefined;
     try {
+      leave = this.#options.channels.add("listen", principal, { revoke: end, authorization });
       await this.#serve(exchange, wanted, filters, { over, end });
     } finally {
-      leave();
+      leave?.();
+      free();
     }
   }
 
@@ -246,11 +224,27 @@ export class Listening {
       throw new GatewayError("overloaded", "the session subscribes to too many resources");
     }
     const filters = new Map([[upstreamId, { resourceSubscriptions: [uri] }]]);
-    const listener = this.#listen(session, filters, deliverTo(session));
+    const listener = this.#counted(session, filters);
     known.set(key, listener);
     const uris = session.subscriptions.get(upstreamId) ?? new Set();
     session.subscriptions.set(upstreamId, uris.add(uri));
     return listener;
+  }
+
+  /** Listens for one resource of a session. */
+  #counted(session: DownstreamSession, filters: ReadonlyMap<string, SubscriptionFilter>): Listener {
+    const free = this.#bounds.take(session.principal.key, 1);
+    try {
+      const listener = this.#listen(session, filters, deliverTo(session));
+      const close = () => {
+        listener.close();
+        free();
+      };
+      return { ...listener, close };
+    } catch (error) {
+      free();
+      throw error;
+    }
   }
 
   #subscriptionsOf(session: DownstreamSession): Map<string, Listener> {

@@ -4,7 +4,7 @@ import { GatewayError } from "../errors.ts";
 import type { UpstreamRecord } from "../registry/records.ts";
 import type { Exchange } from "./exchange.ts";
 import { type ForwardDeps, forward } from "./forward.ts";
-import { wantedBy } from "./listening.ts";
+import { wantedBy } from "./listen-filter.ts";
 
 /** Serves one upstream unchanged: names, lists and everything unknown are the upstream's own. */
 export function servePlain(
