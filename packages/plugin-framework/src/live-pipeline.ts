@@ -65,7 +65,7 @@ export class LivePipeline implements PluginPipeline, ControlListener {
       handlesOf: (name) =>
         [...this.#snapshots.current.handles.values()].filter(({ host }) => host.name === name),
       started: () => this.#started,
-      wipe: (scope, known) => this.#plane.wipe(scope, known),
+      wipe: (scope, known, cause) => this.#plane.wipe(scope, known, cause),
     });
     this.#admin = new ModeAdmin({
       clock,

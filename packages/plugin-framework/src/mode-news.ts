@@ -14,7 +14,7 @@ export interface NewsSource {
   handlesOf(plugin: string): readonly InstanceHandle[];
   /** False while the pipeline is being made: what it finds then is no change. */
   started(): boolean;
-  wipe(scope: string, known: ControlRecord | undefined): Promise<void>;
+  wipe(scope: string, known: ControlRecord | undefined, cause?: string): Promise<void>;
 }
 
 /** What a change comes to for somebody. */
@@ -62,9 +62,9 @@ export class ModeNews {
   }
 
   /** Declares what a plugin has counted empty, for all or for a tenant; best effort. */
-  async wipe({ modes, name }: PluginRuntime, tenant: string | undefined): Promise<void> {
+  async wipe({ modes, name }: PluginRuntime, tenant: string | undefined, cause?: string): Promise<void> {
     const scope = scopeText({ plugin: name, ...(tenant === undefined ? {} : { tenant }) });
-    await this.#source.wipe(scope, modes.record(tenant)).catch(() => undefined);
+    await this.#source.wipe(scope, modes.record(tenant), cause).catch(() => undefined);
   }
 
   switchedOff(state: ModeState, reason: string): void {
@@ -111,14 +111,14 @@ export class ModeNews {
     const facts = { cause, setBy: record.setBy, rev: record.rev } as const;
     if (all.next !== "disabled") await runtime.base.handle.start();
     await this.#tell(runtime, tenant, { ...all, ...facts, wipe });
-    if (expired && ends(all) && runtime.modeAuthority) await this.wipe(runtime, tenant);
+    if (expired && ends(all) && runtime.modeAuthority) await this.wipe(runtime, tenant, record.uuid);
     if (tenant !== undefined) return;
     for (const bound of this.#boundBy(runtime)) {
       const own = turn(this.#configured(runtime, bound));
       // What happens to everyone has been said.
       if (own.previous === all.previous && own.next === all.next) continue;
       await this.#tell(runtime, bound, { ...own, ...facts, wipe: false });
-      if (expired && ends(own) && runtime.modeAuthority) await this.wipe(runtime, bound);
+      if (expired && ends(own) && runtime.modeAuthority) await this.wipe(runtime, bound, record.uuid);
     }
   }
 

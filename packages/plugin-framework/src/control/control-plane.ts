@@ -120,8 +120,8 @@ export class ControlPlane implements ModeGate {
   }
 
   /** Declares the state of a scope empty. */
-  wipe(scope: string, known: ControlRecord | undefined): Promise<void> {
-    return this.#follower.wipe(scope, known);
+  wipe(scope: string, known: ControlRecord | undefined, cause?: string): Promise<void> {
+    return this.#follower.wipe(scope, known, cause);
   }
 
   /** One read of every record; true when it succeeded. Callers at the same time share it. */

@@ -157,10 +157,14 @@ export class RecordFollower {
     this.#clock.setTimer(this.#onExpiry, Math.min(dueIn + 1, LONGEST_TIMER_MS), { background: true });
   }
 
-  /** Declares the state of a scope empty: `wipeSeq + 1`, by compare-and-set, so that one replica does it. */
-  async wipe(text: string, known: ControlRecord | undefined): Promise<void> {
+  /**
+   * Declares the state of a scope empty: `wipeSeq + 1`, by compare-and-set, so that one replica does it; `cause` names
+   * what all replicas do it for, so that one that comes later finds it done.
+   */
+  async wipe(text: string, known: ControlRecord | undefined, cause?: string): Promise<void> {
+    const uuid = cause === undefined ? randomUUID() : `${cause}-wipe`;
+    if (known?.uuid === uuid) return;
     const { rev, wipeSeq, mode, setBy } = known ?? { rev: 0, wipeSeq: 0, mode: "inherit", setBy: "wipe" };
-    const uuid = randomUUID();
     const record: ControlRecord = { mode, rev: rev + 1, uuid, wipeSeq: wipeSeq + 1, setBy };
     const verdict = await this.#bounded(this.#bus.write(text, record, rev));
     if (verdict.written) void this.#bus.publish({ scope: text, rev: record.rev }).catch(() => undefined);
