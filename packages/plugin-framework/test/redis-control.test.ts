@@ -365,6 +365,37 @@ describe("the control record in Redis", () => {
     expect(await wipes()).toBe(before + 2);
   });
 
+  it("PF-I4 toggling opens and closes no connection", async () => {
+    await using pipeline = await pipelineOver(quotaPlugin(redis.client(), 1_000));
+    const connections = async () => ({
+      received: /total_connections_received:(\d+)/.exec(await raw.info("stats"))?.[1],
+      open: String(await raw.client("LIST"))
+        .match(/^id=\d+/gm)
+        ?.sort(),
+    });
+    await call(pipeline, "acme");
+    await pipeline.setMode("quota", "disabled");
+    const before = await connections();
+    for (const mode of ["enforce", "permissive", "disabled", "enforce"] as const) {
+      await pipeline.setMode("quota", mode);
+      await call(pipeline, "acme");
+    }
+    await pipeline.clearMode("quota");
+    expect(await connections()).toEqual(before);
+  });
+
+  it("a switch takes the next rev after the highest seen, though the store went back to a lower one", async () => {
+    await using pipeline = await pipelineOver(guard());
+    for (const mode of ["permissive", "disabled", "permissive", "disabled", "permissive"] as const)
+      await pipeline.setMode("guard", mode);
+    const old = packRecord({ mode: "enforce", rev: 2, uuid: "old", wipeSeq: 0, setBy: "ann" });
+    await raw.mset(Object.fromEntries(ALL_LANES.map((lane) => [controlKey("gw", "guard", lane), old])));
+    const report = await pipeline.setMode("guard", "disabled");
+    expect(report).toMatchObject({ rev: 6, previousMode: "permissive", mode: "disabled", converged: true });
+    const copies = await raw.mget(ALL_LANES.map((lane) => controlKey("gw", "guard", lane)));
+    expect(copies.map((copy) => unpackRecord(copy ?? "")?.rev)).toEqual(ALL_LANES.map(() => 6));
+  });
+
   it("seeds the bus with overrides that a registry kept", async () => {
     const record = { mode: "disabled", rev: 9, uuid: "kept", wipeSeq: 4, setBy: "ann" } as const;
     await using pipeline = await pipelineOver(guard(), {
