@@ -80,4 +80,8 @@ it("makes slugs that are free, and ids that sort by time", () => {
   expect(slugOf("A", (slug) => taken.has(slug))).toBe("a-3");
   expect(ulid(1) < ulid(2)).toBe(true);
   expect(ulid()).toHaveLength(26);
+  // In one millisecond, too; enough of them that the last digit overflows.
+  const many = Array.from({ length: 1_000 }, () => ulid(3));
+  expect(many.toSorted()).toEqual(many);
+  expect(new Set(many).size).toBe(many.length);
 });
