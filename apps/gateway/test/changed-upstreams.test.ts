@@ -1,6 +1,7 @@
 import { startEverythingServer } from "@gatewright/mcp-fixtures";
 import { eventually } from "@gatewright/testkit";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { startLegacyServer } from "./support/legacy-server.ts";
 import { openModern } from "./support/modern-client.ts";
 import { openRaw, type RawCall } from "./support/raw-client.ts";
 import { startTestGateway, type TestGateway } from "./support/test-gateway.ts";
@@ -89,6 +90,29 @@ describe("an endpoint whose upstreams become others", () => {
     await eventually(() => listChanges(tools).length > before);
     await eventually(() => gateway.core.hub.stats().sources === 1, { timeoutMs: 10_000 });
     for (const call of [stream, all, tools]) call.cut();
+  });
+
+  it("says so, too, when an upstream that announces nothing is found to have another list", async () => {
+    const tools: Record<string, () => void> = { first: () => undefined };
+    const silent = await startLegacyServer(tools);
+    const { body: record } = await gateway.rest("POST", "/gateways", { name: "silent", url: silent.url });
+    const refresh = () => gateway.rest("POST", `/gateways/${record.id}/refresh`);
+    expect((await refresh()).status).toBe(200);
+    const { stream } = await join("/mcp");
+    const listening = await listen("/mcp", everyList);
+    await eventually(() => listening.events.length === 1);
+    const told = () => [listChanges(stream), listChanges(listening)].map((methods) => [...new Set(methods)]);
+    tools["second"] = () => undefined;
+    await refresh();
+    const change = ["notifications/tools/list_changed"];
+    await eventually(() => told().every((methods) => methods.length > 0));
+    expect(told()).toEqual([change, change]);
+    const listed = await gateway.rpc("/mcp/http", { jsonrpc: "2.0", id: 1, method: "tools/list" });
+    const names = listed.body.result.tools.map(({ name }: { name: string }) => name);
+    expect(names).toContain("silent_second");
+    for (const call of [stream, listening]) call.cut();
+    await gateway.rest("DELETE", `/gateways/${record.id}`);
+    await silent.close();
   });
 
   it("a virtual server, too: its clients are told, and its own end ends their streams in good order", async () => {

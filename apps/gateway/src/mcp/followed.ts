@@ -15,8 +15,11 @@ const listChanges = {
 export interface Followed {
   /** What is heard of which upstream for clients with a session. */
   readonly filters: ReadonlyMap<string, SubscriptionFilter>;
-  /** What the endpoint's lists are made of: another one means that they have changed. */
-  readonly made: string;
+  /**
+   * What the endpoint's lists are made of, by their notification: another one means that the list has changed. Of
+   * upstreams that do not announce changes of their own it is known by what they were found to have.
+   */
+  readonly made: ReadonlyMap<string, string>;
   /** Everything that followers act on: with the same, nothing is to be done. */
   readonly key: string;
   /** Notifications of those of its lists that are not empty for sure. */
@@ -39,10 +42,17 @@ export function followedBy(snapshot: Snapshot, target: Target): Followed {
 function follow(upstreams: readonly UpstreamRecord[], target: Target): Omit<Followed, "gone"> {
   const filters = new Map<string, SubscriptionFilter>();
   const lists = new Set<string>();
+  const parts = new Map<string, unknown[]>();
   for (const upstream of upstreams) {
-    const { id, self, definition } = upstream;
+    const { id, slug, self, definition, refreshedAt } = upstream;
     for (const [kind, notification] of Object.entries(listChanges)) {
-      if (self?.capabilities[kind] !== undefined) lists.add(notification);
+      const offers = self?.capabilities[kind] as { readonly listChanged?: unknown } | undefined;
+      if (offers !== undefined) lists.add(notification);
+      const silent = offers !== undefined && offers.listChanged !== true;
+      const part = [id, slug, self !== undefined, silent ? refreshedAt : ""];
+      const known = parts.get(notification);
+      if (known === undefined) parts.set(notification, [part]);
+      else known.push(part);
     }
     // Programs are not started for it: those that run for a client tell by themselves. So does the session with the one
     // upstream of a plain endpoint, where that has sessions.
@@ -50,8 +60,8 @@ function follow(upstreams: readonly UpstreamRecord[], target: Target): Omit<Foll
     const filter = announcedBy(upstream);
     if (filter !== undefined && !tells) filters.set(id, filter);
   }
-  const made = JSON.stringify(upstreams.map(({ id, slug, self }) => [id, slug, self !== undefined]));
+  const made = new Map([...parts].map(([notification, part]) => [notification, JSON.stringify(part)]));
   // Whoever gets credentials of one's own listens by those from then on.
   const users = upstreams.map(({ credentials }) => Object.keys(credentials.users ?? {}));
-  return { filters, made, key: JSON.stringify([made, [...filters], users]), lists };
+  return { filters, made, key: JSON.stringify([[...made], [...filters], users]), lists };
 }

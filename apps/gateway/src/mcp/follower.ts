@@ -10,7 +10,7 @@ export interface FollowerOptions {
   readonly filters: (followed: Followed) => ListenerOptions["filters"];
   /** Begins to listen. @throws {GatewayError} `overloaded` */
   readonly listen: (filters: ListenerOptions["filters"]) => Listener;
-  /** Whether it is told of the change of a list that one upstream more, or less, makes. */
+  /** Whether it is told of the change of a list that no upstream announced. */
   readonly wants: (method: string) => boolean;
   readonly tell: (message: NotificationMessage) => void;
   /** The endpoint is no more. */
@@ -61,8 +61,9 @@ export class Follower {
       }
     }
     if (followed.gone) onGone?.();
-    else if (target.kind === "aggregate" && followed.made !== before.made) {
-      this.#tellAll(new Set([...before.lists, ...followed.lists]));
+    else if (target.kind === "aggregate") {
+      const lists = new Set([...before.lists, ...followed.lists]);
+      this.#tellAll([...lists].filter((list) => followed.made.get(list) !== before.made.get(list)));
     }
   }
 
