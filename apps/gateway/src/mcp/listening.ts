@@ -21,7 +21,7 @@ import { fromSources, readSource, toSources } from "./change-source.ts";
 import type { Exchange } from "./exchange.ts";
 import { followedBy } from "./followed.ts";
 import { Follower, type FollowerOptions } from "./follower.ts";
-import { maxSubscriptionChars, maxSubscriptions } from "./listen-filter.ts";
+import { ResourceSubscriptions } from "./resource-subscriptions.ts";
 import { SubscriptionBounds } from "./subscription-bounds.ts";
 import type { ShowNotification } from "./upstream-access.ts";
 
@@ -48,8 +48,10 @@ export class Listening {
   readonly #options: ListeningOptions;
   readonly #followers = new Map<DownstreamSession, Follower>();
   readonly #streams = new Set<Follower>();
-  readonly #subscriptions = new Map<DownstreamSession, Map<string, Listener>>();
   readonly #bounds = new SubscriptionBounds();
+  readonly #subscriptions = new ResourceSubscriptions(this.#bounds, (session, filters) => {
+    return this.#listen(session, filters, deliverTo(session));
+  });
   /** Ends of the streams that are open. */
   readonly #ends = new Set<() => void>();
   /** What was delivered last: all listeners get it one after the other, many of them under the same id. */
@@ -108,7 +110,7 @@ export class Listening {
     const deliver = deliverTo(session);
     for (const [upstreamId, uris] of session.subscriptions) {
       for (const uri of uris) {
-        this.#subscribe(session, upstreamId, uri);
+        this.#subscriptions.begin(session, upstreamId, uri);
         const message = updated(uri);
         if (message !== undefined) deliver(this.#options.expose(session.target, upstreamId, message));
       }
@@ -120,12 +122,7 @@ export class Listening {
     for (const follower of [...this.#followers.values(), ...this.#streams]) {
       follower.follow(followedBy(snapshot, follower.target));
     }
-    for (const session of this.#subscriptions.keys()) {
-      for (const [upstreamId, uris] of session.subscriptions) {
-        if (snapshot.upstreams.has(upstreamId)) continue;
-        for (const uri of [...uris]) this.unsubscribe(session, upstreamId, uri);
-      }
-    }
+    this.#subscriptions.follow(snapshot);
   }
 
   /** What a session gets of a notification of one of its upstream sessions; undefined when it hears it here. */
@@ -139,7 +136,7 @@ export class Listening {
    * acknowledge it, and there is none.
    */
   async subscribe(session: DownstreamSession, upstreamId: string, uri: string): Promise<boolean> {
-    const listener = this.#subscribe(session, upstreamId, uri);
+    const listener = this.#subscriptions.begin(session, upstreamId, uri);
     if (listener === undefined) return true;
     const honoured = (await listener.acknowledged).get(upstreamId)?.resourceSubscriptions;
     if (honoured?.includes(uri) === true) return true;
@@ -149,12 +146,7 @@ export class Listening {
 
   /** Ends one. */
   unsubscribe(session: DownstreamSession, upstreamId: string, uri: string): void {
-    const known = this.#subscriptionsOf(session);
-    const key = JSON.stringify([upstreamId, uri]);
-    known.get(key)?.close();
-    known.delete(key);
-    const uris = session.subscriptions.get(upstreamId);
-    if (uris?.delete(uri) && uris.size === 0) session.subscriptions.delete(upstreamId);
+    this.#subscriptions.end(session, upstreamId, uri);
   }
 
   /** Ends all streams of clients without sessions in good order. */
@@ -213,50 +205,6 @@ export class Listening {
     const bytes = withSubscriptionId(message, idText);
     this.#framed = { message, idText, bytes };
     return bytes;
-  }
-
-  #subscribe(session: DownstreamSession, upstreamId: string, uri: string): Listener | undefined {
-    const known = this.#subscriptionsOf(session);
-    const key = JSON.stringify([upstreamId, uri]);
-    if (known.has(key)) return undefined;
-    const chars = [...known.keys()].reduce((sum, { length }) => sum + length, key.length);
-    if (known.size >= maxSubscriptions || chars > maxSubscriptionChars) {
-      throw new GatewayError("overloaded", "the session subscribes to too many resources");
-    }
-    const filters = new Map([[upstreamId, { resourceSubscriptions: [uri] }]]);
-    const listener = this.#counted(session, filters);
-    known.set(key, listener);
-    const uris = session.subscriptions.get(upstreamId) ?? new Set();
-    session.subscriptions.set(upstreamId, uris.add(uri));
-    return listener;
-  }
-
-  /** Listens for one resource of a session. */
-  #counted(session: DownstreamSession, filters: ReadonlyMap<string, SubscriptionFilter>): Listener {
-    const free = this.#bounds.take(session.principal.key, 1);
-    try {
-      const listener = this.#listen(session, filters, deliverTo(session));
-      const close = () => {
-        listener.close();
-        free();
-      };
-      return { ...listener, close };
-    } catch (error) {
-      free();
-      throw error;
-    }
-  }
-
-  #subscriptionsOf(session: DownstreamSession): Map<string, Listener> {
-    const known = this.#subscriptions.get(session);
-    if (known !== undefined) return known;
-    const made = new Map<string, Listener>();
-    this.#subscriptions.set(session, made);
-    session.onEnd.add(() => {
-      for (const listener of made.values()) listener.close();
-      this.#subscriptions.delete(session);
-    });
-    return made;
   }
 
   /**
