@@ -110,6 +110,29 @@ describe("what a plugin makes of an answer's head", () => {
     }
   });
 
+  it("nor does one that a plugin gives for a call take the answer away", async () => {
+    const module = join(folder, "breaker.mjs");
+    const answer = '{ headers: { "x-a": "a\\r\\nx-b: b", "a b": "c", "x-c": "d" } }';
+    const create = `() => ({ hooks: { tool_pre_invoke: () => (${answer}) } })`;
+    const manifest = 'name: "breaker", version: "1.0.0", description: "", hooks: { tool_pre_invoke: {} }';
+    await writeFile(module, `export default { ${manifest}, create: ${create} };`);
+    await using own = await startTestGateway({
+      mcpServers: { up: { url: upstream.url } },
+      plugins: [{ name: "breaker", module }],
+    });
+    await own.core.refresher.ready();
+    const params = { name: "up_read", arguments: {} };
+    const request = { jsonrpc: "2.0", id: 1, method: "tools/call", params };
+    const { status, headers, body } = await own.rpc("/mcp/http", request);
+    expect(status).toBe(200);
+    expect(body).toMatchObject({ id: 1, result: { content: [{ text: "done" }] } });
+    expect([headers.get("content-type"), headers.get("x-c"), headers.get("x-a")]).toEqual([
+      "application/json",
+      "d",
+      null,
+    ]);
+  });
+
   it("a refusal has the status of a refusal, and headers that can be sent", async () => {
     expect((await health({ "x-pre": "status" })).status).toBe(403);
     expect((await call("a", { "x-pre": "status" })).status).toBe(403);

@@ -3,6 +3,7 @@ import { encodeSse, encodeSseComment, type Span, splice } from "@gatewright/mcp-
 import type { EventStream } from "../downstream/event-stream.ts";
 import type { Reply } from "../mcp/reply.ts";
 import { failureAnswer } from "./failure-answer.ts";
+import { writeHead } from "./sendable-headers.ts";
 import type { SlowAnswer, StreamStarts } from "./stream-starts.ts";
 
 /** Longest answer that is written as text. */
@@ -137,7 +138,7 @@ export class RpcReply implements Reply, SlowAnswer {
   /** Ends without a body. */
   done(status: number): void {
     this.#status = status;
-    this.#response.writeHead(status, this.#headers);
+    writeHead(this.#response, status, this.#headers);
     this.#response.end();
   }
 
@@ -171,7 +172,7 @@ export class RpcReply implements Reply, SlowAnswer {
     this.setHeader("content-type", "text/event-stream");
     this.setHeader("cache-control", "no-cache, no-transform");
     this.setHeader("x-accel-buffering", "no");
-    this.#response.writeHead(200, this.#headers);
+    writeHead(this.#response, 200, this.#headers);
     this.#response.flushHeaders();
     this.#settle();
     if (!this.#response.destroyed) this.#events = this.#openEvents?.(this.#response);
@@ -180,7 +181,7 @@ export class RpcReply implements Reply, SlowAnswer {
   #writeHead(status: number, length: number): void {
     this.setHeader("content-type", "application/json");
     this.setHeader("content-length", String(length));
-    this.#response.writeHead(status, this.#headers);
+    writeHead(this.#response, status, this.#headers);
   }
 
   #settle(): void {
