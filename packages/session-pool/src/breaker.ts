@@ -68,6 +68,12 @@ export class Breaker {
     return true;
   }
 
+  /** The server was reached in some other way: an open breaker lets its trial through now, not at its time. */
+  reached(nowMs: number): void {
+    const state = this.#state;
+    if (state.kind === "open" && state.untilMs > nowMs) this.#state = { ...state, untilMs: nowMs };
+  }
+
   /** A connect ended without telling anything about the server: if it was the trial, another may be made. */
   neutral(nowMs: number, trial: boolean): void {
     if (trial && this.#state.kind === "half_open") {

@@ -99,6 +99,11 @@ class KeyedSessionPool<S, C> implements SessionPool<S, C> {
     );
   }
 
+  serverReached(serverId: string): void {
+    const { servers, clock } = this.#state;
+    servers.get(serverId)?.breaker.reached(clock.now());
+  }
+
   refreshLimits(serverId: string): void {
     for (const bucket of [...this.#buckets.values()]) {
       if (bucket.key.serverId === serverId) this.#core.relimit(bucket);

@@ -67,6 +67,11 @@ export interface SessionPool<S, C = unknown> {
    */
   refreshLimits(serverId: string): void;
   /**
+   * Says that a server was reached in some other way, by a health check for example: if its breaker is open, the next
+   * caller may try to connect at once.
+   */
+  serverReached(serverId: string): void;
+  /**
    * Ends every upstream session of a downstream session, at once unless `deadlineMs` says otherwise; who waits for
    * one is refused with `not_found`. `downstream` is the key's field of that name. With `handOver` the sessions are
    * closed as `handed_over`: another replica owns them now.

@@ -56,6 +56,22 @@ describe("the breaker of a server", () => {
     expect(states).toEqual(["open", "half_open", "closed"]);
   });
 
+  it("lets its one trial through at once when the server was reached in some other way", async () => {
+    const { factory, pool, attempt, heal, states } = setup();
+    for (let i = 0; i < 5; i++) await attempt();
+    pool.serverReached("s2");
+    expect((await attempt()).code).toBe("upstream_unreachable");
+    expect(factory.connects).toBe(5);
+    pool.serverReached("s1");
+    expect((await attempt()).code).toBe("upstream_unreachable");
+    expect(factory.connects).toBe(6);
+    heal();
+    expect((await attempt()).code).toBe("upstream_unreachable");
+    pool.serverReached("s1");
+    expect((await attempt()).session.id).toBe(1);
+    expect(states).toEqual(["open", "half_open", "open", "half_open", "closed"]);
+  });
+
   it("opens again when the trial fails, for the whole reset time", async () => {
     const { factory, time, attempt, states } = setup();
     for (let i = 0; i < 5; i++) await attempt();

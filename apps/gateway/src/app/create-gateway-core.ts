@@ -13,6 +13,7 @@ import type { UpstreamRecord } from "../registry/records.ts";
 import { Snapshot, SnapshotHolder } from "../registry/snapshot.ts";
 import { LiveConfig } from "../reload/live-config.ts";
 import { createTracing } from "../tracing/create-tracing.ts";
+import { BackAgain } from "../upstreams/back-again.ts";
 import { hopIdOf } from "../upstreams/hop.ts";
 import { openOwnSession } from "../upstreams/own-session.ts";
 import { wireClassifierStore } from "../wiring/server-classifier.ts";
@@ -127,8 +128,10 @@ export async function createGatewayCore(config: GatewayConfig, deps: CoreDeps): 
     () => control.restore(),
     () => snapshots.refresh(),
   ]);
+  const backAgain = new BackAgain(pool);
   snapshots.onSnapshot((current) => {
     live.follow(current);
+    backAgain.follow(current);
     limits.follow(current);
     listening.follow(current);
   });

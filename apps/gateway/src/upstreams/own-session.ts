@@ -46,6 +46,8 @@ async function once<T>(
     return await use(lease.session);
   }
   const session = await deps.live.get(record).open(gatewayContext);
+  // The pool did not see that: callers need not wait until its breaker tries by itself.
+  deps.pool.serverReached(record.id);
   try {
     return await use(session);
   } finally {
