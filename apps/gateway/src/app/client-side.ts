@@ -55,7 +55,9 @@ export async function createClientSide(config: GatewayConfig, deps: ClientSideDe
     },
     get maxPerPrincipal() {
       // Without authentication there is one user, whose sessions are all.
-      return config.auth.required ? limitsNow().downstreamSessionsPerUser : Number.POSITIVE_INFINITY;
+      if (!config.auth.required) return Number.POSITIVE_INFINITY;
+      const { downstreamSessions, downstreamSessionsPerUser } = limitsNow();
+      return downstreamSessionsPerUser ?? Math.ceil(downstreamSessions / 10);
     },
     idleMs: limits.downstreamIdleMs,
     maxBufferedBytes: limits.streamBufferBytes,

@@ -35,8 +35,10 @@ export const limitsConfig = z
     downstreamSessionsPerUser: z
       .int()
       .min(1)
-      .default(1_000)
-      .describe("The same, of one user, where users are told apart; more are refused with 503."),
+      .optional()
+      .describe(
+        "The same, of one user, where users are told apart; a tenth of all by default. More are refused with 503.",
+      ),
     downstreamIdleMs: z
       .int()
       .min(1_000)
