@@ -1,6 +1,6 @@
 import { encodeParamHeaders, mcpHttpStatus } from "@gatewright/mcp-bridge";
 import { completeModern, localResult } from "@gatewright/mcp-bridge/bridge";
-import type { UpstreamAnswer } from "@gatewright/mcp-bridge/upstream";
+import { type UpstreamAnswer, UpstreamError } from "@gatewright/mcp-bridge/upstream";
 import type { PluginPipeline, RequestContext, RequestScope } from "@gatewright/plugin-framework";
 import type { Decision } from "@gatewright/retry-backoff";
 import { outcomeOfAnswer } from "../calls/answer-outcome.ts";
@@ -14,6 +14,8 @@ import { annotationsOf, type HookPair, hooksOf, prePayload } from "../calls/hook
 import type { Route } from "../calls/target.ts";
 import { attempt } from "../calls/upstream-call.ts";
 import { idempotencyOf, type ParamsChange, upstreamParams } from "../calls/upstream-params.ts";
+import { GatewayError } from "../errors.ts";
+import type { UpstreamRecord } from "../registry/records.ts";
 import type { Snapshot } from "../registry/snapshot.ts";
 import type { Tracing } from "../tracing/call-trace.ts";
 import { hopHeader } from "../upstreams/hop.ts";
@@ -91,11 +93,11 @@ export async function forwardPlainly(
       return answered;
     });
     setHeaders(exchange, giveUpHeaders(noHeaders, attempts, giveUp));
-    answer(exchange, upstream.id, found);
+    answer(exchange, upstream, found);
   } catch (error) {
     if (error instanceof AnsweredError) {
       setHeaders(exchange, giveUpHeaders(noHeaders, attempts, giveUp));
-      return answer(exchange, upstream.id, error.answer);
+      return answer(exchange, upstream, error.answer);
     }
     throw signal.aborted ? error : explained(failureOf(error, upstream.name), attempts, giveUp);
   }
@@ -157,11 +159,7 @@ async function forwardHooked(
     });
     setHeaders(exchange, result.headers);
     const { changed } = result;
-    answer(
-      exchange,
-      upstream.id,
-      changed === undefined ? result.answer : localResult(JSON.stringify(changed)),
-    );
+    answer(exchange, upstream, changed === undefined ? result.answer : localResult(JSON.stringify(changed)));
   } finally {
     scope.end();
   }
@@ -236,14 +234,29 @@ function traced({ trace, message }: Exchange, change: ParamsChange): ParamsChang
 }
 
 /** Relays an answer: the upstream's bytes under the client's id, and in the words of the endpoint. */
-function answer(exchange: Exchange, upstreamId: string, from: UpstreamAnswer): void {
-  const { aggregator, message, era, idText } = exchange;
+function answer(exchange: Exchange, upstream: UpstreamRecord, from: UpstreamAnswer): void {
+  const { era, idText } = exchange;
   exchange.trace?.answered(from);
-  const whole = era === "modern" ? completeModern(from, message.method) : from;
-  const shown = aggregator === undefined ? whole : aggregator.exposeAnswer(upstreamId, message.method, whole);
+  const shown = shownAnswer(exchange, upstream, from);
   // Not any status: after 408, 421 and 425 HTTP clients repeat requests by themselves.
   const status = era === "modern" && shown.kind === "error" ? mcpHttpStatus(shown.httpStatus) : 200;
   exchange.reply.relay(shown.bytes, shown.idSpan, idText, status);
+}
+
+/** @throws {GatewayError} for an answer that cannot be read; the call was made all the same, and is not to be repeated */
+function shownAnswer(
+  { aggregator, message, era }: Exchange,
+  { id, name }: UpstreamRecord,
+  from: UpstreamAnswer,
+): UpstreamAnswer {
+  try {
+    const whole = era === "modern" ? completeModern(from, message.method) : from;
+    return aggregator === undefined ? whole : aggregator.exposeAnswer(id, message.method, whole);
+  } catch (error) {
+    if (!UpstreamError.is(error)) throw error;
+    const { code, message: text, facts } = failureOf(error, name);
+    throw new GatewayError(code, text, { ...facts, retryable: false });
+  }
 }
 
 const noHeaders: Readonly<Record<string, string>> = {};
