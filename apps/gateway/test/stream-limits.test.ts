@@ -17,7 +17,7 @@ beforeAll(async () => {
       streamBufferBytes: 65_536,
       streamsPerUser: 2,
       streams: 3,
-      downstreamSessionsPerUser: 20,
+      downstreamSessions: 200,
     },
   });
   await gateway.core.refresher.ready();
@@ -59,6 +59,10 @@ describe("sessions", () => {
     expect(refused.headers.get("retry-after")).toBe("1");
     expect(refused.body.error.data).toMatchObject({ code: "overloaded", retryable: true });
     expect((await initialize("modest")).status).toBe(200);
+    const { current } = gateway.core.liveConfig;
+    const limits = { ...current.limits, downstreamSessionsPerUser: 21 };
+    await gateway.core.liveConfig.apply({ ...current, limits });
+    expect([(await initialize("greedy")).status, (await initialize("greedy")).status]).toEqual([200, 503]);
   });
 });
 
