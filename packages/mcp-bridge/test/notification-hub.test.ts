@@ -32,10 +32,10 @@ afterEach(async () => {
 
 function hubFor(upstreams: Record<string, Upstream>, options: Partial<NotificationHubOptions> = {}) {
   const hub = createNotificationHub({
-    open: async (id, { onMessage, signal }) => {
+    open: async (id, listening) => {
       const upstream = upstreams[id];
       if (!upstream) throw new Error("unknown");
-      return await upstream.open({ ...CLIENT, onMessage, signal });
+      return await upstream.open({ ...CLIENT, ...listening });
     },
     retryBaseMs: 5,
     acknowledgeWaitMs: 500,
@@ -178,6 +178,36 @@ describe("createNotificationHub", () => {
     ]);
     expect(two.heard).toEqual(["a notifications/resources/updated x:2"]);
   });
+
+  it.each([true, false])(
+    "so it does when a legacy server's own stream breaks, unless it goes on behind its last event: %s",
+    async (resumes) => {
+      const streams: ServerResponse[] = [];
+      const { upstream } = await serve((seen, response, request) => {
+        if (seen.body.method === "initialize") {
+          const capabilities = { tools: { listChanged: true }, resources: { subscribe: true } };
+          return json(response, result(seen.body.id, { protocolVersion: "2025-11-25", capabilities }));
+        }
+        return legacyHandler((call, answer) => json(answer, result(call.body.id, {})), {
+          stream: (_seen, answer) => {
+            streams.push(answer);
+            answer.writeHead(200, { "content-type": "text/event-stream" });
+            answer.write(`${resumes ? `id: e-${streams.length}\n` : ""}retry: 5\ndata:\n\n`);
+          },
+        })(seen, response, request);
+      });
+      const hub = hubFor({ a: upstream });
+      const { heard, listener } = listen(hub, { a: { ...tools, resourceSubscriptions: ["x:1"] } });
+      await listener.acknowledged;
+      await eventually(() => streams.length === 1);
+      streams[0]?.end();
+      await eventually(() => streams.length === 2);
+      streams[1]?.write('data: {"jsonrpc":"2.0","method":"notifications/tools/list_changed"}\n\n');
+      const missed = ["a notifications/tools/list_changed", "a notifications/resources/updated x:1"];
+      await eventually(() => heard.length === (resumes ? 1 : 3));
+      expect(heard).toEqual([...(resumes ? [] : missed), "a notifications/tools/list_changed"]);
+    },
+  );
 
   it.each([
     ["refuses it", 5_000],

@@ -20,7 +20,12 @@ import {
 /** Opens a session that only listens. */
 export type OpenListener = (
   upstreamId: string,
-  options: { readonly onMessage: (message: UpstreamMessage) => void; readonly signal: AbortSignal },
+  options: {
+    readonly onMessage: (message: UpstreamMessage) => void;
+    /** As in `OpenOptions`. */
+    readonly onGap: () => void;
+    readonly signal: AbortSignal;
+  },
 ) => Promise<UpstreamSession>;
 
 /** Options of {@link NotificationSource}. */
@@ -120,7 +125,8 @@ export class NotificationSource {
   async #once(interrupted: boolean, onReady: () => void): Promise<void> {
     const { signal } = this.#stopped;
     const onMessage = (message: UpstreamMessage) => this.#message(message);
-    const session = await this.#options.open(this.#options.upstreamId, { onMessage, signal });
+    const onGap = () => this.#reportAll(this.#listening?.honoured ?? {});
+    const session = await this.#options.open(this.#options.upstreamId, { onMessage, onGap, signal });
     this.#session = session;
     let over = false;
     const closed = session.closed.then(() => {

@@ -11,6 +11,8 @@ export interface GetStreamOptions {
   readonly maxEventBytes: number;
   readonly signal: AbortSignal;
   readonly onMessage: (message: SingleMessage) => void;
+  /** The stream broke and is open again, not behind the last event. */
+  readonly onGap: (() => void) | undefined;
   /** The server, which had offered the stream, answered 404: the session is gone. */
   readonly onLost: () => void;
 }
@@ -62,7 +64,7 @@ export class GetStream {
 
   /** One connection; false when another one makes no sense. */
   async #once(): Promise<boolean> {
-    const { headers, signal, maxEventBytes, onLost } = this.#options;
+    const { headers, signal, maxEventBytes, onLost, onGap } = this.#options;
     const id = this.#lastEventId;
     const exchange = this.#connection.send(
       {
@@ -77,6 +79,7 @@ export class GetStream {
         onHead: (status, head) => {
           if (status !== 200 || mediaType(head) !== "text/event-stream") return undefined;
           this.#failures = 0;
+          if (this.#everOpen && id === undefined) onGap?.();
           this.#everOpen = true;
           this.#settle();
           return this.#reader(maxEventBytes);

@@ -48,6 +48,7 @@ export interface HttpSessionParts {
   readonly limits: SessionLimits;
   readonly counters: Counters;
   readonly onMessage: OpenOptions["onMessage"];
+  readonly onGap?: OpenOptions["onGap"];
 }
 
 const CONTENT = ["content-type", "application/json", "accept", "application/json, text/event-stream"];
@@ -152,13 +153,14 @@ export class HttpSession implements UpstreamSession {
    * @param waitMs how long to wait for it
    */
   async listen(waitMs: number): Promise<void> {
-    const { connection, limits, onMessage } = this.#parts;
+    const { connection, limits, onMessage, onGap } = this.#parts;
     if (this.era !== "legacy" || onMessage === undefined) return;
     this.#stream = new GetStream(connection, {
       headers: this.#streamHeaders(),
       maxEventBytes: limits.maxAnswerBytes,
       signal: this.#lifetime.signal,
       onMessage: (message) => this.#deliver(message, onMessage),
+      onGap,
       onLost: () => this.#finish({ kind: "lost", detail: "The upstream no longer knows the session." }),
     });
     this.#stream.start();

@@ -113,10 +113,10 @@ class HttpUpstream implements Upstream {
 
   async #openLegacy(options: OpenOptions): Promise<UpstreamSession> {
     const { protocolVersion, handshake, sessionId } = await initializeHttp(this.#context, options);
-    const { clientInfo, capabilities, onMessage, signal } = options;
+    const { clientInfo, capabilities, onMessage, onGap, signal } = options;
     const profile = { era: "legacy", protocolVersion, clientInfo, capabilities } as const;
     const session = this.#track(
-      new HttpSession({ ...this.#context, profile, handshake, sessionId, onMessage }),
+      new HttpSession({ ...this.#context, profile, handshake, sessionId, onMessage, onGap }),
     );
     try {
       if (signal?.aborted) throw abortError(signal, "response_received");
@@ -134,10 +134,10 @@ class HttpUpstream implements Upstream {
     { protocolVersion, handshake, sessionId }: ResumableSession,
   ): UpstreamSession {
     if (this.#options.transport === "sse") throw cannotResume();
-    const { clientInfo, capabilities, onMessage } = options;
+    const { clientInfo, capabilities, onMessage, onGap } = options;
     const profile = { era: "legacy", protocolVersion, clientInfo, capabilities } as const;
     const session = this.#track(
-      new HttpSession({ ...this.#context, profile, handshake, sessionId, onMessage }),
+      new HttpSession({ ...this.#context, profile, handshake, sessionId, onMessage, onGap }),
     );
     if (this.#options.serverStream) void session.listen(0);
     return session;

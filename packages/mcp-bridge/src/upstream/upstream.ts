@@ -50,6 +50,11 @@ export interface OpenOptions {
   /** Messages that belong to no call: change notifications, legacy server requests. */
   readonly onMessage?: ((message: UpstreamMessage) => void) | undefined;
   /**
+   * The stream of a legacy server's own messages over HTTP is back after a break, from no event id: what came meanwhile
+   * was missed.
+   */
+  readonly onGap?: (() => void) | undefined;
+  /**
    * Whether the session serves several callers. Where all messages share one channel (stdio, HTTP+SSE), only what names
    * its call reaches that caller then, and only changes reach `onMessage`: questions are refused, log messages go to
    * `onStderr`. Default false, but for a child that is shared.
