@@ -33,7 +33,7 @@ export class LegacyListening implements Listening {
     const isRefused = new Set(refused);
     const subscribed = resourceSubscriptions.filter((uri) => !isRefused.has(uri));
     const parts = new Set(partsOf({ resourceSubscriptions: refused }));
-    this.asked = filterOf(partsOf(filter).filter((part) => !parts.has(part)));
+    this.asked = parts.size === 0 ? filter : filterOf(partsOf(filter).filter((part) => !parts.has(part)));
     this.honoured = { ...lists, ...(subscribed.length > 0 && { resourceSubscriptions: subscribed }) };
   }
 

@@ -186,6 +186,7 @@ export class NotificationSource {
 
   /** What of a filter the upstream did not refuse lately. */
   #askable(filter: SubscriptionFilter): SubscriptionFilter {
+    if (this.#refused.size === 0) return filter;
     return filterOf(partsOf(filter).filter((part) => !this.#refused.has(part)));
   }
 

@@ -12,6 +12,10 @@ export class RefusedParts {
     this.#onForgotten = onForgotten;
   }
 
+  get size(): number {
+    return this.#parts.size;
+  }
+
   /** Notes parts as refused for a while. */
   add(parts: readonly string[], forMs: number): void {
     if (parts.length === 0) return;
