@@ -209,30 +209,39 @@ function contextOf(session: DownstreamSession, upstreamId: string, show: ShowNot
       if (bytes !== undefined) session.deliver(bytes);
       else refuseQuestion(message, upstream);
     },
-    resume: () => {
-      const resumable = session.resumable.get(upstreamId);
+    // It stays what a next owner would go on with until it is open here, whatever fails meanwhile.
+    resume: () => session.resumable.get(upstreamId),
+    onUnresumable: () => {
       session.resumable.delete(upstreamId);
-      return resumable;
     },
     onOpen: async (upstream) => {
       session.opened.set(upstream, upstreamId);
-      await tellLogLevel(session, upstream);
+      const resumed = session.resumable.delete(upstreamId);
+      const told = tellLogLevel(session, upstream);
       void upstream.closed.then(() => {
         session.opened.delete(upstream);
         session.questions.leave(upstream);
         void session.hold?.save();
       });
+      // It is kept already. If its connect were given up for a wait, it would be ended upstream, and its state lost.
+      if (resumed) return;
+      await told;
       // Before the first call: what is not kept could not be gone on with, and nobody would notice.
       await session.hold?.save();
     },
   };
 }
 
+/** Longest wait for an upstream to take a log level; the client's calls matter more. */
+const maxTellMs = 1_000;
+
 /** A level that the client set before this upstream's session was opened, on an endpoint of several. */
 async function tellLogLevel({ logLevel }: DownstreamSession, upstream: UpstreamSession): Promise<void> {
   if (logLevel === undefined || upstream.era !== "legacy" || !("logging" in upstream.capabilities)) return;
   const params = JSON.stringify({ level: logLevel });
-  await upstream.request({ method: "logging/setLevel", params }).catch(() => undefined);
+  await upstream
+    .request({ method: "logging/setLevel", params }, { timeoutMs: maxTellMs })
+    .catch(() => undefined);
 }
 
 /** Passes on what an upstream says during a call, or answers for a client that cannot be asked. */

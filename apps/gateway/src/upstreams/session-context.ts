@@ -24,8 +24,10 @@ export interface SessionContext {
   readonly user?: string | undefined;
   /** Added to the environment of a program that is started for the session. */
   readonly env?: Readonly<Record<string, string>> | undefined;
-  /** The session of a former owner to go on with; each is given out once. */
+  /** The session of a former owner to go on with, until `onOpen` or `onUnresumable` was told of it. */
   readonly resume?: () => ResumableSession | undefined;
+  /** Told that the upstream has no session any more that could be gone on with. */
+  readonly onUnresumable?: () => void;
   /** Told of a session once it is open; it is used when that has settled. */
   readonly onOpen?: (session: UpstreamSession) => Promise<void>;
 }

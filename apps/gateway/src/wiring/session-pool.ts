@@ -53,6 +53,8 @@ export function wireSessionPool(wiring: PoolWiring): UpstreamPool {
   const factory: SessionFactory<UpstreamSession, SessionContext> = {
     async connect(key, { signal, context: given, refreshCredentials }) {
       if (refreshCredentials) await wiring.reread();
+      // A session that is resumed for nobody would be ended upstream, and its client would find a fresh state.
+      signal.throwIfAborted();
       const context: SessionContext = given ?? gatewayContext;
       const record = wiring.record(key.serverId);
       if (record === undefined) throw new GatewayError("not_found", "the gateway of this session is gone");
@@ -76,7 +78,12 @@ export function wireSessionPool(wiring: PoolWiring): UpstreamPool {
           },
         }),
       };
-      opened = await wiring.upstreams().open(record, context.era ?? "auto", options, context.user);
+      try {
+        opened = await wiring.upstreams().open(record, context.era ?? "auto", options, context.user);
+      } catch (error) {
+        if (UpstreamError.is(error) && error.code === "session_lost") context.onUnresumable?.();
+        throw error;
+      }
       if (remembersCallers(opened, key, record)) {
         await opened.close();
         wiring.relist(record);
