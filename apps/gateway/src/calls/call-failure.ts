@@ -105,6 +105,11 @@ export function refusalOf(violation: Violation): GatewayError {
 /** HTTP statuses by which a server says that it did not execute a request. */
 const notExecuted: ReadonlySet<number | undefined> = new Set([401, 404, 429, 503]);
 
+/** Whether an HTTP status says that a request was not executed, so that whoever reads it may send it again. */
+export function saysNotExecuted(status: number): boolean {
+  return notExecuted.has(status);
+}
+
 /**
  * The error that the caller gets when a plugin withholds what came of a call: nothing about it says that the call was not
  * executed and may be made again.

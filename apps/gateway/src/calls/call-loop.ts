@@ -1,6 +1,7 @@
 import type { UpstreamAnswer } from "@gatewright/mcp-bridge/upstream";
 import type {
   CallOutcome,
+  PipelineResult,
   PluginPipeline,
   PostPayload,
   RequestScope,
@@ -14,11 +15,13 @@ import type { UpstreamPool } from "../wiring/session-pool.ts";
 import { outcomeOfAnswer } from "./answer-outcome.ts";
 import { attemptHeaders } from "./attempt-headers.ts";
 import { failureOf, isFault, outcomeOf, withheldOf } from "./call-failure.ts";
+import { doubtful, doubtfulAnswer, lasting, leavesDoubt } from "./doubt.ts";
 import { decisionOf, explained, type GiveUp, giveUpHeaders, giveUpOf, retryReasonOf } from "./give-up.ts";
 import { hindrance, isTrusted } from "./hindrance.ts";
 import type { HookPair } from "./hooks.ts";
 import type { RetryLayer } from "./retry-layer.ts";
 import { type SessionSource, spareSessions } from "./spare-sessions.ts";
+import { unexpectedFailure } from "./unexpected-failure.ts";
 import { attempt, type UpstreamCall } from "./upstream-call.ts";
 
 /** What the loop works with. */
@@ -90,6 +93,8 @@ export async function runCallLoop(
     throw new GatewayError("upstream_timeout", "there is no time for an attempt", { details });
   }
   const endsMs = performance.now() + ownMs;
+  // Whether an attempt that was followed by another one may have been executed, where that does harm twice.
+  let inDoubt = false;
   for (let count = 1; ; count++) {
     let answer: UpstreamAnswer | undefined;
     let error: unknown;
@@ -105,8 +110,13 @@ export async function runCallLoop(
       outcome = outcomeOf(error);
     }
     const leftMs = endsMs - performance.now() - timerLatenessMs;
-    const invoked = scope.invoke(post, postPayload(call, outcome, count, leftMs));
-    const result = invoked instanceof Promise ? await invoked : invoked;
+    let result: PipelineResult<PostPayload>;
+    try {
+      const invoked = scope.invoke(post, postPayload(call, outcome, count, leftMs));
+      result = invoked instanceof Promise ? await invoked : invoked;
+    } catch (cause) {
+      throw inDoubt || leavesDoubt(hintsOf(call), outcome) ? unheard(cause) : cause;
+    }
     const decision = decisionOf(result);
     let giveUp: GiveUp | undefined;
     if (result.allowed && result.retryDelayMs !== undefined) {
@@ -115,11 +125,13 @@ export async function runCallLoop(
       giveUp = await hindrance(deps, call, { outcome, decision, count, delayMs });
       if (giveUp === undefined && delayMs !== undefined) {
         const reason = retryReasonOf(decision);
+        const doubt: boolean = inDoubt || leavesDoubt(hintsOf(call), outcome);
         call.trace?.retried(count + 1, delayMs, reason);
         const waited = await retries.wait(delayMs, call.signal);
-        if (waited) await charged(metrics, call, count);
+        if (waited) await charged(metrics, call, count, doubt);
         if (waited && endsMs - performance.now() >= minAttemptMs) {
           metrics.retried(reason);
+          inDoubt = doubt;
           continue;
         }
         if (call.signal.aborted) throw aborted(metrics, call, count, call.signal.reason);
@@ -132,10 +144,18 @@ export async function runCallLoop(
       call.trace?.gaveUp(count, giveUp.reason);
     }
     if (!result.allowed && result.violation !== undefined) throw withheldOf(result.violation);
-    if (answer === undefined) throw explained(failureOf(error, call.upstream.name), count, giveUp);
+    if (answer === undefined) {
+      const failure = failureOf(error, call.upstream.name);
+      if (inDoubt) throw doubtful(failure, count, giveUp);
+      throw explained(leavesDoubt(hintsOf(call), outcome) ? lasting(failure) : failure, count, giveUp);
+    }
     const headers = giveUpHeaders(result.headers, count, giveUp);
     const after = result.payload.outcome;
-    if (after === outcome || after.kind !== "result") return { answer, headers };
+    if (after === outcome || after.kind !== "result") {
+      const doubted = inDoubt ? doubtfulAnswer(answer, call.upstream.name, count, giveUp) : undefined;
+      if (doubted !== undefined) throw doubted;
+      return { answer, headers };
+    }
     return { answer, headers, changed: after.result };
   }
 }
@@ -173,14 +193,23 @@ function attemptOnce(
 }
 
 /** Asks the plugins before a repeat, where that is set. @throws what they refuse with, and the call ends */
-async function charged(metrics: RetryMetrics, call: HookedCall, attempts: number): Promise<void> {
+async function charged(
+  metrics: RetryMetrics,
+  call: HookedCall,
+  attempts: number,
+  doubt: boolean,
+): Promise<void> {
   try {
     await call.charge?.();
   } catch (refusal) {
     metrics.ended(attempts);
     metrics.gaveUp("not_retryable");
     call.trace?.gaveUp(attempts, "not_retryable");
-    throw refusal;
+    if (!doubt) throw refusal;
+    throw doubtful(failureOf(refusal, call.upstream.name), attempts, {
+      reason: "not_retryable",
+      outcomeUnknown: true,
+    });
   }
 }
 
@@ -188,6 +217,16 @@ async function charged(metrics: RetryMetrics, call: HookedCall, attempts: number
 function delayOf(delayMs: number, outcome: CallOutcome, roomMs: number): number | undefined {
   const askedMs = outcome.kind === "error" ? (outcome.retryAfterMs ?? 0) : 0;
   return roomMs < 1 || askedMs > roomMs ? undefined : Math.min(delayMs, roomMs);
+}
+
+/** What is said where a plugin failed after a call that may have been executed: not that it may be made again. */
+function unheard(cause: unknown): unknown {
+  const failure = unexpectedFailure(cause);
+  return failure.retryable ? lasting(failure) : cause;
+}
+
+function hintsOf(call: HookedCall) {
+  return { annotations: call.annotations, serverTrusted: isTrusted(call) };
 }
 
 function aborted(metrics: RetryMetrics, call: HookedCall, attempts: number, reason: unknown): unknown {

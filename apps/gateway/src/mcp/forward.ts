@@ -7,14 +7,15 @@ import { outcomeOfAnswer } from "../calls/answer-outcome.ts";
 import { AnsweredError } from "../calls/answered-error.ts";
 import { attemptHeaders, callerTimeoutMs, timeoutHeader } from "../calls/attempt-headers.ts";
 import { type CallEdits, editsOf } from "../calls/call-edits.ts";
-import { failureOf, refusalOf } from "../calls/call-failure.ts";
+import { failureOf, outcomeOf, refusalOf } from "../calls/call-failure.ts";
 import { type CallLoopDeps, runCallLoop } from "../calls/call-loop.ts";
+import { lasting, leavesDoubt } from "../calls/doubt.ts";
 import { explained, type GiveUp, giveUpHeaders, giveUpOf } from "../calls/give-up.ts";
 import { annotationsOf, type HookPair, hooksOf, prePayload } from "../calls/hooks.ts";
+import { safetyOf } from "../calls/plain-request.ts";
 import type { Route } from "../calls/target.ts";
 import { attempt } from "../calls/upstream-call.ts";
 import { idempotencyOf, type ParamsChange, upstreamParams } from "../calls/upstream-params.ts";
-import { GatewayError } from "../errors.ts";
 import type { UpstreamRecord } from "../registry/records.ts";
 import type { Snapshot } from "../registry/snapshot.ts";
 import type { Tracing } from "../tracing/call-trace.ts";
@@ -99,7 +100,11 @@ export async function forwardPlainly(
       setHeaders(exchange, giveUpHeaders(noHeaders, attempts, giveUp));
       return answer(exchange, upstream, error.answer);
     }
-    throw signal.aborted ? error : explained(failureOf(error, upstream.name), attempts, giveUp);
+    if (signal.aborted) throw error;
+    const failure = failureOf(error, upstream.name);
+    const { idempotent, ...hints } = safetyOf(message.method);
+    const lasts = !idempotent && leavesDoubt(hints, outcomeOf(error));
+    throw explained(lasts ? lasting(failure) : failure, attempts, giveUp);
   }
 }
 
@@ -254,8 +259,7 @@ function shownAnswer(
     return aggregator === undefined ? whole : aggregator.exposeAnswer(id, message.method, whole);
   } catch (error) {
     if (!UpstreamError.is(error)) throw error;
-    const { code, message: text, facts } = failureOf(error, name);
-    throw new GatewayError(code, text, { ...facts, retryable: false });
+    throw lasting(failureOf(error, name));
   }
 }
 

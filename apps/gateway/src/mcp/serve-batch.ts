@@ -91,7 +91,10 @@ function checked(answer: string | undefined): string | undefined {
     if (answer !== undefined) JSON.parse(answer);
     return answer;
   } catch (cause) {
-    throw new GatewayError("upstream_unreachable", "the upstream's answer is not valid JSON", { cause });
+    throw new GatewayError("upstream_unreachable", "the upstream's answer is not valid JSON", {
+      cause,
+      retryable: false,
+    });
   }
 }
 
