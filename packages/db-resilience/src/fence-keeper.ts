@@ -7,7 +7,7 @@ import { type Fence, type FenceStore, isSame } from "./fence-store.ts";
 import type { HostInfo } from "./host-info.ts";
 import type { DatabaseEvent } from "./observer.ts";
 import type { ParsedOptions } from "./options.ts";
-import { fenced, fenceUnknown, isFenceUnknown, unavailable } from "./refusals.ts";
+import { fenced, fenceUnknown, unavailable } from "./refusals.ts";
 import type { HostAdmission } from "./session-provider.ts";
 
 /** What the keeper needs. */
@@ -83,14 +83,12 @@ export class FenceKeeper implements HostAdmission {
    * To be called after each check of a host. The sight of a later timeline ends the admission, and is followed without
    * waiting for a caller; so is the end of a lease while callers wait for a connection, who ask nothing meanwhile.
    */
-  noteCheck(): void {
+  noteCheck(checked: DatabaseHost): void {
+    if (takesWrites(checked)) this.#known.see(historyOf(checked.info));
     const admitted = this.#admitted;
     if (!admitted) return;
     const { host, fence } = admitted;
-    const overtaken = this.#writable().some(
-      ({ info }) => info && info.timeline > fence.timeline && systemOf(info) === fence.systemIdentifier,
-    );
-    if (overtaken) this.#admitted = undefined;
+    if (this.#known.isOvertaken(fence)) this.#admitted = undefined;
     else if (this.holds(host) || host.pool.stats().waiting === 0) return;
     const { clock, options } = this.#deps;
     Promise.resolve(this.admit([], clock.monotonic() + options.pool.acquireTimeoutMs)).catch(() => {});
@@ -121,10 +119,6 @@ export class FenceKeeper implements HostAdmission {
         this.#refused = error;
         this.#deps.changed();
       }
-      // Who waits for a connection to a server that was replaced need not wait for that.
-      if (DatabaseError.is(error) && error.code === "db_fenced" && !isFenceUnknown(error)) {
-        for (const host of this.#writable()) host.pool.failWaiters(() => error);
-      }
       throw error;
     }
   }
@@ -133,15 +127,24 @@ export class FenceKeeper implements HostAdmission {
     const unreachable = await this.#discover();
     await this.#known.refresh();
     if (!this.#known.highest) this.#allowUnknown(unreachable);
-    let refusal: DatabaseError | undefined;
-    for (const host of this.#writable()) {
-      const found = await this.#examine(host, deadlineMs).catch((error: unknown) => {
-        refusal = DatabaseError.is(error) ? error : unavailable("fence", 1_000, error);
-        return undefined;
-      });
-      if (found) return this.#take(host, found.fence, found.askedMs);
+    let failure: DatabaseError | undefined;
+    let failedTimeline = 0;
+    const writable = this.#writable().map((host) => ({ host, timeline: host.info.timeline }));
+    for (const { host, timeline } of writable) {
+      try {
+        // A server that could not be examined may be the right one, and none of a lower timeline can be.
+        if (timeline < failedTimeline) throw this.#refuse(host, replaced);
+        const { fence, askedMs } = await this.#examine(host, deadlineMs);
+        if (this.#known.isOvertaken(fence)) throw this.#refuse(host, replaced);
+        return this.#take(host, fence, askedMs);
+      } catch (error) {
+        const known = DatabaseError.is(error) ? error : unavailable("fence", 1_000, error);
+        // What keeps the right server from being used says more than why another one is not.
+        if (!failure || failure.code === "db_fenced") failure = known;
+        if (known.code !== "db_fenced") failedTimeline = Math.max(failedTimeline, timeline);
+      }
     }
-    throw refusal ?? unavailable("no server that takes writes");
+    throw failure ?? unavailable("no server that takes writes");
   }
 
   /** Before the first write every host is asked; returns those that did not answer. */
@@ -173,11 +176,11 @@ export class FenceKeeper implements HostAdmission {
       throw fenceUnknown("two servers are of one timeline, and the fence store does not answer");
   }
 
-  #writable(): DatabaseHost[] {
+  #writable(): KnownHost[] {
     return this.#deps
       .hosts()
-      .filter(({ info }) => info && !info.standby && !info.readOnly)
-      .sort((a, b) => (b.info?.timeline ?? 0) - (a.info?.timeline ?? 0));
+      .filter(takesWrites)
+      .sort((a, b) => b.info.timeline - a.info.timeline);
   }
 
   /** The host's fence if it may be written to, and since when that is known. */
@@ -187,14 +190,14 @@ export class FenceKeeper implements HostAdmission {
   ): Promise<{ readonly fence: Fence; readonly askedMs: number }> {
     const { info, state } = host;
     if (!info || state.kind !== "up") throw unavailable("connection");
-    const systemIdentifier = systemOf(info);
+    const { systemIdentifier, timeline } = historyOf(info);
     const { highest } = this.#known;
     const seen = highest?.timeline ? highest : undefined;
     if (seen && seen.systemIdentifier !== systemIdentifier) throw this.#refuse(host, "it is another cluster");
-    if (seen && info.timeline < seen.timeline) throw this.#refuse(host, "it has been replaced");
+    if ((seen && timeline < seen.timeline) || this.#known.isOvertaken({ systemIdentifier, timeline }))
+      throw this.#refuse(host, replaced);
 
     const known = this.#branches.get(host.name);
-    const { timeline } = info;
     const branch =
       known && known.sinceMs === state.sinceMs && known.timeline === timeline
         ? known.branch
@@ -215,7 +218,8 @@ export class FenceKeeper implements HostAdmission {
       const found = await readBranch(connection, timeline);
       if (found !== undefined) return found;
       // Somebody has begun to write on this timeline elsewhere: this server does not belong to that history.
-      if (this.#known.highest?.timeline === timeline)
+      const { highest } = this.#known;
+      if (highest?.timeline === timeline && highest.branch !== "")
         throw this.#refuse(host, "another server of this timeline is in use");
       if (!connection.takesWrites) await connection.allowWrites(true);
       return await writeBranch(connection, timeline);
@@ -243,12 +247,23 @@ export class FenceKeeper implements HostAdmission {
     return host;
   }
 
+  /** Who waits for a connection to a server that may not be written to need not wait for that. */
   #refuse(host: DatabaseHost, reason: string): DatabaseError {
     this.#deps.event({ type: "db_fenced", host: host.name, timeline: host.info?.timeline ?? 0, reason });
+    host.pool.failWaiters(() => fenced(reason));
     return fenced(reason);
   }
 }
 
-function systemOf({ systemIdentifier }: HostInfo): string {
-  return systemIdentifier ?? "unknown";
+const replaced = "it has been replaced";
+
+/** A host that was up when it was last asked. */
+type KnownHost = DatabaseHost & { readonly info: HostInfo };
+
+function takesWrites(host: DatabaseHost): host is KnownHost {
+  return host.info !== undefined && !host.info.standby && !host.info.readOnly;
+}
+
+function historyOf({ systemIdentifier, timeline }: HostInfo): Pick<Fence, "systemIdentifier" | "timeline"> {
+  return { systemIdentifier: systemIdentifier ?? "unknown", timeline };
 }

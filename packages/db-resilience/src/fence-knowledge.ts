@@ -22,6 +22,8 @@ export class FenceKnowledge {
   readonly #store: FenceStore;
   readonly #clock: Clock;
   #highest: Fence | undefined;
+  /** Of each cluster the latest timeline on which a server took writes in this era, used or not. */
+  readonly #sighted = new Map<string, number>();
   #away = false;
   #asking: Promise<void> | undefined;
   /** An operator has decided something that the store has not heard of. */
@@ -41,6 +43,16 @@ export class FenceKnowledge {
   /** The store did not answer when it was last asked. */
   get storeAway(): boolean {
     return this.#away;
+  }
+
+  /** Notes that a server of this timeline takes writes, long before anybody knows whether it can be used. */
+  see({ systemIdentifier, timeline }: Pick<Fence, "systemIdentifier" | "timeline">): void {
+    if (timeline > (this.#sighted.get(systemIdentifier) ?? 0)) this.#sighted.set(systemIdentifier, timeline);
+  }
+
+  /** Whether a later timeline of the same cluster was seen. */
+  isOvertaken({ systemIdentifier, timeline }: Pick<Fence, "systemIdentifier" | "timeline">): boolean {
+    return (this.#sighted.get(systemIdentifier) ?? 0) > timeline;
   }
 
   /** Asks the store. Without an answer, what this process has seen goes on counting. */
@@ -75,7 +87,7 @@ export class FenceKnowledge {
       this.#follow(await this.#bounded(this.#store.overrule(era)));
       this.#untold = false;
     } catch {
-      this.#highest = unseenIn(era + 1);
+      this.#follow(unseenIn(era + 1));
       this.#untold = true;
       this.#away = true;
     }
@@ -86,6 +98,7 @@ export class FenceKnowledge {
       const stored = await this.#bounded(this.#store.read());
       const inForce = this.#untold ? await this.#tellDecision() : (stored ?? (await this.#remind()));
       if (inForce) this.#follow(inForce);
+      await this.#tellSight();
       this.#away = false;
     } catch {
       this.#away = true;
@@ -95,6 +108,14 @@ export class FenceKnowledge {
   /** A store that has forgotten is told again what was seen, also where no server of that history is there now. */
   async #remind(): Promise<Fence | undefined> {
     return this.#highest && this.#bounded(this.#store.raise(this.#highest));
+  }
+
+  /** A later timeline counts for all from its first sight on, also while nobody gets as far as to write on it. */
+  async #tellSight(): Promise<void> {
+    const highest = this.#highest;
+    if (!highest || !this.isOvertaken(highest)) return;
+    const timeline = this.#sighted.get(highest.systemIdentifier) ?? 0;
+    this.#follow(await this.#bounded(this.#store.raise({ ...highest, timeline, branch: "" })));
   }
 
   async #tellDecision(): Promise<Fence> {
@@ -110,6 +131,7 @@ export class FenceKnowledge {
     const before = this.#highest;
     if (before && !isHigher(inForce, before) && !isSameTimeline(inForce, before)) return;
     this.#highest = inForce;
+    if (inForce.era > (before?.era ?? 0)) this.#sighted.clear();
   }
 
   /** A store that hangs is as good as one that fails. */

@@ -9,7 +9,10 @@ export interface Fence {
   readonly systemIdentifier: string;
   /** Timeline of the server that may be written to; 0 where nothing was seen in this era. */
   readonly timeline: number;
-  /** A uuid that the first writer on a timeline leaves in the table `gatewright_fence`. */
+  /**
+   * A uuid that the first writer on a timeline leaves in the table `gatewright_fence`; empty while the timeline was only
+   * seen, and nobody is known to have written on it.
+   */
   readonly branch: string;
 }
 
@@ -19,7 +22,7 @@ export interface FenceStore {
   read(): Promise<Fence | undefined>;
   /**
    * Puts `fence` in force if there is none yet or it is higher, in one step; returns the one in force afterwards.
-   * On the same timeline the first branch wins.
+   * On the same timeline the first branch wins, over none too.
    */
   raise(fence: Fence): Promise<Fence>;
   /**
@@ -50,11 +53,12 @@ export function unseenIn(era: number): Fence {
   return { era, systemIdentifier: "", timeline: 0, branch: "" };
 }
 
-/** Whether `a` supersedes `b`: a later era, else a later timeline of the same cluster. */
+/** Whether `a` supersedes `b`: a later era, else a later timeline of the same cluster, else its first branch. */
 export function isHigher(a: Fence, b: Fence): boolean {
   if (a.era !== b.era) return a.era > b.era;
   if (b.timeline === 0) return a.timeline > 0;
-  return a.systemIdentifier === b.systemIdentifier && a.timeline > b.timeline;
+  if (a.systemIdentifier !== b.systemIdentifier) return false;
+  return a.timeline > b.timeline || (a.timeline === b.timeline && b.branch === "" && a.branch !== "");
 }
 
 /** Whether both name the same history. */

@@ -163,7 +163,7 @@ export function createResilientDatabase<DB = unknown>(
           noteReadiness();
           reader.noteCheck(host);
           router.noteCheck();
-          keeper?.noteCheck();
+          keeper?.noteCheck(host);
         },
       }),
   );

@@ -36,6 +36,16 @@ describe.each<[string, () => FenceStore]>([
     expect(await store.raise(fence(2, "b"))).toEqual(fence(2, "a"));
   });
 
+  it("takes a timeline that was only seen, and then its first branch", async () => {
+    const store = create();
+    await store.raise(fence(1, "a"));
+    expect(await store.raise(fence(2, ""))).toEqual(fence(2, ""));
+    expect(await store.raise(fence(1, "a"))).toEqual(fence(2, ""));
+    expect(await store.raise(fence(2, "b"))).toEqual(fence(2, "b"));
+    expect(await store.raise(fence(2, ""))).toEqual(fence(2, "b"));
+    expect(await store.raise(fence(2, "c"))).toEqual(fence(2, "b"));
+  });
+
   it("is not raised by another cluster", async () => {
     const store = create();
     await store.raise(fence(2, "a"));

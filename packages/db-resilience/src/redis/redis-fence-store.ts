@@ -16,18 +16,19 @@ export interface RedisFenceStoreOptions {
  * Raises the fence in one step.
  *
  * KEYS[1]  `<prefix>:{db}:fence`, value `timeline|systemIdentifier|branch|era`, no TTL
- * ARGV[1]  the whole new value; ARGV[2] its timeline, ARGV[3] its system identifier, ARGV[4] its era
- * Returns the value in force: the new one when there was none, when it is of a later era, or when it has a higher
- * timeline of the same cluster.
+ * ARGV[1]  the whole new value; ARGV[2] its timeline, ARGV[3] its system identifier, ARGV[4] its era, ARGV[5] its branch
+ * Returns the value in force: the new one when there was none, when it is of a later era, when it has a higher
+ * timeline of the same cluster, or when it has the first branch of the same timeline.
  */
 const raiseScript = `
 local current = redis.call('GET', KEYS[1])
 if current then
-  local timeline, system, era = string.match(current, '^(%d+)|([^|]*)|[^|]*|(%d+)$')
+  local timeline, system, branch, era = string.match(current, '^(%d+)|([^|]*)|([^|]*)|(%d+)$')
   timeline, era = tonumber(timeline), tonumber(era)
   if tonumber(ARGV[4]) < era then return current end
   if tonumber(ARGV[4]) == era then
-    if tonumber(ARGV[2]) <= timeline then return current end
+    if tonumber(ARGV[2]) < timeline then return current end
+    if tonumber(ARGV[2]) == timeline and (branch ~= '' or ARGV[5] == '') then return current end
     if timeline > 0 and system ~= ARGV[3] then return current end
   end
 end
@@ -57,8 +58,8 @@ export function createRedisFenceStore(
       return text === null ? undefined : parse(text);
     },
     async raise(fence) {
-      const { timeline, systemIdentifier, era } = fence;
-      const args = [format(fence), timeline, systemIdentifier, era];
+      const { timeline, systemIdentifier, era, branch } = fence;
+      const args = [format(fence), timeline, systemIdentifier, era, branch];
       return parse(String(await client.eval(raiseScript, 1, key, ...args)));
     },
     async overrule(era) {

@@ -1,0 +1,109 @@
+import { eventually, type PostgresPair, type PostgresServer, startPostgresPair } from "@gatewright/testkit";
+import { afterEach, describe, expect, it } from "vitest";
+import { createMemoryFenceStore } from "../src/index.ts";
+import type { FaultProxy } from "../src/testing/index.ts";
+import { type Outcome, openDatabase, proxyOf, type Subject, timed } from "./support.ts";
+
+const opened: { close(): Promise<unknown> }[] = [];
+afterEach(async () => {
+  for (const one of opened.splice(0).reverse()) await one.close();
+});
+
+const short = {
+  pool: { min: 0, acquireTimeoutMs: 300 },
+  timeouts: { statementMs: 500 },
+  monitor: { intervalMs: 100 },
+} as const;
+
+function open(...[hosts, options, deps]: Parameters<typeof openDatabase>): Subject {
+  const subject = openDatabase(hosts, { ...short, targetSessionAttrs: "read-write", ...options }, deps);
+  opened.push({ close: () => subject.database.close({ deadlineMs: 100 }) });
+  return subject;
+}
+
+/** A pair whose standby is reached through a proxy. */
+async function pairBehindProxy(): Promise<{ pair: PostgresPair; proxy: FaultProxy }> {
+  const pair = await startPostgresPair();
+  opened.push(pair);
+  await pair.primary.query("create table t (n int primary key)");
+  await pair.caughtUp();
+  const proxy = await proxyOf(pair.standby);
+  opened.push(proxy);
+  return { pair, proxy };
+}
+
+const insert = (subject: Subject, n: number) =>
+  timed(() => subject.database.query("insert into t values ($1)", [n]));
+const rows = async (server: PostgresServer) =>
+  (await server.query<{ n: number }>("select n from t order by n")).map(({ n }) => n);
+const sees = (subject: Subject, timeline: number) =>
+  eventually(() => subject.database.readiness().timeline === timeline, { intervalMs: 5, timeoutMs: 5_000 });
+
+async function insertSome(subject: Subject, from: number): Promise<Outcome[]> {
+  const outcomes: Outcome[] = [];
+  for (let n = from; n < from + 8; n++) outcomes.push(await insert(subject, n));
+  return outcomes;
+}
+
+describe("FO-03 after the sight of a later timeline nothing is written to the old primary", () => {
+  it("while the new one waits for a standby of its own", async () => {
+    const { pair } = await pairBehindProxy();
+    const subject = open([pair.primary, pair.standby], { pool: { min: 0, acquireTimeoutMs: 2_000 } });
+    expect((await insert(subject, 1)).status).toBe(200);
+    await pair.caughtUp();
+    await pair.standby.query("alter system set synchronous_standby_names = '*'");
+    await pair.standby.query("select pg_reload_conf()");
+    await pair.promote();
+    await sees(subject, 2);
+    // A caller is there when the attempt to write the branch ends.
+    await Promise.all([insertSome(subject, 10), insertSome(subject, 20)]);
+    expect(await rows(pair.primary)).toEqual([1]);
+  });
+
+  it("while the new one takes no connection, nor when it is gone again; an operator's word ends that", async () => {
+    const { pair, proxy } = await pairBehindProxy();
+    const subject = open([pair.primary, proxy]);
+    expect((await insert(subject, 1)).status).toBe(200);
+    await pair.caughtUp();
+    proxy.set({ connect: "reset" });
+    await pair.promote();
+    await sees(subject, 2);
+    // What keeps the new one from being used is what callers hear.
+    for (const { status, code } of await insertSome(subject, 10))
+      expect([status, code]).toEqual([503, "db_unavailable"]);
+    expect(await rows(pair.primary)).toEqual([1]);
+
+    await pair.standby.stop();
+    await eventually(() => subject.database.stats().hosts[1]?.state === "down");
+    for (const { status, code } of await insertSome(subject, 30))
+      expect([status, code]).toEqual([503, "db_fenced"]);
+    expect(subject.database.readiness()).toMatchObject({ state: "unavailable", reason: "fenced" });
+    expect(await rows(pair.primary)).toEqual([1]);
+
+    await subject.database.resetFence();
+    expect((await insert(subject, 50)).status).toBe(200);
+  });
+
+  it("by a process that reaches the old one alone, once the store has been told by another", async () => {
+    const { pair, proxy } = await pairBehindProxy();
+    const fenceStore = createMemoryFenceStore();
+    const fencing = { leaseMs: 100 };
+    const subject = open([pair.primary, proxy], { fencing }, { fenceStore });
+    const other = open([pair.primary], { fencing }, { fenceStore });
+    expect((await insert(subject, 1)).status).toBe(200);
+    expect((await insert(other, 2)).status).toBe(200);
+    await pair.caughtUp();
+    proxy.set({ connect: "reset" });
+    await pair.promote();
+    await eventually(async () => (await fenceStore.read())?.timeline === 2);
+    await eventually(async () => (await insert(other, 3)).code === "db_fenced", { intervalMs: 110 });
+    for (const { code } of await insertSome(other, 10)) expect(code).toBe("db_fenced");
+    expect((await rows(pair.primary)).filter((n) => n >= 10)).toEqual([]);
+
+    // Who writes first on the new timeline gives it its branch.
+    proxy.set({ connect: "forward" });
+    await eventually(async () => (await insert(subject, 60)).status === 200, { intervalMs: 50 });
+    expect((await fenceStore.read())?.branch).not.toBe("");
+    expect(await rows(pair.standby)).toContain(60);
+  });
+});
