@@ -10,10 +10,13 @@ const MARKS: Readonly<Record<AlgorithmName, string>> = {
   gcra: "g",
 };
 
+/** Algorithms that keep what is owed instead of what was taken: what it comes to depends on limit and burst. */
+const OWING: ReadonlySet<AlgorithmName> = new Set(["token_bucket", "gcra"]);
+
 /**
  * What tells the counters of one rule from those of another, as a part of a key's name: the rule's name, its window in
- * seconds and its algorithm, `by_user@60f`; what a rule of one's own making counts by, `pair@60f.user+tool`; and where
- * the burst is not the limit, their ratio, `by_user@60b~5-2`, since it sets how long a state is good for.
+ * seconds and its algorithm, `by_user@60f`; under `token_bucket` and `gcra` burst and limit, `by_user@60b~100-40`, since
+ * a state of one pair says nothing under another; and what a rule of one's own making counts by, `pair@60f.user+tool`.
  */
 export function ruleIdentity(
   name: string,
@@ -22,12 +25,7 @@ export function ruleIdentity(
   { limit, windowMs }: Rate,
   burst: number,
 ): string {
-  const shared = greatestDivisor(burst, limit);
-  const ratio = burst === limit ? "" : `~${burst / shared}-${limit / shared}`;
+  const counts = OWING.has(algorithm) ? `~${burst}-${limit}` : "";
   const counted = name.startsWith("by_") ? "" : `.${by.join("+")}`;
-  return `${name}@${windowMs / 1_000}${MARKS[algorithm]}${ratio}${counted}`;
-}
-
-function greatestDivisor(a: number, b: number): number {
-  return b === 0 ? a : greatestDivisor(b, a % b);
+  return `${name}@${windowMs / 1_000}${MARKS[algorithm]}${counts}${counted}`;
 }

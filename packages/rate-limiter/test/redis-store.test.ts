@@ -12,13 +12,13 @@ import { RedisStore } from "../src/redis/redis-store.ts";
 import { writeRecord } from "./support/control-record.ts";
 
 const run = promisify(execFile);
-/** The letter of an algorithm in the names of its keys. */
+/** What the names of keys say of an algorithm, and of burst and limit where the state is good for these alone. */
 const MARKS = [
-  ["fixed_window", "f"],
-  ["sliding_window", "s"],
-  ["sliding_log", "l"],
-  ["token_bucket", "b"],
-  ["gcra", "g"],
+  ["fixed_window", () => "f"],
+  ["sliding_window", () => "s"],
+  ["sliding_log", () => "l"],
+  ["token_bucket", (limit: number) => `b~${limit}-${limit}`],
+  ["gcra", (limit: number) => `g~${limit}-${limit}`],
 ] as const;
 const replica = join(import.meta.dirname, "support/limiter-process.ts");
 
@@ -100,12 +100,12 @@ describe("Redis store", () => {
       for (const key of keys) expect(await client.pttl(key)).toBeGreaterThan(0);
       const lane = laneOf("t");
       expect(keys.filter((key) => key.startsWith(`gw:{l${lane}}:rl:t:`)).sort()).toEqual([
-        `gw:{l${lane}}:rl:t:by_tenant@60${mark}:t`,
-        `gw:{l${lane}}:rl:t:by_tool@60${mark}:x`,
-        `gw:{l${lane}}:rl:t:by_user@60${mark}:a%3Ab%7Bc%7D`,
+        `gw:{l${lane}}:rl:t:by_tenant@60${mark(9)}:t`,
+        `gw:{l${lane}}:rl:t:by_tool@60${mark(9)}:x`,
+        `gw:{l${lane}}:rl:t:by_user@60${mark(9)}:a%3Ab%7Bc%7D`,
       ]);
-      expect(keys).toContain(`gw:{l_}:rl:_:by_user@60${mark}:ann`);
-      expect(keys.filter((key) => key.includes(`:rl:%5F:by_user@60${mark}:%23`))).toHaveLength(1);
+      expect(keys).toContain(`gw:{l_}:rl:_:by_user@60${mark(9)}:ann`);
+      expect(keys.filter((key) => key.includes(`:rl:%5F:by_user@60${mark(9)}:%23`))).toHaveLength(1);
     },
   );
 
@@ -119,7 +119,7 @@ describe("Redis store", () => {
         for (let i = 0; i < 60; i++) {
           const before = performance.now();
           const { verdicts } = await limiter.check({ user: "ann" });
-          const lives = await client.pttl(`p${mostBaked}:{l_}:rl:_:by_user@2${mark}:ann`);
+          const lives = await client.pttl(`p${mostBaked}:{l_}:rl:_:by_user@2${mark(200)}:ann`);
           const resetMs = verdicts[0]?.resetMs ?? 0;
           expect(lives).toBeLessThanOrEqual(6_000);
           expect(lives + Math.ceil(performance.now() - before) + 2).toBeGreaterThanOrEqual(resetMs);
@@ -137,7 +137,7 @@ describe("Redis store", () => {
       const { verdicts } = await long.check({ user: "ann" }, { cost: 100 });
       const resetMs = verdicts[0]?.resetMs ?? 0;
       expect(resetMs).toBeGreaterThan(590_000);
-      const key = `gw:{l_}:rl:_:by_user@60${algorithm === "gcra" ? "g" : "b"}~10-1:ann`;
+      const key = `gw:{l_}:rl:_:by_user@60${algorithm === "gcra" ? "g" : "b"}~100-10:ann`;
       expect(await client.pttl(key)).toBeGreaterThan(resetMs - 1_000);
     },
   );
@@ -145,7 +145,7 @@ describe("Redis store", () => {
   it.each(MARKS)("%s: a refund leaves alone a state that is not of its rule", async (algorithm, mark) => {
     const limiter = limiterOf({ algorithm, rules: { by_user: "10/m" } });
     const decision = await limiter.check({ user: "ann" });
-    const key = `gw:{l_}:rl:_:by_user@60${mark}:ann`;
+    const key = `gw:{l_}:rl:_:by_user@60${mark(10)}:ann`;
     // Another tag, and a time at which everything that was taken is still owed.
     const foreign = Buffer.alloc(28);
     foreign.writeUInt32LE(7, 8);

@@ -169,6 +169,24 @@ describe.each(Object.keys(BACKENDS))("store conformance: %s", (kind) => {
       expect(admitted).toEqual([2, 3]);
     });
 
+    it("two limits of one window over one store: neither admits more than its bound, whoever comes in between", async () => {
+      const { clock, limiter, reload } = setUp({ by_user: "60/m" });
+      const small = reload({ by_user: "2/m" });
+      const passes = async (one: typeof limiter) => (await one.check({ user: "ann" })).allowed;
+      const admitted = { large: 0, small: 0 };
+      while (await passes(limiter)) admitted.large++;
+      for (let i = 0; i < 10; i++) {
+        clock.time += 6_000;
+        if (await passes(small)) admitted.small++;
+        while (await passes(limiter)) admitted.large++;
+      }
+      expect(admitted.large).toBeLessThanOrEqual(120);
+      expect(admitted.small).toBeLessThanOrEqual(4);
+      // With windows the calls of both count for each, so the larger leaves nothing to the smaller.
+      if (algorithm === "token_bucket" || algorithm === "gcra")
+        expect(admitted).toEqual({ large: 120, small: 3 });
+    });
+
     it("what a rule of one's own making counts by is part of it: the same name by other keys counts apart", async () => {
       const rule = (...by: ("user" | "tool")[]) => ({ composite: { pair: { by, rate: "2/m" } } });
       const { limiter, reload } = setUp(rule("user", "tool"));
