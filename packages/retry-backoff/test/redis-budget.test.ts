@@ -56,6 +56,16 @@ describe("createRedisBudget", () => {
     expect((await budget.withdraw({ tool: "a" })).remaining).toBe(1);
   });
 
+  it("gives back to the purse that paid: refusals never turn the floor into savings", async () => {
+    const budget = budgetOf({ ratio: 0, floorPerSecond: 0.001 });
+    expect((await budget.withdraw({ tool: "a" })).granted).toBe(true);
+    for (let i = 0; i < 3; i++) {
+      expect(await budget.withdraw({ tool: "b" })).toMatchObject({ granted: false, refusedBy: "global" });
+    }
+    const [earned, floor] = await redis.client().hmget("gw:{b:tool%3Ab}:budget", "earned", "floor");
+    expect([earned, floor]).toEqual(["0", "1000"]);
+  });
+
   it("refills the floor by the server's time", async () => {
     const budget = budgetOf({ ratio: 0, floorPerSecond: 20 });
     const drain = async () => {

@@ -40,6 +40,13 @@ export interface RedisBudget extends Budget {
   stats(): { readonly degraded: number; readonly pending: number };
 }
 
+/** What Redis says of an account. */
+interface Booked {
+  /** From which purse a retry was paid: 1 what was earned, 2 the floor; 0 from none. */
+  readonly granted: 0 | 1 | 2;
+  readonly remaining: number;
+}
+
 const GLOBAL = "global";
 const LEVELS = ["tool", "server", "tenant"] as const;
 const MAX_ID = 64;
@@ -47,7 +54,8 @@ const MAX_ID = 64;
 /**
  * A budget in Redis: one hash per account, each in its own Cluster slot, booked by one script. Deposits are
  * gathered here and told with the next withdrawal or every `flushMs`, so a call that succeeds makes no round
- * trip. A withdrawal asks its accounts in parallel and gives back what the others granted when one refuses.
+ * trip. A withdrawal asks its accounts in parallel and gives back what the others granted when one refuses, to the purse
+ * that paid.
  *
  * When Redis does not answer, this process decides alone by the same rules (`degraded: true`), and Redis is charged for
  * what it granted as soon as it answers again. Both are told as totals, which Redis books once however often it hears
@@ -102,10 +110,7 @@ export function createRedisBudget(options: RedisBudgetOptions): RedisBudget {
     return { ...verdict, degraded: true };
   };
 
-  const book = async (
-    account: string,
-    wanted: 1 | 0 | -1,
-  ): Promise<{ granted: boolean; remaining: number }> => {
+  const book = async (account: string, wanted: 1 | 0 | -1 | -2): Promise<Booked> => {
     const ledger = waiting.get(account) ?? ledgers.get(account);
     const { totals, booked } = ledger;
     const key = keyOf(prefix, account);
@@ -115,8 +120,8 @@ export function createRedisBudget(options: RedisBudgetOptions): RedisBudget {
       if (ledger.settled && waiting.get(account) === ledger) waiting.delete(account);
       return answered;
     });
-    const [granted, remaining] = (await within(answer, timeoutMs)) as [number, number];
-    return { granted: granted === 1, remaining };
+    const [granted, remaining] = (await within(answer, timeoutMs)) as [Booked["granted"], number];
+    return { granted, remaining };
   };
 
   const flushAll = async (): Promise<void> => {
@@ -148,22 +153,24 @@ export function createRedisBudget(options: RedisBudgetOptions): RedisBudget {
     async withdraw(scope) {
       const accounts = accountsOf(scope);
       const answers = await Promise.allSettled(accounts.map(({ account }) => book(account, 1)));
-      const granted = accounts.filter((_, i) => {
+      const grants = accounts.flatMap(({ account }, i) => {
         const answer = answers[i];
-        return answer?.status === "fulfilled" && answer.value.granted;
+        const granted = answer?.status === "fulfilled" ? answer.value.granted : 0;
+        return granted === 0 ? [] : [{ account, granted }];
       });
-      const giveBack = () => Promise.allSettled(granted.map(({ account }) => book(account, -1)));
+      const giveBack = () =>
+        Promise.allSettled(grants.map(({ account, granted }) => book(account, granted === 1 ? -1 : -2)));
       if (answers.some(({ status }) => status === "rejected")) {
         await giveBack();
         return withdrawAlone(scope);
       }
-      const refusal = accounts.find((one) => !granted.includes(one));
+      const refusal = accounts.find(({ account }) => !grants.some((grant) => grant.account === account));
       if (refusal !== undefined) {
         used.get(refusal.account).refused++;
         await giveBack();
         return { granted: false, remaining: 0, refusedBy: refusal.level };
       }
-      for (const { account } of granted) used.get(account).granted++;
+      for (const { account } of grants) used.get(account).granted++;
       // Else what was spent here would be spent again whenever Redis is away for a moment.
       local.withdraw(scope);
       const left = answers.map((answer) => (answer.status === "fulfilled" ? answer.value.remaining : 0));

@@ -5,10 +5,11 @@
  * refill at most, `floor` are below zero while processes that decided alone spent more than there was
  * KEYS[2] what this process told before, a hash `deposits earned floor`
  * ARGV[1] ratio × 1000   ARGV[2] floor per second × 1000   ARGV[3] burst × 1000
- * ARGV[4] 1 to withdraw, −1 to give one back, 0 to book only   ARGV[5] time to live, ms
+ * ARGV[4] 1 to withdraw, −1 or −2 to give one back that was paid from what was earned or from the floor, 0 to book only
+ * ARGV[5] time to live, ms
  * ARGV[6], ARGV[7], ARGV[8] totals of the process: deposits, retries it granted alone from what was earned, and from the
  * floor   ARGV[9], ARGV[10], ARGV[11] those it knows to be booked, for when KEYS[2] is gone
- * Returns {granted 0|1, whole retries left}. Time is the server's. Integers only, so no sum drifts; time that
+ * Returns {granted 0, 1 from what was earned, 2 from the floor; whole retries left}. Time is the server's. Integers only, so no sum drifts; time that
  * gave no whole milli-retry yet is kept.
  */
 export const withdrawScript = `
@@ -42,10 +43,12 @@ if wanted == 1 then
     granted = 1
   elseif floor >= 1000 then
     floor = floor - 1000
-    granted = 1
+    granted = 2
   end
 elseif wanted == -1 then
-  earned = earned + 1000
+  earned = math.min(burst, earned + 1000)
+elseif wanted == -2 then
+  floor = math.min(most, floor + 1000)
 end
 redis.call('HSET', KEYS[1], 'earned', string.format('%.0f', earned), 'floor', string.format('%.0f', floor), 'at', string.format('%.0f', at))
 redis.call('PEXPIRE', KEYS[1], ARGV[5])
