@@ -47,7 +47,9 @@ describe("the event log", () => {
     log.expire(50);
     expect(log.after(1, 0)).toEqual([]);
     expect(log.after(2, 0)).toHaveLength(1);
-    log.clear();
+    log.close();
+    log.append(2, 2, "z");
+    expect(log.after(2, 0)).toEqual([]);
     expect(total.bytes).toBe(0);
   });
 });
@@ -138,5 +140,44 @@ describe("the streams of a session", () => {
     sessions.close();
     expect(running.state.ended).toBe(true);
     expect(session.resumption("2-0")).toBeUndefined();
+  });
+
+  it("hold nothing any more of a session that another replica goes on with, and answer the calls in flight", async () => {
+    const sessions = new DownstreamSessions({
+      maxSessions: 10,
+      idleMs: 1_000,
+      maxBufferedBytes: 1_000,
+      log: { maxEvents: 10, maxBytes: 100 },
+      maxLogBytes: 100,
+      onEnd: () => undefined,
+    });
+    const hello = {
+      protocolVersion: "2025-11-25",
+      clientInfo: { name: "t", version: "1" },
+      capabilities: {},
+    };
+    const gone = sessions.open(localPrincipal, everything, hello);
+    const call = new AbortController();
+    gone.calls.set("1", call);
+    const running = sink();
+    const answer = gone.openAnswer(running.response, "1");
+    gone.deliver(Buffer.from("x".repeat(90)));
+    let ended = 0;
+    gone.onEnd.add(() => ended++);
+    const question = gone.questions.ask("ping", undefined);
+    sessions.letGo(gone.id);
+    expect(ended).toBe(1);
+    expect(call.signal.aborted).toBe(false);
+    answer.end("the answer");
+    gone.deliver(Buffer.from("y".repeat(90)));
+    expect(running.written.at(-1)).toContain("the answer");
+    expect(running.state.ended).toBe(true);
+    const stays = sessions.open(localPrincipal, everything, hello);
+    stays.deliver(Buffer.from("z".repeat(90)));
+    const own = sink();
+    stays.attach(own.response);
+    expect(own.written.join("")).toContain("zzz");
+    sessions.close();
+    await expect(question?.answer).rejects.toMatchObject({ code: "outcome_unknown" });
   });
 });

@@ -68,4 +68,16 @@ describe("a session that another replica goes on with, in front of an upstream t
     expect(logged(body)).toBe(3);
     expect(await session.delete(first)).toBe(204);
   });
+
+  it("is listened for no more at the replica that had it before", async () => {
+    const owner = await set.add();
+    const listeners = () => owner.core.hub.stats().listeners;
+    const before = listeners();
+    const session = await openSession(owner, "/mcp");
+    await session.request(owner, "resources/subscribe", { uri: "fresh+test://watched-resource" });
+    expect(listeners()).toBe(before + 2);
+    owner.core.replicas.handOver();
+    expect(owner.core.sessions.size).toBe(0);
+    expect(listeners()).toBe(before);
+  });
 });

@@ -70,7 +70,7 @@ export class DownstreamSession {
   logLevel: string | undefined;
   /** The resources of upstreams without sessions that the client subscribed to, by upstream. */
   readonly subscriptions: Map<string, Set<string>>;
-  /** Run when the session ends. */
+  /** Run when the session ends here, also when another replica goes on with it. */
   readonly onEnd = new Set<() => void>();
   readonly questions = new Questions();
   readonly #options: DownstreamSessionOptions;
@@ -175,12 +175,25 @@ export class DownstreamSession {
     this.endStream();
     for (const call of this.calls.values()) call.abort();
     this.calls.clear();
+    this.#free();
+    for (const answer of this.#answers.values()) answer.end();
+    this.#answers.clear();
+  }
+
+  /**
+   * Leaves the session to another replica, where its client goes on. Calls in flight are answered on the connections that
+   * are open; to what a client says or resumes from now on, the other one answers.
+   */
+  letGo(): void {
+    this.endStream();
+    this.#free();
+  }
+
+  #free(): void {
     for (const ended of this.onEnd) ended();
     this.onEnd.clear();
     this.questions.end();
-    for (const answer of this.#answers.values()) answer.end();
-    this.#answers.clear();
-    this.#log.clear();
+    this.#log.close();
   }
 
   get #epoch(): number {

@@ -142,7 +142,7 @@ export class DownstreamSessions {
     const left = this.#countOf(session.principal) - 1;
     if (left > 0) this.#perPrincipal.set(session.principal.key, left);
     else this.#perPrincipal.delete(session.principal.key);
-    if (how === "let_go" && !session.bound) session.endStream();
+    if (how === "let_go" && !session.bound) session.letGo();
     else session.end();
     this.#options.onEnd(session, how);
   }

@@ -29,6 +29,7 @@ export class EventLog {
   readonly #now: () => number;
   readonly #events: LoggedEvent[] = [];
   #bytes = 0;
+  #closed = false;
 
   constructor(limits: EventLogLimits, total: EventLogTotal, now: () => number) {
     this.#limits = limits;
@@ -36,8 +37,9 @@ export class EventLog {
     this.#now = now;
   }
 
-  /** Keeps an event, a copy of its data. */
+  /** Keeps an event, a copy of its data; nothing once the log is closed. */
   append(stream: number, sequence: number, data: Uint8Array | string): void {
+    if (this.#closed) return;
     const event = { stream, sequence, data: Buffer.from(data as Uint8Array), atMs: this.#now() };
     this.#events.push(event);
     this.#count(event.data.length);
@@ -62,8 +64,9 @@ export class EventLog {
     }
   }
 
-  /** Drops everything. */
-  clear(): void {
+  /** Drops everything, and keeps nothing from now on. */
+  close(): void {
+    this.#closed = true;
     this.#count(-this.#bytes);
     this.#events.length = 0;
   }
