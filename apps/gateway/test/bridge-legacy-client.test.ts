@@ -130,6 +130,25 @@ describe("a legacy client of a modern upstream", () => {
     });
   });
 
+  it.each([
+    ["nothing", {}, { code: -31_002, data: { code: "upstream_unreachable", retryable: false } }],
+    ["what it did not declare", { inputRequests: { a: { method: "roots/list" } } }, { code: -32_600 }],
+  ])("is not asked where the server asks %s: the call ends, made once", async (_, more, error) => {
+    const client = await join("scripted", { sampling: {} });
+    const before = scripted.seen("tools/call").length;
+    scripted.script("tools/call", (response) => {
+      const { id } = scripted.seen("tools/call").at(-1) ?? {};
+      response.setHeader("content-type", "application/json");
+      response.end(JSON.stringify({ jsonrpc: "2.0", id, result: { resultType: "input_required", ...more } }));
+    });
+    for (const name of ["read", "write"]) {
+      const { body } = await client.send("tools/call", { name, arguments: {} });
+      expect(body.error).toMatchObject(error);
+    }
+    expect(scripted.seen("tools/call")).toHaveLength(before + 2);
+    scripted.script("tools/call");
+  });
+
   it("that refuses one of several questions is told that the others need no answer", async () => {
     const client = await join("everything");
     const call = await client.call("test_input_required_result_multiple_inputs");

@@ -914,6 +914,85 @@ describe("a client with a session and a stateless server", () => {
     expect(rounds[2]?.body.params).not.toHaveProperty("inputResponses");
   });
 
+  it.each([
+    ["asks nothing, and has no state", {}],
+    ["asks nothing in an object, and has no state", { inputRequests: {} }],
+    ["has null for questions", { inputRequests: null, requestState: "s" }],
+    ["has an array for questions", { inputRequests: [] }],
+    ["has a text for questions", { inputRequests: "x", requestState: "s" }],
+    ["has a state that is no text", { inputRequests: { a: elicit }, requestState: {} }],
+    ["asks null", { inputRequests: { a: null } }],
+    ["asks a number", { inputRequests: { b: elicit, a: 3 } }],
+    ["asks without a method", { inputRequests: { a: {} } }],
+    ["asks by a method of servers", { inputRequests: { a: { method: "tools/call" } } }],
+    ["asks what only connections are asked", { inputRequests: { a: { method: "ping" } } }],
+    ["tells instead of asking", { inputRequests: { a: { method: "notifications/x" } } }],
+    ["asks with params that are no object", { inputRequests: { a: { ...elicit, params: [] } } }],
+  ])("a server that %s breaks the protocol: nobody is asked, and the call is made once", async (_, more) => {
+    const { server, session } = await serve(
+      modernHandler((seen, response) =>
+        json(response, result(seen.body.id, { resultType: "input_required", ...more })),
+      ),
+    );
+    const options = { client, ask: never, timeoutMs: 2_000 };
+    await expect(bridgeWith().forwardLegacy(session, legacyCall("x"), options)).rejects.toMatchObject({
+      code: "upstream_protocol",
+      phase: "response_received",
+      retryable: false,
+    });
+    expect(server.seen.filter(({ body }) => body.method === "tools/call")).toHaveLength(1);
+  });
+
+  it.each([
+    [{}, elicit, { elicitation: {} }],
+    [
+      { elicitation: {} },
+      { ...elicit, params: { mode: "url", url: "https://x" } },
+      { elicitation: { url: {} } },
+    ],
+    [{ elicitation: {} }, { method: "sampling/createMessage", params: { messages: [] } }, { sampling: {} }],
+    [{ sampling: {} }, { method: "roots/list" }, { roots: {} }],
+  ])(
+    "that declared %j is not asked what it did not: its call ends",
+    async (capabilities, question, needed) => {
+      const inputRequests = { ...("elicitation" in capabilities && { fine: elicit }), a: question };
+      const { server, session } = await serve(
+        modernHandler((seen, response) =>
+          json(response, result(seen.body.id, { resultType: "input_required", inputRequests })),
+        ),
+      );
+      const answer = await bridgeWith().forwardLegacy(session, legacyCall("x"), {
+        client: { ...client, capabilities },
+        ask: never,
+        timeoutMs: 1_000,
+      });
+      expect(bodyOf(answer).error).toMatchObject({ code: -32600, data: { requiredCapabilities: needed } });
+      expect(answer.httpStatus).toBe(200);
+      expect(server.seen.filter(({ body }) => body.method === "tools/call")).toHaveLength(1);
+    },
+  );
+
+  it("a server that only wants its call made again has a while, within the call's time", async () => {
+    const at: number[] = [];
+    const { session } = await serve(
+      modernHandler((seen, response) => {
+        at.push(performance.now());
+        const more = at.length < 3 ? { resultType: "input_required", requestState: "s" } : {};
+        return json(response, result(seen.body.id, { resultType: "complete", ...more }));
+      }),
+    );
+    const options = { client, ask: never, timeoutMs: 5_000 };
+    const answer = await bridgeWith().forwardLegacy(session, legacyCall("x"), options);
+    expect(bodyOf(answer).result).toEqual({ resultType: "complete" });
+    expect(at.map((ms, index) => index === 0 || ms - (at[index - 1] ?? 0) > 240)).toEqual([true, true, true]);
+    at.length = 0;
+    const leaving = AbortSignal.timeout(50);
+    await expect(
+      bridgeWith().forwardLegacy(session, legacyCall("x"), { ...options, signal: leaving }),
+    ).rejects.toMatchObject({ code: "aborted" });
+    expect(at).toHaveLength(1);
+  });
+
   it("a server that never stops asking, and a client that does not answer, end the call", async () => {
     const { session } = await serve(
       modernHandler((seen, response) =>

@@ -234,7 +234,7 @@ describe("a client with a session whose stateless server sends its user to a URL
     );
     const asked: unknown[] = [];
     const answer = await bridge.forwardLegacy(session, call(), {
-      client: { clientInfo: CLIENT.clientInfo, capabilities: visits },
+      client: { clientInfo: CLIENT.clientInfo, capabilities: { elicitation: { form: {}, url: {} } } },
       ask: async ({ params }) => {
         asked.push(params === undefined ? undefined : JSON.parse(params));
         return '{"action":"accept"}';

@@ -147,7 +147,10 @@ function fromUpstream(error: UpstreamError, name: string): GatewayError {
   if (error.code === "upstream_overloaded") {
     return new GatewayError("backend_unavailable", `${name} is overloaded`, facts);
   }
-  return new GatewayError("upstream_unreachable", `${name}: ${reasonOf(error)}`, facts);
+  // What was answered was executed: by an answer that is none, the same call again is no better.
+  const answered = error.code === "upstream_protocol" && error.phase === "response_received";
+  const again = answered ? { retryable: false } : {};
+  return new GatewayError("upstream_unreachable", `${name}: ${reasonOf(error)}`, { ...facts, ...again });
 }
 
 const networkReasons: Readonly<Record<string, string>> = {

@@ -4,7 +4,7 @@ import type { JsonObject, NotificationMessage, RequestMessage } from "../message
 import { parseOptions } from "../parse-options.ts";
 import { LEGACY_REVISIONS, META, negotiateLegacy, SUPPORTED_REVISIONS } from "../revisions.ts";
 import { splice, textOf } from "../splice.ts";
-import { abortError } from "../upstream/abort.ts";
+import { abortError, pause } from "../upstream/abort.ts";
 import type { UpstreamAnswer } from "../upstream/answer.ts";
 import type { UpstreamMessage, UpstreamRequest, UpstreamSession } from "../upstream/upstream.ts";
 import { onceBegun, UpstreamError } from "../upstream/upstream-error.ts";
@@ -13,7 +13,7 @@ import { BridgeError } from "./bridge-error.ts";
 import { type BridgeOptions, bridgeSchema } from "./bridge-options.ts";
 import { declares } from "./client-capability.ts";
 import { envelopeMembers, extendParams, membersOf, paramsBytes, withoutMembers } from "./edit-members.ts";
-import { answerInputRequests, inputRequiredOf } from "./input-rounds.ts";
+import { answerInputRequests, inputRequiredOf, undeclaredBy } from "./input-rounds.ts";
 import { localError, localResult } from "./local-answer.ts";
 import { passesLogLevel, readLogLevel } from "./log-levels.ts";
 import { type Question, withdrawnBy } from "./open-questions.ts";
@@ -55,6 +55,9 @@ const CHANGES: ReadonlySet<string> = new Set([
   "notifications/resources/updated",
   "notifications/elicitation/complete",
 ]);
+
+/** How long a stateless server that asks nothing, but wants its call made again, is left alone. */
+const REPEAT_MS = 250;
 
 class EraBridge implements Bridge {
   readonly replica: string;
@@ -153,9 +156,14 @@ class EraBridge implements Bridge {
       const askedMs = this.#now();
       const asking = session.request({ ...request, params }, { timeoutMs, signal, onMessage });
       const answer = await (round === 0 ? asking : asking.catch(throwOnceBegun));
-      if (timeoutMs > 0) timeoutMs = Math.max(1, timeoutMs - (this.#now() - askedMs));
       const wanted = inputRequiredOf(answer);
       if (wanted === undefined) return toLegacy(answer, method);
+      const undeclared = undeclaredBy(client.capabilities, wanted);
+      if (undeclared) return toLegacy(missingCapability(new MissingCapability(undeclared)), method);
+      if (wanted.requests.size === 0) {
+        await pause(Math.min(REPEAT_MS, timeoutMs || REPEAT_MS), signal, "sent_no_response");
+      }
+      if (timeoutMs > 0) timeoutMs = Math.max(1, timeoutMs - (this.#now() - askedMs));
       more = { inputResponses: await answerInputRequests(wanted, ask), requestState: wanted.requestState };
     }
     throw new BridgeError(
