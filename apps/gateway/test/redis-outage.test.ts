@@ -115,7 +115,7 @@ describe("a gateway whose Redis is away", () => {
     expect(refused.body).toMatchObject({
       jsonrpc: "2.0",
       id: "two",
-      error: { code: -31002, data: { code: "backend_unavailable" } },
+      error: { code: -31002, data: { code: "backend_unavailable", retryable: true, retryAfterMs: 1_000 } },
     });
     expect(refused.headers.get("retry-after")).toBe("1");
     expect(await is(503, "down")(gateway.url)).toBe(true);

@@ -1,3 +1,4 @@
+import { ERROR_SURFACES, type GatewayErrorCode } from "@gatewright/mcp-bridge";
 import { BridgeError } from "@gatewright/mcp-bridge/bridge";
 import { UpstreamError } from "@gatewright/mcp-bridge/upstream";
 import type { CallOutcome, Violation } from "@gatewright/plugin-framework";
@@ -84,7 +85,10 @@ export function failureOf(error: unknown, upstreamName: string): GatewayError {
   return unexpectedFailure(error);
 }
 
-/** The error that the caller gets when a plugin refuses. A status or a header that is none in an answer is left out. */
+/**
+ * The error that the caller gets when a plugin refuses. A status or a header that is none in an answer is left out, and
+ * whether the request may be repeated is what the gateway says of the plugin's code, where it knows that code.
+ */
 export function refusalOf(violation: Violation): GatewayError {
   const { code, reason, description, details, headers, httpStatus, mcpErrorCode } = violation;
   const retryAfterMs = details?.["retryAfterMs"];
@@ -93,6 +97,7 @@ export function refusalOf(violation: Violation): GatewayError {
     description || reason,
     {
       publicCode: code,
+      ...(isGatewayCode(code) ? { retryable: ERROR_SURFACES[code].retryable } : {}),
       ...(details === undefined ? {} : { details }),
       ...(headers === undefined ? {} : { headers: sendableHeaders(headers) }),
       ...(typeof retryAfterMs === "number" ? { retryAfterMs } : {}),
@@ -119,6 +124,10 @@ export function withheldOf(violation: Violation): GatewayError {
   const { httpStatus, retryAfterMs: _, ...others } = facts;
   const status = httpStatus === undefined || notExecuted.has(httpStatus) ? {} : { httpStatus };
   return new GatewayError("plugin_blocked", message, { ...others, ...status, retryable: false });
+}
+
+function isGatewayCode(code: string): code is GatewayErrorCode {
+  return Object.hasOwn(ERROR_SURFACES, code);
 }
 
 function isRefusal(status: number): boolean {
