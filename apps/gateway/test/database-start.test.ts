@@ -166,6 +166,49 @@ describe("a gateway whose database is not there when it starts", () => {
     }
   });
 
+  it("while another replica makes the tables the API is unavailable, and says why", async () => {
+    await postgres.query("create database slow");
+    const url = postgres.url.replace(/postgres$/, "slow");
+    const other = await postgres.client({ database: "slow" });
+    await other.query("select pg_advisory_lock(hashtextextended('gatewright registry', 0))");
+    await using gateway = await start(url);
+    await eventually(async () => {
+      const { body } = await gateway.rest("GET", "/health/ready");
+      return body.checks.database.reason === "migrating";
+    });
+    for (const [method, path, body] of [
+      ["GET", "/gateways"],
+      ["GET", "/servers/x"],
+      ["POST", "/gateways", { name: "x", url: echo.url }],
+      ["DELETE", "/gateways/x"],
+    ] as const) {
+      const answer = await gateway.rest(method, path, body);
+      expect([method, path, answer.status]).toEqual([method, path, 503]);
+      expect(answer.body.error).toMatchObject({
+        code: "db_unavailable",
+        message: expect.stringMatching(/database/),
+        retryable: true,
+        details: { reason: "migrating" },
+      });
+      expect(Number(answer.headers.get("retry-after"))).toBeGreaterThanOrEqual(1);
+    }
+    await other.end();
+    await eventually(async () => (await gateway.rest("GET", "/health/ready")).status === 200, {
+      timeoutMs: 10_000,
+    });
+    expect((await gateway.rest("GET", "/gateways")).status).toBe(200);
+  });
+
+  it("with a pool of one connection it makes the tables and becomes ready", async () => {
+    await postgres.query("create database single");
+    const url = postgres.url.replace(/postgres$/, "single");
+    await using gateway = await start(url, { pool: { size: 1, overflow: 0 } });
+    await eventually(async () => (await gateway.rest("GET", "/health/ready")).status === 200, {
+      timeoutMs: 10_000,
+    });
+    expect((await gateway.rest("GET", "/gateways")).status).toBe(200);
+  });
+
   it("wrong options of the database are refused in words", async () => {
     const wrong = startTestGateway({ database: { url: "postgres://u:secret@a/b?sslmode=perhaps" } });
     await expect(wrong).rejects.toThrow(/sslmode/);

@@ -98,7 +98,10 @@ export interface ResilientDatabase<DB = unknown> extends DatabaseHandle {
     work: (session: KyselyTransaction<DB>) => Promise<T>,
     options?: TransactionOptions,
   ): Promise<T>;
-  /** Runs `work` while no other holder of the same name does, on any replica (advisory lock), e.g. migrations. */
+  /**
+   * Runs `work` while no other holder of the same name does, on any replica (advisory lock), e.g. migrations. Waiting for
+   * the lock and holding it takes one connection of the pool: what `work` does needs others.
+   */
   withAdvisoryLock<T>(
     name: string,
     work: () => Promise<T>,

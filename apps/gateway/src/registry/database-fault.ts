@@ -1,6 +1,19 @@
 import { DatabaseError } from "@gatewright/db-resilience";
 import { GatewayError } from "../errors.ts";
 
+/** SQLSTATEs of what a migration has not made yet: a table, a column. */
+const missing: ReadonlySet<string | undefined> = new Set(["42P01", "42703"]);
+
+/** What a failure of the database means while its tables are being made; else as {@link describeDatabaseFault}. */
+export function describeFaultWhileMigrating(error: unknown): unknown {
+  if (!DatabaseError.is(error) || !missing.has(error.sqlState)) return describeDatabaseFault(error);
+  return new GatewayError("db_unavailable", "The database is unavailable: its tables are being made.", {
+    cause: error,
+    retryAfterMs: 1_000,
+    details: { reason: "migrating" },
+  });
+}
+
 type Facts = ConstructorParameters<typeof GatewayError>[2];
 
 /**

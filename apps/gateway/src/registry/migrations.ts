@@ -18,10 +18,18 @@ const migrations: Readonly<Record<string, Migration>> = {
  * here one at a time. Tables of a later version are left as they are.
  */
 export async function migrateToLatest(db: Kysely<Tables>): Promise<void> {
-  if (await isLatest(db)) return;
+  if (!(await isLatest(db))) await runMigrator(db, {});
+}
+
+/** Like {@link migrateToLatest}, as a part of the transaction that `db` runs everything in. */
+export async function migrateInTransaction(db: Kysely<Tables>): Promise<void> {
+  await runMigrator(db, { disableTransactions: true });
+}
+
+async function runMigrator(db: Kysely<Tables>, options: { disableTransactions?: boolean }): Promise<void> {
   const { Migrator } = await import("kysely/migration");
-  const migrator = new Migrator({ db, provider: { getMigrations: async () => ({ ...migrations }) } });
-  const { error } = await migrator.migrateToLatest();
+  const provider = { getMigrations: async () => ({ ...migrations }) };
+  const { error } = await new Migrator({ db, provider, ...options }).migrateToLatest();
   if (error !== undefined) throw error;
 }
 

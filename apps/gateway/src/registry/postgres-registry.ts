@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import {
   createReadSession,
   createResilientDatabase,
@@ -12,11 +13,12 @@ import {
 } from "@gatewright/db-resilience";
 import { HandleEmptyInListsPlugin, type Kysely, replaceWithNoncontingentExpression } from "kysely";
 import { ConfigError } from "../config/config-error.ts";
+import { GatewayError } from "../errors.ts";
 import type { RedisConnections } from "../redis/redis-connections.ts";
 import { type ChangeNews, newsByNotify, newsByRedis, noNews } from "./change-news.ts";
-import { describeDatabaseFault } from "./database-fault.ts";
+import { describeDatabaseFault, describeFaultWhileMigrating } from "./database-fault.ts";
 import { createKyselyRegistry, type KyselyRegistryOptions } from "./kysely-registry.ts";
-import { isLatest, migrateToLatest } from "./migrations.ts";
+import { isLatest, migrateInTransaction } from "./migrations.ts";
 import type { Registry, RegistryHealth } from "./registry.ts";
 import type { RegistryDatabase, RegistrySession, SessionTerms } from "./registry-database.ts";
 import type { Tables } from "./tables.ts";
@@ -41,6 +43,8 @@ export interface PostgresRegistryOptions extends KyselyRegistryOptions {
 const ofPrimary = createReadSession("primary");
 /** How long a start waits for another replica that is making the tables. */
 const migrationWaitMs = 120_000;
+/** Pause between two looks whether it has done so. */
+const migrationPauseMs = 100;
 
 /**
  * Opens the registry in PostgreSQL. Returns at once, whether the database is there or not; `migrate` has to be called
@@ -95,14 +99,14 @@ class PostgresDatabase implements RegistryDatabase {
 
   // Arrow functions: the registry passes them on.
   readonly read = <T>(work: Work<T>): Promise<T> =>
-    guarded(() => this.#database.read(({ kysely }) => work(kysely), { session: ofPrimary }));
+    this.#guarded(() => this.#database.read(({ kysely }) => work(kysely), { session: ofPrimary }));
 
   readonly change = <T>(work: Work<T>): Promise<T> => this.#change(work, {});
 
   readonly note = <T>(work: Work<T>): Promise<T> => this.#note(work, {});
 
   readonly moment = <T>(work: Work<T>): Promise<T> =>
-    guarded(async () => {
+    this.#guarded(async () => {
       const options = { isolation: "repeatable read", readOnly: true, idempotencyKey: "read" } as const;
       const { version, result } = await this.#database.transaction(
         async ({ kysely }) => ({ version: await versionOf(kysely), result: await work(kysely) }),
@@ -143,15 +147,9 @@ class PostgresDatabase implements RegistryDatabase {
   };
 
   readonly migrate = (): Promise<void> =>
-    guarded(async () => {
+    this.#guarded(async () => {
       // Where there is nothing to do, nothing has to be written: reading is possible sooner.
-      if (!(await this.read(isLatest))) {
-        await this.#database.withAdvisoryLock(
-          "gatewright registry",
-          () => migrateToLatest(this.#database.kysely),
-          { signal: AbortSignal.timeout(migrationWaitMs) },
-        );
-      }
+      if (!(await this.read(isLatest))) await this.#makeTables();
       this.#migrated = true;
     });
 
@@ -161,7 +159,7 @@ class PostgresDatabase implements RegistryDatabase {
     return this.#migrated ? { status: "ok" } : { status: "down", reason: "migrating", since };
   };
 
-  readonly acceptServer = (): Promise<void> => guarded(() => this.#database.resetFence());
+  readonly acceptServer = (): Promise<void> => this.#guarded(() => this.#database.resetFence());
 
   /** Servers are numbered in the order of the URL: what is shown names no host. */
   readonly describe = () => {
@@ -189,20 +187,47 @@ class PostgresDatabase implements RegistryDatabase {
     await this.#database.close({ deadlineMs: 2_000 });
   };
 
+  async #makeTables(): Promise<void> {
+    const untilMs = performance.now() + migrationWaitMs;
+    while (!(await this.#makeTablesUnlessLocked())) {
+      if (performance.now() > untilMs) {
+        throw new GatewayError("db_timeout", "Another process does not finish the tables of the database.", {
+          retryAfterMs: 1_000,
+        });
+      }
+      await sleep(migrationPauseMs);
+    }
+  }
+
+  /** Lock and tables share a connection, and the wait for another replica needs none: a pool of one is enough. */
+  #makeTablesUnlessLocked(): Promise<boolean> {
+    return this.#database.transaction(
+      async ({ query, kysely }) => {
+        const { rows } = await query<{ taken: boolean }>(
+          "select pg_try_advisory_xact_lock(hashtextextended('gatewright registry', 0)) as taken",
+        );
+        if (rows[0]?.taken !== true) return false;
+        await migrateInTransaction(kysely);
+        return true;
+      },
+      { idempotencyKey: "migration" },
+    );
+  }
+
   #readAfter<T>(work: Work<T>, session: ReadSession, timeoutMs: number): Promise<T> {
     const signal = AbortSignal.timeout(timeoutMs);
-    return guarded(() => this.#database.read(({ kysely }) => work(kysely), { session, signal }));
+    return this.#guarded(() => this.#database.read(({ kysely }) => work(kysely), { session, signal }));
   }
 
   /** What is noted says of itself what it is, so that noting it twice is as good as once. */
   #note<T>(work: Work<T>, options: TransactionOptions): Promise<T> {
     const terms = { ...options, idempotencyKey: "note" };
-    return guarded(() => this.#database.transaction(({ kysely }) => work(kysely), terms));
+    return this.#guarded(() => this.#database.transaction(({ kysely }) => work(kysely), terms));
   }
 
   async #change<T>(work: Work<T>, options: TransactionOptions): Promise<T> {
     const { statement } = this.#news;
-    const { result, version } = await guarded(() =>
+    const { result, version } = await this.#guarded(() =>
       this.#database.transaction(async (tx) => {
         const done = await work(tx.kysely);
         // Last of all, so that the one row that all changes write is locked for the commit alone.
@@ -219,6 +244,14 @@ class PostgresDatabase implements RegistryDatabase {
     return result;
   }
 
+  async #guarded<T>(work: () => Promise<T>): Promise<T> {
+    try {
+      return await work();
+    } catch (error) {
+      throw this.#migrated ? describeDatabaseFault(error) : describeFaultWhileMigrating(error);
+    }
+  }
+
   #changed(): void {
     for (const listener of this.#listeners) listener();
   }
@@ -231,12 +264,4 @@ async function versionOf(db: Kysely<Tables>): Promise<number> {
     .where("id", "=", 1)
     .executeTakeFirst();
   return row?.version ?? 0;
-}
-
-async function guarded<T>(work: () => Promise<T>): Promise<T> {
-  try {
-    return await work();
-  } catch (error) {
-    throw describeDatabaseFault(error);
-  }
 }
