@@ -341,6 +341,41 @@ describe("createNotificationHub", () => {
     await eventually(() => server.seen.some((seen) => seen.text.includes("-32601")));
   });
 
+  it.each(["modern", "legacy"])(
+    "who comes while a %s upstream is being asked for another hears what it says of their own wish",
+    async (era) => {
+      const late = (answer: () => void) => setTimeout(answer, 60);
+      let asked = 0;
+      const modern = modernHandler((seen, response) => {
+        asked++;
+        const filter = readFilter(seen.body.params?.["notifications"]);
+        late(() => {
+          response.writeHead(200, { "content-type": "text/event-stream" });
+          response.write(`data: ${encodeAcknowledged(JSON.stringify(seen.body.id), filter)}\n\n`);
+        });
+      });
+      const legacy = legacyHandler((seen, response) => {
+        asked++;
+        late(() => json(response, result(seen.body.id, {})));
+      });
+      const { upstream } = await serve((seen, response, request) => {
+        if (seen.body.method !== "initialize") {
+          return (era === "modern" ? modern : legacy)(seen, response, request);
+        }
+        const capabilities = { resources: { subscribe: true } };
+        return json(response, result(seen.body.id, { protocolVersion: "2025-11-25", capabilities }));
+      });
+      const hub = hubFor({ a: upstream }, { acknowledgeWaitMs: 5_000 });
+      const wish = (uri: string) => ({ a: { resourceSubscriptions: [uri] } });
+      const first = listen(hub, wish("x:1"));
+      await eventually(() => asked === 1);
+      const others = [listen(hub, wish("x:2")), listen(hub, wish("x:3"))];
+      for (const [index, { listener }] of [first, ...others].entries()) {
+        expect(await listener.acknowledged).toEqual(new Map(Object.entries(wish(`x:${index + 1}`))));
+      }
+    },
+  );
+
   it("a resource that a legacy server refuses is not acknowledged, and subscribed to again after a while", async () => {
     let willing = false;
     const { server, upstream } = await serve((seen, response, request) => {

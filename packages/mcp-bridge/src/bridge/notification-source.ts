@@ -39,6 +39,12 @@ export interface NotificationSourceOptions {
   readonly deliver: (message: NotificationMessage) => void;
 }
 
+/** Somebody who waits for what the upstream honours. */
+interface Waiting {
+  readonly own: SubscriptionFilter;
+  readonly settle: () => void;
+}
+
 /** How long what an upstream could not be asked for is left alone, in pauses of {@link NotificationSourceOptions}. */
 const SOON = 5;
 
@@ -57,7 +63,7 @@ export class NotificationSource {
   #session: UpstreamSession | undefined;
   #listening: Listening | undefined;
   #changed: (() => void) | undefined;
-  #waiting = new Set<() => void>();
+  readonly #waiting = new Set<Waiting>();
   /** Whether what nobody wants any more is to be ended. */
   #trimming = false;
 
@@ -72,16 +78,16 @@ export class NotificationSource {
       this.#wanted = unionOf([this.#wanted, own]);
       this.#changed?.();
     }
-    const asked = this.#listening?.asked;
-    if (asked && covers(asked, this.#askable(own))) return this.#honouredOf(own);
+    if (this.#wasAskedFor(own)) return this.#honouredOf(own);
     await new Promise<void>((resolve) => {
       const settle = () => {
         clearTimeout(timer);
-        this.#waiting.delete(settle);
+        this.#waiting.delete(waiting);
         resolve();
       };
       const timer = setTimeout(settle, waitMs);
-      this.#waiting.add(settle);
+      const waiting = { own, settle };
+      this.#waiting.add(waiting);
     });
     return this.#honouredOf(own);
   }
@@ -98,7 +104,7 @@ export class NotificationSource {
     this.#stopped.abort();
     this.#refused.clear();
     this.#changed?.();
-    for (const settle of [...this.#waiting]) settle();
+    for (const { settle } of [...this.#waiting]) settle();
   }
 
   async #run(): Promise<void> {
@@ -147,7 +153,7 @@ export class NotificationSource {
           if (repeat) this.#reportAll(listening.honoured);
           repeat = false;
         }
-        for (const settle of [...this.#waiting]) settle();
+        for (const { own, settle } of [...this.#waiting]) if (this.#wasAskedFor(own)) settle();
         if (listening.over) return;
         await next;
       }
@@ -188,6 +194,12 @@ export class NotificationSource {
   #askable(filter: SubscriptionFilter): SubscriptionFilter {
     if (this.#refused.size === 0) return filter;
     return filterOf(partsOf(filter).filter((part) => !this.#refused.has(part)));
+  }
+
+  /** Whether the upstream has said what it honours of this. What came while it was being asked is yet to be asked for. */
+  #wasAskedFor(own: SubscriptionFilter): boolean {
+    const asked = this.#listening?.asked;
+    return asked !== undefined && covers(asked, this.#askable(own));
   }
 
   #honouredOf(own: SubscriptionFilter): SubscriptionFilter {
