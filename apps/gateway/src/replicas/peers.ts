@@ -39,6 +39,8 @@ export class Peers {
     if (this.#suspects.has(place.origin) && !(await this.#lives(place.origin))) {
       return { kind: "unreachable", cause: new Error("the replica does not answer") };
     }
+    // Its client has left while the replica was looked at. What is no stream is sent all the same, and ends by itself.
+    if (timeoutMs === undefined && options.response.destroyed) return { kind: "answered" };
     const relay = new Relay(options);
     const dispatch: Dispatcher.DispatchOptions = {
       origin: place.origin,

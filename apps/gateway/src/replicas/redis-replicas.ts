@@ -104,6 +104,7 @@ export class RedisReplicas implements Replicas {
     const deadlineMs = performance.now() + this.#forwarder.timeMsOf(edge);
     let forwards = 0;
     for (let looks = 1; looks <= maxLooks && (looks === 1 || performance.now() < deadlineMs); looks++) {
+      if (isLeftStream(edge)) return "answered";
       let unreachable: { readonly owner: string; readonly cause: unknown } | undefined;
       switch (location.kind) {
         case "foreign":
@@ -232,6 +233,11 @@ export class RedisReplicas implements Replicas {
       throw refusalOf(error);
     }
   }
+}
+
+/** Whether a stream is for a client that has left: its connection will not end once more, and the stream never would. */
+function isLeftStream({ request, response }: EdgeRequest): boolean {
+  return request.method === "GET" && response.destroyed;
 }
 
 function refuse(
