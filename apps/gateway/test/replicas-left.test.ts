@@ -83,3 +83,28 @@ it("a session whose client left while its stream was looked for is not held open
   await eventually(() => performance.now() - begin > 800);
   expect(a!.core.sessions.peek(session.id)?.streaming).toBe(false);
 });
+
+it("a replica that was forgotten while a request was lost at it is not remembered as suspect", async () => {
+  const asked: (string | undefined)[] = [];
+  const lost = Promise.withResolvers<ServerResponse>();
+  const url = await listen((request, response) => {
+    asked.push(request.url);
+    if (asked.length === 1) lost.resolve(response);
+    else response.end();
+  });
+  const other = await listen((_, response) => response.end());
+  const peers = new Peers({ connectTimeoutMs: 1_000, maxPeers: 1 });
+  onTestFinished(() => peers.close());
+  const send = async (to: string) => {
+    const response = await leftResponse();
+    const options = { response, silenceMs: 5_000, streamSilenceMs: 5_000, brokenStream: undefined };
+    return peers.send({ url: to, body: Buffer.from("{}"), sessionId: "s", timeoutMs: 5_000 }, options);
+  };
+  const sent = send(url);
+  const response = await lost.promise;
+  await send(other);
+  response.destroy();
+  expect(await sent).toMatchObject({ kind: "unknown" });
+  await send(url);
+  expect(asked).toEqual(["/internal/forward", "/internal/forward"]);
+});

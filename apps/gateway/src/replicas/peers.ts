@@ -62,7 +62,7 @@ export class Peers {
     }
     try {
       const outcome = await relay.outcome;
-      if (outcome.kind === "unknown") this.#suspects.set(place.origin, undefined);
+      if (outcome.kind === "unknown") this.#suspect(place.origin);
       return outcome;
     } finally {
       clearTimeout(timer);
@@ -94,12 +94,17 @@ export class Peers {
       });
       await body.dump();
       if (statusCode === 200) this.#suspects.delete(origin);
-      else this.#suspects.set(origin, undefined);
+      else this.#suspect(origin);
       return statusCode === 200;
     } catch {
-      this.#suspects.set(origin, undefined);
+      this.#suspect(origin);
       return false;
     }
+  }
+
+  /** Nothing is remembered of a replica whose connections were dropped meanwhile. */
+  #suspect(origin: string): void {
+    if (this.#pools.has(origin)) this.#suspects.set(origin, undefined);
   }
 
   #poolOf(origin: string): Pool {
