@@ -8,6 +8,7 @@ export {
   readConfigFile,
 } from "./config-file.ts";
 export {
+  type Beat,
   type ControlBus,
   type ControlFrame,
   type Guarantee,

@@ -5,6 +5,7 @@ import { createInProcessBus, systemClock } from "../src/index.ts";
 import { createIpcBus, createIpcHub, type IpcPort } from "../src/ipc/index.ts";
 import { createRedisBus } from "../src/redis/index.ts";
 import { controlBusConformance } from "./control-bus.conformance.ts";
+import { emptyWithOldList } from "./support.ts";
 
 /** The system's clock, which a test can also push forward. */
 function pushedClock() {
@@ -98,7 +99,7 @@ describe("over Redis", () => {
 
   controlBusConformance("Redis", async () => {
     const raw = redis.client();
-    await raw.flushall();
+    await emptyWithOldList(raw);
     const [first, second, hears, hearsToo] = [
       redis.client(),
       redis.client(),

@@ -1,6 +1,6 @@
 import { eventually } from "@gatewright/testkit";
 import { expect, it } from "vitest";
-import { type ControlBus, createInProcessBus, createPluginPipeline } from "../src/index.ts";
+import { type ControlBus, createInProcessBus, createPluginPipeline, type ModeChange } from "../src/index.ts";
 import { deferred, fakeTime, toolPlugin } from "./support.ts";
 
 it("PF-I3 an answer that a switch has overtaken is no lost record: no alert, nothing written", async () => {
@@ -44,4 +44,25 @@ it("PF-I3 an answer that a switch has overtaken is no lost record: no alert, not
   expect(pipeline.explainMode("guard").mode).toBe("disabled");
   expect(alerts.filter((kind) => kind !== "store_reachable")).toEqual([]);
   expect(writes).toBe(2);
+});
+
+it("PF-I5 an override set while the end of the one before is still being told keeps its own end", async () => {
+  const bus = createInProcessBus();
+  const told = deferred();
+  let telling = false;
+  const onModeChange = ({ cause }: ModeChange) => {
+    if (cause !== "expiry" || telling) return;
+    telling = true;
+    return told.promise;
+  };
+  const use = toolPlugin("guard", () => undefined, {}, { modeAuthority: true, instance: { onModeChange } });
+  await using pipeline = await createPluginPipeline({ plugins: [{ use, mode: "disabled" }] }, { bus });
+  await pipeline.setMode("guard", "enforce", { ttlMs: 20 });
+  await eventually(() => telling);
+  await pipeline.setMode("guard", "permissive", { ttlMs: 400, waitFor: "none" });
+  const [set] = await bus.read(["guard"]);
+  told.resolve();
+  await eventually(async () => ((await bus.read(["guard"]))[0]?.wipeSeq ?? 0) > (set?.wipeSeq ?? 0));
+  expect((await bus.read(["guard"]))[0]).toMatchObject({ mode: "permissive", expiresAt: set?.expiresAt });
+  await eventually(() => pipeline.explainMode("guard").mode === "disabled");
 });

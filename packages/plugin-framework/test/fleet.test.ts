@@ -2,6 +2,7 @@ import { eventually, type RedisServer, startRedis } from "@gatewright/testkit";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { Fleet, type SetAnswer } from "./fleet.ts";
 import type { Decision } from "./fleet-worker.ts";
+import { emptyWithOldList } from "./support.ts";
 
 const REPLICAS = 24;
 const LIMIT = 5;
@@ -16,6 +17,7 @@ describe("a fleet of 24 processes over Redis", () => {
 
   beforeAll(async () => {
     redis = await startRedis();
+    await emptyWithOldList(redis.client());
     fleet = new Fleet({ port: redis.port, fileMode: "enforce", limit: LIMIT });
     await fleet.grow(REPLICAS);
   });

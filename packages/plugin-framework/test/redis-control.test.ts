@@ -15,7 +15,7 @@ import {
 } from "../src/index.ts";
 import { ALL_LANES, controlKey, createRedisBus, laneOf } from "../src/redis/index.ts";
 import { quotaPlugin } from "./fenced-plugin.ts";
-import { toolCall, toolPlugin, violation } from "./support.ts";
+import { emptyWithOldList, toolCall, toolPlugin, violation } from "./support.ts";
 
 const guard = () => toolPlugin("guard", () => ({ block: violation }));
 
@@ -27,7 +27,7 @@ describe("the control record in Redis", () => {
     redis = await startRedis({ persist: true });
     raw = redis.client();
   });
-  beforeEach(() => raw.flushall());
+  beforeEach(() => emptyWithOldList(raw));
   afterEach(() => {
     for (const client of clients.splice(0)) client.disconnect();
   });

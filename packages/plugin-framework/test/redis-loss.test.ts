@@ -12,7 +12,7 @@ import {
 } from "../src/index.ts";
 import { ALL_LANES, controlKey, createRedisBus, laneOf } from "../src/redis/index.ts";
 import { quotaPlugin } from "./fenced-plugin.ts";
-import { deferred, toolCall, toolPlugin, violation } from "./support.ts";
+import { deferred, emptyWithOldList, toolCall, toolPlugin, violation } from "./support.ts";
 
 const guard = (name = "guard") => toolPlugin(name, () => ({ block: violation }));
 
@@ -27,7 +27,7 @@ describe("what Redis has lost or refuses", () => {
     redis = await startRedis();
     raw = redis.client();
   });
-  beforeEach(() => raw.flushall());
+  beforeEach(() => emptyWithOldList(raw));
   afterEach(async () => {
     await raw.config("SET", "maxmemory", "0");
     for (const close of open.splice(0).reverse()) await close();
@@ -94,7 +94,7 @@ describe("what Redis has lost or refuses", () => {
       }
       await raw.del("gw:{bus}:members");
       const first = await eventually(async () => {
-        const [name = ""] = await raw.zrange("gw:{bus}:members", "0", "-1");
+        const [, name = ""] = await raw.zrange("gw:{bus}:members", "0", "-1");
         return pipelines.get(name) ?? false;
       });
       const report = await first.setMode("guard", "disabled");
@@ -102,10 +102,51 @@ describe("what Redis has lost or refuses", () => {
       expect([...report.expected].sort()).toEqual(["one", "three", "two"]);
     });
 
+    it("PF-I6 a quorum is one of all that live, not of those that came back first", async () => {
+      const one = await replica(guard(), { replica: "one" });
+      await Promise.all(["two", "three"].map((name) => replica(guard(), { replica: name })));
+      await raw.del("gw:{bus}:members");
+      const report = await one.setMode("guard", "disabled", { waitFor: "quorum" });
+      expect([...report.expected].sort()).toEqual(["one", "three", "two"]);
+      expect(report.acked.length).toBeGreaterThanOrEqual(2);
+    });
+
+    it("PF-I6 is not whole for a replica that joins after it was lost: it waits for those that were there before", async () => {
+      const deaf = async () => ({ ...createRedisBus(await connect()), publish: async () => undefined });
+      const [one, two] = [
+        await replica(guard(), { replica: "one", bus: await deaf() }),
+        await replica(guard(), { replica: "two", bus: await deaf() }),
+      ];
+      const bus = await deaf();
+      await raw.flushall();
+      const late = await replica(guard(), { replica: "late", bus });
+      const report = await late.setMode("guard", "disabled");
+      expect(report).toMatchObject({ converged: true, missing: [] });
+      expect([...report.expected].sort()).toEqual(["late", "one", "two"]);
+      for (const pipeline of [one, two]) expect((await call(pipeline)).allowed).toBe(true);
+    });
+
+    it("PF-I6 is begun anew when all that were in it have been away for too long, not by one that joins or leaves", async () => {
+      const bus = createRedisBus(await connect());
+      expect((await bus.beat("one")).keptMs).toBeGreaterThan(1_000_000);
+      expect(await bus.beat("two")).toMatchObject({ known: false, keptMs: expect.any(Number) });
+      await bus.leave("one");
+      await bus.leave("two");
+      expect((await bus.beat("one")).keptMs).toBeGreaterThan(1_000_000);
+      await raw.zadd("gw:{bus}:members", Date.now() - 7_000, "one");
+      const { known, keptMs } = await bus.beat("two");
+      expect(known).toBe(false);
+      expect(keptMs).toBeLessThan(1_000);
+    });
+
     it("PF-I6 until it is whole, a report that does not wait is not converged and says why", async () => {
       const one = await replica(guard(), { replica: "one" });
       await raw.del("gw:{bus}:members");
-      for (const options of [{ waitFor: "none" }, { waitFor: "quorum" }, { timeoutMs: 50 }] as const) {
+      for (const options of [
+        { waitFor: "none" },
+        { waitFor: "quorum", timeoutMs: 50 },
+        { timeoutMs: 50 },
+      ] as const) {
         expect(await one.setMode("guard", "disabled", options)).toMatchObject({
           converged: false,
           reason: expect.stringContaining("list of replicas"),
@@ -121,7 +162,7 @@ describe("what Redis has lost or refuses", () => {
       await redis.restart();
       await eventually(() => raw.status === "ready");
       const back = performance.now();
-      await eventually(async () => (await raw.zcard("gw:{bus}:members")) === 3, { intervalMs: 5 });
+      await eventually(async () => (await raw.zcount("gw:{bus}:members", 0, "+inf")) === 3, { intervalMs: 5 });
       expect(performance.now() - back).toBeLessThan(1_200);
       await eventually(async () => (await pipelines[0]!.setMode("guard", "disabled")).converged);
     });

@@ -64,3 +64,15 @@ export function fakeTime(): { readonly fake: FakeClock; readonly clock: Clock } 
 export function deferred<T = void>(): PromiseWithResolvers<T> {
   return Promise.withResolvers<T>();
 }
+
+/**
+ * Empties Redis, then says that its list of members has long been kept, as in a fleet that has run for a while: after a
+ * loss, and in a fleet that has just begun, a switch waits three seconds for those that may not have come back yet.
+ */
+export async function emptyWithOldList(redis: {
+  flushall(): Promise<unknown>;
+  zadd(key: string, score: number, member: string): Promise<unknown>;
+}): Promise<void> {
+  await redis.flushall();
+  await redis.zadd("gw:{bus}:members", -1, "~since");
+}

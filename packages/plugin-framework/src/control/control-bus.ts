@@ -19,6 +19,17 @@ export interface WriteVerdict {
   readonly current: ControlRecord | undefined;
 }
 
+/** What a heartbeat learns of the list of members. */
+export interface Beat {
+  /** False: no member until now, because it is new, was away for too long, or the list was lost. */
+  readonly known: boolean;
+  /**
+   * For how long the list has been kept, milliseconds: a younger one may lack replicas that live, as the store may have
+   * lost the one before. Left out by a bus that cannot lose it.
+   */
+  readonly keptMs?: number;
+}
+
 /**
  * Where control records live and how replicas hear of each other. Scopes are texts as `scopeText` makes them.
  * Every method rejects when the store cannot be reached; the caller bounds the wait.
@@ -58,11 +69,8 @@ export interface ControlBus {
   ack(replica: string, scope: string, record: ControlRecord): Promise<void>;
   /** Replicas that follow a record, or a newer one of its scope. */
   acks(scope: string, record: ControlRecord): Promise<readonly string[]>;
-  /**
-   * Registers a replica, or says that it still lives; forgotten after 6 s without a beat. Resolves to false when it was
-   * no member until now: it is new, was away for too long, or the members were lost.
-   */
-  beat(replica: string): Promise<boolean>;
+  /** Registers a replica, or says that it still lives; forgotten after 6 s without a beat. */
+  beat(replica: string): Promise<Beat>;
   leave(replica: string): Promise<void>;
   members(): Promise<readonly string[]>;
   /** Lets go of what the bus itself opened. Idempotent. */

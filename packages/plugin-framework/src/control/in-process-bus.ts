@@ -35,7 +35,7 @@ export function createInProcessBus({ clock = systemClock }: InProcessBusOptions 
     },
     ack: async (replica, scope, record) => store.ack(replica, scope, record),
     acks: async (scope, record) => store.acks(scope, record),
-    beat: async (replica) => store.beat(replica),
+    beat: async (replica) => ({ known: store.beat(replica) }),
     leave: async (replica) => store.leave(replica),
     members: async () => store.members(),
     close: async () => {

@@ -13,7 +13,8 @@ export interface MembershipDeps {
 
 /**
  * Keeps this replica among the members, and knows when the list of them may lack some that live: until the next beat of
- * all the others after this replica found itself missing, because the store lost the list or was away for too long.
+ * all the others after the list was begun, or after this replica found itself missing. A list is begun when the fleet is,
+ * and when the store lost the one before: a replica that has just joined cannot tell which.
  */
 export class Membership {
   readonly #bus: ControlBus;
@@ -49,8 +50,9 @@ export class Membership {
     const registering = this.#registering;
     this.#registering = false;
     try {
-      const known = await within(this.#clock, this.#storeMs, this.#bus.beat(this.#replica));
-      if (!known && !registering) this.#wait();
+      const { known, keptMs } = await within(this.#clock, this.#storeMs, this.#bus.beat(this.#replica));
+      if (!known && !registering) this.#wait(0);
+      else if (keptMs !== undefined) this.#wait(keptMs);
     } catch {
       // The next beat tells.
     }
@@ -60,7 +62,7 @@ export class Membership {
   async read(): Promise<readonly string[]> {
     const members = await within(this.#clock, this.#storeMs, this.#bus.members());
     if (members.includes(this.#replica)) return members;
-    if (!this.incomplete) this.#wait();
+    if (!this.incomplete) this.#wait(0);
     void this.beat();
     return [...members, this.#replica];
   }
@@ -72,9 +74,11 @@ export class Membership {
     await within(this.#clock, this.#storeMs, this.#bus.leave(this.#replica)).catch(() => undefined);
   }
 
-  /** A beat that waits for the store takes so much longer. */
-  #wait(): void {
-    if (!this.#bus.synchronous) this.#completeAt = this.#clock.now() + HEARTBEAT_MS + this.#storeMs;
+  /** Until the list has been kept for one beat of everybody; one that waits for the store takes so much longer. */
+  #wait(keptMs: number): void {
+    if (this.#bus.synchronous) return;
+    const completeAt = this.#clock.now() + HEARTBEAT_MS + this.#storeMs - keptMs;
+    this.#completeAt = Math.max(this.#completeAt, completeAt);
   }
 
   #schedule(): void {

@@ -164,9 +164,9 @@ export class RecordFollower {
   async wipe(text: string, known: ControlRecord | undefined, cause?: string): Promise<void> {
     const uuid = cause === undefined ? randomUUID() : `${cause}-wipe`;
     if (known?.uuid === uuid) return;
-    const { rev, wipeSeq, mode, setBy } = known ?? { rev: 0, wipeSeq: 0, mode: "inherit", setBy: "wipe" };
-    const record: ControlRecord = { mode, rev: rev + 1, uuid, wipeSeq: wipeSeq + 1, setBy };
-    const verdict = await this.#bounded(this.#bus.write(text, record, rev));
+    const before = known ?? { rev: 0, wipeSeq: 0, mode: "inherit", setBy: "wipe" };
+    const record: ControlRecord = { ...before, rev: before.rev + 1, uuid, wipeSeq: before.wipeSeq + 1 };
+    const verdict = await this.#bounded(this.#bus.write(text, record, before.rev));
     if (verdict.written) void this.#bus.publish({ scope: text, rev: record.rev }).catch(() => undefined);
     if (verdict.current !== undefined) void this.apply(text, verdict.current);
   }

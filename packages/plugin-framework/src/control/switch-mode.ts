@@ -155,7 +155,7 @@ async function waitForAcks(
         if (!seen.has(name)) seen.set(name, clock.now() - startedAt);
       }
       const count = expected.filter((name) => seen.has(name)).length;
-      const enough = count >= needed(waitFor, expected.length) && !(incomplete && waitFor === "all");
+      const enough = count >= needed(waitFor, expected.length) && !(incomplete && waitFor !== "none");
       if (enough || clock.now() - startedAt >= timeoutMs) break;
       await pause(clock, ACK_POLL_MS[Math.min(round, ACK_POLL_MS.length - 1)] ?? 20);
     }

@@ -73,7 +73,7 @@ export function createIpcBus({ port = process as IpcPort }: IpcBusOptions = {}):
     },
     ack: (replica, scope, record) => call("ack", replica, scope, record),
     acks: (scope, record) => call("acks", scope, record),
-    beat: (replica) => call("beat", replica),
+    beat: async (replica) => ({ known: await call<boolean>("beat", replica) }),
     leave: (replica) => call("leave", replica),
     members: () => call("members"),
     close: async () => {

@@ -14,7 +14,7 @@ export class ControlKeys {
     return `${this.#prefix}:bus`;
   }
 
-  /** Sorted set: replica → Redis time of its last beat. */
+  /** Sorted set: replica → Redis time of its last beat; `~since` → when it was begun, as a negative number. */
   get members(): string {
     return `${this.#prefix}:{bus}:members`;
   }

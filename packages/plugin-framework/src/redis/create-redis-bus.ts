@@ -138,7 +138,9 @@ export function createRedisBus({ client, subscriber, prefix = "gw" }: RedisBusOp
       );
     },
     async beat(replica) {
-      return (await runScript(client, BEAT, keys.members, replica, MEMBER_EXPIRY_MS)) === 1;
+      const reply = await runScript(client, BEAT, keys.members, replica, MEMBER_EXPIRY_MS);
+      const [known, keptMs] = reply as [number, number];
+      return { known: known === 1, keptMs };
     },
     async leave(replica) {
       await client.zrem(keys.members, replica);

@@ -68,14 +68,23 @@ redis.call('SET', KEYS[1], ARGV[1])
 return {1, ARGV[1]}`,
 );
 
-/** KEYS: members. ARGV: replica, expiry in ms. Drops those that have not beaten for that long. Returns 1 if it was one. */
+/**
+ * KEYS: members. ARGV: replica, expiry in ms. Drops those that have not beaten for that long. Returns whether it was one
+ * (1 or 0), and for how long the list has been kept: `~since` in it has that time as a negative score, so it is lost with
+ * the list, and is set anew when nobody has beaten for so long.
+ */
 export const BEAT = script(
   1,
   `${CLOCK}
-redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - ARGV[2])
+local gone = redis.call('ZREMRANGEBYSCORE', KEYS[1], 0, now - ARGV[2])
+local since = redis.call('ZSCORE', KEYS[1], '~since')
+if not since or (gone > 0 and redis.call('ZCARD', KEYS[1]) == 1) then
+  since = -now
+  redis.call('ZADD', KEYS[1], since, '~since')
+end
 local new = redis.call('ZADD', KEYS[1], now, ARGV[1])
 redis.call('PEXPIRE', KEYS[1], ARGV[2] * 2)
-return 1 - new`,
+return {1 - new, now + since}`,
 );
 
 /** KEYS: members. ARGV: expiry in ms. Returns those that live. */
