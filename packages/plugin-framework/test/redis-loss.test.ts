@@ -162,7 +162,9 @@ describe("what Redis has lost or refuses", () => {
       await redis.restart();
       await eventually(() => raw.status === "ready");
       const back = performance.now();
-      await eventually(async () => (await raw.zcount("gw:{bus}:members", 0, "+inf")) === 3, { intervalMs: 5 });
+      await eventually(async () => (await raw.zcount("gw:{bus}:members", 0, "+inf")) === 3, {
+        intervalMs: 5,
+      });
       expect(performance.now() - back).toBeLessThan(1_200);
       await eventually(async () => (await pipelines[0]!.setMode("guard", "disabled")).converged);
     });
