@@ -25,7 +25,10 @@ export interface GiveUpDecision {
   readonly reason: GiveUpReason;
   /** What the failure was found by, when there is one. */
   readonly failure?: RetryReason | undefined;
-  /** True when the call may have been executed and nobody knows: tell the caller. */
+  /**
+   * True when the call may have been executed and nobody knows: tell the caller. A retrier says so, too, where a key or
+   * `repeatUnsafe` let it repeat such an attempt, whatever the last one came to; {@link decide} sees one outcome alone.
+   */
   readonly outcomeUnknown?: boolean;
   readonly budget?: BudgetVerdict;
 }

@@ -9,6 +9,7 @@ import { idempotencyKeyFor } from "./idempotency-key.ts";
 import { type RetryObserver, tell } from "./observer.ts";
 import type { RetryPolicy } from "./policy.ts";
 import type { GiveUpReason } from "./reasons.ts";
+import { mayRepeat } from "./repeat-safety.ts";
 import { resultSignal } from "./result-signals.ts";
 import type { RetryOptions } from "./retrier.ts";
 import type { Sleeper } from "./sleeper.ts";
@@ -55,6 +56,8 @@ export async function runCall<T>(
   const scope = { tool: name, ...options.scope };
   let previousDelayMs: number | undefined;
   let outOfTime: unknown;
+  // Whether an attempt that was to be repeated may have been executed, where that does harm twice.
+  let inDoubt = false;
 
   const tellGiveUp = (decision: GiveUpDecision, attempts: number) => {
     counts.giveUps[decision.reason] = (counts.giveUps[decision.reason] ?? 0) + 1;
@@ -130,9 +133,12 @@ export async function runCall<T>(
             scope,
             random: shared.random,
           });
-    if (decision.retry && (within || shared.stopped)) {
-      decision = giveUp(within ? "nested" : "shutdown", decision.reason);
+    if (decision.retry) {
+      // A key, or the operator's word, makes the repeat safe, but not what a caller would do anew.
+      inDoubt ||= !mayRepeat(outcome, { ...hints, idempotencyKey: "" }, false);
+      if (within || shared.stopped) decision = giveUp(within ? "nested" : "shutdown", decision.reason);
     }
+    if (inDoubt) decision = doubted(decision);
     tell(options, "onDecision", decision, outcome);
     if (decision.retry) {
       counts.retries++;
@@ -145,6 +151,7 @@ export async function runCall<T>(
       );
       if (woken === undefined) continue;
       decision = giveUp(woken, decision.reason);
+      if (inDoubt) decision = doubted(decision);
       tell(options, "onDecision", decision, outcome);
     }
     const ok = decision.reason === "success";
@@ -158,12 +165,19 @@ const never = Number.POSITIVE_INFINITY;
 /** Timers come late by about a millisecond; a clipped sleep leaves time for that, else no attempt ever followed it. */
 const TIMER_LATENESS_MS = 2;
 
+/** The end of a call of which the last outcome alone does not tell what happened. */
+function doubted<D extends Decision>(decision: D): D {
+  return decision.retry || decision.reason === "success" ? decision : { ...decision, outcomeUnknown: true };
+}
+
 /** Ends the call with its own value or error, unless there is more to say. */
 function finish<T>(ended: Ended<T>, decision: GiveUpDecision, signal: AbortSignal | undefined): T {
   const { reason, outcomeUnknown } = decision;
   if (reason === "aborted") throw signal?.reason;
   const cause = ended.ok ? undefined : ended.error;
-  if (reason === "shutdown") throw new RetryError("shutdown", "the retrier was stopped", { cause });
+  if (reason === "shutdown") {
+    throw new RetryError("shutdown", "the retrier was stopped", { cause, details: { outcomeUnknown } });
+  }
   if (ended.ok) return ended.value;
   if (reason === "unsafe_to_repeat" && outcomeUnknown) {
     const message = "the call was sent and may have been executed; it is not repeated";

@@ -5,7 +5,10 @@ import {
   type Attempt,
   createBudget,
   createRetrier,
+  type Decision,
+  type GiveUpDecision,
   RetryError,
+  type RetryOptions,
   type RetryPolicyInput,
   retry,
 } from "../src/index.ts";
@@ -35,6 +38,45 @@ describe("retry", () => {
     const { fn, seen } = failing(3, (n) => errors[n - 1]);
     await expect(retry(fn, soon, { idempotent: true })).rejects.toBe(errors[2]);
     expect(seen).toHaveLength(3);
+  });
+
+  it("RB-10 says of a call that was repeated under a key that it may have been executed, however it ends", async () => {
+    const lost = Object.assign(new Error("socket hang up"), { code: "ECONNRESET" });
+    const busy = Object.assign(new Error("busy"), { status: 503 });
+    const unknownOf = async (first: Error, options: RetryOptions, policy: RetryPolicyInput = soon) => {
+      const told: (boolean | undefined)[] = [];
+      const observer = {
+        onGiveUp: (decision: GiveUpDecision) => void told.push(decision.outcomeUnknown),
+      };
+      const { fn } = failing(3, (n) => (n === 1 ? first : busy));
+      await expect(createRetrier(policy, { observer }).retry(fn, options)).rejects.toBe(busy);
+      return told;
+    };
+    const readOnly = { annotations: { readOnlyHint: true }, serverTrusted: true };
+    expect(await unknownOf(lost, { serverHonoursKeys: true })).toEqual([true]);
+    expect(await unknownOf(lost, { idempotencyKey: "mine" })).toEqual([true]);
+    expect(await unknownOf(lost, {}, { ...soon, repeatUnsafe: true })).toEqual([true]);
+    expect(await unknownOf(busy, { serverHonoursKeys: true })).toEqual([undefined]);
+    expect(await unknownOf(lost, { serverHonoursKeys: true, ...readOnly })).toEqual([undefined]);
+    expect(await unknownOf(lost, { serverHonoursKeys: true, idempotent: true })).toEqual([undefined]);
+    const { fn } = failing(2, () => lost);
+    const decisions: Decision[] = [];
+    const onDecision = (decision: Decision) => void decisions.push(decision);
+    expect(await retry(fn, soon, { idempotencyKey: "mine", onDecision })).toBe("done");
+    expect(decisions.at(-1)).toEqual({ retry: false, reason: "success" });
+  });
+
+  it("RB-10 RB-13 a call that is stopped in a wait says whether it may have been executed", async () => {
+    for (const [first, outcomeUnknown] of [
+      [{ code: "ECONNRESET" }, true],
+      [{ status: 503 }, undefined],
+    ] as const) {
+      const retrier = createRetrier({ jitter: "none", baseMs: 5_000 });
+      const call = retrier.retry(failing(1, () => first).fn, { serverHonoursKeys: true });
+      await eventually(() => retrier.stats().sleeping === 1);
+      retrier.stop();
+      await expect(call).rejects.toMatchObject({ code: "shutdown", details: { outcomeUnknown } });
+    }
   });
 
   it("hands back the last failed result, unchanged", async () => {
