@@ -88,7 +88,7 @@ export function createRateLimiter(options: RateLimiterOptions = {}, deps: RateLi
   const rules = new RuleSet(parsed.rules, parsed.algorithm);
   const store = deps.store ?? createMemoryStore({}, { clock: deps.clock ?? systemClock });
   const guard = guardFor(store, parsed, deps);
-  const leases = guard && parsed.lease && leasesFor(store, guard, parsed.lease);
+  const leases = guard && parsed.lease && leasesFor(store, guard, parsed.lease, parsed.timeoutMs);
   return new Limiter(rules, store, deps.store === undefined, guard, leases, deps.observer);
 }
 
@@ -99,9 +99,10 @@ function guardFor(store: LimiterStore, options: ResolvedOptions, deps: RateLimit
   return new Guard(store, fallback, options, deps.observer);
 }
 
-function leasesFor(store: LimiterStore, guard: Guard, options: LeaseOptions): LeaseBook {
+function leasesFor(store: LimiterStore, guard: Guard, options: LeaseOptions, timeoutMs: number): LeaseBook {
   const backend: LeaseBackend = {
     store,
+    timeoutMs,
     ask: (request, signal) => guard.check(request, signal),
     degrade: (request) => guard.degrade(request),
   };

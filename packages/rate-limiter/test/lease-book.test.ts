@@ -13,7 +13,11 @@ it.each(["fixed_window", "sliding_window"] as const)(
     const store = new RedisStore({ client: redis.client() }, { source: "argument", now: () => clock.time });
     const ask = (request: CheckRequest) => store.check(request);
     const degrade = (): Decision => expect.unreachable();
-    const book = new LeaseBook({ size: 10, ttlMs: 60_000 }, { store, ask, degrade }, () => clock.time);
+    const book = new LeaseBook(
+      { size: 10, ttlMs: 60_000 },
+      { store, timeoutMs: 10_000, ask, degrade },
+      () => clock.time,
+    );
     const rule = {
       name: "r",
       kind: "user",

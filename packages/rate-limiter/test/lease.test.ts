@@ -4,6 +4,7 @@ import { eventually, type RedisServer, startRedis } from "@gatewright/testkit";
 import type { Redis } from "ioredis";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { writeRecord } from "./support/control-record.ts";
+import { startSlowLink } from "./support/slow-link.ts";
 
 let redis: RedisServer;
 let client: Redis;
@@ -189,6 +190,39 @@ describe("leased tokens", () => {
     await expect(waiting).rejects.toThrow("left");
     expect((await Promise.all(others)).map((decision) => decision.degraded)).toEqual(["closed", "closed"]);
     await own.close();
+  });
+
+  /** What a crowd is told by a Redis whose answers take so long, and when. */
+  async function crowd(count: number, delayMs: number, timeoutMs: number) {
+    await using link = await startSlowLink(redis.port, delayMs);
+    const slow = redis.client({ enableOfflineQueue: false, host: "127.0.0.1", port: link.port });
+    await eventually(() => slow.status === "ready", { timeoutMs: 10_000 });
+    const store = createRedisStore({ client: slow });
+    const limiter = createRateLimiter(
+      { rules: { by_user: "100000/h" }, lease: { size: 10 }, timeoutMs, failurePolicy: "closed" },
+      { store },
+    );
+    // The script is then known to Redis.
+    await eventually(async () => (await limiter.check({ ...ann, user: "bob" })).degraded === undefined);
+    const startedAt = performance.now();
+    const checks = Array.from({ length: count }, async () => {
+      const { degraded } = await limiter.check(ann);
+      return { degraded, afterMs: performance.now() - startedAt };
+    });
+    const told = await Promise.all(checks);
+    slow.disconnect();
+    return told;
+  }
+
+  it("RL-6 a check that waits for the blocks of others is decided within timeoutMs, all waits together", async () => {
+    const told = await crowd(300, 400, 500);
+    expect(Math.max(...told.map(({ afterMs }) => afterMs))).toBeLessThan(750);
+    expect(told.filter(({ degraded }) => degraded === undefined).length).toBeGreaterThan(0);
+  });
+
+  it("a check does not wait for others until there is no time left for a call of its own", async () => {
+    const told = await crowd(60, 440, 2_000);
+    expect(told.filter(({ degraded }) => degraded !== undefined)).toEqual([]);
   });
 
   it("are refused at load for algorithms whose bound they would break", () => {

@@ -31,6 +31,14 @@ export class DeadlineQueue {
     };
   }
 
+  /** Settles as the promise does, or after the timeout with what `expire` gives. */
+  race<T>(promise: Promise<T>, expire: () => T): Promise<T> {
+    return new Promise((resolve, reject) => {
+      const cancel = this.add(() => resolve(expire()));
+      promise.finally(cancel).then(resolve, reject);
+    });
+  }
+
   #trim(): void {
     while (this.#waits[this.#head]?.done) this.#head++;
     if (this.#head === this.#waits.length) {

@@ -1,7 +1,9 @@
 import { type Decision, decide, LEASES, RECEIPT, type Receipt, type Verdict } from "../decision.ts";
+import { DeadlineQueue } from "../guard/deadline-queue.ts";
 import type { Charge } from "../rule.ts";
 import type { CheckRequest, LimiterStore } from "../store.ts";
-import { type Fence, type Lease, sameFence, untilWindowEnds } from "./lease.ts";
+import { type Fence, type Lease, localVerdict, outdated, sameFence, untilWindowEnds } from "./lease.ts";
+import { orAborted } from "./or-aborted.ts";
 
 /** Options of leased tokens. */
 export interface LeaseOptions {
@@ -14,9 +16,17 @@ export interface LeaseOptions {
 /** How the book asks: through the deadline, the breaker and the failure policy. */
 export interface LeaseBackend {
   readonly store: LimiterStore;
+  /** The longest that a check may take, with all that it waits for, ms. */
+  readonly timeoutMs: number;
   ask(request: CheckRequest, signal: AbortSignal | undefined): Decision | Promise<Decision>;
   /** Decides without the store. */
   degrade(request: CheckRequest): Decision;
+}
+
+/** A check that is not decided at once: since when (monotonic ms), and whether its deadline has passed. */
+interface Turn {
+  readonly startedAt: number;
+  over: boolean;
 }
 
 /** A local decision is as good as the control record it is based on: no older than this, ms. */
@@ -35,6 +45,7 @@ const MOST_ROUNDS = 4;
 export class LeaseBook {
   readonly #options: LeaseOptions;
   readonly #backend: LeaseBackend;
+  readonly #deadlines: DeadlineQueue;
   readonly #now: () => number;
   readonly #leases = new Map<string, Lease>();
   readonly #fences = new Map<string, Fence>();
@@ -48,6 +59,7 @@ export class LeaseBook {
   constructor(options: LeaseOptions, backend: LeaseBackend, now: () => number) {
     this.#options = options;
     this.#backend = backend;
+    this.#deadlines = new DeadlineQueue(backend.timeoutMs);
     this.#now = now;
   }
 
@@ -62,7 +74,13 @@ export class LeaseBook {
   }
 
   check(request: CheckRequest, signal: AbortSignal | undefined): Decision | Promise<Decision> {
-    return this.#spend(request) ?? this.#reserveOrWait(request, signal);
+    const decision = this.#spend(request);
+    if (decision) return decision;
+    const turn = { startedAt: this.#now(), over: false };
+    return this.#deadlines.race(this.#reserveOrWait(request, signal, turn), () => {
+      turn.over = true;
+      return this.#backend.degrade(request);
+    });
   }
 
   /** Gives back tokens of a local decision: to the lease while it lives, else to the store. */
@@ -107,13 +125,23 @@ export class LeaseBook {
     return undefined;
   }
 
-  async #reserveOrWait(request: CheckRequest, signal: AbortSignal | undefined): Promise<Decision> {
+  /** When the turn is over, another has decided: nothing more is taken then, and what this answers is not looked at. */
+  async #reserveOrWait(
+    request: CheckRequest,
+    signal: AbortSignal | undefined,
+    turn: Turn,
+  ): Promise<Decision> {
     const keys = request.charges.map((charge) => keyOf(request.tenant, charge));
+    let longestMs = 0;
     for (let round = 0; round < MOST_ROUNDS; round++) {
       const underWay = keys.map((key) => this.#pending.get(key)).find((pending) => pending !== undefined);
-      if (underWay === undefined) break;
+      // It must leave time for a call of its own afterwards.
+      if (underWay === undefined || !this.#hasTime(turn, 2 * longestMs)) break;
+      const since = this.#now();
       const other = await orAborted(underWay, signal);
+      if (turn.over) return other;
       if (other.degraded !== undefined) return this.#backend.degrade(request);
+      longestMs = Math.max(longestMs, this.#now() - since);
       const decision = this.#spend(request);
       if (decision) return decision;
     }
@@ -130,7 +158,11 @@ export class LeaseBook {
       decision[RECEIPT] !== undefined || decision.degraded !== undefined || decision.mode === "disabled";
     if (settled) return decision;
     this.#markDry(keys, now);
-    return this.#ask(request, signal);
+    return turn.over ? decision : this.#ask(request, signal);
+  }
+
+  #hasTime({ startedAt }: Turn, ms: number): boolean {
+    return this.#now() - startedAt + ms <= this.#backend.timeoutMs;
   }
 
   /** One call that takes this check's cost and a new block for every counter that has too little left. */
@@ -230,39 +262,8 @@ export class LeaseBook {
   }
 }
 
-/** Does this process know of a later mode or wipe than the fence? */
-function outdated(fence: Fence, { wipeSeq, knownMode }: CheckRequest): boolean {
-  if (wipeSeq === undefined) return false;
-  return knownMode !== fence.mode || wipeSeq[0] > fence.wipeSeq || wipeSeq[1] > fence.tenantWipeSeq;
-}
-
-/** Waits for a promise that never rejects, or rejects with the reason of the signal. */
-function orAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  if (signal === undefined) return promise;
-  return new Promise((resolve, reject) => {
-    const abort = () => reject(signal.reason);
-    if (signal.aborted) return abort();
-    signal.addEventListener("abort", abort, { once: true });
-    promise.then(resolve, reject).finally(() => signal.removeEventListener("abort", abort));
-  });
-}
-
 function keyOf(tenant: string | undefined, { rule, id }: Charge): string {
   return `${tenant ?? ""}\n${rule.identity}\n${id}`;
-}
-
-function localVerdict(lease: Lease, now: number): Verdict {
-  const { rule } = lease.charge;
-  return {
-    rule: rule.name,
-    kind: rule.kind,
-    limit: rule.limit,
-    windowMs: rule.windowMs,
-    remaining: lease.remaining + lease.tokens,
-    resetMs: Math.max(0, Math.ceil(lease.resetAt - now)),
-    allowed: true,
-    retryAfterMs: 0,
-  };
 }
 
 function settleAll(waits: readonly (void | Promise<void>)[]): void | Promise<void> {

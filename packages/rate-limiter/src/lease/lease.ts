@@ -1,5 +1,6 @@
 import type { Decision, Receipt, Verdict } from "../decision.ts";
 import type { Charge } from "../rule.ts";
+import type { CheckRequest } from "../store.ts";
 
 /** What a control record said when the store last answered for a tenant. */
 export interface Fence {
@@ -43,4 +44,25 @@ export function sameFence(a: Fence, b: Fence): boolean {
 export function untilWindowEnds(verdict: Verdict, charge: Charge): number {
   const ahead = charge.rule.algorithm.name === "sliding_window" ? charge.rule.windowMs : 0;
   return verdict.resetMs - ahead;
+}
+
+/** Does this process know of a later mode or wipe than the fence? */
+export function outdated(fence: Fence, { wipeSeq, knownMode }: CheckRequest): boolean {
+  if (wipeSeq === undefined) return false;
+  return knownMode !== fence.mode || wipeSeq[0] > fence.wipeSeq || wipeSeq[1] > fence.tenantWipeSeq;
+}
+
+/** What a rule says of a token that was spent from a lease. */
+export function localVerdict(lease: Lease, now: number): Verdict {
+  const { rule } = lease.charge;
+  return {
+    rule: rule.name,
+    kind: rule.kind,
+    limit: rule.limit,
+    windowMs: rule.windowMs,
+    remaining: lease.remaining + lease.tokens,
+    resetMs: Math.max(0, Math.ceil(lease.resetAt - now)),
+    allowed: true,
+    retryAfterMs: 0,
+  };
 }
