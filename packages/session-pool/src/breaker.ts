@@ -18,6 +18,8 @@ const TRIAL: BreakerPermit = { allowed: true, trial: true };
  */
 export class Breaker {
   #state: BreakerState = { kind: "closed", failures: 0 };
+  /** Whether a trial was let through ahead of its time since the last connect that worked. */
+  #hurried = false;
   readonly #threshold: number;
   readonly #resetMs: number;
   readonly #changed: (state: BreakerState["kind"]) => void;
@@ -51,6 +53,7 @@ export class Breaker {
 
   /** A connect worked. */
   succeeded(): void {
+    this.#hurried = false;
     if (this.#state.kind === "closed") {
       if (this.#state.failures > 0) this.#state = { kind: "closed", failures: 0 };
     } else this.#become({ kind: "closed", failures: 0 });
@@ -68,10 +71,15 @@ export class Breaker {
     return true;
   }
 
-  /** The server was reached in some other way: an open breaker lets its trial through now, not at its time. */
+  /**
+   * The server was reached in some other way: an open breaker lets its trial through now, not at its time. Once: if that
+   * fails, what refuses connects is reached otherwise, and would be tried as often as somebody looks.
+   */
   reached(nowMs: number): void {
     const state = this.#state;
-    if (state.kind === "open" && state.untilMs > nowMs) this.#state = { ...state, untilMs: nowMs };
+    if (state.kind !== "open" || state.untilMs <= nowMs || this.#hurried) return;
+    this.#hurried = true;
+    this.#state = { ...state, untilMs: nowMs };
   }
 
   /** A connect ended without telling anything about the server: if it was the trial, another may be made. */

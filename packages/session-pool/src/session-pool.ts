@@ -68,7 +68,7 @@ export interface SessionPool<S, C = unknown> {
   refreshLimits(serverId: string): void;
   /**
    * Says that a server was reached in some other way, by a health check for example: if its breaker is open, the next
-   * caller may try to connect at once.
+   * caller may try to connect at once. It is told in vain after a try that failed, until a connect has worked again.
    */
   serverReached(serverId: string): void;
   /**

@@ -57,7 +57,7 @@ describe("the breaker of a server", () => {
   });
 
   it("lets its one trial through at once when the server was reached in some other way", async () => {
-    const { factory, pool, attempt, heal, states } = setup();
+    const { factory, pool, attempt, states } = setup();
     for (let i = 0; i < 5; i++) await attempt();
     pool.serverReached("s2");
     expect((await attempt()).code).toBe("upstream_unreachable");
@@ -65,11 +65,37 @@ describe("the breaker of a server", () => {
     pool.serverReached("s1");
     expect((await attempt()).code).toBe("upstream_unreachable");
     expect(factory.connects).toBe(6);
+    expect(states).toEqual(["open", "half_open", "open"]);
+  });
+
+  it("tries no earlier for being reached once that trial has failed, until a connect has worked", async () => {
+    const { factory, pool, time, attempt, heal, states } = setup();
+    for (let i = 0; i < 5; i++) await attempt();
+    for (let checks = 0; checks < 6; checks++) {
+      pool.serverReached("s1");
+      await attempt();
+      await time.advance(9_000);
+    }
+    expect(factory.connects).toBe(6);
+    await time.advance(6_000);
     heal();
-    expect((await attempt()).code).toBe("upstream_unreachable");
-    pool.serverReached("s1");
     expect((await attempt()).session.id).toBe(1);
-    expect(states).toEqual(["open", "half_open", "open", "half_open", "closed"]);
+    factory.beforeConnect = () => Promise.reject(new Error("down"));
+    for (let i = 0; i < 5; i++) await attempt("bob");
+    factory.beforeConnect = async () => undefined;
+    expect((await attempt("bob")).code).toBe("upstream_unreachable");
+    pool.serverReached("s1");
+    expect((await attempt("bob")).session.id).toBe(2);
+    expect(states).toEqual([
+      "open",
+      "half_open",
+      "open",
+      "half_open",
+      "closed",
+      "open",
+      "half_open",
+      "closed",
+    ]);
   });
 
   it("opens again when the trial fails, for the whole reset time", async () => {
