@@ -27,7 +27,10 @@ export interface PluginContext {
   readonly shared: Map<string, unknown>;
   /** Mode in force for this call as this process knows it. */
   readonly mode: Mode;
-  /** Mode without any admin override (binding or file): what a record that says `inherit` stands for. */
+  /**
+   * Mode without any admin override (binding or file): what a record that says `inherit` stands for. The last known mode
+   * when a fenced plugin is asked once more because it found no record where there should be one.
+   */
   readonly configuredMode: Mode;
   /** `wipeSeq` of the control records that this process knows: global, and the tenant's (0 when there is none). */
   readonly wipeSeq: readonly [global: number, tenant: number];

@@ -418,17 +418,50 @@ describe("what Redis has lost or refuses", () => {
       expect(alerts).toContain("record_reasserted");
     });
 
-    it("PF-I1 a copy that was lost is put back and told, though the file says disabled", async () => {
+    it("PF-I1 where a copy was lost the last known mode decides, though the file says disabled", async () => {
+      // So slow that it is not repaired meanwhile.
+      const pipeline = await replica(quotaPlugin(redis.client(), 2), { timing: still }, "disabled");
+      await pipeline.setMode("quota", "enforce");
+      await raw.del(controlKey("gw", "quota", laneOf("acme")));
+      const answers = [await call(pipeline, "acme"), await call(pipeline, "acme")];
+      for (const answer of answers) {
+        expect(answer.allowed).toBe(true);
+        expect(answer.records).toMatchObject([{ mode: "enforce", status: "completed" }]);
+      }
+      const third = await call(pipeline, "acme");
+      expect(third).toMatchObject({ allowed: false, violation: { code: "rate_limited" } });
+      expect(third.records[0]?.degraded).toBeUndefined();
+      expect(await stored(laneOf("acme"), "quota")).toBeUndefined();
+    });
+
+    it("PF-I1 what is let through because a copy lags is marked degraded", async () => {
+      const pipeline = await replica(quotaPlugin(redis.client(), 0), { timing: still });
+      await pipeline.setMode("quota", "disabled");
+      const old = packRecord((await stored("_", "quota"))!);
+      await pipeline.setMode("quota", "enforce");
+      await raw.set(controlKey("gw", "quota", laneOf("acme")), old);
+      expect((await call(pipeline, "acme")).records).toMatchObject([{ mode: "enforce", degraded: true }]);
+      expect(await call(pipeline, "umbrella")).toMatchObject({ allowed: false });
+    });
+
+    it("PF-I1 a copy that was lost is put back at once and told", async () => {
       const alerts: string[] = [];
       const observer = { controlAlert: ({ kind }: ControlAlert) => void alerts.push(kind) };
-      const timing = { ...still, pollMinMs: 20 };
-      const pipeline = await replica(quotaPlugin(redis.client(), 0), { observer, timing }, "disabled");
-      await pipeline.setMode("quota", "enforce");
-      expect(await call(pipeline, "acme")).toMatchObject({ allowed: false });
+      const pipeline = await replica(quotaPlugin(redis.client(), 0), { observer, timing: still }, "disabled");
+      for (const mode of ["permissive", "enforce"] as const) await pipeline.setMode("quota", mode);
       await raw.del(controlKey("gw", "quota", laneOf("acme")));
-      await eventually(async () => !(await call(pipeline, "acme")).allowed);
+      expect(await call(pipeline, "acme")).toMatchObject({ allowed: false });
       await eventually(() => alerts.includes("record_lost") && alerts.includes("record_reasserted"));
-      expect(await stored(laneOf("acme"), "quota")).toMatchObject({ mode: "enforce", rev: 1 });
+      expect(await stored(laneOf("acme"), "quota")).toMatchObject({ mode: "enforce", rev: 2 });
+    });
+
+    it("PF-I1 the first copy of all may be on its way: it is looked for again before it is put back", async () => {
+      const timing = { ...still, pollMinMs: 20 };
+      const pipeline = await replica(quotaPlugin(redis.client(), 0), { timing }, "disabled");
+      await pipeline.setMode("quota", "enforce");
+      await raw.del(controlKey("gw", "quota", laneOf("acme")));
+      expect(await call(pipeline, "acme")).toMatchObject({ allowed: false });
+      await eventually(async () => (await stored(laneOf("acme"), "quota"))?.rev === 1);
     });
   });
 });

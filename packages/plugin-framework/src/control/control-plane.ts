@@ -216,12 +216,16 @@ export class ControlPlane implements ModeGate {
     });
   }
 
-  /** While a switch is being written, a copy may lag for a moment; it is looked at again before it is repaired. */
-  noteStale(state: ModeState, tenant: string | undefined): void {
+  /**
+   * While a switch is being written, a copy may lag for a moment; it is looked at again before it is repaired. One that
+   * is absent can only be on its way where it would be the first: else it is repaired at once.
+   */
+  noteStale(state: ModeState, tenant: string | undefined, absent: boolean): void {
     const scope = scopeText({ plugin: state.plugin, ...(tenant === undefined ? {} : { tenant }) });
     this.#once(`old ${scope}`, async () => {
       await this.#follower.readScopes([scope]);
-      await pause(this.clock, this.timing.pollMinMs, true);
+      const lost = absent && (state.record(tenant)?.rev ?? 0) > 1;
+      if (!lost) await pause(this.clock, this.timing.pollMinMs, true);
       await this.#repair(scope);
     });
   }

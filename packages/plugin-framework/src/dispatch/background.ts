@@ -5,7 +5,7 @@ import { textField } from "../subject.ts";
 import { localMode } from "./admission.ts";
 import type { Chain, Slot } from "./chain.ts";
 import type { Engine } from "./engine.ts";
-import { honourFence } from "./fence.ts";
+import { honourFence, lookedAway } from "./fence.ts";
 import { CallContext, HandlerCall } from "./handler-call.ts";
 import { failHandler } from "./handler-failure.ts";
 import { asOutcome, judge } from "./judge.ts";
@@ -86,7 +86,8 @@ async function runOne(
   try {
     const outcome = asOutcome(await answerOf(engine, call, view));
     call.durationNs = Math.round((engine.clock.now() - call.startedAt) * 1e6);
-    if (outcome !== undefined) honourFence(engine, call, outcome.authority);
+    if (outcome !== undefined && !honourFence(engine, call, outcome.authority))
+      call.degraded ||= lookedAway(call, outcome.authority);
     judge(engine, result, call, observed(outcome), undefined);
   } catch (error) {
     call.durationNs = Math.round((engine.clock.now() - call.startedAt) * 1e6);

@@ -11,8 +11,8 @@ export interface ModeGate {
   renew(modes: ModeState): Promise<boolean>;
   /** A fenced reply showed a record that is not known here yet. */
   noteNewer(modes: ModeState, tenant: string | undefined): void;
-  /** A fenced reply was decided under an older copy of a record than the one known here. */
-  noteStale(modes: ModeState, tenant: string | undefined): void;
+  /** A fenced reply was decided under an older copy of a record than the one known here, or there was none: `absent`. */
+  noteStale(modes: ModeState, tenant: string | undefined, absent: boolean): void;
 }
 
 /** Services that all requests of a pipeline share. */

@@ -20,7 +20,8 @@ export function honourFence(
   const ahead = authority.rev - (modes.global?.rev ?? 0);
   const tenantAhead = (authority.tenantRev ?? 0) - (modes.tenantRecord(tenantId)?.rev ?? 0);
   if (ahead < 0 || (tenantAhead < 0 && authority.tenantRev !== undefined)) {
-    engine.gate.noteStale(modes, ahead < 0 ? undefined : tenantId);
+    const tenant = ahead < 0 ? undefined : tenantId;
+    engine.gate.noteStale(modes, tenant, (ahead < 0 ? authority.rev : authority.tenantRev) === 0);
     return false;
   }
   call.mode = authority.mode;
@@ -32,4 +33,12 @@ export function honourFence(
     if (until > modes.leaseUntil) modes.leaseUntil = until;
   }
   return true;
+}
+
+/**
+ * Did a fenced plugin take itself for disabled, though by what is known here it is not? That is what a lost or lagging
+ * copy of a record comes to where the file says disabled: nothing was decided and nothing counted.
+ */
+export function lookedAway(call: HandlerCall, authority: ModeAuthority | undefined): boolean {
+  return call.slot.plugin.modeAuthority && authority?.mode === "disabled" && call.mode !== "disabled";
 }

@@ -23,6 +23,8 @@ export class HandlerCall implements DeadlineNode {
   durationNs = 0;
   degraded = false;
   leaseChecked = false;
+  /** The handler is run once more, under the mode that is known here. */
+  repeated = false;
   done = false;
   deadlineAt = 0;
   previous: DeadlineNode | undefined = undefined;
@@ -130,7 +132,7 @@ export class CallContext implements PluginContext {
     return this.#call.mode;
   }
   get configuredMode() {
-    return this.#call.resolution.mode;
+    return this.#call.repeated ? this.#call.mode : this.#call.resolution.mode;
   }
   get wipeSeq(): readonly [number, number] {
     const { modes } = this.#call.slot.plugin;

@@ -3,7 +3,7 @@ import { readOnly } from "../payload-view.ts";
 import { localMode } from "./admission.ts";
 import type { Chain } from "./chain.ts";
 import type { Engine } from "./engine.ts";
-import { honourFence } from "./fence.ts";
+import { honourFence, lookedAway } from "./fence.ts";
 import { CallContext, type CallOwner, type HandlerCall } from "./handler-call.ts";
 import { asOutcome, judge } from "./judge.ts";
 import type { RequestScope } from "./request-scope.ts";
@@ -81,6 +81,10 @@ export function conclude(
   try {
     outcome = threw ? undefined : asOutcome(answer);
     const fenced = outcome !== undefined && honourFence(engine, call, outcome.authority);
+    if (!fenced && lookedAway(call, outcome?.authority)) {
+      if (!call.repeated) return repeat(walk, call);
+      call.degraded = true;
+    }
     if (!fenced && plugin.modeAuthority && !call.leaseChecked && walk.at > plugin.modes.leaseUntil) {
       return renewFor(walk, call, answer, error, threw);
     }
@@ -94,6 +98,14 @@ export function conclude(
   }
   walk.failed(call, error);
   return true;
+}
+
+/** The store lost the record: the handler decides once more, under the last known mode. */
+function repeat(walk: Walk, call: HandlerCall): boolean {
+  call.mode = localMode(call.slot, walk.scope.context, call.resolution);
+  call.repeated = true;
+  call.done = false;
+  return invoke(walk, call);
 }
 
 function renewFor(walk: Walk, call: HandlerCall, answer: unknown, error: unknown, threw: boolean): boolean {
