@@ -51,7 +51,10 @@ describe("a batch without a session", () => {
     expect(status).toBe(200);
     expect(body.map(({ id }: { id: number }) => id)).toEqual([1, 2]);
     const broken = body.find((answer: { error?: unknown }) => answer.error !== undefined);
-    expect(broken.error).toMatchObject({ code: -31_002, data: { code: "upstream_unreachable" } });
+    expect(broken.error).toMatchObject({
+      code: -31_002,
+      data: { code: "upstream_unreachable", retryable: false },
+    });
     expect(body.filter((answer: { result?: unknown }) => answer.result !== undefined)).toHaveLength(1);
   });
 });

@@ -1,6 +1,7 @@
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { eventually } from "@gatewright/testkit";
 import { afterEach, expect, it } from "vitest";
 import { modern } from "./support/modern-client.ts";
 import { reset, type ScriptedServer, type Step, startScriptedServer } from "./support/scripted-server.ts";
@@ -169,4 +170,41 @@ it("an answer that was an error is not called retryable where the call may not b
   const dataOf = async (tool: string) => (await direct(tool)).body.error.data;
   expect(await dataOf("write")).toMatchObject({ code: "upstream_unreachable", retryable: false });
   expect(await dataOf("read")).toMatchObject({ code: "upstream_unreachable", retryable: true });
+});
+
+it("nor is one of a request that no plugin sees, unless the protocol says that it only reads", async () => {
+  const { server, inner } = await site();
+  const path = `/servers/${await inner.idOf("up")}/mcp`;
+  const dataOf = async (method: string, params: Record<string, unknown> = {}) => {
+    server.script(method, { status: 500 });
+    return (await modern(inner, { path, method, params })).body.error.data;
+  };
+  expect(await dataOf("acme/pay")).toMatchObject({ code: "unsafe_to_repeat", retryable: false });
+  await inner.rest("PUT", "/admin/plugins/retry/mode", { mode: "disabled", waitFor: "all" });
+  expect(await dataOf("acme/pay")).toMatchObject({ code: "upstream_unreachable", retryable: false });
+  const ref = { type: "ref/prompt", name: "greet" };
+  const asked = { ref, argument: { name: "a", value: "b" } };
+  expect(await dataOf("completion/complete", asked)).toMatchObject({
+    code: "upstream_unreachable",
+    retryable: true,
+  });
+});
+
+it("RB-9 RB-13 a call that runs out of time, and one that is stopped, after a refusal say what went before", async () => {
+  const { server, inner, direct } = await site({
+    plugins: [{ name: "retry", config: { ...retry.config, totalDeadlineMs: 10_000 } }],
+  });
+  server.script("tools/call", reset, { status: 503, headers: { "retry-after": "15" } });
+  const late = await direct();
+  expect(late.status).toBe(200);
+  expect(late.body.error.data).toMatchObject({ code: "outcome_unknown", reason: "deadline", attempts: 2 });
+  server.script("tools/call", reset, { status: 503, headers: { "retry-after": "8" } });
+  const stopped = direct();
+  await eventually(() => server.seen("tools/call").length === 4);
+  const { retries } = inner.core.calls;
+  await eventually(() => retries.stats().waiting === 1);
+  retries.stop();
+  const { status, body } = await stopped;
+  expect(status).toBe(200);
+  expect(body.error.data).toMatchObject({ code: "outcome_unknown", reason: "shutdown", attempts: 2 });
 });

@@ -19,6 +19,7 @@ import { doubtful, doubtfulAnswer, lasting, leavesDoubt } from "./doubt.ts";
 import { decisionOf, explained, type GiveUp, giveUpHeaders, giveUpOf, retryReasonOf } from "./give-up.ts";
 import { hindrance, isTrusted } from "./hindrance.ts";
 import type { HookPair } from "./hooks.ts";
+import { postPayload } from "./post-payload.ts";
 import type { RetryLayer } from "./retry-layer.ts";
 import { type SessionSource, spareSessions } from "./spare-sessions.ts";
 import { unexpectedFailure } from "./unexpected-failure.ts";
@@ -234,29 +235,4 @@ function aborted(metrics: RetryMetrics, call: HookedCall, attempts: number, reas
   metrics.gaveUp("aborted");
   call.trace?.gaveUp(attempts, "aborted");
   return reason;
-}
-
-// Built by cases, not by spreads: this runs for every attempt.
-function postPayload(
-  call: HookedCall,
-  outcome: CallOutcome,
-  attempt: number,
-  remainingMs: number,
-): PostPayload {
-  const { name, annotations, idempotencyKey } = call;
-  const serverTrusted = isTrusted(call);
-  const payload = { name, outcome, attempt, serverTrusted, remainingMs };
-  if (call.resume !== undefined) {
-    const given = idempotencyKey === undefined ? payload : { ...payload, idempotencyKey };
-    return annotations === undefined
-      ? { ...given, attemptsLeft: 0 }
-      : { ...given, annotations, attemptsLeft: 0 };
-  }
-  if (annotations === undefined) {
-    return idempotencyKey === undefined ? payload : { ...payload, idempotencyKey };
-  }
-  if (idempotencyKey === undefined) {
-    return { name, outcome, attempt, serverTrusted, annotations, remainingMs };
-  }
-  return { ...payload, annotations, idempotencyKey };
 }
