@@ -1,6 +1,8 @@
 import { request } from "node:http";
 import { eventually } from "@gatewright/testkit";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { type LegacyCall, startLegacyServer } from "./support/legacy-server.ts";
+import { openRaw } from "./support/raw-client.ts";
 import { type ScriptedServer, startScriptedServer } from "./support/scripted-server.ts";
 import { startTestGateway, type TestGateway } from "./support/test-gateway.ts";
 
@@ -56,5 +58,58 @@ describe("a batch without a session", () => {
       data: { code: "upstream_unreachable", retryable: false },
     });
     expect(body.filter((answer: { result?: unknown }) => answer.result !== undefined)).toHaveLength(1);
+  });
+});
+
+describe("an answer that the upstream which asked does not take", () => {
+  it("costs no other message of its batch its own, and is no failure of the gateway", async () => {
+    let executed = 0;
+    const asking: LegacyCall[] = [];
+    await using deaf = await startLegacyServer(
+      {
+        ask: (call) => {
+          asking.push(call);
+          call.say({ id: "q", method: "roots/list" });
+        },
+        act: ({ answer }) => {
+          executed++;
+          answer();
+        },
+      },
+      { tools: {} },
+      ({ method }) => {
+        if (method !== undefined) return 202;
+        asking.pop()?.answer();
+        return 500;
+      },
+    );
+    await using own = await startTestGateway({ mcpServers: { up: { url: deaf.url } } });
+    await own.core.refresher.ready();
+    const clientInfo = { name: "c", version: "1" };
+    const hello = { protocolVersion: "2025-03-26", capabilities: { roots: {} }, clientInfo };
+    const opened = await own.rpc("/mcp", { jsonrpc: "2.0", id: 0, method: "initialize", params: hello });
+    const headers = { "mcp-session-id": opened.headers.get("mcp-session-id") ?? "" };
+    const call = (name: string, id: number) => ({
+      jsonrpc: "2.0",
+      id,
+      method: "tools/call",
+      params: { name: `up_${name}`, arguments: {} },
+    });
+    const ask = async (id: number) => {
+      const { events } = await openRaw(own, "/mcp", { headers, body: call("ask", id) });
+      const question = () => events.find(({ data }) => data !== undefined)?.data;
+      await eventually(() => question() !== undefined);
+      const { id: asked } = question() as { readonly id: string };
+      return { jsonrpc: "2.0", id: asked, result: { roots: [] } };
+    };
+    const { status, body } = await own.rpc("/mcp", [await ask(1), call("act", 2)], headers);
+    expect([status, body]).toMatchObject([200, [{ id: 2, result: { content: [] } }]]);
+    expect(executed).toBe(1);
+    const alone = await own.rpc("/mcp", await ask(3), headers);
+    expect(alone.body).toMatchObject({
+      id: null,
+      error: { code: -31_002, data: { code: "upstream_unreachable", retryable: false } },
+    });
+    expect(own.logs.filter((line) => line.includes("a request failed"))).toEqual([]);
   });
 });

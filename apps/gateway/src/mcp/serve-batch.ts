@@ -1,7 +1,9 @@
 import {
   type BatchMessage,
   DEFAULT_LEGACY,
+  type NotificationMessage,
   type RequestMessage,
+  type ResponseMessage,
   type Span,
   splice,
   textOf,
@@ -51,7 +53,7 @@ export async function serveBatch(
   const answers = await Promise.all(
     messages.map(async (message) => {
       if (message.kind === "request") return answerOf(deps, message, caller);
-      if (session !== undefined) await takeOneWay(session, message);
+      if (session !== undefined) await takePart(session, message, caller);
       return undefined;
     }),
   );
@@ -59,6 +61,19 @@ export async function serveBatch(
   if (given.length > 0) reply.answer(`[${given.join(",")}]`);
   else if (messages.some(({ kind }) => kind === "request")) reply.abandon();
   else reply.accepted();
+}
+
+/** Takes what gets no answer: that it could not be taken is no reason to withhold those of the others. */
+async function takePart(
+  session: DownstreamSession,
+  message: NotificationMessage | ResponseMessage,
+  { onFailure, requestId }: BatchCaller,
+): Promise<void> {
+  try {
+    await takeOneWay(session, message);
+  } catch (error) {
+    if (!GatewayError.is(error)) onFailure(error, requestId);
+  }
 }
 
 /** The answer to one request; none when it was cancelled. */

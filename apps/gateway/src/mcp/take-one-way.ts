@@ -1,12 +1,30 @@
 import { type NotificationMessage, type ResponseMessage, textOf } from "@gatewright/mcp-bridge";
+import { UpstreamError } from "@gatewright/mcp-bridge/upstream";
+import { failureOf } from "../calls/call-failure.ts";
 import type { DownstreamSession } from "../downstream/downstream-session.ts";
+import { GatewayError } from "../errors.ts";
 
-/** Takes what a client of a session sends without waiting for an answer. */
+/**
+ * Takes what a client of a session sends without waiting for an answer.
+ *
+ * @throws {GatewayError} when the upstream that asked does not take the answer; nobody is told twice, so that sending it
+ *   again is of no use
+ */
 export function takeOneWay(
   session: DownstreamSession,
   message: NotificationMessage | ResponseMessage,
 ): Promise<void> {
-  return message.kind === "response" ? session.questions.answer(message) : takeNotification(session, message);
+  return message.kind === "response" ? takeAnswer(session, message) : takeNotification(session, message);
+}
+
+async function takeAnswer(session: DownstreamSession, message: ResponseMessage): Promise<void> {
+  try {
+    await session.questions.answer(message);
+  } catch (error) {
+    if (!UpstreamError.is(error)) throw error;
+    const { code, message: text, facts } = failureOf(error, "the upstream that asked");
+    throw new GatewayError(code, text, { ...facts, retryable: false });
+  }
 }
 
 /**

@@ -22,12 +22,14 @@ export interface LegacyServer {
   /** Answers and notifications of clients, in order. */
   readonly taken: readonly { readonly session: string; readonly message: Message }[];
   close(): Promise<void>;
+  [Symbol.asyncDispose](): Promise<void>;
 }
 
-/** Starts one; `tools` by name. */
+/** Starts one; `tools` by name. `takes` is the status by which it takes answers and notifications. */
 export async function startLegacyServer(
   tools: Readonly<Record<string, (call: LegacyCall) => void>>,
   capabilities: object = { tools: {} },
+  takes: (message: Message) => number = () => 202,
 ): Promise<LegacyServer> {
   const taken: { session: string; message: Message }[] = [];
   const streams = new Map<string, ServerResponse>();
@@ -50,7 +52,7 @@ export async function startLegacyServer(
     const { id, method, params } = message;
     if (id === undefined || method === undefined) {
       if (request.method === "POST") taken.push({ session, message });
-      response.writeHead(202).end();
+      response.writeHead(takes(message)).end();
       return;
     }
     const call = method === "tools/call" ? tools[params.name] : undefined;
@@ -85,12 +87,14 @@ export async function startLegacyServer(
   });
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
+  const close = async () => {
+    server.close();
+    server.closeAllConnections();
+  };
   return {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/mcp`,
     taken,
-    async close() {
-      server.close();
-      server.closeAllConnections();
-    },
+    close,
+    [Symbol.asyncDispose]: close,
   };
 }
