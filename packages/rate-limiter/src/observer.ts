@@ -6,8 +6,8 @@ export interface LimiterObserver {
   onDecision?(decision: Decision): void;
   /** The store did not answer in time or failed; a failure policy decides. */
   onStoreError?(error: unknown): void;
-  /** A breaker around the store changed its state; in a Cluster each lane has one. */
-  onBreaker?(state: "closed" | "open" | "half_open"): void;
+  /** A breaker around the store changed its state. In a Cluster each lane has one, and it is named. */
+  onBreaker?(state: "closed" | "open" | "half_open", lane: string | undefined): void;
 }
 
 /** Calls an observer method; what it throws or rejects with is none of the limiter's business. */

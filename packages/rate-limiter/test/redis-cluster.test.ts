@@ -70,10 +70,15 @@ describe("Redis Cluster with three masters", () => {
     const client = own.client({ enableOfflineQueue: false, maxRedirections: 1 });
     await eventually(() => client.status === "ready");
     const states: string[] = [];
+    const lanes = new Set<string | undefined>();
+    const onBreaker = (state: string, lane: string | undefined) => {
+      states.push(state);
+      lanes.add(lane);
+    };
     const breaker = { failures: 3, openMs: 20 };
     const limiter = createRateLimiter(
       { rules: { by_user: "100000/h" }, timeoutMs: 250, failurePolicy: "closed", breaker },
-      { store: createRedisStore({ client }), observer: { onBreaker: (state) => void states.push(state) } },
+      { store: createRedisStore({ client }), observer: { onBreaker } },
     );
     const subjects = Array.from({ length: 30 }, (_, i) => ({ user: "ann", tenant: `tenant-${i}` }));
     const degraded = async () => {
@@ -95,8 +100,14 @@ describe("Redis Cluster with three masters", () => {
       return limiter.stats().breaker !== "closed";
     });
     states.length = 0;
+    lanes.clear();
     for (let i = 0; i < 50; i++) expect(await degraded()).toEqual(lost);
     expect(states).not.toContain("closed");
+    const away = new Set(subjects.filter((_, i) => lost[i]).map(({ tenant }) => laneOf(tenant)));
+    await eventually(async () => {
+      await degraded();
+      expect(lanes).toEqual(away);
+    });
   }, 60_000);
 
   it("RL-6 that lost a master: every check is decided in time by the policy, and by counters again when it is back", async () => {

@@ -20,7 +20,7 @@ export class Guard {
   readonly #deadlines: DeadlineQueue;
   readonly #options: BreakerOptions;
   /** One for each part of the store that can fail by itself. */
-  readonly #breakers = new Map<string, Breaker>();
+  readonly #breakers = new Map<string | undefined, Breaker>();
   readonly #observer: LimiterObserver | undefined;
 
   constructor(
@@ -85,7 +85,7 @@ export class Guard {
     return this.#fallback.decide(request);
   }
 
-  #breakerOf(part = ""): Breaker {
+  #breakerOf(part: string | undefined): Breaker {
     const known = this.#breakers.get(part);
     if (known !== undefined) return known;
     const observer = this.#observer;
@@ -93,7 +93,7 @@ export class Guard {
       this.#options,
       () => performance.now(),
       (state) => {
-        if (observer?.onBreaker) notify(() => observer.onBreaker?.(state));
+        if (observer?.onBreaker) notify(() => observer.onBreaker?.(state, part));
       },
     );
     this.#breakers.set(part, breaker);
