@@ -83,6 +83,8 @@ export class DatabaseHost {
           if (before.kind === "up") this.pool.invalidate("the host is down");
           this.pool.failWaiters(() => this.refusal() ?? unavailable(after.reason));
         }
+        if (before.kind === "up" && after.kind === "up" && takesWritesAgain(before.info, after.info))
+          this.pool.invalidate("its sessions were opened as read-only");
         context.checked(this, before, after);
       },
     });
@@ -106,9 +108,9 @@ export class DatabaseHost {
     return unavailable(state.reason, this.#options.monitor.maxRetryMs, state.error);
   }
 
-  /** Asks the host again and resolves when it has answered or failed to. */
-  recheck(): Promise<void> {
-    return this.#monitor.nextCheck();
+  /** Asks the host again, with `fresh` in a new session, and resolves when it has answered or failed to. */
+  recheck(how?: { readonly fresh: boolean }): Promise<void> {
+    return this.#monitor.nextCheck(how);
   }
 
   /** The host should be asked again soon. */
@@ -123,4 +125,9 @@ export class DatabaseHost {
   async close(deadlineMs: number): Promise<void> {
     await Promise.all([this.pool.close(deadlineMs), this.#monitor.close()]);
   }
+}
+
+/** Sessions that were opened before may go on refusing writes. A promoted standby's do not. */
+function takesWritesAgain(before: HostInfo, after: HostInfo): boolean {
+  return before.readOnly && !before.standby && !after.readOnly;
 }

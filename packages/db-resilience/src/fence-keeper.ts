@@ -44,6 +44,8 @@ export class FenceKeeper implements HostAdmission {
   #current: { readonly host: string; readonly fence: Fence; readonly synchronous: boolean } | undefined;
   #running: Admission | undefined;
   #discovered = false;
+  /** The last decision admitted nobody, or what it admitted was overtaken. */
+  #unsettled = false;
   #refused: DatabaseError | undefined;
   #failovers = 0;
 
@@ -81,15 +83,18 @@ export class FenceKeeper implements HostAdmission {
 
   /**
    * To be called after each check of a host. The sight of a later timeline ends the admission, and is followed without
-   * waiting for a caller; so is the end of a lease while callers wait for a connection, who ask nothing meanwhile.
+   * waiting for a caller; so are the end of a lease while callers wait for a connection, who ask nothing meanwhile, and
+   * whatever may end a refusal.
    */
   noteCheck(checked: DatabaseHost): void {
     if (takesWrites(checked)) this.#known.see(historyOf(checked.info));
     const admitted = this.#admitted;
-    if (!admitted) return;
-    const { host, fence } = admitted;
-    if (this.#known.isOvertaken(fence)) this.#admitted = undefined;
-    else if (this.holds(host) || host.pool.stats().waiting === 0) return;
+    if (admitted && this.#known.isOvertaken(admitted.fence)) {
+      this.#admitted = undefined;
+      this.#unsettled = true;
+    } else if (admitted && (this.holds(admitted.host) || admitted.host.pool.stats().waiting === 0)) return;
+    if (!admitted && !this.#unsettled) return;
+    if (this.#writable().length === 0) return;
     const { clock, options } = this.#deps;
     Promise.resolve(this.admit([], clock.monotonic() + options.pool.acquireTimeoutMs)).catch(() => {});
   }
@@ -102,6 +107,7 @@ export class FenceKeeper implements HostAdmission {
     await this.#known.overrule();
     this.#admitted = undefined;
     this.#discovered = true;
+    this.#unsettled = false;
     this.#refused = undefined;
     this.#deps.changed();
   }
@@ -115,6 +121,7 @@ export class FenceKeeper implements HostAdmission {
       }
       return host;
     } catch (error) {
+      this.#unsettled = true;
       if (DatabaseError.is(error) && error.code === "db_fenced" && !this.#refused) {
         this.#refused = error;
         this.#deps.changed();
@@ -232,6 +239,7 @@ export class FenceKeeper implements HostAdmission {
   #take(host: DatabaseHost, fence: Fence, askedMs: number): DatabaseHost {
     const { options, event } = this.#deps;
     this.#admitted = { host, fence, untilMs: askedMs + options.fencing.leaseMs };
+    this.#unsettled = false;
     const before = this.#current;
     const synchronous = host.info?.synchronous ?? false;
     this.#current = { host: host.name, fence, synchronous };

@@ -24,6 +24,9 @@ export interface MonitorContext {
   checked(before: HostState, after: HostState): void;
 }
 
+/** How old the monitor's session may be where what it was opened with has to be what new sessions are opened with. */
+const freshMs = 2_000;
+
 /** Shortest pause between two checks of a host that is up, however many callers suspect it. */
 const minGapMs = 50;
 
@@ -39,6 +42,7 @@ export class HostMonitor {
   #state: HostState = { kind: "starting" };
   #waiting: { readonly timer: TimerHandle; readonly resolve: () => void } | undefined;
   #checkAgain = false;
+  #wantsFresh = false;
   #lastAliveMs = Number.NEGATIVE_INFINITY;
   #rounds: (() => void)[] = [];
   readonly #loop: Promise<void>;
@@ -65,9 +69,13 @@ export class HostMonitor {
     else this.#checkAgain = true;
   }
 
-  /** Resolves when the next check that begins from now on has ended. */
-  async nextCheck(): Promise<void> {
+  /**
+   * Resolves when the next check that begins from now on has ended. With `fresh` it asks in a new session: a default of
+   * the role or the database, such as `default_transaction_read_only`, is not heard of in an old one.
+   */
+  async nextCheck({ fresh = false } = {}): Promise<void> {
     if (this.#stop.signal.aborted) return;
+    this.#wantsFresh ||= fresh;
     const done = new Promise<void>((resolve) => this.#rounds.push(resolve));
     this.checkNow();
     await done;
@@ -126,7 +134,11 @@ export class HostMonitor {
   async #ask(): Promise<HostInfo> {
     const { validationTimeoutMs, maxLifetimeMs } = this.#options.pool;
     const old = this.#connection;
-    if (old && this.#context.clock.monotonic() - old.openedAtMs > maxLifetimeMs) this.#drop();
+    const known = this.#state.kind === "up" ? this.#state.info : undefined;
+    const fresh = this.#wantsFresh || (known?.readOnly === true && !known.standby);
+    this.#wantsFresh = false;
+    const maxAgeMs = fresh ? Math.min(freshMs, maxLifetimeMs) : maxLifetimeMs;
+    if (old && this.#context.clock.monotonic() - old.openedAtMs > maxAgeMs) this.#drop();
     if (this.#connection) {
       try {
         return await askHost(this.#connection, validationTimeoutMs);

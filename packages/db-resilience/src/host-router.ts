@@ -47,9 +47,10 @@ export class HostRouter {
     return this.hosts.some((host) => host.state.kind === "starting");
   }
 
-  /** Asks every host that is up for its role again. */
+  /** Asks every host that is up for its role again, after one has refused a write. */
   async recheck(): Promise<void> {
-    await Promise.all(this.hosts.filter(({ state }) => state.kind === "up").map((host) => host.recheck()));
+    const up = this.hosts.filter(({ state }) => state.kind === "up");
+    await Promise.all(up.map((host) => host.recheck({ fresh: true })));
   }
 
   /** To be called after each check of a host. */

@@ -7,6 +7,7 @@ import type { DatabaseObserver } from "./observer.ts";
 import type { ParsedOptions } from "./options.ts";
 import { aborted, closedError, fenced, isFenceUnknown, unavailable } from "./refusals.ts";
 import { boundsTransaction, commitsByItself } from "./statement-kind.ts";
+import { hearWarnings } from "./wire.ts";
 import { within } from "./within.ts";
 
 /** How to get a session. */
@@ -231,6 +232,6 @@ function localTimeouts({ timeouts }: ParsedOptions): string {
     `set local statement_timeout = ${Math.round(statementMs)}`,
     `set local lock_timeout = ${Math.round(lockMs)}`,
     `set local idle_in_transaction_session_timeout = ${Math.round(idleInTransactionMs)}`,
-    "set local client_min_messages = warning",
+    hearWarnings,
   ].join("; ");
 }

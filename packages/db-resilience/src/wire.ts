@@ -36,6 +36,8 @@ type StatementCallback = (error: Error | null, result: DriverResult | DriverResu
 
 /** The setting that keeps warnings from being sent; sessions begin with one that does not. */
 const hidesWarnings = /client_min_messages/i;
+/** Has warnings sent until the end of the transaction. */
+export const hearWarnings = "set local client_min_messages = warning";
 /** How long a cancel request or a goodbye is waited for. */
 const lastWordsMs = 500;
 
@@ -158,18 +160,23 @@ export class Wire {
     else this.#socket.unref();
   }
 
-  /** Sends a statement; with `commits`, after making sure that a warning that it was not confirmed will be heard. */
+  /**
+   * Sends a statement; with `commits`, after making sure that a warning that it was not confirmed will be heard. Behind a
+   * pooler only in transactions: a session's setting would stay with a server that others use.
+   */
   send(config: QueryConfig, commits: boolean, done: StatementCallback): void {
     this.#status = undefined;
     this.#unconfirmed = false;
-    if (hidesWarnings.test(config.text)) this.#deaf = true;
-    if (!commits || !this.#deaf) {
+    const pooled = this.#options.pooler === "transaction";
+    const ours = pooled && config.text.endsWith(hearWarnings);
+    if (!ours && hidesWarnings.test(config.text)) this.#deaf = true;
+    if (!commits || !this.#deaf || (pooled && !this.#inTransaction)) {
       this.#client.query(config, done);
       return;
     }
-    const scope = this.#inTransaction ? "local" : "session";
+    const hear = this.#inTransaction ? hearWarnings : "set session client_min_messages = warning";
     // In a transaction that has failed this fails too, and so does the COMMIT.
-    this.#client.query(`set ${scope} client_min_messages = warning`, () => {
+    this.#client.query(hear, () => {
       this.#status = undefined;
       this.#client.query(config, done);
     });

@@ -351,6 +351,29 @@ describe("behind PgBouncer in transaction mode", () => {
   });
 });
 
+describe("behind PgBouncer with one server connection", () => {
+  it("leaves no setting in it, neither after transactions nor after changes outside", async () => {
+    await using bouncer = await startPgBouncer(postgres, { poolSize: 1 });
+    subject = openDatabase([bouncer], { pooler: "transaction", pool: { size: 1, overflow: 0 } });
+    const { database } = subject;
+    await database.query("create table left_nothing (n int)");
+    const left = async () => {
+      const { rows } = await database.query("select name from pg_settings where source = 'session'");
+      return rows.map(({ name }) => name).filter((name) => /messages|timeout/.test(String(name)));
+    };
+    await database.transaction((tx) => tx.query("insert into left_nothing values (1)"));
+    expect(await left()).toEqual([]);
+    await database.query("insert into left_nothing values (2)");
+    expect(await left()).toEqual([]);
+    await database.transaction(async (tx) => {
+      await tx.query("set local client_min_messages = error");
+      await tx.query("insert into left_nothing values (3)");
+    });
+    await database.query("insert into left_nothing values (4)");
+    expect(await left()).toEqual([]);
+  });
+});
+
 describe("behind PgBouncer without a connection to spare", () => {
   it("is pool_exhausted, and no sign of a server that is away", async () => {
     await using bouncer = await startPgBouncer(postgres, {

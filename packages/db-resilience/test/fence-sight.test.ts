@@ -34,6 +34,12 @@ async function pairBehindProxy(): Promise<{ pair: PostgresPair; proxy: FaultProx
 
 const insert = (subject: Subject, n: number) =>
   timed(() => subject.database.query("insert into t values ($1)", [n]));
+/** The old primary is admitted, and has a row. */
+async function begin({ database }: Subject, pair: PostgresPair, n = 1): Promise<void> {
+  await pair.primary.query(`insert into t values (${n})`);
+  await eventually(async () => (await timed(() => database.query("select 1"))).status === 200);
+  await pair.caughtUp();
+}
 const rows = async (server: PostgresServer) =>
   (await server.query<{ n: number }>("select n from t order by n")).map(({ n }) => n);
 const sees = (subject: Subject, timeline: number) =>
@@ -49,8 +55,7 @@ describe("FO-03 after the sight of a later timeline nothing is written to the ol
   it("while the new one waits for a standby of its own", async () => {
     const { pair } = await pairBehindProxy();
     const subject = open([pair.primary, pair.standby], { pool: { min: 0, acquireTimeoutMs: 2_000 } });
-    expect((await insert(subject, 1)).status).toBe(200);
-    await pair.caughtUp();
+    await begin(subject, pair);
     await pair.standby.query("alter system set synchronous_standby_names = '*'");
     await pair.standby.query("select pg_reload_conf()");
     await pair.promote();
@@ -63,8 +68,7 @@ describe("FO-03 after the sight of a later timeline nothing is written to the ol
   it("while the new one takes no connection, nor when it is gone again; an operator's word ends that", async () => {
     const { pair, proxy } = await pairBehindProxy();
     const subject = open([pair.primary, proxy]);
-    expect((await insert(subject, 1)).status).toBe(200);
-    await pair.caughtUp();
+    await begin(subject, pair);
     proxy.set({ connect: "reset" });
     await pair.promote();
     await sees(subject, 2);
@@ -84,15 +88,29 @@ describe("FO-03 after the sight of a later timeline nothing is written to the ol
     expect((await insert(subject, 50)).status).toBe(200);
   });
 
+  it("and without a call readiness says so, until the new one is back", async () => {
+    const { pair, proxy } = await pairBehindProxy();
+    const subject = open([pair.primary, proxy]);
+    await begin(subject, pair);
+    proxy.set({ connect: "reset" });
+    await pair.promote();
+    await sees(subject, 2);
+    await pair.standby.stop();
+    await eventually(() => subject.database.readiness().reason === "fenced");
+    await pair.standby.restart();
+    proxy.set({ connect: "forward" });
+    await eventually(() => subject.database.readiness().state === "ready", { timeoutMs: 5_000 });
+    expect(subject.database.readiness().timeline).toBe(2);
+  });
+
   it("by a process that reaches the old one alone, once the store has been told by another", async () => {
     const { pair, proxy } = await pairBehindProxy();
     const fenceStore = createMemoryFenceStore();
     const fencing = { leaseMs: 100 };
     const subject = open([pair.primary, proxy], { fencing }, { fenceStore });
     const other = open([pair.primary], { fencing }, { fenceStore });
-    expect((await insert(subject, 1)).status).toBe(200);
-    expect((await insert(other, 2)).status).toBe(200);
-    await pair.caughtUp();
+    await begin(subject, pair);
+    await begin(other, pair, 2);
     proxy.set({ connect: "reset" });
     await pair.promote();
     await eventually(async () => (await fenceStore.read())?.timeline === 2);
