@@ -14,6 +14,8 @@ export interface BenchRow {
   readonly ours: number;
   /** Peer name → its figure. */
   readonly peers: Readonly<Record<string, number>>;
+  /** Peer name → how many times better ours is, where that was measured round by round; else it is told by the figures. */
+  readonly times?: Readonly<Record<string, number>>;
   /** The bar as the specification words it, where there is one. */
   readonly bar?: string;
   /** Whether the bar was met in this run. */
@@ -33,7 +35,7 @@ export function recordRow(row: BenchRow): void {
 /** A row as one line of text: what, ours, each peer with its ratio to ours, and the bar. */
 export function formatRow(row: BenchRow): string {
   const peers = Object.entries(row.peers).map(
-    ([name, value]) => `${name} ${figure(value)} (${ratio(row, value)})`,
+    ([name, value]) => `${name} ${figure(value)} (${ratio(row, name, value)})`,
   );
   const bar =
     row.bar === undefined
@@ -42,9 +44,9 @@ export function formatRow(row: BenchRow): string {
   return `${row.subject}: ${row.what}: ${figure(row.ours)} ${row.unit}${peers.length > 0 ? `  vs ${peers.join(", ")}` : ""}${bar}`;
 }
 
-/** How many times better ours is than a peer's figure, as `2.3×`. */
-export function ratio(row: BenchRow, peer: number): string {
-  const times = row.better === "less" ? peer / row.ours : row.ours / peer;
+/** How many times better ours is than a peer's figure, as `2.3×`: as measured in pairs, or else the quotient. */
+export function ratio(row: BenchRow, name: string, peer: number): string {
+  const times = row.times?.[name] ?? (row.better === "less" ? peer / row.ours : row.ours / peer);
   return `${times.toFixed(times < 10 ? 2 : 0)}×`;
 }
 

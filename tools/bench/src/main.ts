@@ -49,7 +49,7 @@ function printTable(rows: readonly BenchRow[]): void {
     row.what,
     `${figure(row.ours)} ${row.unit}`,
     Object.entries(row.peers)
-      .map(([name, value]) => `${name} ${figure(value)} (${ratio(row, value)})`)
+      .map(([name, value]) => `${name} ${figure(value)} (${ratio(row, name, value)})`)
       .join(", "),
     row.bar === undefined ? "" : `${row.bar}${row.met === undefined ? "" : row.met ? " ✓" : " ✗"}`,
   ]);

@@ -24,6 +24,13 @@ it("says how many times better ours is, whichever direction is better", () => {
   ).toContain("90,000 checks/s  vs other 30,000 (3.00×)");
 });
 
+it("says what was measured in pairs rather than the quotient of two figures of different rounds", () => {
+  const peers = { cockatiel: 150, opossum: 100 };
+  expect(formatRow({ ...row, peers, times: { cockatiel: 2.5 } })).toContain(
+    "50 ns  vs cockatiel 150 (2.50×), opossum 100 (2.00×)",
+  );
+});
+
 it("appends a line to the results of the run", () => {
   const folder = mkdtempSync(join(tmpdir(), "bench-row-"));
   const file = join(folder, "rows.jsonl");
