@@ -6,6 +6,16 @@ import { filterOf, LIST_KINDS, partsOf, type SubscriptionFilter } from "./subscr
 /** Most streams that are tried to find out what of a filter is refused. */
 const MAX_TRIALS = 32;
 
+/** What a trial waits at least for its acknowledgement, as a part of the longest wait: with less time none is made. */
+const SHORTEST_WAIT = 0.05;
+
+/** What is left to find out what is refused. */
+interface Search {
+  trials: number;
+  /** On the clock of `performance.now`. */
+  readonly endsMs: number;
+}
+
 /** What {@link ModernListening} is made with. */
 export interface ModernListeningOptions extends ListeningOptions {
   readonly onMessage: (message: UpstreamMessage) => void;
@@ -16,7 +26,8 @@ export interface ModernListeningOptions extends ListeningOptions {
 /**
  * Listens by one `subscriptions/listen`. When something else is wanted, another stream takes the place of the one that is
  * there once the upstream has acknowledged it. Where it refuses, the new parts are halved until those it refuses are
- * found, so that one that cannot be had costs nobody the others.
+ * found, so that one that cannot be had costs nobody the others. An upstream that says nothing takes the time of each trial:
+ * all of them together have as long as one acknowledgement, and each half of what is left.
  */
 export class ModernListening implements Listening {
   readonly #session: UpstreamSession;
@@ -41,12 +52,14 @@ export class ModernListening implements Listening {
   }
 
   async aim(filter: SubscriptionFilter): Promise<void> {
-    const refusal = await this.#replace(filter);
+    const { acknowledgeMs } = this.#options;
+    const refusal = await this.#replace(filter, acknowledgeMs);
     if (refusal === undefined) return;
     const known = new Set(partsOf(this.#stream?.asked ?? {}));
     const added = partsOf(filter).filter((part) => !known.has(part));
     if (this.#stream === undefined && (refusal.extent !== "some" || added.length === 1)) throw refusal;
-    await this.#divide(added, refusal, MAX_TRIALS);
+    const endsMs = performance.now() + acknowledgeMs;
+    await this.#divide(added, refusal, { trials: MAX_TRIALS, endsMs });
     if (this.#stream === undefined) throw refusal;
   }
 
@@ -54,27 +67,30 @@ export class ModernListening implements Listening {
     this.#stream?.end();
   }
 
-  /** Finds out which of these parts, refused together, are refused each. Returns how many trials are left. */
-  async #divide(parts: readonly string[], refusal: ListenRefused, trials: number): Promise<number> {
-    if (parts.length <= 1 || refusal.extent !== "some" || trials <= 0) {
+  /** Finds out which of these parts, refused together, are refused each. */
+  async #divide(parts: readonly string[], refusal: ListenRefused, search: Search): Promise<void> {
+    if (parts.length <= 1 || refusal.extent !== "some") {
       this.#options.onRefused(parts, refusal.extent === "now");
-      return trials;
+      return;
     }
-    let left = trials;
     for (const half of halvesOf(parts)) {
-      left--;
+      const waitMs = (search.endsMs - performance.now()) / 2;
+      if (search.trials <= 0 || waitMs < this.#options.acknowledgeMs * SHORTEST_WAIT) {
+        this.#options.onRefused(half, false);
+        continue;
+      }
+      search.trials--;
       const known = partsOf(this.#stream?.asked ?? {});
-      const refused = await this.#replace(filterOf([...known, ...half]));
-      if (refused !== undefined) left = await this.#divide(half, refused, left);
+      const refused = await this.#replace(filterOf([...known, ...half]), waitMs);
+      if (refused !== undefined) await this.#divide(half, refused, search);
     }
-    return left;
   }
 
   /** Puts a stream with another filter in the place of the one that is there; what was refused leaves it as it is. */
-  async #replace(filter: SubscriptionFilter): Promise<ListenRefused | undefined> {
+  async #replace(filter: SubscriptionFilter, acknowledgeMs: number): Promise<ListenRefused | undefined> {
     const before = this.#stream;
     try {
-      this.#stream = await openListenStream(this.#session, { ...this.#options, filter });
+      this.#stream = await openListenStream(this.#session, { ...this.#options, filter, acknowledgeMs });
     } catch (error) {
       if (error instanceof ListenRefused) return error;
       throw error;
