@@ -138,9 +138,20 @@ it("RB-10 a failure that nobody foresaw leaves the outcome unknown: the call is 
   let begun = 0;
   const { gateway, call } = await bridged((_, answer) => {
     begun++;
-    // No question at all where one has to be: a programming error meets it, not a check.
-    answer({ resultType: "input_required", requestState: "begun", inputRequests: { q: null } });
+    answer({ ...own, content: [] });
   });
+  // The real pool, with a fault such as no check finds: what is done with an answer fails.
+  const { pool } = gateway.core;
+  const acquire = pool.acquire.bind(pool);
+  const faulty = async (...wanted: Parameters<typeof acquire>) => {
+    const lease = await acquire(...wanted);
+    const release = () => {
+      lease.fail(new Error("over"));
+      throw new TypeError("a fault");
+    };
+    return { ...lease, session: lease.session, release };
+  };
+  Object.assign(pool, { acquire: faulty, tryAcquire: () => undefined });
   const { body } = await call();
   expect(body.error).toMatchObject({
     code: -31004,
