@@ -2,7 +2,10 @@ import type { GatewayConfig } from "../config/gateway-config.ts";
 import { GatewayError } from "../errors.ts";
 
 /** Why a port cannot be listened on, in words for an operator; any other failure as it came. */
-export function describeListenFailure(cause: unknown, server: GatewayConfig["server"]): unknown {
+export function describeListenFailure(
+  cause: unknown,
+  server: Pick<GatewayConfig["server"], "host" | "port">,
+): unknown {
   const code = (cause as NodeJS.ErrnoException).code;
   const where = `${server.host}:${server.port}`;
   if (code === "EADDRINUSE") {

@@ -5,7 +5,7 @@ import { exitCodes } from "../cli/command-io.ts";
 import { portInUse } from "../cli/port-in-use.ts";
 import type { GatewayConfig } from "../config/gateway-config.ts";
 import { forkWorker } from "./fork-worker.ts";
-import { assertPortFree, sharesPort } from "./shared-port.ts";
+import { holdPort, sharesPort } from "./shared-port.ts";
 import { StartFailed, Supervisor } from "./supervisor.ts";
 import { WorkerHub } from "./worker-hub.ts";
 
@@ -32,9 +32,10 @@ export async function runWorkers(
     logger,
     stopMs: config.server.shutdownDeadlineMs + graceMs,
   });
+  let letGo: (() => void) | undefined;
   if (sharesPort(config.server)) {
     try {
-      await assertPortFree(config.server);
+      letGo = await holdPort(config.server);
     } catch (error) {
       return portInUse(error, io);
     }
@@ -46,11 +47,13 @@ export async function runWorkers(
     if (url !== undefined) await onListening(url);
   } catch (error) {
     await supervisor.stop();
+    letGo?.();
     if (error instanceof StartFailed) return error.code;
     throw error;
   }
   await stopped;
   logger.info("stopping the workers");
   await supervisor.stop();
+  letGo?.();
   return exitCodes.ok;
 }

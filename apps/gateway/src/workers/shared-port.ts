@@ -1,4 +1,6 @@
-import { createServer } from "node:net";
+import { lookup } from "node:dns/promises";
+import { createServer, type ListenOptions, type Server } from "node:net";
+import { setTimeout as sleep } from "node:timers/promises";
 import { describeListenFailure } from "../app/listen-failure.ts";
 import type { GatewayConfig } from "../config/gateway-config.ts";
 
@@ -11,21 +13,51 @@ export function sharesPort({ port }: Pick<GatewayConfig["server"], "port">): boo
   return process.platform === "linux" && port !== 0;
 }
 
+/** How long the port may still belong to workers whose primary has died: they end by themselves soon after. */
+const orphansMs = 3_000;
+const pauseMs = 100;
+
 /**
- * Makes sure, before workers share it, that nobody else has the port: another gateway that shares its own would not
- * be refused.
+ * Takes the port for the workers of this primary, until the returned function is called or the process ends. Workers
+ * that share a port would share it with those of another primary too, and the kernel would refuse neither. So a primary
+ * holds an abstract socket named after the place; that it is free while the port is not may be because of orphans of a
+ * primary that was killed, which are waited for.
  *
  * @throws {GatewayError} `conflict` when the port is in use or cannot be had
  */
-export async function assertPortFree(place: GatewayConfig["server"]): Promise<void> {
-  const probe = createServer();
+export async function holdPort(place: Pick<GatewayConfig["server"], "host" | "port">): Promise<() => void> {
+  const { host, port } = place;
+  const { address } = await lookup(host).catch(() => ({ address: host }));
+  const lock = createServer((socket) => socket.destroy());
   try {
-    await new Promise<void>((resolve, reject) => {
-      probe.once("error", reject);
-      probe.listen({ host: place.host, port: place.port, exclusive: true }, resolve);
-    });
+    await listen(lock, { path: `\0gatewright:${address}:${port}` });
+    await portFree(host, port, performance.now() + orphansMs);
   } catch (cause) {
+    lock.close();
     throw describeListenFailure(cause, place);
   }
-  await new Promise((resolve) => probe.close(resolve));
+  lock.unref();
+  return () => void lock.close();
+}
+
+async function portFree(host: string, port: number, untilMs: number): Promise<void> {
+  for (;;) {
+    const probe = createServer();
+    try {
+      await listen(probe, { host, port, exclusive: true });
+      await new Promise((resolve) => probe.close(resolve));
+      return;
+    } catch (error) {
+      const inUse = (error as NodeJS.ErrnoException).code === "EADDRINUSE";
+      if (!inUse || performance.now() > untilMs) throw error;
+    }
+    await sleep(pauseMs);
+  }
+}
+
+function listen(server: Server, options: ListenOptions): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once("error", reject);
+    server.listen(options, resolve);
+  });
 }

@@ -1,0 +1,54 @@
+import { createServer, type Server } from "node:net";
+import { afterEach, describe, expect, it } from "vitest";
+import { holdPort, sharesPort } from "../src/workers/shared-port.ts";
+
+const opened: Server[] = [];
+afterEach(() => {
+  for (const server of opened.splice(0)) server.close();
+});
+
+function listen(port: number, reusePort = false): Promise<Server> {
+  const server = createServer();
+  opened.push(server);
+  return new Promise((resolve, reject) => {
+    server.once("error", reject);
+    server.listen({ host: "127.0.0.1", port, exclusive: true, reusePort }, () => resolve(server));
+  });
+}
+
+async function freePort(): Promise<number> {
+  const server = await listen(0);
+  const { port } = server.address() as { port: number };
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
+
+// Elsewhere workers do not share a port by themselves.
+describe.runIf(sharesPort({ port: 1 }))("the port of several workers", () => {
+  it("of two primaries that start at the same moment one gets it, and the other when that is gone", async () => {
+    const port = await freePort();
+    const both = await Promise.allSettled(["127.0.0.1", "localhost"].map((host) => holdPort({ host, port })));
+    const held = both.flatMap((one) => (one.status === "fulfilled" ? [one.value] : []));
+    const refused = both.flatMap((one) => (one.status === "rejected" ? [one.reason] : []));
+    expect([held.length, refused.length]).toEqual([1, 1]);
+    expect(refused[0]).toMatchObject({ code: "conflict", message: expect.stringContaining("is in use") });
+    // Its workers do not listen yet, and do so now.
+    await expect(holdPort({ host: "127.0.0.1", port })).rejects.toMatchObject({ code: "conflict" });
+    const worker = await listen(port, true);
+    await expect(holdPort({ host: "127.0.0.1", port })).rejects.toMatchObject({ code: "conflict" });
+    worker.close();
+    held[0]?.();
+    const letGo = await holdPort({ host: "127.0.0.1", port });
+    letGo();
+  });
+
+  it("is waited for while workers of a primary that was killed still have it, but not for long", async () => {
+    const port = await freePort();
+    const orphan = await listen(port, true);
+    const waiting = holdPort({ host: "127.0.0.1", port });
+    setTimeout(() => orphan.close(), 500);
+    (await waiting)();
+    await listen(port);
+    await expect(holdPort({ host: "127.0.0.1", port })).rejects.toMatchObject({ code: "conflict" });
+  });
+});
