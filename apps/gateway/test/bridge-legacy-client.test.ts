@@ -225,6 +225,20 @@ describe("a legacy client of a modern upstream", () => {
     expect((await client.send("resources/subscribe", long)).body.error.data.code).toBe("overloaded");
   });
 
+  it("that subscribes twice to what the upstream refuses is refused twice", async () => {
+    await using server = await startScriptedServer();
+    const capabilities = { resources: { subscribe: true } };
+    server.script("server/discover", { result: { supportedVersions: ["2026-07-28"], capabilities } });
+    server.script("subscriptions/listen", { error: { code: -32_602, message: "no" } });
+    await gateway.rest("POST", "/gateways", { name: "refusing", url: server.url });
+    await eventually(async () => (await gateway.idOf("refusing").catch(() => undefined)) !== undefined);
+    const client = await join("refusing");
+    const asked = [1, 2].map((id) =>
+      client.send("resources/subscribe", { uri: "res://a" }, id, { accept: "application/json" }),
+    );
+    for (const { body } of await Promise.all(asked)) expect(body.error).toMatchObject({ code: -32_002 });
+  });
+
   it("hears progress under its token and gets the error numbers of its own revision", async () => {
     const client = await join("everything");
     const body = { name: "test_tool_with_progress", arguments: {}, _meta: { progressToken: 9 } };

@@ -136,10 +136,12 @@ export class Listening {
    * acknowledge it, and there is none.
    */
   async subscribe(session: DownstreamSession, upstreamId: string, uri: string): Promise<boolean> {
-    const listener = this.#subscriptions.begin(session, upstreamId, uri);
-    if (listener === undefined) return true;
+    const before = this.#subscriptions.get(session, upstreamId, uri);
+    const listener = before ?? this.#subscriptions.begin(session, upstreamId, uri);
     const honoured = (await listener.acknowledged).get(upstreamId)?.resourceSubscriptions;
     if (honoured?.includes(uri) === true) return true;
+    // Who began it has ended it, unless it is one that was taken over: that lasts, and may be honoured by now.
+    if (before !== undefined) return this.#subscriptions.get(session, upstreamId, uri) === before;
     this.unsubscribe(session, upstreamId, uri);
     return false;
   }

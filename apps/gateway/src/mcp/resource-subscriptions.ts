@@ -19,15 +19,21 @@ export class ResourceSubscriptions {
     this.#listen = listen;
   }
 
+  /** The one there is. */
+  get(session: DownstreamSession, upstreamId: string, uri: string): Listener | undefined {
+    return this.#listeners.get(session)?.get(keyOf(upstreamId, uri));
+  }
+
   /**
-   * Begins one; undefined where there is one already.
+   * Begins one, where there is none yet.
    *
    * @throws {GatewayError} `overloaded` when there are too many
    */
-  begin(session: DownstreamSession, upstreamId: string, uri: string): Listener | undefined {
+  begin(session: DownstreamSession, upstreamId: string, uri: string): Listener {
     const known = this.#of(session);
-    const key = JSON.stringify([upstreamId, uri]);
-    if (known.has(key)) return undefined;
+    const key = keyOf(upstreamId, uri);
+    const before = known.get(key);
+    if (before !== undefined) return before;
     const chars = [...known.keys()].reduce((sum, { length }) => sum + length, key.length);
     if (known.size >= maxSubscriptions || chars > maxSubscriptionChars) {
       throw new GatewayError("overloaded", "the session subscribes to too many resources");
@@ -43,7 +49,7 @@ export class ResourceSubscriptions {
   /** Ends one. */
   end(session: DownstreamSession, upstreamId: string, uri: string): void {
     const known = this.#listeners.get(session);
-    const key = JSON.stringify([upstreamId, uri]);
+    const key = keyOf(upstreamId, uri);
     known?.get(key)?.close();
     known?.delete(key);
     const uris = session.subscriptions.get(upstreamId);
@@ -86,4 +92,8 @@ export class ResourceSubscriptions {
     });
     return made;
   }
+}
+
+function keyOf(upstreamId: string, uri: string): string {
+  return JSON.stringify([upstreamId, uri]);
 }
