@@ -192,36 +192,50 @@ describe("leased tokens", () => {
     await own.close();
   });
 
-  /** What a crowd is told by a Redis whose answers take so long, and when. */
-  async function crowd(count: number, delayMs: number, timeoutMs: number) {
-    await using link = await startSlowLink(redis.port, delayMs);
+  /** A limiter whose Redis has answered at once so far, and takes `delayMs` for each answer from now on. */
+  async function slowed(delayMs: number, timeoutMs: number) {
+    const link = await startSlowLink(redis.port);
     const slow = redis.client({ enableOfflineQueue: false, host: "127.0.0.1", port: link.port });
-    await eventually(() => slow.status === "ready", { timeoutMs: 10_000 });
-    const store = createRedisStore({ client: slow });
+    await eventually(() => slow.status === "ready");
     const limiter = createRateLimiter(
       { rules: { by_user: "100000/h" }, lease: { size: 10 }, timeoutMs, failurePolicy: "closed" },
-      { store },
+      { store: createRedisStore({ client: slow }) },
     );
-    // The script is then known to Redis.
     await eventually(async () => (await limiter.check({ ...ann, user: "bob" })).degraded === undefined);
-    const startedAt = performance.now();
-    const checks = Array.from({ length: count }, async () => {
-      const { degraded } = await limiter.check(ann);
-      return { degraded, afterMs: performance.now() - startedAt };
-    });
-    const told = await Promise.all(checks);
-    slow.disconnect();
-    return told;
+    link.delayMs = delayMs;
+    return {
+      crowd(user: string, count: number) {
+        const startedAt = performance.now();
+        const checks = Array.from({ length: count }, async () => {
+          const { degraded } = await limiter.check({ ...ann, user });
+          return { degraded, afterMs: performance.now() - startedAt };
+        });
+        return Promise.all(checks);
+      },
+      async [Symbol.asyncDispose]() {
+        slow.disconnect();
+        await link[Symbol.asyncDispose]();
+      },
+    };
   }
 
   it("RL-6 a check that waits for the blocks of others is decided within timeoutMs, all waits together", async () => {
-    const told = await crowd(300, 400, 500);
+    await using limiter = await slowed(400, 500);
+    const told = await limiter.crowd("ann", 300);
     expect(Math.max(...told.map(({ afterMs }) => afterMs))).toBeLessThan(750);
     expect(told.filter(({ degraded }) => degraded === undefined).length).toBeGreaterThan(0);
   });
 
   it("a check does not wait for others until there is no time left for a call of its own", async () => {
-    const told = await crowd(60, 440, 2_000);
+    await using limiter = await slowed(440, 2_000);
+    const told = await limiter.crowd("ann", 60);
+    expect(told.filter(({ degraded }) => degraded !== undefined)).toEqual([]);
+  });
+
+  it("nobody waits for others where the last answer took more than half of the time", async () => {
+    await using limiter = await slowed(700, 1_000);
+    await limiter.crowd("ann", 1);
+    const told = await limiter.crowd("eve", 60);
     expect(told.filter(({ degraded }) => degraded !== undefined)).toEqual([]);
   });
 

@@ -53,6 +53,8 @@ export class LeaseBook {
   readonly #pending = new Map<string, Promise<Decision>>();
   /** Counters too empty for a block, until when. */
   readonly #dry = new Map<string, number>();
+  /** How long the last reservation took that was answered, ms. */
+  #lastMs = 0;
   #spent = 0;
   #reserved = 0;
 
@@ -132,7 +134,7 @@ export class LeaseBook {
     turn: Turn,
   ): Promise<Decision> {
     const keys = request.charges.map((charge) => keyOf(request.tenant, charge));
-    let longestMs = 0;
+    let longestMs = this.#lastMs;
     for (let round = 0; round < MOST_ROUNDS; round++) {
       const underWay = keys.map((key) => this.#pending.get(key)).find((pending) => pending !== undefined);
       // It must leave time for a call of its own afterwards.
@@ -177,6 +179,7 @@ export class LeaseBook {
     for (const lease of used) lease.tokens -= cost;
     this.#reserved++;
     const decision = await this.#ask({ ...request, costs }, undefined, sentAt);
+    if (decision.degraded === undefined) this.#lastMs = this.#now() - sentAt;
     const receipt = decision[RECEIPT];
     const granted = this.#fences.get(tenant ?? "");
     if (receipt === undefined || granted === undefined) {

@@ -1,7 +1,7 @@
 import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 
-/** A way to a server of this machine on which every answer takes `delayMs` longer. */
-export async function startSlowLink(port: number, delayMs: number) {
+/** A way to a server of this machine on which every answer takes `delayMs` longer, which may be changed. */
+export async function startSlowLink(port: number) {
   const sockets = new Set<Socket>();
   const server = createServer((near) => {
     const far = connect(port, "127.0.0.1");
@@ -14,10 +14,11 @@ export async function startSlowLink(port: number, delayMs: number) {
       });
     }
     near.pipe(far);
-    far.on("data", (answer) => setTimeout(() => near.writable && near.write(answer), delayMs));
+    far.on("data", (answer) => setTimeout(() => near.writable && near.write(answer), link.delayMs));
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  return {
+  const link = {
+    delayMs: 0,
     port: (server.address() as AddressInfo).port,
     [Symbol.asyncDispose]: () =>
       new Promise<void>((resolve) => {
@@ -25,4 +26,5 @@ export async function startSlowLink(port: number, delayMs: number) {
         for (const socket of sockets) socket.destroy();
       }),
   };
+  return link;
 }
