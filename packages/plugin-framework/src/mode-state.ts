@@ -1,5 +1,8 @@
-import type { ControlRecord } from "./control/control-record.ts";
+import { type ControlRecord, isSettled } from "./control/control-record.ts";
 import type { Mode } from "./mode.ts";
+
+/** Of how many tenants it is known that their override has ended; the oldest are forgotten. */
+const MOST_SETTLED = 10_000;
 
 /** Which layer a mode comes from, strongest first. */
 export type ModeLayer = "on_error" | "tenant_override" | "global_override" | "binding" | "file";
@@ -19,6 +22,7 @@ export class ModeState {
   leaseUntil = Number.POSITIVE_INFINITY;
   /** Why `onError: "disable"` switched the plugin off in this process. */
   switchedOff: string | undefined;
+  #settled = 0;
 
   constructor(plugin: string) {
     this.plugin = plugin;
@@ -36,7 +40,23 @@ export class ModeState {
       return;
     }
     this.tenants ??= new Map();
+    const before = this.tenants.get(tenant);
+    if (before !== undefined && isSettled(before)) this.#settled--;
+    if (isSettled(record)) this.#settled++;
+    // The latest last.
+    this.tenants.delete(tenant);
     this.tenants.set(tenant, record);
+    if (this.#settled > MOST_SETTLED) this.#forgetOne(this.tenants);
+  }
+
+  /** Of a tenant whose override has ended nothing is lost but its `rev`, which the store knows. */
+  #forgetOne(tenants: Map<string, ControlRecord>): void {
+    for (const [tenant, record] of tenants) {
+      if (!isSettled(record)) continue;
+      tenants.delete(tenant);
+      this.#settled--;
+      return;
+    }
   }
 
   /** How many tenants have a mode of their own now. */

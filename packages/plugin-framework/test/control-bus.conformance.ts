@@ -61,10 +61,13 @@ export function controlBusConformance(name: string, open: () => Promise<BusPair>
       expect(new Set(verdicts.map(({ current }) => current?.uuid))).toEqual(new Set([stored?.uuid]));
     });
 
-    it("lists every scope that ever had a record", async () => {
+    it("lists every scope that has an override, and tenants' no more when it has ended", async () => {
       await pair.one.write("limiter", record(1), 0);
       await pair.two.write("limiter:t:acme%20inc", record(1), 0);
       expect([...(await pair.one.scopes())].sort()).toEqual(["limiter", "limiter:t:acme%20inc"]);
+      await pair.one.write("limiter:t:acme%20inc", record(2, { mode: "inherit" }), 1);
+      await pair.one.unlist?.(["limiter:t:acme%20inc"]);
+      expect(await pair.two.scopes()).toEqual(["limiter"]);
     });
 
     it("replaces an expired record by its successor: rev + 1, the uuid with a suffix, inherit", async () => {

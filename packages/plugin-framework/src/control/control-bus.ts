@@ -41,10 +41,12 @@ export interface ControlBus {
   readonly synchronous: boolean;
   /** Reads records; an expired one is replaced by its successor first, by compare-and-set. */
   read(scopes: readonly string[]): Promise<readonly (ControlRecord | undefined)[]>;
-  /** Every scope that ever had a record. */
+  /** Every scope that has an override, and maybe some of which it has ended. */
   scopes(): Promise<readonly string[]>;
-  /** Puts scopes back that have a record but are not among {@link scopes}; for stores that can lose the one alone. */
+  /** Puts scopes back that have an override but are not among {@link scopes}; for stores that can lose the one alone. */
   list?(scopes: readonly string[]): Promise<void>;
+  /** Takes tenants' scopes whose override has ended off {@link scopes}; one that has an override again stays. */
+  unlist?(scopes: readonly string[]): Promise<void>;
   /**
    * Stores `record` if the stored `rev` is `expectedRev` (0: none), in all copies; with `ttlMs` its `expiresAt` is
    * set by the store's clock.

@@ -7,6 +7,7 @@ import type { ControlListener } from "./control-listener.ts";
 import { type ControlRecord, parseScope, scopeText } from "./control-record.ts";
 import type { ControlTiming } from "./control-timing.ts";
 import { Membership } from "./membership.ts";
+import { PollPlan } from "./poll-plan.ts";
 import { RecordFollower } from "./record-follower.ts";
 import { Subscription } from "./subscription.ts";
 
@@ -35,6 +36,7 @@ export class ControlPlane implements ModeGate {
   readonly membership: Membership;
   /** Follows the records. */
   readonly #follower: RecordFollower;
+  readonly #plan = new PollPlan();
   readonly #subscription: Subscription;
   readonly #random: () => number;
   readonly #turns = new Map<string, Promise<void>>();
@@ -137,13 +139,15 @@ export class ControlPlane implements ModeGate {
     const states = [...this.listener.states()];
     try {
       const listed = new Set(await this.#bounded(this.bus.scopes()));
-      const known = states.flatMap(({ plugin, tenants }) => [
-        scopeText({ plugin }),
-        ...[...(tenants?.keys() ?? [])].map((tenant) => scopeText({ plugin, tenant })),
+      const known = this.#plan.followed(states);
+      const unread = await this.#follower.readScopes([
+        ...new Set([...listed, ...known, ...this.#plan.swept(states)]),
       ]);
-      const unread = await this.#follower.readScopes([...new Set([...listed, ...known])]);
       this.#unread = new Set(unread.map((text) => parseScope(text)?.plugin ?? ""));
-      this.#follower.catchUp(known.filter((text) => !listed.has(text)));
+      this.#follower.catchUp(
+        known.filter((text) => !listed.has(text)),
+        listed,
+      );
     } catch (error) {
       this.#noteReachable(false, error);
       return false;

@@ -83,6 +83,11 @@ export function isExpired(record: ControlRecord, now: number): boolean {
   return record.expiresAt !== undefined && record.expiresAt <= now;
 }
 
+/** Can nothing but a new switch change what this record says? Then nobody need look at it again and again. */
+export function isSettled(record: ControlRecord): boolean {
+  return record.mode === "inherit" && record.expiresAt === undefined;
+}
+
 /** What follows an expired record: a pure function of it, so that all copies agree without talking. */
 export function successorOf(record: ControlRecord): ControlRecord {
   return {

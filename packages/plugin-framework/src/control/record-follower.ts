@@ -4,7 +4,7 @@ import type { ModeState } from "../mode-state.ts";
 import { within } from "../within.ts";
 import type { ControlBus } from "./control-bus.ts";
 import type { ControlListener } from "./control-listener.ts";
-import { type ControlRecord, parseScope } from "./control-record.ts";
+import { type ControlRecord, isSettled, parseScope } from "./control-record.ts";
 import type { ControlTiming } from "./control-timing.ts";
 
 /** Dependencies of {@link RecordFollower}. */
@@ -142,11 +142,21 @@ export class RecordFollower {
     }
   }
 
-  /** Says again what the store did not take, and lists records that are followed here but not listed there. */
-  catchUp(unlisted: readonly string[]): void {
+  /**
+   * Says again what the store did not take, lists records that are followed here but not listed there, and takes those
+   * off the list of which a tenant's override has ended.
+   */
+  catchUp(unlisted: readonly string[], listed: Iterable<string>): void {
     for (const [text, record] of this.#unheard) void this.acknowledge(text, record);
-    const lost = unlisted.filter((text) => this.#known(text) !== undefined);
+    const lost = unlisted.filter((text) => this.#known(text) !== undefined && !this.#ended(text));
     if (lost.length > 0) void this.#bus.list?.(lost).catch(() => undefined);
+    const ended = [...listed].filter((text) => this.#ended(text));
+    if (ended.length > 0) void this.#bus.unlist?.(ended).catch(() => undefined);
+  }
+
+  #ended(text: string): boolean {
+    const known = this.#known(text);
+    return known !== undefined && isSettled(known) && parseScope(text)?.tenant !== undefined;
   }
 
   /** With a synchronous bus nobody polls, so the end of an override is looked for when it is due. */

@@ -1,6 +1,6 @@
 import type { Clock } from "../clock.ts";
 import { MEMBER_EXPIRY_MS, type WriteVerdict } from "./control-bus.ts";
-import { type ControlRecord, isExpired, successorOf } from "./control-record.ts";
+import { type ControlRecord, isExpired, isSettled, parseScope, successorOf } from "./control-record.ts";
 
 /** Control records, members and acknowledgements in the memory of one process. */
 export class RecordStore {
@@ -23,7 +23,9 @@ export class RecordStore {
   }
 
   scopes(): readonly string[] {
-    return [...this.#records.keys()];
+    return [...this.#records].flatMap(([scope, record]) =>
+      isSettled(record) && parseScope(scope)?.tenant !== undefined ? [] : [scope],
+    );
   }
 
   write(scope: string, record: ControlRecord, expectedRev: number, ttlMs?: number): WriteVerdict {

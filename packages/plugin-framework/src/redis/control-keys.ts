@@ -19,7 +19,7 @@ export class ControlKeys {
     return `${this.#prefix}:{bus}:members`;
   }
 
-  /** Set of every scope that ever had a record. */
+  /** Set of the scopes that have an override, and of every global one that ever had. */
   get scopes(): string {
     return `${this.#prefix}:{bus}:scopes`;
   }

@@ -1,6 +1,13 @@
 import { type ControlBus, type ControlFrame, MEMBER_EXPIRY_MS } from "../control/control-bus.ts";
-import { type ControlRecord, packRecord, unpackRecord } from "../control/control-record.ts";
+import {
+  type ControlRecord,
+  isSettled,
+  packRecord,
+  parseScope,
+  unpackRecord,
+} from "../control/control-record.ts";
 import { ControlKeys } from "./control-keys.ts";
+import { laneOf } from "./lane.ts";
 import type { RedisCommands, RedisSubscriber } from "./redis-client.ts";
 import { runScript } from "./run-script.ts";
 import { ACK, BEAT, COPY, MEMBERS, READ, WRITE } from "./scripts.ts";
@@ -48,8 +55,9 @@ export function createRedisBus({ client, subscriber, prefix = "gw" }: RedisBusOp
   };
 
   const write: ControlBus["write"] = async (scope, record, expectedRev, ttlMs = 0) => {
+    const tenants = parseScope(scope)?.tenant !== undefined;
     // Sent before the record, awaited with it.
-    const listed = client.sadd(keys.scopes, scope);
+    const listed = tenants && isSettled(record) ? undefined : client.sadd(keys.scopes, scope);
     const packed = packRecord(record);
     const head = packed.split("|", 5).join("|");
     const by = packed.slice(packed.lastIndexOf("|") + 1);
@@ -58,6 +66,8 @@ export function createRedisBus({ client, subscriber, prefix = "gw" }: RedisBusOp
     const [written, text] = reply as [number, string];
     const current = unpackRecord(text);
     if (written !== 1 || current === undefined) return { written: written === 1, current };
+    // Once more after it: whoever took it off the list meanwhile has read the record before.
+    if (tenants && !isSettled(current)) await client.sadd(keys.scopes, scope);
     const { ahead } = await spread(scope, text, record.rev);
     if (ahead === undefined) return { written: true, current };
     // A later switch, or one that the record lost in a failover and a copy did not: then this must be newer than that.
@@ -66,9 +76,26 @@ export function createRedisBus({ client, subscriber, prefix = "gw" }: RedisBusOp
     return over.written ? over : { written: true, current };
   };
 
-  const readOne = async (scope: string): Promise<ControlRecord | undefined> => {
+  /** One MGET for all tenants of a lane. It passes over a key of a wrong type, of which GET tells. */
+  const getAll = (scopes: readonly string[]): Promise<string | null>[] => {
+    const lanes = Map.groupBy(scopes, (scope) => laneOf(parseScope(scope)?.tenant));
+    const asked = new Map<string, Promise<string | null>>();
+    for (const [lane, group] of lanes) {
+      if (lane === "_" || group.length === 1) continue;
+      const answer = client.mget(...group.map((scope) => keys.primary(scope)));
+      group.forEach((scope, at) => {
+        asked.set(
+          scope,
+          answer.then((values) => values[at] ?? null),
+        );
+      });
+    }
+    return scopes.map(async (scope) => (await asked.get(scope)) ?? client.get(keys.primary(scope)));
+  };
+
+  const readOne = async (scope: string, got: Promise<string | null>): Promise<ControlRecord | undefined> => {
     const key = keys.primary(scope);
-    const plain = unpackRecord((await client.get(key)) ?? "");
+    const plain = unpackRecord((await got) ?? "");
     if (plain?.expiresAt === undefined) return plain;
     const packed = String(await runScript(client, READ, key));
     const record = unpackRecord(packed);
@@ -81,10 +108,23 @@ export function createRedisBus({ client, subscriber, prefix = "gw" }: RedisBusOp
   return {
     guarantee: "fenced",
     synchronous: false,
-    read: (scopes) => Promise.all(scopes.map(readOne)),
+    read: (scopes) => {
+      const got = getAll(scopes);
+      return Promise.all(scopes.map((scope, at) => readOne(scope, got[at] ?? Promise.resolve(null))));
+    },
     scopes: () => client.smembers(keys.scopes),
     list: async (scopes) => {
       await Promise.all(scopes.map((scope) => client.sadd(keys.scopes, scope)));
+    },
+    async unlist(scopes) {
+      await Promise.all(
+        scopes.map(async (scope) => {
+          await client.srem(keys.scopes, scope);
+          // Set again meanwhile?
+          const record = unpackRecord((await client.get(keys.primary(scope))) ?? "");
+          if (record !== undefined && !isSettled(record)) await client.sadd(keys.scopes, scope);
+        }),
+      );
     },
     write,
     async repair(scope) {

@@ -3,7 +3,9 @@ export interface RedisCommands {
   eval(script: string, keyCount: number, ...args: (string | number)[]): Promise<unknown>;
   evalsha(sha: string, keyCount: number, ...args: (string | number)[]): Promise<unknown>;
   get(key: string): Promise<string | null>;
+  mget(...keys: string[]): Promise<(string | null)[]>;
   sadd(key: string, member: string): Promise<number>;
+  srem(key: string, member: string): Promise<number>;
   smembers(key: string): Promise<string[]>;
   hgetall(key: string): Promise<Record<string, string>>;
   zrem(key: string, member: string): Promise<number>;
