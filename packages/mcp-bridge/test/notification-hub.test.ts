@@ -433,6 +433,29 @@ describe("createNotificationHub", () => {
     expect(asked().sort()).toEqual(["x:bad", "x:bad", "x:good"]);
   });
 
+  it("asks a legacy server for a few resources at a time", async () => {
+    let open = 0;
+    let most = 0;
+    const { upstream } = await serve((seen, response, request) => {
+      if (seen.body.method === "initialize") {
+        const capabilities = { resources: { subscribe: true } };
+        return json(response, result(seen.body.id, { protocolVersion: "2025-11-25", capabilities }));
+      }
+      return legacyHandler((call, answer) => {
+        most = Math.max(most, ++open);
+        setTimeout(() => {
+          open--;
+          json(answer, result(call.body.id, {}));
+        }, 5);
+      })(seen, response, request);
+    });
+    const hub = hubFor({ a: upstream }, { acknowledgeWaitMs: 20_000, acknowledgeTimeoutMs: 20_000 });
+    const uris = Array.from({ length: 100 }, (_, index) => `x:${index}`).sort();
+    const { listener } = listen(hub, { a: { resourceSubscriptions: uris } });
+    expect(await listener.acknowledged).toEqual(new Map([["a", { resourceSubscriptions: uris }]]));
+    expect(most).toBeLessThanOrEqual(16);
+  });
+
   it("ends what nobody wants any more: a legacy server is unsubscribed from, a modern one asked for less", async () => {
     const { server, upstream } = await serve((seen, response, request) => {
       if (seen.body.method === "initialize") {
@@ -501,9 +524,13 @@ describe("createNotificationHub", () => {
 
   it("an upstream that cannot be reached, or refuses, acknowledges nothing and is tried again", async () => {
     let refuse = true;
+    let refused = 0;
     const { upstream } = await serve(
       modernHandler((seen, response) => {
-        if (refuse) return json(response, failure(seen.body.id, -32601), 404);
+        if (refuse) {
+          refused++;
+          return json(response, failure(seen.body.id, -32601), 404);
+        }
         response.writeHead(200, { "content-type": "text/event-stream" });
         response.write(`data: ${encodeAcknowledged("1", tools)}\n\n`);
         return undefined;
@@ -517,6 +544,7 @@ describe("createNotificationHub", () => {
         ["b", {}],
       ]),
     );
+    await eventually(() => refused > 0);
     refuse = false;
     await eventually(() => heard.length === 1);
   });

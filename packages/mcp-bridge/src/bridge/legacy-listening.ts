@@ -2,6 +2,9 @@ import type { UpstreamSession } from "../upstream/upstream.ts";
 import type { Listening, ListeningOptions } from "./listening.ts";
 import { filterOf, legacyOffer, partsOf, type SubscriptionFilter } from "./subscription-filter.ts";
 
+/** Most subscriptions that an upstream is asked for at once. */
+const MAX_AT_ONCE = 16;
+
 /**
  * Listens on the own stream of a legacy session: its capabilities say which lists it tells of, and each resource is
  * subscribed to by itself, so that a refusal concerns that one alone.
@@ -25,10 +28,10 @@ export class LegacyListening implements Listening {
     const removed = [...known].filter((uri) => !wanted.has(uri));
     const added = resourceSubscriptions.filter((uri) => !known.has(uri));
     const [accepted] = await Promise.all([
-      Promise.all(added.map((uri) => this.#accepts("resources/subscribe", uri))),
-      Promise.all(removed.map((uri) => this.#accepts("resources/unsubscribe", uri))),
+      this.#acceptedOf("resources/subscribe", added),
+      this.#acceptedOf("resources/unsubscribe", removed),
     ]);
-    const refused = added.filter((_, index) => accepted[index] !== true);
+    const refused = added.filter((uri) => !accepted.has(uri));
     this.#options.onRefused(partsOf({ resourceSubscriptions: refused }), false);
     const isRefused = new Set(refused);
     const subscribed = resourceSubscriptions.filter((uri) => !isRefused.has(uri));
@@ -39,6 +42,21 @@ export class LegacyListening implements Listening {
 
   end(): void {
     // The session's end is the subscriptions' end.
+  }
+
+  /** Which of these the upstream takes, a few at a time; none is asked for after the time of one acknowledgement. */
+  async #acceptedOf(method: string, uris: readonly string[]): Promise<ReadonlySet<string>> {
+    const accepted = new Set<string>();
+    const endsMs = performance.now() + this.#options.acknowledgeMs;
+    const left = uris.values();
+    const work = async () => {
+      for (const uri of left) {
+        if (performance.now() >= endsMs) return;
+        if (await this.#accepts(method, uri)) accepted.add(uri);
+      }
+    };
+    await Promise.all(Array.from({ length: Math.min(MAX_AT_ONCE, uris.length) }, work));
+    return accepted;
   }
 
   async #accepts(method: string, uri: string): Promise<boolean> {
