@@ -130,8 +130,8 @@ export class PooledConnection {
   /**
    * Runs one statement. A COMMIT is never cancelled.
    *
-   * @throws DatabaseError; `db_timeout` when the client's deadline passes; `TransactionOutcomeUnknown` where a COMMIT,
-   * or a statement outside a transaction that changes something, gets no answer.
+   * @throws DatabaseError; `db_timeout` when the client's deadline passes, `db_aborted`; `TransactionOutcomeUnknown` where
+   * a COMMIT, or a statement outside a transaction that changes something, gets no answer or is aborted.
    */
   query<R extends object = Row>(
     text: string | Statement,
@@ -174,7 +174,7 @@ export class PooledConnection {
       };
       const abort = () => {
         const error = aborted(signal?.reason);
-        giveUp(commit ? new TransactionOutcomeUnknown(error) : error, "a statement was aborted");
+        giveUp(commits ? new TransactionOutcomeUnknown(error) : error, "a statement was aborted");
       };
       const clearDeadline = startDeadline(this.#clock, timeoutMs, () => {
         const error = deadlinePassed("statement", timeoutMs);

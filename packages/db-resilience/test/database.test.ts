@@ -173,6 +173,18 @@ describe("createResilientDatabase", () => {
     });
   });
 
+  it("does not say of a change that its caller aborts that it was not made", async () => {
+    const controller = new AbortController();
+    const { signal } = controller;
+    const slow = failure(database.query("insert into t select 9 from pg_sleep(30)", [], { signal }));
+    await eventually(
+      async () =>
+        (await postgres.query("select 1 from pg_stat_activity where query like 'insert%30)'")).length > 0,
+    );
+    controller.abort(new Error("enough"));
+    expect(await slow).toMatchObject({ code: "outcome_unknown" });
+  });
+
   it("cancels on the server what its caller aborts, and gives the slot back", async () => {
     await database.close();
     database = open({ pool: { size: 1, overflow: 0 } });

@@ -41,6 +41,12 @@ export interface PostgresRegistryOptions extends KyselyRegistryOptions {
 
 /** What is read with it comes from the server for writes. */
 const ofPrimary = createReadSession("primary");
+/**
+ * By a step of its own length, so that a version that was lost with an old primary is not given to another change: who
+ * has read the lost one would not notice.
+ */
+const stepVersion =
+  "update registry_version set version = version + 1 + floor(random() * 1000000)::bigint where id = 1 returning version";
 /** How long a start waits for another replica that is making the tables. */
 const migrationWaitMs = 120_000;
 /** Pause between two looks whether it has done so. */
@@ -231,9 +237,7 @@ class PostgresDatabase implements RegistryDatabase {
       this.#database.transaction(async (tx) => {
         const done = await work(tx.kysely);
         // Last of all, so that the one row that all changes write is locked for the commit alone.
-        const { rows } = await tx.query<{ version: number }>(
-          "update registry_version set version = version + 1 where id = 1 returning version",
-        );
+        const { rows } = await tx.query<{ version: number }>(stepVersion);
         const next = rows[0]?.version ?? 0;
         if (statement !== undefined) await tx.query(statement, [String(next)]);
         return { result: done, version: next };
