@@ -118,21 +118,11 @@ export function refuseSole(verdict: Verdict): Decision {
   return new DecisionRecord(false, code, wait, [verdict], "enforce", 0, 0, false, undefined);
 }
 
-/** {@link decide} for one rule that allows one token, likewise. */
-export function allowSole(
-  verdict: Verdict,
-  tenant: string | undefined,
-  rule: Rule,
-  id: string,
-  at: number,
-  wipeSeq: number,
-  store: object,
-): Decision {
-  return new SoleDecision(verdict, tenant, rule, id, at, wipeSeq, store);
-}
-
-/** A decision that is its own receipt, which saves an object: a third of what a check in memory allocates. */
-class SoleDecision implements Decision {
+/**
+ * {@link decide} for one rule that allows one token, likewise. It is its own receipt, which saves an object: a third of
+ * what a check in memory allocates.
+ */
+export class SoleDecision implements Decision {
   declare readonly allowed: true;
   declare readonly code: "allowed";
   declare readonly retryAfterMs: 0;
