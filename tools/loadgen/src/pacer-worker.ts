@@ -27,4 +27,7 @@ while (index < schedule.total) {
   const until = performance.now() - start + GRAIN_MS;
   while (index < schedule.total && schedule.offsetOf(index) <= until) index += 1;
 }
+// The last calls may still be due within the grain: a message before that would start nothing, and no other comes.
+const rest = start + schedule.offsetOf(schedule.total - 1) + GRAIN_MS - performance.now();
+if (rest > 0) Atomics.wait(sleep, 0, 0, rest);
 parentPort?.postMessage(index);

@@ -83,6 +83,19 @@ describe("open loop", () => {
   });
 });
 
+describe("pacer", () => {
+  it("starts the last call too, however close the calls before it are", async () => {
+    for (let round = 0; round < 30; round++) {
+      const report = await runOpenLoop({
+        schedule: createSchedule([constant(3_000 + 37 * round, 0.02)]),
+        call: (_index, done) => done("ok"),
+        recorder: createRecorder([1], undefined),
+      });
+      expect(report.unanswered).toBe(0);
+    }
+  });
+});
+
 describe("caller", () => {
   for (const front of ["legacy", "modern"] as const) {
     it(`loads an MCP server as ${front} clients`, async () => {
