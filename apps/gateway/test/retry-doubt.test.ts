@@ -208,3 +208,20 @@ it("RB-9 RB-13 a call that runs out of time, and one that is stopped, after a re
   expect(status).toBe(200);
   expect(body.error.data).toMatchObject({ code: "outcome_unknown", reason: "shutdown", attempts: 2 });
 });
+
+it("RB-9 RB-13 a request that no plugin sees says what went before its last attempt, too", async () => {
+  const { server, inner } = await site({
+    plugins: [{ name: "retry", config: { ...retry.config, repeatUnsafe: true } }],
+  });
+  const path = `/servers/${await inner.idOf("up")}/mcp`;
+  server.script("acme/pay", reset, { status: 503 }, { status: 503 }, { status: 503 });
+  const { status, body } = await modern(inner, { path, method: "acme/pay", params: {} });
+  expect(server.seen("acme/pay").length).toBeGreaterThan(1);
+  expect(status).toBe(200);
+  expect(body.error.data).toMatchObject({ code: "outcome_unknown", retryable: false });
+  const ref = { type: "ref/prompt", name: "greet" };
+  const params = { ref, argument: { name: "a", value: "b" } };
+  server.script("completion/complete", reset, { status: 503 }, { status: 503 }, { status: 503 });
+  const read = await modern(inner, { path, method: "completion/complete", params });
+  expect(read.body.error.data).toMatchObject({ retryable: true });
+});

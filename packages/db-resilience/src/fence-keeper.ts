@@ -92,11 +92,16 @@ export class FenceKeeper implements HostAdmission {
     if (admitted && this.#known.isOvertaken(admitted.fence)) {
       this.#admitted = undefined;
       this.#unsettled = true;
-    } else if (admitted && (this.holds(admitted.host) || admitted.host.pool.stats().waiting === 0)) return;
+    } else if (admitted && (this.holds(admitted.host) || !this.#isWanted(admitted.host))) return;
     if (!admitted && !this.#unsettled) return;
     if (this.#writable().length === 0) return;
     const { clock, options } = this.#deps;
     Promise.resolve(this.admit([], clock.monotonic() + options.pool.acquireTimeoutMs)).catch(() => {});
+  }
+
+  /** Whether an admission that has run out is to be asked for anew, without a caller who does. */
+  #isWanted(host: DatabaseHost): boolean {
+    return this.#unsettled || host.pool.stats().waiting > 0;
   }
 
   /**

@@ -96,7 +96,7 @@ export class FenceKnowledge {
   async #ask(): Promise<void> {
     try {
       const stored = await this.#bounded(this.#store.read());
-      const inForce = this.#untold ? await this.#tellDecision() : (stored ?? (await this.#remind()));
+      const inForce = this.#untold ? await this.#tellDecision() : await this.#upToDate(stored);
       if (inForce) this.#follow(inForce);
       await this.#tellSight();
       this.#away = false;
@@ -105,9 +105,14 @@ export class FenceKnowledge {
     }
   }
 
-  /** A store that has forgotten is told again what was seen, also where no server of that history is there now. */
-  async #remind(): Promise<Fence | undefined> {
-    return this.#highest && this.#bounded(this.#store.raise(this.#highest));
+  /**
+   * A store that has forgotten, or that missed something while it was away, is told what was seen, also where no server of
+   * that history is there now.
+   */
+  async #upToDate(stored: Fence | undefined): Promise<Fence | undefined> {
+    const own = this.#highest;
+    if (own === undefined || (stored !== undefined && !isHigher(own, stored))) return stored;
+    return this.#bounded(this.#store.raise(own));
   }
 
   /** A later timeline counts for all from its first sight on, also while nobody gets as far as to write on it. */
@@ -129,6 +134,8 @@ export class FenceKnowledge {
   /** Takes what is in force, unless this process has seen a higher one. */
   #follow(inForce: Fence): void {
     const before = this.#highest;
+    // A sight of a timeline is less than what was written on it: a store that missed the branch does not take it away.
+    if (before && isHigher(before, inForce)) return;
     if (before && !isHigher(inForce, before) && !isSameTimeline(inForce, before)) return;
     this.#highest = inForce;
     if (inForce.era > (before?.era ?? 0)) this.#sighted.clear();

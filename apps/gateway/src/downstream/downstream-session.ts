@@ -6,6 +6,7 @@ import type { Principal } from "../auth/principal.ts";
 import type { Target } from "../calls/target.ts";
 import type { Channel } from "../channels/channel.ts";
 import { GatewayError } from "../errors.ts";
+import { EndHooks } from "./end-hooks.ts";
 import { EventLog, type EventLogLimits, type EventLogTotal } from "./event-log.ts";
 import { EventStream } from "./event-stream.ts";
 import { Questions } from "./questions.ts";
@@ -71,7 +72,7 @@ export class DownstreamSession {
   /** The resources of upstreams without sessions that the client subscribed to, by upstream. */
   readonly subscriptions: Map<string, Set<string>>;
   /** Run when the session ends here, also when another replica goes on with it. */
-  readonly onEnd = new Set<() => void>();
+  readonly onEnd = new EndHooks();
   readonly questions = new Questions();
   readonly #options: DownstreamSessionOptions;
   readonly #log: EventLog;
@@ -190,8 +191,7 @@ export class DownstreamSession {
   }
 
   #free(): void {
-    for (const ended of this.onEnd) ended();
-    this.onEnd.clear();
+    this.onEnd.run();
     this.questions.end();
     this.#log.close();
   }

@@ -1,7 +1,7 @@
 import { encodeParamHeaders, mcpHttpStatus } from "@gatewright/mcp-bridge";
 import { completeModern, localResult } from "@gatewright/mcp-bridge/bridge";
 import { type UpstreamAnswer, UpstreamError } from "@gatewright/mcp-bridge/upstream";
-import type { PluginPipeline, RequestContext, RequestScope } from "@gatewright/plugin-framework";
+import type { CallOutcome, PluginPipeline, RequestContext, RequestScope } from "@gatewright/plugin-framework";
 import type { Decision } from "@gatewright/retry-backoff";
 import { outcomeOfAnswer } from "../calls/answer-outcome.ts";
 import { AnsweredError } from "../calls/answered-error.ts";
@@ -9,7 +9,7 @@ import { attemptHeaders, callerTimeoutMs, timeoutHeader } from "../calls/attempt
 import { type CallEdits, editsOf } from "../calls/call-edits.ts";
 import { failureOf, outcomeOf, refusalOf } from "../calls/call-failure.ts";
 import { type CallLoopDeps, runCallLoop } from "../calls/call-loop.ts";
-import { lasting, leavesDoubt } from "../calls/doubt.ts";
+import { doubtful, doubtfulAnswer, lasting, leavesDoubt } from "../calls/doubt.ts";
 import { explained, type GiveUp, giveUpHeaders, giveUpOf } from "../calls/give-up.ts";
 import { annotationsOf, type HookPair, hooksOf, prePayload } from "../calls/hooks.ts";
 import { safetyOf } from "../calls/plain-request.ts";
@@ -96,14 +96,19 @@ export async function forwardPlainly(
     setHeaders(exchange, giveUpHeaders(noHeaders, attempts, giveUp));
     answer(exchange, upstream, found);
   } catch (error) {
+    const { idempotent, ...hints } = safetyOf(message.method);
+    // Of an attempt before the last one, too.
+    const inDoubt = giveUp?.outcomeUnknown === true && !idempotent && leavesDoubt(hints, neverAnswered);
     if (error instanceof AnsweredError) {
+      const hidden = inDoubt ? doubtfulAnswer(error.answer, upstream.name, attempts, giveUp) : undefined;
+      if (hidden !== undefined) throw hidden;
       setHeaders(exchange, giveUpHeaders(noHeaders, attempts, giveUp));
       return answer(exchange, upstream, error.answer);
     }
     if (signal.aborted) throw error;
     const failure = failureOf(error, upstream.name);
-    const { idempotent, ...hints } = safetyOf(message.method);
     const lasts = !idempotent && leavesDoubt(hints, outcomeOf(error));
+    if (inDoubt && !lasts) throw doubtful(failure, attempts, giveUp);
     throw explained(lasts ? lasting(failure) : failure, attempts, giveUp);
   }
 }
@@ -264,6 +269,13 @@ function shownAnswer(
 }
 
 const noHeaders: Readonly<Record<string, string>> = {};
+
+/** The outcome of an attempt that was sent and lost. */
+const neverAnswered: CallOutcome = {
+  kind: "error",
+  code: "upstream_unreachable",
+  phase: "sent_no_response",
+};
 const noEdits: CallEdits = {};
 
 /** The caller's headers that go on: `Mcp-Param-*`, and those that the upstream's definition names. */
