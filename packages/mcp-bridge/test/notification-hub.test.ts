@@ -298,6 +298,21 @@ describe("createNotificationHub", () => {
     expect(silent).toBeLessThan(10);
   });
 
+  it.each([0, 5, 15])(
+    "one of 16 that an upstream never acknowledges, number %i, keeps no other from being heard",
+    async (mute) => {
+      const silent = `x:${String(mute).padStart(2, "0")}`;
+      const { upstream } = await serveModern(
+        (filter) => filter.resourceSubscriptions?.includes(silent) === true,
+      );
+      const hub = hubFor({ a: upstream }, { acknowledgeTimeoutMs: 1_000, acknowledgeWaitMs: 20_000 });
+      const uris = Array.from({ length: 16 }, (_, index) => `x:${String(index).padStart(2, "0")}`);
+      const { listener } = listen(hub, { a: { resourceSubscriptions: uris } });
+      const found = (await listener.acknowledged).get("a")?.resourceSubscriptions ?? [];
+      expect([...found].sort()).toEqual(uris.filter((uri) => uri !== silent));
+    },
+  );
+
   it("does not wait for an upstream that never acknowledges anything: asked again, and left when nobody listens", async () => {
     const pending: ServerResponse[] = [];
     let closed = 0;

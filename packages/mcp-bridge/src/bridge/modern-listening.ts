@@ -7,7 +7,7 @@ import { filterOf, LIST_KINDS, partsOf, type SubscriptionFilter } from "./subscr
 const MAX_TRIALS = 32;
 
 /** What a trial waits at least for its acknowledgement, as a part of the longest wait: with less time none is made. */
-const SHORTEST_WAIT = 0.05;
+const SHORTEST_WAIT = 0.02;
 
 /** What is left to find out what is refused. */
 interface Search {
@@ -67,22 +67,36 @@ export class ModernListening implements Listening {
     this.#stream?.end();
   }
 
-  /** Finds out which of these parts, refused together, are refused each. */
+  /**
+   * Finds out which of these parts, refused together, are refused each: by halves, and those of one size before any that
+   * are smaller, so that a part to which the upstream says nothing takes the time of few others.
+   */
   async #divide(parts: readonly string[], refusal: ListenRefused, search: Search): Promise<void> {
-    if (parts.length <= 1 || refusal.extent !== "some") {
-      this.#options.onRefused(parts, refusal.extent === "now");
-      return;
-    }
-    for (const half of halvesOf(parts)) {
-      const waitMs = (search.endsMs - performance.now()) / 2;
-      if (search.trials <= 0 || waitMs < this.#options.acknowledgeMs * SHORTEST_WAIT) {
-        this.#options.onRefused(half, false);
-        continue;
+    let pieces: { readonly parts: readonly string[]; readonly refusal: ListenRefused }[] = [
+      { parts, refusal },
+    ];
+    while (pieces.length > 0) {
+      const halves: (readonly string[])[] = [];
+      for (const piece of pieces) {
+        const { extent } = piece.refusal;
+        if (piece.parts.length <= 1 || extent !== "some") {
+          this.#options.onRefused(piece.parts, extent === "now");
+        } else halves.push(...halvesOf(piece.parts));
       }
-      search.trials--;
-      const known = partsOf(this.#stream?.asked ?? {});
-      const refused = await this.#replace(filterOf([...known, ...half]), waitMs);
-      if (refused !== undefined) await this.#divide(half, refused, search);
+      pieces = [];
+      for (const [at, half] of halves.entries()) {
+        // An equal share for each of this size, and one for all that are smaller.
+        const shares = halves.length - at + (half.length > 1 ? 1 : 0);
+        const waitMs = (search.endsMs - performance.now()) / shares;
+        if (search.trials <= 0 || waitMs < this.#options.acknowledgeMs * SHORTEST_WAIT) {
+          this.#options.onRefused(half, false);
+          continue;
+        }
+        search.trials--;
+        const known = partsOf(this.#stream?.asked ?? {});
+        const refused = await this.#replace(filterOf([...known, ...half]), waitMs);
+        if (refused !== undefined) pieces.push({ parts: half, refusal: refused });
+      }
     }
   }
 
