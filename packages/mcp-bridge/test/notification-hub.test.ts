@@ -448,6 +448,30 @@ describe("createNotificationHub", () => {
     expect(asked().sort()).toEqual(["x:bad", "x:bad", "x:good"]);
   });
 
+  it("what a slow legacy server could not be asked for in time is asked for soon, not as if it had been refused", async () => {
+    const asked = new Set<unknown>();
+    const { upstream } = await serve((seen, response, request) => {
+      if (seen.body.method === "initialize") {
+        const capabilities = { resources: { subscribe: true } };
+        return json(response, result(seen.body.id, { protocolVersion: "2025-11-25", capabilities }));
+      }
+      return legacyHandler((call, answer) => {
+        if (call.body.method === "resources/subscribe") asked.add(call.body.params?.["uri"]);
+        setTimeout(() => json(answer, result(call.body.id, {})), 100);
+      })(seen, response, request);
+    });
+    const options = {
+      acknowledgeTimeoutMs: 250,
+      acknowledgeWaitMs: 20,
+      retryBaseMs: 10,
+      retryMaxMs: 600_000,
+    };
+    const hub = hubFor({ a: upstream }, options);
+    const uris = Array.from({ length: 100 }, (_, index) => `x:${index}`);
+    listen(hub, { a: { resourceSubscriptions: uris } });
+    await eventually(() => asked.size === uris.length);
+  });
+
   it("asks a legacy server for a few resources at a time", async () => {
     let open = 0;
     let most = 0;
