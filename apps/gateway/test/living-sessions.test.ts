@@ -16,7 +16,8 @@ it("SP-11 a session whose client only pings, or only listens, keeps its upstream
   const [pinging, listening] = [await openSession(gateway, path), await openSession(gateway, path)];
   for (const session of [pinging, listening]) await session.tool(gateway, "add", { amount: 5 });
   const stream = new AbortController();
-  await fetch(`${gateway.url}${path}`, {
+  // The answer must stay referenced: undici cancels the stream of a response that is garbage collected.
+  const events = await fetch(`${gateway.url}${path}`, {
     headers: {
       authorization: `Bearer ${gateway.token}`,
       accept: "text/event-stream",
@@ -32,6 +33,7 @@ it("SP-11 a session whose client only pings, or only listens, keeps its upstream
   expect(gateway.core.pool.stats().evictions).toEqual({});
   expect(await pinging.tool(gateway, "read")).toMatchObject({ value: 5 });
   expect(await listening.tool(gateway, "read")).toMatchObject({ value: 5 });
+  expect(events.status).toBe(200);
   stream.abort();
   await up.close();
 });
