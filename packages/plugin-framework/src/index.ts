@@ -94,4 +94,5 @@ export type {
   SavedOverride,
 } from "./plugin-pipeline.ts";
 export type { PluginTransport, RemoteHookCall } from "./plugin-transport.ts";
+export { syntaxFault } from "./syntax-fault.ts";
 export type { Violation } from "./violation.ts";

@@ -9,6 +9,9 @@ interface SyntaxFault {
 /**
  * What is wrong with a text that a parser refused, and where. Parsers quote the text in their messages, and a
  * configuration holds secrets: of a message no more is taken than the place.
+ *
+ * @param error what `JSON.parse`, or `parse` of the library `yaml`, has thrown; of anything else no place is known
+ * @returns such as `a syntax error at line 2, column 3`, or `BAD_INDENT at line 2, column 1`
  */
 export function syntaxFault(error: unknown): string {
   const { code, linePos, message } = (error ?? {}) as SyntaxFault;

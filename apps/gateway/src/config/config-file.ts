@@ -1,6 +1,6 @@
 import { readFile } from "node:fs/promises";
+import { syntaxFault } from "@gatewright/plugin-framework";
 import { ConfigError } from "./config-error.ts";
-import { syntaxFault } from "./syntax-fault.ts";
 
 const reasons: Readonly<Record<string, string>> = {
   ENOENT: "there is no such file",
