@@ -23,6 +23,7 @@ export interface ControlAlert {
     | "record_reasserted"
     | "override_expired"
     | "store_unreachable"
+    /** Answers again after it had been unreachable. */
     | "store_reachable"
     | "subscription_failed"
     | "subscription_restored";

@@ -238,8 +238,25 @@ describe("what Redis has lost or refuses", () => {
       });
       expect(degraded.filter(Boolean)).toEqual([]);
       expect(attempts).toBe(1);
-      expect(alerts).toEqual(["subscription_failed", "store_reachable"]);
+      expect(alerts).toEqual(["subscription_failed"]);
     });
+  });
+
+  it("a store that answers from the start is not told of, only that it is gone and is back", async () => {
+    const alerts: string[] = [];
+    const pipeline = await replica(guard(), {
+      timing: { pollMinMs: 10, pollMaxMs: 20, storeMs: 5_000 },
+      observer: { controlAlert: ({ kind }) => void alerts.push(kind) },
+    });
+    expect(pipeline.list()).toMatchObject([{ degraded: false }]);
+    expect(alerts).toEqual([]);
+    const told = () => alerts.filter((kind) => kind.startsWith("store_"));
+    await redis.stop();
+    await eventually(() => told().length > 0);
+    expect(told()).toEqual(["store_unreachable"]);
+    await redis.restart();
+    await eventually(() => told().length > 1);
+    expect(told()).toEqual(["store_unreachable", "store_reachable"]);
   });
 
   describe("records", () => {

@@ -170,10 +170,13 @@ export class ControlPlane implements ModeGate {
   }
 
   #noteReachable(now: boolean, error: unknown): void {
-    if (this.#reachable === now) return;
+    const before = this.#reachable;
+    if (before === now) return;
     this.#reachable = now;
-    const detail = error instanceof Error ? error.message : now ? "the store answers" : String(error);
-    this.listener.alert(now ? "store_reachable" : "store_unreachable", detail);
+    if (!now)
+      this.listener.alert("store_unreachable", error instanceof Error ? error.message : String(error));
+    // Of a store that has answered from the start there is nothing to tell.
+    else if (before === false) this.listener.alert("store_reachable", "the store answers");
     if (now) void this.membership.beat();
   }
 
