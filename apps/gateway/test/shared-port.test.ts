@@ -42,6 +42,33 @@ describe.runIf(sharesPort({ port: 1 }))("the port of several workers", () => {
     letGo();
   });
 
+  it.each([
+    ["0.0.0.0", "127.0.0.1"],
+    ["127.0.0.1", "0.0.0.0"],
+    ["127.0.0.1", "::"],
+  ])("is one's with all addresses and with one of them: %s, then %s", async (first, second) => {
+    const port = await freePort();
+    // No worker listens yet, so that the kernel has nothing to refuse.
+    const letGo = await holdPort({ host: first, port });
+    await expect(holdPort({ host: second, port })).rejects.toMatchObject({ code: "conflict" });
+    letGo();
+    (await holdPort({ host: first, port }))();
+  });
+
+  it("is not one's with one address only: each of two addresses may have its own gateway", async () => {
+    const port = await freePort();
+    const letGo = await Promise.all(["127.0.0.1", "127.0.0.2"].map((host) => holdPort({ host, port })));
+    for (const free of letGo) free();
+  });
+
+  it("of two primaries that start at the same moment, one of them on all addresses, one gets it", async () => {
+    const port = await freePort();
+    const both = await Promise.allSettled(["0.0.0.0", "127.0.0.1"].map((host) => holdPort({ host, port })));
+    const held = both.flatMap((one) => (one.status === "fulfilled" ? [one.value] : []));
+    expect(held).toHaveLength(1);
+    held[0]?.();
+  });
+
   it("is waited for while workers of a primary that was killed still have it, but not for long", async () => {
     const port = await freePort();
     const orphan = await listen(port, true);

@@ -1,8 +1,9 @@
 import { lookup } from "node:dns/promises";
-import { createServer, type ListenOptions, type Server } from "node:net";
+import { createServer } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { describeListenFailure } from "../app/listen-failure.ts";
 import type { GatewayConfig } from "../config/gateway-config.ts";
+import { listen, lockPlace } from "./place-lock.ts";
 
 /**
  * Whether each worker listens on the port by itself and the kernel chooses between them (SO_REUSEPORT). Where that cannot
@@ -20,24 +21,24 @@ const pauseMs = 100;
 /**
  * Takes the port for the workers of this primary, until the returned function is called or the process ends. Workers
  * that share a port would share it with those of another primary too, and the kernel would refuse neither. So a primary
- * holds an abstract socket named after the place; that it is free while the port is not may be because of orphans of a
- * primary that was killed, which are waited for.
+ * locks the place; that the lock is free while the port is not may be because of orphans of a primary that was killed,
+ * which are waited for.
  *
  * @throws {GatewayError} `conflict` when the port is in use or cannot be had
  */
 export async function holdPort(place: Pick<GatewayConfig["server"], "host" | "port">): Promise<() => void> {
   const { host, port } = place;
   const { address } = await lookup(host).catch(() => ({ address: host }));
-  const lock = createServer((socket) => socket.destroy());
+  const untilMs = performance.now() + orphansMs;
+  let letGo: (() => void) | undefined;
   try {
-    await listen(lock, { path: `\0gatewright:${address}:${port}` });
-    await portFree(host, port, performance.now() + orphansMs);
+    letGo = await lockPlace(address, port, untilMs);
+    await portFree(host, port, untilMs);
+    return letGo;
   } catch (cause) {
-    lock.close();
+    letGo?.();
     throw describeListenFailure(cause, place);
   }
-  lock.unref();
-  return () => void lock.close();
 }
 
 async function portFree(host: string, port: number, untilMs: number): Promise<void> {
@@ -53,11 +54,4 @@ async function portFree(host: string, port: number, untilMs: number): Promise<vo
     }
     await sleep(pauseMs);
   }
-}
-
-function listen(server: Server, options: ListenOptions): Promise<void> {
-  return new Promise((resolve, reject) => {
-    server.once("error", reject);
-    server.listen(options, resolve);
-  });
 }
