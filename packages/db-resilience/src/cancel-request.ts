@@ -17,7 +17,8 @@ const sslCode = 80_877_103;
 
 /**
  * Sends PostgreSQL's CancelRequest on a connection of its own (protocol, section "Canceling Requests in
- * Progress") and resolves when the server has closed it, or after `deadlineMs`; never rejects.
+ * Progress") and resolves when the server has closed it, or after `deadlineMs`; never rejects. As with libpq it is the
+ * server that closes: a PgBouncer (1.18) whose client ends the connection first does not pass the request on, or crashes.
  */
 export function sendCancelRequest(
   target: CancelTarget,
@@ -54,7 +55,7 @@ function secure(raw: Socket, host: string, ssl: Exclude<ParsedOptions["ssl"], fa
 }
 
 function finish(socket: Socket, request: Buffer): void {
-  socket.end(request);
+  socket.write(request);
   socket.resume();
 }
 

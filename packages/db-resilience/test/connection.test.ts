@@ -349,6 +349,24 @@ describe("behind PgBouncer in transaction mode", () => {
     expect(slow.code).toBe("db_timeout");
     expect((await timed(() => subject.database.query("select 1"))).status).toBe(200);
   });
+
+  it("survives the cancel request of a statement that is given up, though its server is slow to take it", async () => {
+    await using proxy = await createFaultProxy({ upstream: { host: postgres.host, port: postgres.port } });
+    await using bouncer = await startPgBouncer({ ...postgres, host: proxy.host, port: proxy.port });
+    subject = openDatabase([bouncer], { pooler: "transaction" });
+    await subject.database.query("select 1");
+    proxy.set({ both: { latencyMs: 50 } });
+    const slow = await timed(() => subject.database.query("select pg_sleep(32)", [], { timeoutMs: 300 }));
+    expect(slow.code).toBe("db_timeout");
+    await eventually(async () => {
+      const rows = await postgres.query(
+        "select 1 from pg_stat_activity where query = 'select pg_sleep(32)' and state = 'active'",
+      );
+      return rows.length === 0;
+    });
+    expect((await timed(() => subject.database.query("select 1"))).status).toBe(200);
+    expect(bouncer.logs()).not.toContain("FATAL");
+  });
 });
 
 describe("behind PgBouncer with one server connection", () => {
