@@ -137,14 +137,20 @@ describe("connection loss", () => {
     await eventually(async () => (await pooledBackends(postgres)).length >= 3, { timeoutMs: 2_000 });
     expect(await ping()).toMatchObject({ status: 200 });
 
+    // Statements wait for a lock of this session, so that they end when the test says so.
+    const gate = await postgres.client();
+    await gate.query("select pg_advisory_lock(7)");
+    const slowRead = "select pg_advisory_xact_lock_shared(7)";
     const read = timed(() =>
-      database.withConnection((session) => session.query("select pg_sleep(0.5)"), { idempotent: true }),
+      database.withConnection((session) => session.query(slowRead), { idempotent: true }),
     );
-    await running(postgres, "select pg_sleep(0.5)");
+    await running(postgres, slowRead);
     await terminate();
+    await gate.query("select pg_advisory_unlock(7)");
     expect(await read).toMatchObject({ status: 200 });
 
-    const slowWrite = "insert into t select 1 from pg_sleep(0.5)";
+    await gate.query("select pg_advisory_lock(7)");
+    const slowWrite = "insert into t select 1 from pg_advisory_xact_lock_shared(7)";
     const write = timed(() => database.transaction((tx) => tx.query(slowWrite)));
     await running(postgres, slowWrite);
     await terminate();
@@ -154,8 +160,10 @@ describe("connection loss", () => {
     const keyed = timed(() => database.transaction((tx) => tx.query(slowWrite), { idempotencyKey: "k" }));
     await running(postgres, slowWrite);
     await terminate();
+    await gate.query("select pg_advisory_unlock(7)");
     expect(await keyed).toMatchObject({ status: 200 });
     expect(await postgres.query("select * from t")).toEqual([{ n: 1 }]);
+    await gate.end();
 
     const inTransaction = timed(() =>
       database.transaction(async (tx) => {

@@ -9,6 +9,7 @@ import {
   startRedis,
 } from "@gatewright/testkit";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { systemClock } from "../src/clock.ts";
 import { createReadSession, type FenceStore } from "../src/index.ts";
 import { createRedisFenceStore } from "../src/redis/index.ts";
 import { openDatabase, type Subject, timed } from "./support.ts";
@@ -43,12 +44,22 @@ function redisStore(): FenceStore {
   return createRedisFenceStore(client, { prefix });
 }
 
+/** The same once it answers: a client that is still connecting is a store that is away. */
+async function redisStoreThatAnswers(): Promise<FenceStore> {
+  const store = redisStore();
+  await eventually(async () => {
+    await store.read();
+  });
+  return store;
+}
+
 function open(
   hosts: readonly PostgresServer[],
   options: Parameters<typeof openDatabase>[1] = {},
   fenceStore = redisStore(),
+  clock = systemClock,
 ): Subject {
-  const subject = openDatabase(hosts, options, { fenceStore });
+  const subject = openDatabase(hosts, options, { fenceStore, clock });
   opened.push({ close: () => subject.database.close({ deadlineMs: 100 }) });
   return subject;
 }
@@ -99,7 +110,7 @@ describe("one server, and a fence store that is away at the start", () => {
   });
 
   it("a store that hangs is waited for once, not at the end of every lease", async () => {
-    const subject = open([postgres], { fencing: { leaseMs: 0 } });
+    const subject = open([postgres], { fencing: { leaseMs: 0 } }, await redisStoreThatAnswers());
     expect(await insert(subject, 0)).toMatchObject({ status: 200 });
     redis.pause();
     await insert(subject, 1);
@@ -111,25 +122,25 @@ describe("one server, and a fence store that is away at the start", () => {
   });
 
   it("a lease counts from when the store was asked, however long its answer takes", async () => {
-    const store = redisStore();
+    const store = await redisStoreThatAnswers();
     let raised = 0;
-    let askedMs = 0;
+    let passedMs = 0;
+    const clock = { ...systemClock, monotonic: () => systemClock.monotonic() + passedMs };
     const slow: FenceStore = {
       ...store,
       read: () => store.read(),
       overrule: (era) => store.overrule(era),
       async raise(one) {
         raised++;
-        askedMs = performance.now();
         const answer = await store.raise(one);
-        await new Promise((resolve) => setTimeout(resolve, 400));
+        passedMs += 300;
         return answer;
       },
     };
-    const subject = open([postgres], { fencing: { leaseMs: 600 } }, slow);
+    const subject = open([postgres], { fencing: { leaseMs: 1_000 } }, slow, clock);
     expect(await insert(subject, 1)).toMatchObject({ status: 200 });
     expect(raised).toBe(1);
-    await eventually(() => performance.now() - askedMs > 650, { intervalMs: 5 });
+    passedMs += 700;
     expect(await insert(subject, 2)).toMatchObject({ status: 200 });
     expect(raised).toBe(2);
   });
@@ -141,7 +152,7 @@ describe("one server, and a fence store that is away at the start", () => {
       timeline: 7,
       era: 3,
     });
-    const subject = open([postgres]);
+    const subject = open([postgres], {}, await redisStoreThatAnswers());
     expect(await insert(subject, 1)).toMatchObject({ code: "db_fenced" });
     await redis.stop();
     expect(await insert(subject, 1)).toMatchObject({ code: "db_fenced" });
@@ -154,7 +165,7 @@ describe("one server, and a fence store that is away at the start", () => {
     });
     expect(await insert(subject, 2)).toMatchObject({ status: 200 });
     expect((await inForce()).timeline).toBe(1);
-    const other = open([postgres]);
+    const other = open([postgres], {}, await redisStoreThatAnswers());
     expect(await insert(other, 3)).toMatchObject({ status: 200 });
   });
 });
@@ -226,7 +237,7 @@ describe("servers that are promoted while the fence store is away", () => {
     await pair.caughtUp();
     await pair.primary.kill();
     await Promise.all([pair.standby.promote(), second.promote()]);
-    const one = open([pair.standby, second]);
+    const one = open([pair.standby, second], {}, await redisStoreThatAnswers());
     expect(await insert(one, 1)).toMatchObject({ status: 200 });
     await redis.stop();
     const fresh = open([second, pair.standby]);
@@ -241,7 +252,7 @@ describe("servers that are promoted while the fence store is away", () => {
     const pair = await startPostgresPair({ synchronous: true });
     opened.push(pair);
     await pair.primary.query("create table t (n int primary key)");
-    const subject = open([pair.primary, pair.standby]);
+    const subject = open([pair.primary, pair.standby], {}, await redisStoreThatAnswers());
     expect(await insert(subject, 1)).toMatchObject({ status: 200 });
     await redis.stop();
     await pair.primary.kill();

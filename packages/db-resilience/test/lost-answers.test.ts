@@ -133,11 +133,11 @@ describe("an answer that is lost", () => {
   });
 
   it("that lies in the socket of a process that was stopped or busy is no lost one", async () => {
-    subject = openDatabase([postgres], { timeouts: { statementMs: 300, statementGraceMs: 100 } });
-    const slow = timed(() => subject.database.query("select pg_sleep(0.2)"));
-    await running(postgres, "select pg_sleep(0.2)");
+    subject = openDatabase([postgres], { timeouts: { statementMs: 2_000, statementGraceMs: 100 } });
+    const slow = timed(() => subject.database.query("select pg_sleep(1)"));
+    await running(postgres, "select pg_sleep(1)");
     // The statement's deadline passes while nothing can be read.
-    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1_500);
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 2_500);
     expect(await slow).toMatchObject({ status: 200 });
     expect(subject.database.readiness().state).toBe("ready");
     expect(subject.events.filter(({ type }) => type === "db_generation")).toEqual([]);

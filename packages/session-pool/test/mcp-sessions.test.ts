@@ -82,7 +82,7 @@ describe("sessions of real MCP servers", () => {
     await expect(pool.acquire(identityKey())).rejects.toMatchObject({ code: "acquire_timeout" });
     const refused = performance.now() - begin;
     expect(refused).toBeGreaterThan(195);
-    expect(refused).toBeLessThan(450);
+    expect(refused).toBeLessThan(5 * 200);
     const { sessions, leases, queueDepth } = pool.stats();
     expect({ sessions, leases, queueDepth }).toEqual({
       sessions: before.sessions,
@@ -100,7 +100,7 @@ describe("sessions of real MCP servers", () => {
       if (mood !== "no_ping" || method !== "ping") return undefined;
       return Response.json({ jsonrpc: "2.0", id: 1, error: { code: -32601, message: "Method not found" } });
     });
-    const { pool, factory } = poolOf(server.url, { idleCheckMs: 1, probeTimeoutMs: 100 });
+    const { pool, factory } = poolOf(server.url, { idleCheckMs: 1, probeTimeoutMs: 1_500 });
     const idle = () => new Promise((resolve) => setTimeout(resolve, 5));
     await pool.run(identityKey(), read);
     mood = "no_ping";
