@@ -2,10 +2,11 @@ import type { HeapReading } from "./heap-probe.ts";
 import type { Check } from "./plan.ts";
 import type { RunResult } from "./run-plan.ts";
 
-/** What the bars of one gateway process are judged by: gateway and bare proxy once a round, the upstream directly in some. */
+/** What the bars of one gateway process are judged by: gateway, proxies and plain gateway once a round, the upstream directly in some. */
 export interface BarMeasurements {
   readonly gateway: readonly RunResult[];
   readonly bareProxy: readonly RunResult[];
+  readonly leastProxy: readonly RunResult[];
   readonly plainGateway: readonly RunResult[];
   readonly direct: readonly RunResult[];
   readonly rps: number;
@@ -73,6 +74,7 @@ export function least(values: readonly (number | undefined)[]): number | undefin
 function costChecks(
   micros: number | undefined,
   timesBare: number | undefined,
+  timesLeast: number | undefined,
   timesFloor: number | undefined,
   bars: Bars,
 ): readonly Check[] {
@@ -86,12 +88,13 @@ function costChecks(
     TIMES_FLOOR,
     "×",
   );
+  const least = atMost("the same, as a multiple of the least proxy", timesLeast, undefined, "×");
   const met = own.every(({ ok }) => ok);
-  return [...own.map((check) => orFloor(check, timesFloor)), { ...floor, ok: floor.ok || met }];
+  return [...own.map((check) => orFloor(check, timesFloor)), least, { ...floor, ok: floor.ok || met }];
 }
 
 export function barChecks(measured: BarMeasurements, bars: Bars = FULL_BARS): readonly Check[] {
-  const { gateway, bareProxy, plainGateway, direct, early, late } = measured;
+  const { gateway, bareProxy, leastProxy, plainGateway, direct, early, late } = measured;
   const timesOf = (other: readonly RunResult[]) =>
     median(
       gateway.map((run, round) => {
@@ -110,6 +113,7 @@ export function barChecks(measured: BarMeasurements, bars: Bars = FULL_BARS): re
     ...costChecks(
       median(gateway.map((run) => run.cpuMicrosPerCall)),
       timesOf(bareProxy),
+      timesOf(leastProxy),
       timesOf(plainGateway),
       bars,
     ),

@@ -71,7 +71,7 @@ function barsOf(size: ResultSize, plugins: boolean, bridged: boolean) {
 }
 
 /**
- * Measures CPU time per call of the gateway beside that of the upstream called directly, of the bare proxy and of the
+ * Measures CPU time per call of the gateway beside that of the upstream called directly, of the proxies and of the
  * plain gateway, in short rounds that take turns, so that whatever else the machine does meets all of them alike; then the heap after
  * a full collection, early and late in the gateway's life. Sessions and connections of each target are opened once,
  * before its warm-up: a round costs calls and nothing else.
@@ -94,8 +94,8 @@ export async function runGatewayBar(options: {
   const shape = CALLS[size];
   const bars = barsOf(size, plugins, bridged);
   const amounts = AMOUNTS[scale];
-  const { direct, bareProxy, plainGateway, gateway } = site;
-  const targets = [direct, bareProxy, ...(plainGateway === undefined ? [] : [plainGateway]), gateway];
+  const { direct, bareProxy, leastProxy, plainGateway, gateway } = site;
+  const targets = [direct, bareProxy, leastProxy, plainGateway, gateway].filter((each) => each !== undefined);
   const pids = [process.pid, ...targets.map(({ pid }) => pid)];
   const ownMicros = (): number => pids.reduce((sum, pid) => sum + (processUsage(pid).cpuMicros ?? 0), 0);
   const noise = watchNoise();
@@ -145,6 +145,7 @@ export async function runGatewayBar(options: {
   const measurements: BarMeasurements = {
     gateway: of("gateway"),
     bareProxy: of("bare proxy"),
+    leastProxy: of("least proxy"),
     plainGateway: of("plain gateway"),
     direct: of("direct"),
     rps,

@@ -1,14 +1,16 @@
 import { createPublicKey, hash, type KeyObject, randomUUID, verify } from "node:crypto";
-import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
-import type { AddressInfo } from "node:net";
+import { createServer, type IncomingHttpHeaders, type IncomingMessage, type ServerResponse } from "node:http";
 import { Pool } from "undici";
+import { announce } from "./forwarding.ts";
 
 /**
  * The least that does what the gateway does for a call, written straight down on `node:http` and undici, without any code
- * of ours: who calls is known by a verified token (remembered by its hash), two limits are counted, the session belongs to
- * its user and has a session of the upstream, a call that takes too long or whose client leaves is ended, the upstream
- * gets an id of ours, the client its own, failures of the result are looked for, and all is counted. No retries, no
- * plugins, no other revisions, no bounds on what it remembers. It is the floor that the gateway is compared with.
+ * of ours: `Host`, `Origin`, media type, length and nesting are checked, who calls is known by a verified token (remembered
+ * by its hash), two limits are counted and told in headers, the session belongs to its user and its endpoint, knows its
+ * calls in flight by their ids and has a session of the upstream, which counts its use; a call that takes too long,
+ * is cancelled or whose client leaves is ended, the upstream gets an id of ours, the client its own, failures of the result
+ * are looked for, and requests and calls are counted with their times. No retries, no plugins, no other revisions, no bounds
+ * on what it remembers. It is the floor that the gateway is compared with.
  *
  * Usage: `node plain-gateway.ts UPSTREAM_URL`, the public key in `PUBLIC_KEY`; prints its own origin.
  */
@@ -29,7 +31,24 @@ interface User {
 
 interface Session {
   readonly user: string;
-  readonly upstreamId: string | undefined;
+  readonly endpoint: string;
+  readonly upstream: UpstreamSession;
+  readonly calls: Map<string | number, AbortController>;
+  usedAtMs: number;
+}
+
+/** What the upstream's session is used for: how often, when, and by how many calls now. */
+interface UpstreamSession {
+  readonly id: string | undefined;
+  inFlight: number;
+  uses: number;
+  usedAtMs: number;
+}
+
+interface Limit {
+  readonly name: string;
+  readonly remaining: number;
+  readonly resetSeconds: number;
 }
 
 interface RpcMessage {
@@ -43,9 +62,48 @@ interface RpcMessage {
 const users = new Map<string, User>();
 const sessions = new Map<string, Session>();
 const counters = new Map<string, { used: number; endsAtMs: number }>();
-const latencies = new Array<number>(32).fill(0);
+const requests = histogram();
+const calls = histogram();
+const hosts = new Set(["127.0.0.1", "localhost", "[::1]"]);
 const outcomes = { ok: 0, failed: 0 };
+const maxBytes = 4_194_304;
+const maxDepth = 256;
 let lastId = 0;
+
+function histogram() {
+  return { count: 0, sumMs: 0, buckets: new Array<number>(32).fill(0) };
+}
+
+function observe(into: ReturnType<typeof histogram>, startedMs: number): void {
+  const ms = performance.now() - startedMs;
+  const bucket = Math.min(31, Math.ceil(Math.log2(Math.max(1, ms * 1_000))));
+  into.count++;
+  into.sumMs += ms;
+  into.buckets[bucket] = (into.buckets[bucket] ?? 0) + 1;
+}
+
+function checkHead({ host, origin }: IncomingHttpHeaders): void {
+  const name = host?.slice(0, host.lastIndexOf(":"));
+  if (name === undefined || !hosts.has(name)) throw new Error("403");
+  if (origin !== undefined && !hosts.has(new URL(origin).hostname)) throw new Error("403");
+}
+
+/** A parser or serialiser may recurse: nesting is looked at before. */
+function checkDepth(body: Buffer): void {
+  if (body.length > maxBytes) throw new Error("413");
+  let depth = 0;
+  let quoted = false;
+  for (let at = 0; at < body.length; at++) {
+    const byte = body[at];
+    if (quoted) {
+      if (byte === 0x5c) at++;
+      else if (byte === 0x22) quoted = false;
+    } else if (byte === 0x22) quoted = true;
+    else if (byte === 0x7b || byte === 0x5b) {
+      if (++depth > maxDepth) throw new Error("400");
+    } else if (byte === 0x7d || byte === 0x5d) depth--;
+  }
+}
 
 function userOf(authorization: string | undefined, key: KeyObject): User {
   const token = authorization?.slice(7) ?? "";
@@ -62,7 +120,7 @@ function userOf(authorization: string | undefined, key: KeyObject): User {
   return user;
 }
 
-function charge(key: string): number {
+function charge(key: string): Limit {
   const now = Date.now();
   let counter = counters.get(key);
   if (counter === undefined || now >= counter.endsAtMs) {
@@ -70,35 +128,72 @@ function charge(key: string): number {
     counters.set(key, counter);
   }
   if (counter.used >= perSecond) throw new Error("429");
-  return perSecond - ++counter.used;
+  const remaining = perSecond - ++counter.used;
+  return { name: key, remaining, resetSeconds: Math.ceil((counter.endsAtMs - now) / 1_000) };
 }
 
+/** What draft-ietf-httpapi-ratelimit-headers says of each limit, and what older clients look for, of the least one. */
+function limitHeaders(limits: readonly Limit[]): Record<string, string> {
+  const [least] = [...limits].sort((a, b) => a.remaining - b.remaining);
+  const resetSeconds = least?.resetSeconds ?? 0;
+  return {
+    ratelimit: limits.map((each) => `"${each.name}";r=${each.remaining};t=${each.resetSeconds}`).join(", "),
+    "ratelimit-policy": limits.map((each) => `"${each.name}";q=${perSecond};w=1`).join(", "),
+    "x-ratelimit-limit": String(perSecond),
+    "x-ratelimit-remaining": String(least?.remaining ?? 0),
+    "x-ratelimit-reset": String(Math.ceil(Date.now() / 1_000) + resetSeconds),
+  };
+}
+
+const stateless: UpstreamSession = { id: undefined, inFlight: 0, uses: 0, usedAtMs: 0 };
 const common = { "content-type": "application/json", accept: "application/json, text/event-stream" };
 
 function serve(request: IncomingMessage, response: ServerResponse, body: Buffer): void {
   const startedMs = performance.now();
+  checkHead(request.headers);
   const user = userOf(request.headers.authorization, publicKey);
+  if (request.headers["content-type"] !== "application/json") throw new Error("415");
+  checkDepth(body);
   const message = JSON.parse(body.toString("utf8")) as RpcMessage;
   const { id, method } = message;
+  const { url: endpoint = "/" } = request;
   const sessionId = request.headers["mcp-session-id"];
   const session = typeof sessionId === "string" ? sessions.get(sessionId) : undefined;
-  if (sessionId !== undefined && session?.user !== user.sub) throw new Error("404");
+  if (sessionId !== undefined && (session?.user !== user.sub || session.endpoint !== endpoint)) {
+    throw new Error("404");
+  }
   const headers: Record<string, string> = { ...common };
   for (const name of ["mcp-protocol-version", "mcp-method", "mcp-name"]) {
     const value = request.headers[name];
     if (typeof value === "string") headers[name] = value;
   }
-  if (session?.upstreamId !== undefined) headers["mcp-session-id"] = session.upstreamId;
-  let remaining = 0;
+  const leased = session?.upstream ?? stateless;
+  if (leased.id !== undefined) headers["mcp-session-id"] = leased.id;
+  const limits: Limit[] = [];
   if (method === "tools/call") {
-    remaining = Math.min(charge(`user ${user.sub}`), charge(`tool ${String(message.params?.name)}`));
+    limits.push(charge(`user ${user.sub}`), charge(`tool ${String(message.params?.name)}`));
   }
   const control = new AbortController();
   const timer = setTimeout(() => control.abort(), callTimeoutMs);
   response.on("close", () => {
     if (!response.writableFinished) control.abort();
   });
+  if (session !== undefined) session.usedAtMs = startedMs;
+  if (session !== undefined && (typeof id === "string" || typeof id === "number")) {
+    if (session.calls.has(id)) throw new Error("400");
+    session.calls.set(id, control);
+  }
+  leased.inFlight++;
+  leased.uses++;
+  leased.usedAtMs = startedMs;
   if (id !== undefined) message.id = ++lastId;
+  const over = () => {
+    clearTimeout(timer);
+    leased.inFlight--;
+    if (typeof id === "string" || typeof id === "number") session?.calls.delete(id);
+    observe(requests, startedMs);
+    if (method === "tools/call") observe(calls, startedMs);
+  };
   const chunks: Buffer[] = [];
   let status = 0;
   let opened: string | undefined;
@@ -119,20 +214,15 @@ function serve(request: IncomingMessage, response: ServerResponse, body: Buffer)
         chunks.push(chunk);
       },
       onResponseEnd: () => {
-        clearTimeout(timer);
+        over();
         const [first = Buffer.alloc(0)] = chunks;
         const whole = chunks.length > 1 ? Buffer.concat(chunks) : first;
         if (id === undefined) response.writeHead(202, { "content-length": 0 }).end();
         else answer(whole);
         outcomes.ok++;
-        const bucket = Math.min(
-          31,
-          Math.ceil(Math.log2(Math.max(1, (performance.now() - startedMs) * 1_000))),
-        );
-        latencies[bucket] = (latencies[bucket] ?? 0) + 1;
       },
       onResponseError: () => {
-        clearTimeout(timer);
+        over();
         outcomes.failed++;
         if (response.headersSent) response.destroy();
         else response.writeHead(502).end();
@@ -151,10 +241,12 @@ function serve(request: IncomingMessage, response: ServerResponse, body: Buffer)
     };
     if (method === "initialize") {
       const name = randomUUID();
-      sessions.set(name, { user: user.sub, upstreamId: opened });
+      const leasedNow = { id: opened, inFlight: 0, uses: 0, usedAtMs: startedMs };
+      const owned = { user: user.sub, endpoint, calls: new Map(), usedAtMs: startedMs };
+      sessions.set(name, { ...owned, upstream: leasedNow });
       own["mcp-session-id"] = name;
     }
-    if (method === "tools/call") own["ratelimit-remaining"] = remaining;
+    if (limits.length > 0) Object.assign(own, limitHeaders(limits));
     response.writeHead(status, own);
     response.end(text);
   }
@@ -172,11 +264,4 @@ const server = createServer({ keepAliveTimeout: 65_000 }, (request, response) =>
     }
   });
 });
-server.listen(0, "127.0.0.1", () => {
-  process.stdout.write(`http://127.0.0.1:${(server.address() as AddressInfo).port}\n`);
-});
-
-const parent = process.ppid;
-setInterval(() => {
-  if (process.ppid !== parent) process.exit(0);
-}, 500).unref();
+announce(server);

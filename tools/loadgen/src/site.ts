@@ -5,20 +5,22 @@ import type { Front, McpTarget } from "./mcp-caller.ts";
 import { choosePinning } from "./pinning.ts";
 import type { CallShape } from "./plan.ts";
 import { type Spawned, spawnProcess } from "./spawned.ts";
-import { createTokenSigner, type TokenSigner } from "./token.ts";
+import { createTokenSigner } from "./token.ts";
 
 /** One thing that can be put under load. */
 export interface LoadTarget {
-  readonly name: "direct" | "bare proxy" | "plain gateway" | "gateway";
+  readonly name: "direct" | "bare proxy" | "least proxy" | "plain gateway" | "gateway";
   readonly pid: number;
   mcp(calls: CallShape): McpTarget;
 }
 
-/** Everything a run needs, each in a process of its own: upstream, bare proxy, gateway, where wanted a plain gateway. */
+/** Everything a run needs, each in a process of its own: upstream, bare proxy, gateway, where wanted a least proxy and a plain gateway. */
 export interface Site {
   readonly direct: LoadTarget;
   readonly bareProxy: LoadTarget;
-  /** The same work as the gateway's without any code of ours. */
+  /** The least that forwarding takes; where wanted. */
+  readonly leastProxy: LoadTarget | undefined;
+  /** The same work as the gateway's without any code of ours; where wanted. */
   readonly plainGateway: LoadTarget | undefined;
   readonly gateway: LoadTarget;
   readonly gatewayProcess: Spawned;
@@ -26,14 +28,23 @@ export interface Site {
   close(): Promise<void>;
 }
 
-async function startPlainGateway(upstreamUrl: string, signer: TokenSigner, prefix: readonly string[]) {
-  const spawned = spawnProcess(
-    "plain gateway",
-    [...prefix, process.execPath, join(import.meta.dirname, "plain-gateway.ts"), upstreamUrl],
-    { env: { ...process.env, PUBLIC_KEY: signer.publicKeyPem } },
-  );
-  const [origin] = await spawned.waitFor(/http:\/\/127\.0\.0\.1:\d+/, 10_000);
-  return { process: spawned, origin };
+async function startBeside(
+  name: "bare proxy" | "least proxy" | "plain gateway",
+  prefix: readonly string[],
+  upstream: string,
+  env: Readonly<Record<string, string>> = {},
+) {
+  const program = join(import.meta.dirname, `${name.replace(" ", "-")}.ts`);
+  const spawned = spawnProcess(name, [...prefix, process.execPath, program, upstream], {
+    env: { ...process.env, ...env },
+  });
+  try {
+    const [origin] = await spawned.waitFor(/http:\/\/127\.0\.0\.1:\d+/, 10_000);
+    return { process: spawned, origin };
+  } catch (error) {
+    await spawned.stop();
+    throw error;
+  }
 }
 
 const userNames = (count: number): readonly string[] =>
@@ -47,7 +58,7 @@ export interface SiteOptions {
   readonly plugins?: boolean;
   /** Whether the upstream speaks a revision of the other kind, with or without sessions; default false. */
   readonly bridged?: boolean;
-  /** Whether a plain gateway runs beside ours; default false. */
+  /** Whether a least proxy and a plain gateway run beside ours; default false. */
   readonly floor?: boolean;
 }
 
@@ -69,16 +80,16 @@ export async function startSite({
     const upstream = await startFixtureProcess("raw", ["--era", era], pinning.upstream);
     stops.push(() => upstream.stop());
     const origin = new URL(upstream.url).origin;
-    const proxy = spawnProcess("bare proxy", [
-      ...pinning.measured,
-      process.execPath,
-      join(import.meta.dirname, "bare-proxy.ts"),
-      origin,
-    ]);
-    stops.push(() => proxy.stop());
-    const [proxyOrigin] = await proxy.waitFor(/http:\/\/127\.0\.0\.1:\d+/, 10_000);
-    const plainGateway = floor ? await startPlainGateway(upstream.url, signer, pinning.measured) : undefined;
-    if (plainGateway !== undefined) stops.push(() => plainGateway.process.stop());
+    const beside = async (...command: Parameters<typeof startBeside>) => {
+      const started = await startBeside(...command);
+      stops.push(() => started.process.stop());
+      return started;
+    };
+    const proxy = await beside("bare proxy", pinning.measured, origin);
+    const leastProxy = floor ? await beside("least proxy", pinning.measured, origin) : undefined;
+    const plainGateway = floor
+      ? await beside("plain gateway", pinning.measured, upstream.url, { PUBLIC_KEY: signer.publicKeyPem })
+      : undefined;
     const gateway = await startGatewayProcess({
       upstreamUrl: upstream.url,
       signer,
@@ -100,7 +111,8 @@ export async function startSite({
     });
     return {
       direct: past("direct", upstream.url, upstream.pid),
-      bareProxy: past("bare proxy", `${proxyOrigin}/mcp`, proxy.pid),
+      bareProxy: past("bare proxy", `${proxy.origin}/mcp`, proxy.process.pid),
+      leastProxy: leastProxy && past("least proxy", `${leastProxy.origin}/mcp`, leastProxy.process.pid),
       plainGateway:
         plainGateway && past("plain gateway", `${plainGateway.origin}/mcp`, plainGateway.process.pid, true),
       gateway: {

@@ -180,25 +180,24 @@ describe("caller", () => {
   });
 });
 
-describe("bare proxy", () => {
-  it("sends everything on and back unchanged", async () => {
-    await using upstream = await startRawServer({ era: "legacy" });
-    const proxy = spawnProcess("proxy", [
-      process.execPath,
-      source("bare-proxy.ts"),
-      new URL(upstream.url).origin,
-    ]);
-    try {
-      const [origin] = await proxy.waitFor(/http:\/\/127\.0\.0\.1:\d+/, 10_000);
-      const caller = await createMcpCaller(target(`${origin}/mcp`, { front: "legacy" }));
-      expect(await new Promise((resolve) => caller.call(0, resolve))).toBe("ok");
-      await caller.close();
-      expect(upstream.stats().requests).toMatchObject({ initialize: 1, "tools/call": 1 });
-    } finally {
-      await proxy.stop();
-    }
-    expect(proxy.isRunning()).toBe(false);
-  });
+describe("proxies", () => {
+  it.each(["bare-proxy.ts", "least-proxy.ts"])(
+    "send everything on and back unchanged, %s",
+    async (program) => {
+      await using upstream = await startRawServer({ era: "legacy" });
+      const proxy = spawnProcess("proxy", [process.execPath, source(program), new URL(upstream.url).origin]);
+      try {
+        const [origin] = await proxy.waitFor(/http:\/\/127\.0\.0\.1:\d+/, 10_000);
+        const caller = await createMcpCaller(target(`${origin}/mcp`, { front: "legacy" }));
+        expect(await new Promise((resolve) => caller.call(0, resolve))).toBe("ok");
+        await caller.close();
+        expect(upstream.stats().requests).toMatchObject({ initialize: 1, "tools/call": 1 });
+      } finally {
+        await proxy.stop();
+      }
+      expect(proxy.isRunning()).toBe(false);
+    },
+  );
 });
 
 describe("plain gateway", () => {
