@@ -1,14 +1,17 @@
 import type { Clock, Timer } from "../clock.ts";
 import type { ModeGate } from "../dispatch/engine.ts";
 import type { ModeState } from "../mode-state.ts";
-import { pause, within } from "../within.ts";
+import { within } from "../within.ts";
 import type { ControlBus, ControlFrame } from "./control-bus.ts";
 import type { ControlListener } from "./control-listener.ts";
 import { type ControlRecord, parseScope, scopeText } from "./control-record.ts";
 import type { ControlTiming } from "./control-timing.ts";
+import { CopyRepair } from "./copy-repair.ts";
+import { KeyedMutex } from "./keyed-mutex.ts";
 import { Membership } from "./membership.ts";
 import { PollPlan } from "./poll-plan.ts";
 import { RecordFollower } from "./record-follower.ts";
+import { SingleFlight } from "./single-flight.ts";
 import { Subscription } from "./subscription.ts";
 
 /** Dependencies of {@link ControlPlane}. */
@@ -34,13 +37,15 @@ export class ControlPlane implements ModeGate {
   readonly timing: ControlTiming;
   readonly listener: ControlListener;
   readonly membership: Membership;
+  /** One switch of a scope at a time in this process: only other processes are competitors. */
+  readonly turns = new KeyedMutex();
   /** Follows the records. */
   readonly #follower: RecordFollower;
   readonly #plan = new PollPlan();
   readonly #subscription: Subscription;
   readonly #random: () => number;
-  readonly #turns = new Map<string, Promise<void>>();
-  readonly #noticed = new Set<string>();
+  readonly #copies: CopyRepair;
+  readonly #flights = new SingleFlight();
   #reachable: boolean | undefined;
   /** Plugins of which some record could not be read last time, though others could. */
   #unread: ReadonlySet<string> = new Set();
@@ -61,6 +66,14 @@ export class ControlPlane implements ModeGate {
       if (!this.#closed) void this.refresh();
     };
     this.#follower = new RecordFollower({ bus, replica, clock, timing, listener, onExpiry });
+    this.#copies = new CopyRepair({
+      bus,
+      clock,
+      timing,
+      listener,
+      follower: this.#follower,
+      flights: this.#flights,
+    });
     this.membership = new Membership({ bus, replica, clock, timing });
     this.#subscription = new Subscription({
       bus,
@@ -211,60 +224,11 @@ export class ControlPlane implements ModeGate {
   }
 
   noteNewer(state: ModeState, tenant: string | undefined): void {
-    const scope = scopeText({ plugin: state.plugin, ...(tenant === undefined ? {} : { tenant }) });
-    this.#once(`new ${scope}`, async () => {
-      const before = state.record(tenant)?.rev ?? 0;
-      await this.#follower.readScopes([scope]);
-      if ((state.record(tenant)?.rev ?? 0) > before || this.bus.repair === undefined) return;
-      // A copy is ahead of the record that is compared with: a write under way, or one that a failover lost.
-      await pause(this.clock, this.timing.pollMinMs, true);
-      await this.#repair(scope);
-      await this.#follower.readScopes([scope]);
-    });
+    this.#copies.noteNewer(state, tenant);
   }
 
-  /**
-   * While a switch is being written, a copy may lag for a moment; it is looked at again before it is repaired. One that
-   * is absent can only be on its way where it would be the first: else it is repaired at once.
-   */
   noteStale(state: ModeState, tenant: string | undefined, absent: boolean): void {
-    const scope = scopeText({ plugin: state.plugin, ...(tenant === undefined ? {} : { tenant }) });
-    this.#once(`old ${scope}`, async () => {
-      await this.#follower.readScopes([scope]);
-      const lost = absent && (state.record(tenant)?.rev ?? 0) > 1;
-      if (!lost) await pause(this.clock, this.timing.pollMinMs, true);
-      await this.#repair(scope);
-    });
-  }
-
-  async #repair(scope: string): Promise<void> {
-    const copies = (await this.bus.repair?.(scope)) ?? 0;
-    if (copies === 0) return;
-    this.listener.alert("record_lost", `${copies} of its copies differed`, scope);
-    this.listener.alert("record_reasserted", `${copies} of its copies`, scope);
-  }
-
-  /** Many calls may notice the same thing: one of them is enough. */
-  #once(name: string, work: () => Promise<void>): void {
-    if (this.#noticed.has(name)) return;
-    this.#noticed.add(name);
-    void work()
-      .catch(() => undefined)
-      .finally(() => this.#noticed.delete(name));
-  }
-
-  /** One switch of a scope at a time in this process: only other processes are competitors. */
-  async inTurn<T>(scope: string, work: () => Promise<T>): Promise<T> {
-    const turn = (this.#turns.get(scope) ?? Promise.resolve()).then(work);
-    const settled = turn.then(
-      () => undefined,
-      () => undefined,
-    );
-    this.#turns.set(scope, settled);
-    void settled.then(() => {
-      if (this.#turns.get(scope) === settled) this.#turns.delete(scope);
-    });
-    return turn;
+    this.#copies.noteStale(state, tenant, absent);
   }
 
   #onFrame(frame: ControlFrame): void {
@@ -272,7 +236,7 @@ export class ControlPlane implements ModeGate {
     if (scope === undefined) return;
     const state = this.listener.stateOf(scope.plugin);
     if (state === undefined) {
-      this.#once(`not here ${frame.scope}`, () => this.#follower.acknowledgeStranger(frame.scope));
+      this.#flights.start(`not here ${frame.scope}`, () => this.#follower.acknowledgeStranger(frame.scope));
       return;
     }
     if ((state.record(scope.tenant)?.rev ?? 0) >= frame.rev) return;

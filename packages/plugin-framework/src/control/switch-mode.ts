@@ -47,7 +47,7 @@ export async function switchMode(plane: ControlPlane, change: Switch): Promise<C
   const startedAt = plane.clock.now();
   const known = modeUnder(state.record(tenant), change.inherited);
   const previousMode = state.switchedOff === undefined ? known : "disabled";
-  const { record, wipe, committedAt, reason, followed } = await plane.inTurn(scope, async () => {
+  const { record, wipe, committedAt, reason, followed } = await plane.turns.run(scope, async () => {
     const done = await commitOrDraft(plane, scope, change);
     return { ...done, followed: plane.apply(scope, done.record) };
   });
