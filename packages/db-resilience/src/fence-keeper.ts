@@ -1,14 +1,14 @@
 import type { Clock } from "./clock.ts";
 import type { DatabaseHost } from "./database-host.ts";
 import { DatabaseError } from "./errors.ts";
-import { readBranch, writeBranch } from "./fence-branch.ts";
+import { FenceExaminer } from "./fence-examiner.ts";
 import { FenceKnowledge } from "./fence-knowledge.ts";
 import { type Fence, type FenceStore, isSame } from "./fence-store.ts";
-import type { HostInfo } from "./host-info.ts";
 import type { DatabaseEvent } from "./observer.ts";
 import type { ParsedOptions } from "./options.ts";
-import { fenced, fenceUnknown, unavailable } from "./refusals.ts";
+import { fenced, fenceUnknown, replaced, unavailable } from "./refusals.ts";
 import type { HostAdmission } from "./session-provider.ts";
+import { historyOf, takesWrites, type WritableHost } from "./writable-host.ts";
 
 /** What the keeper needs. */
 export interface FenceKeeperDeps {
@@ -19,13 +19,6 @@ export interface FenceKeeperDeps {
   event(event: DatabaseEvent): void;
   /** The result of the last admission has changed. */
   changed(): void;
-}
-
-/** The branch of a server, good for as long as it stays up and on its timeline. */
-interface KnownBranch {
-  readonly sinceMs: number;
-  readonly timeline: number;
-  readonly branch: string;
 }
 
 /** All callers that need one share the admission under way. */
@@ -39,7 +32,7 @@ type Admission = Promise<DatabaseHost>;
 export class FenceKeeper implements HostAdmission {
   readonly #deps: FenceKeeperDeps;
   readonly #known: FenceKnowledge;
-  readonly #branches = new Map<string, KnownBranch>();
+  readonly #examiner: FenceExaminer;
   #admitted: { readonly host: DatabaseHost; readonly fence: Fence; readonly untilMs: number } | undefined;
   #current: { readonly host: string; readonly fence: Fence; readonly synchronous: boolean } | undefined;
   #running: Admission | undefined;
@@ -52,6 +45,11 @@ export class FenceKeeper implements HostAdmission {
   constructor(deps: FenceKeeperDeps) {
     this.#deps = deps;
     this.#known = new FenceKnowledge(deps.store, deps.clock);
+    this.#examiner = new FenceExaminer({
+      clock: deps.clock,
+      known: this.#known,
+      refuse: (host, reason) => this.#refuse(host, reason),
+    });
   }
 
   /** Changes of the server written to since the start. */
@@ -146,7 +144,7 @@ export class FenceKeeper implements HostAdmission {
       try {
         // A server that could not be examined may be the right one, and none of a lower timeline can be.
         if (timeline < failedTimeline) throw this.#refuse(host, replaced);
-        const { fence, askedMs } = await this.#examine(host, deadlineMs);
+        const { fence, askedMs } = await this.#examiner.examine(host, deadlineMs);
         if (this.#known.isOvertaken(fence)) throw this.#refuse(host, replaced);
         return this.#take(host, fence, askedMs);
       } catch (error) {
@@ -188,56 +186,11 @@ export class FenceKeeper implements HostAdmission {
       throw fenceUnknown("two servers are of one timeline, and the fence store does not answer");
   }
 
-  #writable(): KnownHost[] {
+  #writable(): WritableHost[] {
     return this.#deps
       .hosts()
       .filter(takesWrites)
       .sort((a, b) => b.info.timeline - a.info.timeline);
-  }
-
-  /** The host's fence if it may be written to, and since when that is known. */
-  async #examine(
-    host: DatabaseHost,
-    deadlineMs: number,
-  ): Promise<{ readonly fence: Fence; readonly askedMs: number }> {
-    const { info, state } = host;
-    if (!info || state.kind !== "up") throw unavailable("connection");
-    const { systemIdentifier, timeline } = historyOf(info);
-    const { highest } = this.#known;
-    const seen = highest?.timeline ? highest : undefined;
-    if (seen && seen.systemIdentifier !== systemIdentifier) throw this.#refuse(host, "it is another cluster");
-    if ((seen && timeline < seen.timeline) || this.#known.isOvertaken({ systemIdentifier, timeline }))
-      throw this.#refuse(host, replaced);
-
-    const known = this.#branches.get(host.name);
-    const branch =
-      known && known.sinceMs === state.sinceMs && known.timeline === timeline
-        ? known.branch
-        : await this.#branchOf(host, timeline, deadlineMs);
-    const fence = { era: this.#known.highest?.era ?? 0, systemIdentifier, timeline, branch };
-    const askedMs = this.#deps.clock.monotonic();
-    await this.#known.raise(fence);
-    if (!this.#known.highest || !isSame(this.#known.highest, fence))
-      throw this.#refuse(host, "another server of this timeline is in use");
-    this.#branches.set(host.name, { sinceMs: state.sinceMs, timeline, branch });
-    return { fence, askedMs };
-  }
-
-  async #branchOf(host: DatabaseHost, timeline: number, deadlineMs: number): Promise<string> {
-    const timeoutMs = Math.max(0, deadlineMs - this.#deps.clock.monotonic());
-    const connection = await host.pool.acquire({ timeoutMs });
-    try {
-      const found = await readBranch(connection, timeline);
-      if (found !== undefined) return found;
-      // Somebody has begun to write on this timeline elsewhere: this server does not belong to that history.
-      const { highest } = this.#known;
-      if (highest?.timeline === timeline && highest.branch !== "")
-        throw this.#refuse(host, "another server of this timeline is in use");
-      if (!connection.takesWrites) await connection.allowWrites(true);
-      return await writeBranch(connection, timeline);
-    } finally {
-      host.pool.release(connection);
-    }
   }
 
   /** The lease counts from when the store was asked, however long its answer took. */
@@ -266,17 +219,4 @@ export class FenceKeeper implements HostAdmission {
     host.pool.failWaiters(() => fenced(reason));
     return fenced(reason);
   }
-}
-
-const replaced = "it has been replaced";
-
-/** A host that was up when it was last asked. */
-type KnownHost = DatabaseHost & { readonly info: HostInfo };
-
-function takesWrites(host: DatabaseHost): host is KnownHost {
-  return host.info !== undefined && !host.info.standby && !host.info.readOnly;
-}
-
-function historyOf({ systemIdentifier, timeline }: HostInfo): Pick<Fence, "systemIdentifier" | "timeline"> {
-  return { systemIdentifier: systemIdentifier ?? "unknown", timeline };
 }

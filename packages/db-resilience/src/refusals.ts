@@ -68,6 +68,9 @@ export function misconfigured(cause: unknown): DatabaseError {
   });
 }
 
+/** Why a server of an older history is refused. */
+export const replaced = "it has been replaced";
+
 /** The reachable server may have been replaced by another. */
 export function fenced(reason: string): DatabaseError {
   return new DatabaseError({
