@@ -5,15 +5,15 @@ import { describeStore } from "./support/store-conformance.ts";
 
 describe("memory store", () => {
   let now = 1.8e12;
-  describeStore(
-    async () => {
+  describeStore({
+    async open() {
       const store = createMemoryStore({ now: () => now });
       return { a: store, b: store };
     },
-    async (ms) => {
+    async wait(ms) {
       now += ms;
     },
-  );
+  });
 
   it("keeps a bounded number of poll states", async () => {
     const store = createMemoryStore({ maxScopes: 10 });

@@ -16,15 +16,18 @@ beforeAll(async () => {
 afterAll(() => redis.close());
 
 describe("Redis store", () => {
-  describeStore(async () => {
-    await redis.client().flushall();
-    const open = () =>
-      createRedisClassifierStore({
-        client: redis.client(),
-        subscriber: redis.client({ commandTimeout: undefined }),
-      });
-    return { a: open(), b: open() };
-  }, pass);
+  describeStore({
+    async open() {
+      await redis.client().flushall();
+      const store = () =>
+        createRedisClassifierStore({
+          client: redis.client(),
+          subscriber: redis.client({ commandTimeout: undefined }),
+        });
+      return { a: store(), b: store() };
+    },
+    wait: pass,
+  });
 
   it("keeps all keys under one hash tag, each with a TTL but the epoch", async () => {
     const client = redis.client();
