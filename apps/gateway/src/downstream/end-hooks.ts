@@ -6,6 +6,11 @@ export class EndHooks {
   readonly #hooks = new Set<() => void>();
   #ended = false;
 
+  /** Whether they were run. */
+  get ended(): boolean {
+    return this.#ended;
+  }
+
   add(hook: () => void): void {
     if (this.#ended) hook();
     else this.#hooks.add(hook);

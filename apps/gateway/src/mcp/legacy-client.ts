@@ -13,6 +13,7 @@ import type { DownstreamSession } from "../downstream/downstream-session.ts";
 import { GatewayError } from "../errors.ts";
 import type { Exchange } from "./exchange.ts";
 import type { Listening } from "./listening.ts";
+import { endedMeanwhile } from "./resource-subscriptions.ts";
 
 /** What a client with a session needs in front of an upstream without. */
 export interface LegacyClientDeps {
@@ -66,8 +67,7 @@ export class LegacyClient implements Crossing {
         if (level === undefined)
           return localError({ code: RPC.invalidParams, message: "unknown level" }, 200);
         this.#session.logLevel = level;
-        await this.#session.hold?.save();
-        return localResult("{}");
+        return this.#kept();
       }
       case "resources/subscribe":
       case "resources/unsubscribe": {
@@ -94,14 +94,19 @@ export class LegacyClient implements Crossing {
       const message = "The upstream did not acknowledge the subscription.";
       return localError({ code: resourceNotFound, message, data: { uri } }, 200);
     }
-    await this.#session.hold?.save();
-    return localResult("{}");
+    return this.#kept();
   }
 
-  async #unsubscribe(): Promise<UpstreamAnswer> {
+  #unsubscribe(): Promise<UpstreamAnswer> {
     const { upstream, name } = this.#route;
     this.#deps.listening.unsubscribe(this.#session, upstream.id, name);
+    return this.#kept();
+  }
+
+  /** Says that it is done, once the replica that may go on with the session would know. */
+  async #kept(): Promise<UpstreamAnswer> {
     await this.#session.hold?.save();
+    if (this.#session.onEnd.ended) throw endedMeanwhile();
     return localResult("{}");
   }
 

@@ -21,7 +21,7 @@ import { fromSources, readSource, toSources } from "./change-source.ts";
 import type { Exchange } from "./exchange.ts";
 import { followedBy } from "./followed.ts";
 import { Follower, type FollowerOptions } from "./follower.ts";
-import { ResourceSubscriptions } from "./resource-subscriptions.ts";
+import { endedMeanwhile, ResourceSubscriptions } from "./resource-subscriptions.ts";
 import { SubscriptionBounds } from "./subscription-bounds.ts";
 import type { ShowNotification } from "./upstream-access.ts";
 
@@ -134,15 +134,19 @@ export class Listening {
   /**
    * Begins a client's subscription to a resource of an upstream that knows no sessions; false when the upstream does not
    * acknowledge it, and there is none.
+   *
+   * @throws {GatewayError} `overloaded`, `session_owner_unreachable`
    */
   async subscribe(session: DownstreamSession, upstreamId: string, uri: string): Promise<boolean> {
     const before = this.#subscriptions.get(session, upstreamId, uri);
     const listener = before ?? this.#subscriptions.begin(session, upstreamId, uri);
     const honoured = (await listener.acknowledged).get(upstreamId)?.resourceSubscriptions;
+    if (session.onEnd.ended) throw endedMeanwhile();
     if (honoured?.includes(uri) === true) return true;
     // Who began it has ended it, unless it is one that was taken over: that lasts, and may be honoured by now.
     if (before !== undefined) return this.#subscriptions.get(session, upstreamId, uri) === before;
-    this.unsubscribe(session, upstreamId, uri);
+    // Not one that the client began after it had ended this one.
+    this.#subscriptions.end(session, upstreamId, uri, listener);
     return false;
   }
 

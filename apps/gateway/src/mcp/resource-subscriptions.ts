@@ -27,9 +27,10 @@ export class ResourceSubscriptions {
   /**
    * Begins one, where there is none yet.
    *
-   * @throws {GatewayError} `overloaded` when there are too many
+   * @throws {GatewayError} `overloaded` when there are too many, `session_owner_unreachable` when the session has ended here
    */
   begin(session: DownstreamSession, upstreamId: string, uri: string): Listener {
+    if (session.onEnd.ended) throw endedMeanwhile();
     const known = this.#of(session);
     const key = keyOf(upstreamId, uri);
     const before = known.get(key);
@@ -46,11 +47,13 @@ export class ResourceSubscriptions {
     return listener;
   }
 
-  /** Ends one. */
-  end(session: DownstreamSession, upstreamId: string, uri: string): void {
+  /** Ends one: whichever there is, or this one alone. */
+  end(session: DownstreamSession, upstreamId: string, uri: string, only?: Listener): void {
     const known = this.#listeners.get(session);
     const key = keyOf(upstreamId, uri);
-    known?.get(key)?.close();
+    const listener = known?.get(key);
+    if (only !== undefined && listener !== only) return;
+    listener?.close();
     known?.delete(key);
     const uris = session.subscriptions.get(upstreamId);
     if (uris?.delete(uri) && uris.size === 0) session.subscriptions.delete(upstreamId);
@@ -92,6 +95,13 @@ export class ResourceSubscriptions {
     });
     return made;
   }
+}
+
+/** The refusal of what a session is asked for here after another replica went on with it: nobody would keep it. */
+export function endedMeanwhile(): GatewayError {
+  return new GatewayError("session_owner_unreachable", "the session has ended here; ask again", {
+    retryAfterMs: 1_000,
+  });
 }
 
 function keyOf(upstreamId: string, uri: string): string {
