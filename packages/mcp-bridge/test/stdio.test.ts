@@ -101,6 +101,44 @@ describe("a stdio upstream", () => {
     expect(stderr.filter((line) => line.includes("notifications/message"))).toHaveLength(2);
   });
 
+  it("a shared child's sessions hear of the resources that each of them subscribed to, as long as it wants", async () => {
+    const upstream = start([], { child: "shared" });
+    const open = async () => {
+      const heard: unknown[] = [];
+      const onMessage = ({ params }: UpstreamMessage) => heard.push(params?.["uri"]);
+      return { heard, session: await upstream.open({ ...CLIENT, onMessage }) };
+    };
+    const [one, two, deaf] = [await open(), await open(), await open()];
+    const ask = ({ session }: typeof one, method: string, uri: string) =>
+      session.request({ method, params: JSON.stringify({ uri }) });
+    const subscribe = async (who: typeof one, uri: string) =>
+      (await ask(who, "resources/subscribe", uri)).kind;
+    const unsubscribe = async (who: typeof one, uri: string) =>
+      (await ask(who, "resources/unsubscribe", uri)).value();
+    const seen = async () => (await deaf.session.request({ method: "subscribed" })).value()["subscribed"];
+
+    expect(await Promise.all([subscribe(one, "x:1"), subscribe(two, "x:1"), subscribe(two, "x:2/")])).toEqual(
+      ["result", "result", "result"],
+    );
+    expect(await subscribe(one, "x:refused")).toBe("error");
+    for (const uri of ["x:1", "x:1/part", "x:12", "x:2/part", "x:refused"]) await ask(one, "update", uri);
+    expect([one, two, deaf].map(({ heard }) => heard)).toEqual([
+      ["x:1", "x:1/part"],
+      ["x:1", "x:1/part", "x:2/part"],
+      [],
+    ]);
+
+    // The server is told when the last one goes; whoever never subscribed takes it from nobody.
+    const before = (await seen()) as string[];
+    expect([await unsubscribe(one, "x:1"), await unsubscribe(deaf, "x:1")]).toEqual([{}, {}]);
+    expect(await seen()).toEqual(before);
+    await ask(one, "update", "x:1");
+    expect([one.heard.length, two.heard.length]).toEqual([2, 4]);
+    expect(await unsubscribe(two, "x:1")).toEqual({});
+    await two.session.close();
+    expect(await seen()).toEqual([...before, "unsubscribe x:1", "unsubscribe x:2/"]);
+  });
+
   it("a shared child is shown nobody's capabilities, one of a session those of its client", async () => {
     const capabilities = { elicitation: {} };
     const shown = async (child: "session" | "shared") => {

@@ -6,6 +6,7 @@ import { LEGACY_REVISIONS, META, negotiateLegacy, SUPPORTED_REVISIONS } from "..
 import { splice, textOf } from "../splice.ts";
 import { abortError, pause } from "../upstream/abort.ts";
 import type { UpstreamAnswer } from "../upstream/answer.ts";
+import { localError, localResult } from "../upstream/local-answer.ts";
 import type { UpstreamMessage, UpstreamRequest, UpstreamSession } from "../upstream/upstream.ts";
 import { onceBegun, UpstreamError } from "../upstream/upstream-error.ts";
 import type { Bridge, Claim, ForwardLegacy, ForwardModern, ResumeModern } from "./bridge-contract.ts";
@@ -14,7 +15,6 @@ import { type BridgeOptions, bridgeSchema } from "./bridge-options.ts";
 import { declares } from "./client-capability.ts";
 import { envelopeMembers, extendParams, membersOf, paramsBytes, withoutMembers } from "./edit-members.ts";
 import { answerInputRequests, inputRequiredOf, undeclaredBy } from "./input-rounds.ts";
-import { localError, localResult } from "./local-answer.ts";
 import { passesLogLevel, readLogLevel } from "./log-levels.ts";
 import { type Question, withdrawnBy } from "./open-questions.ts";
 import { type CallStep, MissingCapability, ParkedCall } from "./parked-call.ts";

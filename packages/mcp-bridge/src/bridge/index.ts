@@ -1,3 +1,4 @@
+export { localError, localResult } from "../upstream/local-answer.ts";
 export {
   type Aggregator,
   type AggregatorDeps,
@@ -21,7 +22,6 @@ export type { AggregatedUpstream, NamedItem } from "./exposed-names.ts";
 export type { AskClient } from "./input-rounds.ts";
 export type { ListCall, StoredItems } from "./list-copies.ts";
 export type { ListMethod } from "./list-page.ts";
-export { localError, localResult } from "./local-answer.ts";
 export { LOG_LEVELS, passesLogLevel, readLogLevel } from "./log-levels.ts";
 export {
   createNotificationHub,

@@ -1,4 +1,5 @@
 import type { NotificationMessage } from "../message.ts";
+import { endsPart } from "../part-of-resource.ts";
 import type { UpstreamSession } from "../upstream/upstream.ts";
 
 /** What a listener wants to hear of (2026-07-28, `subscriptions/listen`). */
@@ -101,11 +102,6 @@ export function matcherOf(filter: SubscriptionFilter): (message: NotificationMes
     }
     return false;
   };
-}
-
-/** Whether the first characters of a URI name all of it, or something that it is a part of. */
-function endsPart(uri: string, length: number): boolean {
-  return uri.length === length || uri[length] === "/" || (uri.length > length && uri[length - 1] === "/");
 }
 
 /** What a legacy server can tell of, by the capabilities it declared. */

@@ -3,8 +3,8 @@ import { JsonCursor, ScanError } from "../json-cursor.ts";
 import type { JsonObject } from "../message.ts";
 import type { Era } from "../revisions.ts";
 import { UpstreamAnswer } from "../upstream/answer.ts";
+import { localError } from "../upstream/local-answer.ts";
 import { insertMembers } from "./edit-members.ts";
-import { localError } from "./local-answer.ts";
 import { URL_ELICITATION_REQUIRED } from "./url-elicitation.ts";
 
 /** Depth to which an answer is looked through; deeper ones end the call. */

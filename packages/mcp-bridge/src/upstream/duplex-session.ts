@@ -4,6 +4,7 @@ import type { UpstreamAnswer } from "./answer.ts";
 import type { Counters } from "./http-session.ts";
 import { type EncodedRequest, encodeRequest, type SpeakerProfile } from "./request-body.ts";
 import { serverSelf } from "./server-info.ts";
+import type { SharedSubscriptions } from "./shared-subscriptions.ts";
 import type {
   CallOptions,
   CloseReason,
@@ -38,6 +39,8 @@ export interface DuplexSessionParts {
   readonly requestTimeoutMs: number;
   readonly counters: Counters;
   readonly onMessage: OpenOptions["onMessage"];
+  /** Who subscribed to what, where other sessions are on the same connection. */
+  readonly subscriptions?: SharedSubscriptions | undefined;
   /** Called once when the session is closed by us: ends the connection, or leaves a shared one alone. */
   readonly release: () => Promise<void>;
 }
@@ -76,7 +79,13 @@ export class DuplexSession implements UpstreamSession {
     counters.sessionsOpened++;
   }
 
-  async request(request: UpstreamRequest, options: CallOptions = {}): Promise<UpstreamAnswer> {
+  request(request: UpstreamRequest, options: CallOptions = {}): Promise<UpstreamAnswer> {
+    const { subscriptions } = this.#parts;
+    if (subscriptions === undefined) return this.#request(request, options);
+    return subscriptions.request(this, request, () => this.#request(request, options));
+  }
+
+  async #request(request: UpstreamRequest, options: CallOptions): Promise<UpstreamAnswer> {
     this.#assertOpen();
     const { connection, profile, counters, requestTimeoutMs } = this.#parts;
     const id = counters.nextId++;
@@ -108,7 +117,9 @@ export class DuplexSession implements UpstreamSession {
 
   /** Hands on a message that belongs to no call. */
   deliver(message: UpstreamMessage): void {
-    if (!this.#ended) this.#parts.onMessage?.(message);
+    if (this.#ended) return;
+    const { subscriptions, onMessage } = this.#parts;
+    if (subscriptions?.isFor(this, message) !== false) onMessage?.(message);
   }
 
   /** Notes that the connection is gone. */
@@ -140,6 +151,7 @@ export class DuplexSession implements UpstreamSession {
     if (this.#ended) return;
     this.#ended = reason;
     this.#parts.counters.sessionsOpen--;
+    this.#parts.subscriptions?.leave(this);
     this.#end(reason);
   }
 }

@@ -9,7 +9,9 @@ import type { Counters } from "./http-session.ts";
 import { inheritedEnvironment } from "./inherited-environment.ts";
 import { OrphanGuard } from "./orphan-guard.ts";
 import { prober } from "./prober.ts";
+import { encodeRequest } from "./request-body.ts";
 import { type RestartBackoff, RestartBackoffs } from "./restart-backoff.ts";
+import { SharedSubscriptions } from "./shared-subscriptions.ts";
 import { StdioConnection } from "./stdio-connection.ts";
 import { type StdioUpstreamOptions, stdioUpstreamSchema } from "./stdio-upstream-options.ts";
 import type {
@@ -45,7 +47,12 @@ const HEALTHY_AFTER_MS = 10_000;
 interface Running extends DuplexReady {
   readonly connection: StdioConnection;
   readonly sessions: Set<DuplexSession>;
+  /** Who subscribed to what, where sessions share the child. */
+  readonly subscriptions: SharedSubscriptions | undefined;
 }
+
+/** Longest wait for a server to take a resource out that nobody wants to hear of. */
+const UNSUBSCRIBE_MS = 5_000;
 
 class StdioUpstream implements Upstream {
   readonly #options: z.output<typeof stdioUpstreamSchema>;
@@ -84,7 +91,7 @@ class StdioUpstream implements Upstream {
     const shared = this.#options.child === "shared";
     if (shared && options.env !== undefined) throw notOnShared();
     const running = shared ? await this.#joinShared(options) : await this.#start(options);
-    const { connection, sessions, handshake } = running;
+    const { connection, sessions, subscriptions, handshake } = running;
     const { clientInfo, capabilities, onMessage } = options;
     const profile =
       running.profile.era === "modern" ? { ...running.profile, clientInfo, capabilities } : running.profile;
@@ -95,6 +102,7 @@ class StdioUpstream implements Upstream {
       requestTimeoutMs: this.#options.requestTimeoutMs,
       counters: this.#counters,
       onMessage,
+      subscriptions,
       release: async () => {
         sessions.delete(session);
         if (!shared) await connection.stop();
@@ -164,7 +172,7 @@ class StdioUpstream implements Upstream {
       const ready = modern ?? (await initializeDuplex(context, options));
       this.#era ??= ready.profile.era;
       backoff.succeeded();
-      return { connection, sessions, ...ready };
+      return { connection, sessions, subscriptions: this.#subscriptionsOn(connection, ready), ...ready };
     } catch (error) {
       const alive = connection.ended === undefined;
       if (alive && !isCallersOwn(error)) backoff.failed(0);
@@ -204,6 +212,16 @@ class StdioUpstream implements Upstream {
     });
     this.#connections.add(connection);
     return connection;
+  }
+
+  /** In revisions with sessions a server does not know that its connection has several. */
+  #subscriptionsOn(connection: StdioConnection, { profile }: DuplexReady): SharedSubscriptions | undefined {
+    if (this.#options.child !== "shared" || profile.era !== "legacy") return undefined;
+    return new SharedSubscriptions((uri) => {
+      const id = this.#counters.nextId++;
+      const request = { method: "resources/unsubscribe", params: JSON.stringify({ uri }) };
+      connection.call(id, encodeRequest(request, id, profile), UNSUBSCRIBE_MS, {}).catch(() => undefined);
+    });
   }
 
   /** Waits until a child may be started again. */

@@ -16,6 +16,7 @@ const waiting = new Map();
 const cancelled = new Set();
 let shown;
 let answers = 0;
+const subscribed = [];
 lines.on("line", (line) => {
   const message = JSON.parse(line);
   const { id, method, params } = message;
@@ -86,6 +87,17 @@ function handle(id, method, params) {
       waiting.set(`q${id}`, (answer) => reply({ answer, answers: ++answers }));
       return send({ jsonrpc: "2.0", id: `q${id}`, method: "elicitation/create", params });
     }
+    case "resources/subscribe":
+    case "resources/unsubscribe":
+      subscribed.push(`${method.slice("resources/".length)} ${params.uri}`);
+      if (params.uri === "x:refused")
+        return send({ jsonrpc: "2.0", id, error: { code: -32002, message: "no" } });
+      return reply({});
+    case "subscribed":
+      return reply({ subscribed });
+    case "update":
+      send({ jsonrpc: "2.0", method: "notifications/resources/updated", params });
+      return reply({});
     case "batch":
       return process.stdout.write(
         `${JSON.stringify([

@@ -1,5 +1,5 @@
 import { encodeErrorBody, encodeResultBody } from "../error-body.ts";
-import { UpstreamAnswer } from "../upstream/answer.ts";
+import { UpstreamAnswer } from "./answer.ts";
 
 /** Where the id of an answer lies that was written here. */
 const ID = { start: '{"jsonrpc":"2.0","id":'.length, end: '{"jsonrpc":"2.0","id":0'.length };
