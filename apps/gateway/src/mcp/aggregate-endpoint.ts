@@ -18,6 +18,7 @@ import { GatewayError } from "../errors.ts";
 import { gatewayIdentity } from "../upstreams/gateway-identity.ts";
 import { chainOf, hopHeader, withVia } from "../upstreams/hop.ts";
 import { type Aggregates, listKinds } from "./aggregates.ts";
+import { answerForShared } from "./answer-subscription.ts";
 import type { Exchange } from "./exchange.ts";
 import { type ForwardDeps, forward, forwardPlainly } from "./forward.ts";
 import { wantedBy } from "./listen-filter.ts";
@@ -68,7 +69,9 @@ export async function serveAggregate(deps: AggregateDeps, plain: Exchange): Prom
     case "resources/subscribe":
     case "resources/unsubscribe": {
       const route = await routeOf(deps, exchange, aggregator);
-      return forwardPlainly(deps, exchange, route, { uri: route.name });
+      const answered = await answerForShared(deps, exchange, route);
+      if (answered === undefined) return forwardPlainly(deps, exchange, route, { uri: route.name });
+      return reply.relay(answered.bytes, answered.idSpan, idText);
     }
     case "logging/setLevel":
       return setLevel(deps, exchange);

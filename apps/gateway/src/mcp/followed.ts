@@ -3,6 +3,7 @@ import { renewed, type Target, upstreamsOf } from "../calls/target.ts";
 import { announcedBy } from "../polling/announced.ts";
 import type { UpstreamRecord } from "../registry/records.ts";
 import type { Snapshot } from "../registry/snapshot.ts";
+import { isDeclaredShared } from "../upstreams/is-shared.ts";
 
 /** The lists of an endpoint, by the notification that tells of their change. */
 const listChanges = {
@@ -44,7 +45,7 @@ function follow(upstreams: readonly UpstreamRecord[], target: Target): Omit<Foll
   const lists = new Set<string>();
   const parts = new Map<string, unknown[]>();
   for (const upstream of upstreams) {
-    const { id, slug, self, definition, refreshedAt } = upstream;
+    const { id, slug, self, refreshedAt } = upstream;
     for (const [kind, notification] of Object.entries(listChanges)) {
       const offers = self?.capabilities[kind] as { readonly listChanged?: unknown } | undefined;
       if (offers !== undefined) lists.add(notification);
@@ -54,14 +55,22 @@ function follow(upstreams: readonly UpstreamRecord[], target: Target): Omit<Foll
       if (known === undefined) parts.set(notification, [part]);
       else known.push(part);
     }
-    // Programs are not started for it: those that run for a client tell by themselves. So does the session with the one
-    // upstream of a plain endpoint, where that has sessions.
-    const tells = definition.command !== undefined || (target.kind === "plain" && self?.era !== "modern");
     const filter = announcedBy(upstream);
-    if (filter !== undefined && !tells) filters.set(id, filter);
+    if (filter !== undefined && !tellsItself(upstream, target)) filters.set(id, filter);
   }
   const made = new Map([...parts].map(([notification, part]) => [notification, JSON.stringify(part)]));
   // Whoever gets credentials of one's own listens by those from then on.
   const users = upstreams.map(({ credentials }) => Object.keys(credentials.users ?? {}));
   return { filters, made, key: JSON.stringify([[...made], [...filters], users]), lists };
+}
+
+/**
+ * Whether clients are told by their own sessions with an upstream. Programs are not started to be listened to: those that run
+ * for a client tell by themselves, and one that all share runs anyhow, and tells nobody in particular. So does the session
+ * with the one upstream of a plain endpoint, where that has sessions.
+ */
+function tellsItself(upstream: UpstreamRecord, target: Target): boolean {
+  const { definition, self } = upstream;
+  if (definition.command !== undefined) return definition.child !== "shared";
+  return target.kind === "plain" && self?.era !== "modern" && !isDeclaredShared(upstream);
 }

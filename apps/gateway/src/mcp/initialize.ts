@@ -117,8 +117,10 @@ async function upstreamHandshake(
     await using lease = await deps.retries.run(request, ({ signal }) =>
       deps.pool.acquire(key, signal === undefined ? { context } : { context, signal }),
     );
-    if (lease.session.era === "modern") deps.listening.followLists(caller.session);
-    return handshakeOf(deps.bridge, lease.session, caller.session.hello, isShared(upstream, true));
+    const shared = isShared(upstream, true);
+    // What a session of its own hears, it hears there.
+    if (shared || lease.session.era === "modern") deps.listening.followLists(caller.session);
+    return handshakeOf(deps.bridge, lease.session, caller.session.hello, shared);
   } catch (error) {
     throw failureOf(error, upstream.name);
   }

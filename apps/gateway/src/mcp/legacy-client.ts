@@ -1,19 +1,13 @@
 import { RPC } from "@gatewright/mcp-bridge";
-import {
-  type AskClient,
-  type Bridge,
-  localError,
-  localResult,
-  readLogLevel,
-} from "@gatewright/mcp-bridge/bridge";
+import { type AskClient, type Bridge, localError, readLogLevel } from "@gatewright/mcp-bridge/bridge";
 import type { UpstreamAnswer, UpstreamRequest, UpstreamSession } from "@gatewright/mcp-bridge/upstream";
 import type { Crossing, CrossingOptions } from "../calls/crossing.ts";
 import type { Route } from "../calls/target.ts";
 import type { DownstreamSession } from "../downstream/downstream-session.ts";
 import { GatewayError } from "../errors.ts";
+import { answerSubscription, kept } from "./answer-subscription.ts";
 import type { Exchange } from "./exchange.ts";
 import type { Listening } from "./listening.ts";
-import { endedMeanwhile } from "./resource-subscriptions.ts";
 
 /** What a client with a session needs in front of an upstream without. */
 export interface LegacyClientDeps {
@@ -22,9 +16,6 @@ export interface LegacyClientDeps {
   readonly questionTimeoutMs: number;
   readonly listening: Listening;
 }
-
-/** Error number of revisions with sessions. */
-const resourceNotFound = -32_002;
 
 /** A client with a session in front of an upstream that knows none: its questions are put to the client in between. */
 export class LegacyClient implements Crossing {
@@ -67,47 +58,14 @@ export class LegacyClient implements Crossing {
         if (level === undefined)
           return localError({ code: RPC.invalidParams, message: "unknown level" }, 200);
         this.#session.logLevel = level;
-        return this.#kept();
+        return kept(this.#session);
       }
       case "resources/subscribe":
-      case "resources/unsubscribe": {
-        if (typeof params?.["uri"] !== "string") {
-          return localError({ code: RPC.invalidParams, message: "params.uri has to be a string" }, 200);
-        }
-        return method === "resources/subscribe" ? this.#subscribe(params["uri"]) : this.#unsubscribe();
-      }
+      case "resources/unsubscribe":
+        return answerSubscription(this.#deps, this.#exchange, this.#session, this.#route);
       default:
         return undefined;
     }
-  }
-
-  /** What the upstream does not take is refused, as one with sessions refuses it. */
-  async #subscribe(uri: string): Promise<UpstreamAnswer> {
-    const { upstream, name } = this.#route;
-    const { subscribe } = (upstream.self?.capabilities["resources"] ?? {}) as {
-      readonly subscribe?: unknown;
-    };
-    if (upstream.self?.era === "modern" && subscribe !== true) {
-      return localError({ code: RPC.methodNotFound, message: "Method not found: resources/subscribe" }, 200);
-    }
-    if (!(await this.#deps.listening.subscribe(this.#session, upstream.id, name))) {
-      const message = "The upstream did not acknowledge the subscription.";
-      return localError({ code: resourceNotFound, message, data: { uri } }, 200);
-    }
-    return this.#kept();
-  }
-
-  #unsubscribe(): Promise<UpstreamAnswer> {
-    const { upstream, name } = this.#route;
-    this.#deps.listening.unsubscribe(this.#session, upstream.id, name);
-    return this.#kept();
-  }
-
-  /** Says that it is done, once the replica that may go on with the session would know. */
-  async #kept(): Promise<UpstreamAnswer> {
-    await this.#session.hold?.save();
-    if (this.#session.onEnd.ended) throw endedMeanwhile();
-    return localResult("{}");
   }
 
   async #forward(

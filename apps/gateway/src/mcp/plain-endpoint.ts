@@ -2,6 +2,7 @@ import { encodeResultBody } from "@gatewright/mcp-bridge";
 import type { Target } from "../calls/target.ts";
 import { GatewayError } from "../errors.ts";
 import type { UpstreamRecord } from "../registry/records.ts";
+import { answerForShared } from "./answer-subscription.ts";
 import type { Exchange } from "./exchange.ts";
 import { type ForwardDeps, forward } from "./forward.ts";
 import { wantedBy } from "./listen-filter.ts";
@@ -23,8 +24,12 @@ export function servePlain(
     const filters = new Map([[upstream.id, wanted]]);
     return deps.listening.serve(exchange, wanted, () => filters);
   }
-  const name = message.params?.[message.method.startsWith("resources/") ? "uri" : "name"];
-  return forward(deps, exchange, { upstream, name: typeof name === "string" ? name : "" });
+  const ofResources = message.method.startsWith("resources/");
+  const name = message.params?.[ofResources ? "uri" : "name"];
+  const route = { upstream, name: typeof name === "string" ? name : "" };
+  const answered = ofResources ? answerForShared(deps, exchange, route) : undefined;
+  if (answered === undefined) return forward(deps, exchange, route);
+  return answered.then(({ bytes, idSpan }) => reply.relay(bytes, idSpan, idText));
 }
 
 /** The record of an upstream as it is now. */
