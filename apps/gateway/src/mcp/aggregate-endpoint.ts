@@ -20,7 +20,9 @@ import { chainOf, hopHeader, withVia } from "../upstreams/hop.ts";
 import { type Aggregates, listKinds } from "./aggregates.ts";
 import { answerForShared } from "./answer-subscription.ts";
 import type { Exchange } from "./exchange.ts";
-import { type ForwardDeps, forward, forwardPlainly } from "./forward.ts";
+import { forward } from "./forward.ts";
+import type { ForwardDeps } from "./forward-deps.ts";
+import { forwardPlainly } from "./forward-plainly.ts";
 import { wantedBy } from "./listen-filter.ts";
 import { ownCredential } from "./upstream-access.ts";
 

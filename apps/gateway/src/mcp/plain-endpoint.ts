@@ -4,7 +4,8 @@ import { GatewayError } from "../errors.ts";
 import type { UpstreamRecord } from "../registry/records.ts";
 import { answerForShared } from "./answer-subscription.ts";
 import type { Exchange } from "./exchange.ts";
-import { type ForwardDeps, forward } from "./forward.ts";
+import { forward } from "./forward.ts";
+import type { ForwardDeps } from "./forward-deps.ts";
 import { wantedBy } from "./listen-filter.ts";
 
 /** Serves one upstream unchanged: names, lists and everything unknown are the upstream's own. */
