@@ -2,6 +2,7 @@ import { buildEchoServer, startRawServer, startSdkServer, startSlowServer } from
 import { eventually } from "@gatewright/testkit";
 import { expect, it } from "vitest";
 import { closest, startCountedUpstream } from "./support/counted-upstream.ts";
+import { startScriptedServer } from "./support/scripted-server.ts";
 import { startTestGateway } from "./support/test-gateway.ts";
 
 const quick = { jitter: 0, spread: false, cycleMs: 100, unreachableRetrySeconds: 0.1, debounceMs: 100 };
@@ -107,6 +108,18 @@ it("an upstream that is down at the start is found when it comes up, and soon lo
   expect(await state()).toBe("unreachable");
   upstream.down = false;
   await eventually(async () => (await state()) === "reachable", { timeoutMs: 10_000 });
+});
+
+it("a poll that the stop of the gateway cuts off is not told as an upstream that cannot be reached", async () => {
+  await using upstream = await startScriptedServer();
+  let asked = false;
+  upstream.script("tools/list", () => {
+    asked = true;
+  });
+  const gateway = await startTestGateway({ mcpServers: { slow: { url: upstream.url } } });
+  await eventually(() => asked);
+  await gateway[Symbol.asyncDispose]();
+  expect(gateway.logs.filter((line) => line.includes("upstream unreachable"))).toEqual([]);
 });
 
 it("SC-8 lists again soon after list_changed, once, and shows what is new", async () => {

@@ -110,7 +110,10 @@ export class Poller {
     const claim = await schedule.claim(this.#serverOf(record), pollType);
     if (claim === undefined) return;
     this.#open.add(claim);
-    if (this.#stopped) return this.#settle(claim, () => schedule.abandon(claim));
+    if (this.#stopped) {
+      await this.#settle(claim, () => schedule.abandon(claim));
+      return;
+    }
     const work = pollType === "health" ? this.#health : this.#discovery;
     const renewal = setInterval(() => void schedule.renew(claim).catch(onError), claimMs / 2).unref();
     try {
@@ -118,16 +121,19 @@ export class Poller {
       await this.#settle(claim, () => schedule.complete(claim, { ttlMs }));
       onPoll(record, pollType, undefined);
     } catch (error) {
-      await this.#settle(claim, () => this.#failed(claim, record, error));
-      onPoll(record, pollType, reasonOf(error));
+      // One that `stop` has cut off says nothing against the upstream.
+      const ended = await this.#settle(claim, () => this.#failed(claim, record, error));
+      if (ended) onPoll(record, pollType, reasonOf(error));
     } finally {
       clearInterval(renewal);
     }
   }
 
-  /** Ends a claim, unless `stop` has given it back meanwhile. */
-  async #settle(claim: PollClaim, end: () => Promise<void>): Promise<void> {
-    if (this.#open.delete(claim)) await end();
+  /** Ends a claim, unless `stop` has given it back meanwhile; tells whether it was still to be ended. */
+  async #settle(claim: PollClaim, end: () => Promise<void>): Promise<boolean> {
+    if (!this.#open.delete(claim)) return false;
+    await end();
+    return true;
   }
 
   async #discovery(record: UpstreamRecord): Promise<number | undefined> {
