@@ -10,6 +10,7 @@ import { createGatewayCore } from "./create-gateway-core.ts";
 import { drainConnections } from "./drain-connections.ts";
 import type { CoreDeps, GatewayCore } from "./gateway-core.ts";
 import { describeListenFailure } from "./listen-failure.ts";
+import { probePort } from "./probe-port.ts";
 
 /** Watching the process itself begins a moment later, so that the first calls need not wait for what it loads. */
 const watchAfterMs = 1_000;
@@ -37,6 +38,8 @@ export async function startGateway(
   deps: CoreDeps,
   makeApp: (core: GatewayCore) => Promise<FastifyInstance> = createApp,
 ): Promise<Gateway> {
+  // The primary has seen to the port of its workers.
+  if (deps.worker === undefined) await refuseTakenPort(config.server);
   const core = await createGatewayCore(config, deps);
   core.polling.start();
   let app: FastifyInstance;
@@ -72,6 +75,14 @@ export async function startGateway(
       return closing;
     },
   };
+}
+
+async function refuseTakenPort(server: GatewayConfig["server"]): Promise<void> {
+  try {
+    await probePort(server);
+  } catch (cause) {
+    throw describeListenFailure(cause, server);
+  }
 }
 
 async function stop(core: GatewayCore, app: FastifyInstance): Promise<void> {

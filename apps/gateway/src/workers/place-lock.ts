@@ -1,5 +1,6 @@
+import { once } from "node:events";
 import { readFile } from "node:fs/promises";
-import { createServer, isIPv4, type ListenOptions, type Server } from "node:net";
+import { createServer, isIPv4, type Server } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 
 const pauseMs = 20;
@@ -46,7 +47,8 @@ async function holdName(name: string, untilMs = 0): Promise<Server> {
   for (;;) {
     const server = createServer((socket) => socket.destroy());
     try {
-      await listen(server, { path: `\0${name}` });
+      server.listen({ path: `\0${name}` });
+      await once(server, "listening");
       server.unref();
       return server;
     } catch (error) {
@@ -59,12 +61,4 @@ async function holdName(name: string, untilMs = 0): Promise<Server> {
 
 function inUse(place: string): Error {
   return Object.assign(new Error(`${place} is in use`), { code: "EADDRINUSE" });
-}
-
-/** Listens; rejects with what the system says. */
-export function listen(server: Server, options: ListenOptions): Promise<void> {
-  return new Promise((resolve, reject) => {
-    server.once("error", reject);
-    server.listen(options, resolve);
-  });
 }

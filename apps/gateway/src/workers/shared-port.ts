@@ -1,9 +1,9 @@
 import { lookup } from "node:dns/promises";
-import { createServer } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { describeListenFailure } from "../app/listen-failure.ts";
+import { probePort } from "../app/probe-port.ts";
 import type { GatewayConfig } from "../config/gateway-config.ts";
-import { listen, lockPlace } from "./place-lock.ts";
+import { lockPlace } from "./place-lock.ts";
 
 /**
  * Whether each worker listens on the port by itself and the kernel chooses between them (SO_REUSEPORT). Where that cannot
@@ -33,7 +33,7 @@ export async function holdPort(place: Pick<GatewayConfig["server"], "host" | "po
   let letGo: (() => void) | undefined;
   try {
     letGo = await lockPlace(address, port, untilMs);
-    await portFree(host, port, untilMs);
+    await portFree(place, untilMs);
     return letGo;
   } catch (cause) {
     letGo?.();
@@ -41,13 +41,13 @@ export async function holdPort(place: Pick<GatewayConfig["server"], "host" | "po
   }
 }
 
-async function portFree(host: string, port: number, untilMs: number): Promise<void> {
+async function portFree(
+  place: Pick<GatewayConfig["server"], "host" | "port">,
+  untilMs: number,
+): Promise<void> {
   for (;;) {
-    const probe = createServer();
     try {
-      await listen(probe, { host, port, exclusive: true });
-      await new Promise((resolve) => probe.close(resolve));
-      return;
+      return await probePort(place);
     } catch (error) {
       const inUse = (error as NodeJS.ErrnoException).code === "EADDRINUSE";
       if (!inUse || performance.now() > untilMs) throw error;
