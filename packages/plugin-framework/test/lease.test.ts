@@ -9,9 +9,10 @@ import {
   type HookRecord,
   type PluginDefinition,
 } from "../src/index.ts";
-import { fakeTime, toolCall, toolPlugin, violation } from "./support.ts";
+import { fakeTime, movableTime, toolCall, toolPlugin, violation } from "./support.ts";
 
-const timing = { pollMinMs: 60_000, pollMaxMs: 60_000, leaseMs: 5 };
+const timing = { pollMinMs: 60_000, pollMaxMs: 60_000, leaseMs: 10_000, renewMs: 5_000 };
+const { clock, pass } = movableTime();
 
 /** A bus that is read only when a lease has run out: no frames arrive, the poll is far off. */
 function deafBus(): {
@@ -39,10 +40,7 @@ function deafBus(): {
 const fenced = (handler: Parameters<typeof toolPlugin>[1], hook: HookDeclaration = {}): PluginDefinition =>
   toolPlugin("local", handler, hook, { modeAuthority: true });
 
-async function expire(): Promise<void> {
-  const startedAt = performance.now();
-  await eventually(() => performance.now() - startedAt > timing.leaseMs + 1, { intervalMs: 2 });
-}
+const expire = () => pass(timing.leaseMs + 1);
 
 describe("PF-I2 decisions without the store need a lease", () => {
   const refuse = () => ({ block: violation });
@@ -61,10 +59,10 @@ describe("PF-I2 decisions without the store need a lease", () => {
       );
       await using pipeline = await createPluginPipeline(
         { plugins: [{ use }] },
-        { bus, replica: "deaf", timing },
+        { bus, replica: "deaf", timing, clock },
       );
       await admin.setMode("local", "permissive", { waitFor: "none" });
-      await expire();
+      expire();
       using scope = pipeline.begin({ requestId: "r" });
       const result = await scope.invoke("tool_pre_invoke", toolCall);
       expect(result).toMatchObject({ allowed: true, records: [{ mode: "permissive", status: "blocked" }] });
@@ -80,10 +78,10 @@ describe("PF-I2 decisions without the store need a lease", () => {
     await using admin = await createPluginPipeline({ plugins: [{ use }] }, { bus: shared, replica: "admin" });
     await using pipeline = await createPluginPipeline(
       { plugins: [{ use }] },
-      { bus, replica: "deaf", timing },
+      { bus, replica: "deaf", timing, clock },
     );
     await admin.setMode("local", "permissive", { waitFor: "none" });
-    await expire();
+    expire();
     using scope = pipeline.begin({ requestId: "r" });
     expect(await scope.invoke("tool_pre_invoke", toolCall)).toMatchObject({
       allowed: true,
@@ -104,17 +102,17 @@ describe("PF-I2 decisions without the store need a lease", () => {
     const answers = [{ authority: { mode: "enforce", rev: 0 } }, undefined, undefined] as const;
     let call = 0;
     const use = fenced(() => answers[call++]);
-    const long = { ...timing, leaseMs: 250 };
-    await using pipeline = await createPluginPipeline({ plugins: [{ use }] }, { bus: counted, timing: long });
-    const startedAt = performance.now();
-    await eventually(() => performance.now() - startedAt > 260);
+    await using pipeline = await createPluginPipeline(
+      { plugins: [{ use }] },
+      { bus: counted, timing, clock },
+    );
+    expire();
     const before = reads;
     using scope = pipeline.begin({ requestId: "r" });
     await scope.invoke("tool_pre_invoke", toolCall);
     await scope.invoke("tool_pre_invoke", toolCall);
     expect(reads).toBe(before);
-    const renewedAt = performance.now();
-    await eventually(() => performance.now() - renewedAt > 260);
+    expire();
     await scope.invoke("tool_pre_invoke", toolCall);
     expect(reads).toBe(before + 1);
   });
@@ -123,10 +121,10 @@ describe("PF-I2 decisions without the store need a lease", () => {
     const { bus, break: breakBus } = deafBus();
     await using pipeline = await createPluginPipeline(
       { plugins: [{ use: fenced(refuse) }] },
-      { bus, timing },
+      { bus, timing, clock },
     );
     breakBus(() => Promise.reject(new Error("away")));
-    await expire();
+    expire();
     using scope = pipeline.begin({ requestId: "r" });
     const results = [
       await scope.invoke("tool_pre_invoke", toolCall),
@@ -146,10 +144,10 @@ describe("PF-I2 decisions without the store need a lease", () => {
     const observer = { record: (record: HookRecord) => void records.push(record) };
     await using pipeline = await createPluginPipeline(
       { plugins: [{ use }] },
-      { bus, replica: "deaf", timing, observer },
+      { bus, replica: "deaf", timing, clock, observer },
     );
     await admin.setMode("local", "disabled", { waitFor: "none" });
-    await expire();
+    expire();
     using scope = pipeline.begin({ requestId: "r" });
     await scope.invoke("tool_pre_invoke", toolCall);
     await eventually(() => records.length === 1);
@@ -161,14 +159,14 @@ describe("PF-I2 decisions without the store need a lease", () => {
     const use = toolPlugin("plain", refuse);
     await using pipeline = await createPluginPipeline(
       { plugins: [{ use }] },
-      { bus, timing: { ...timing, renewMs: 10, storeMs: 40 } },
+      { bus, clock, timing: { ...timing, renewMs: 10, storeMs: 2_000 } },
     );
     breakBus(() => new Promise<never>(() => undefined));
-    await expire();
+    expire();
     using scope = pipeline.begin({ requestId: "r" });
     const startedAt = performance.now();
     expect(await scope.invoke("tool_pre_invoke", toolCall)).toMatchObject({ records: [{ degraded: true }] });
-    expect(performance.now() - startedAt).toBeLessThan(250);
+    expect(performance.now() - startedAt).toBeLessThan(5_000);
   });
 });
 

@@ -90,7 +90,7 @@ describe("an MCP plugin whose server misbehaves", () => {
       socket.resume();
     });
     const port = await listen(hung);
-    const entry = { ...remote(port, { connectTimeoutMs: 100 }), timeoutMs: 50 };
+    const entry = { ...remote(port, { connectTimeoutMs: 1_000 }), timeoutMs: 50 };
     await using pipeline = await createPluginPipeline({ plugins: [entry] });
     expect(await ask(pipeline, "a")).toMatchObject({ status: "timeout" });
     // Each of its connections is silent, and given up.

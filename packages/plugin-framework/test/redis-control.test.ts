@@ -34,7 +34,7 @@ describe("the control record in Redis", () => {
   afterAll(() => redis?.close());
 
   const connect = () => {
-    const client = redis.client({ enableOfflineQueue: false, commandTimeout: 500 });
+    const client = redis.client({ enableOfflineQueue: false, commandTimeout: 5_000 });
     const subscriber = redis.client({ maxRetriesPerRequest: null });
     clients.push(client, subscriber);
     return {
@@ -222,7 +222,7 @@ describe("the control record in Redis", () => {
     };
     await using pipeline = await pipelineOver(guard(), { observer });
     await using other = await pipelineOver(guard());
-    await pipeline.setMode("guard", "disabled", { ttlMs: 2_000, setBy: "ann" });
+    await pipeline.setMode("guard", "disabled", { ttlMs: 5_000, setBy: "ann" });
     expect(pipeline.list()[0]?.expiresAt).toBeGreaterThan(0);
     expect((await call(other)).allowed).toBe(true);
     await eventually(() => pipeline.explainMode("guard").mode === "enforce", { timeoutMs: 15_000 });
@@ -357,7 +357,7 @@ describe("the control record in Redis", () => {
     expect([await used("acme"), await used("other")]).toEqual(["1", "1"]);
     expect(await pipeline.clearMode("quota")).toMatchObject({ wipe: true, converged: true });
     expect((await call(pipeline, "acme")).records).toMatchObject([{ status: "disabled" }]);
-    await pipeline.setMode("quota", "enforce", { ttlMs: 500 });
+    await pipeline.setMode("quota", "enforce", { ttlMs: 3_000 });
     expect([await used("acme"), await used("other")]).toEqual(["1", "2"]);
     await eventually(async () => (await wipes()) === before + 2);
     await pipeline.setMode("quota", "enforce");
@@ -413,7 +413,7 @@ describe("the control record in Redis", () => {
     expect(await one.setMode("guard", "disabled")).toMatchObject({ converged: true });
     await raw.call("CLIENT", "KILL", "TYPE", "pubsub");
     await eventually(async () => {
-      expect(await two.setMode("guard", "enforce", { timeoutMs: 200 })).toMatchObject({ converged: true });
+      expect(await two.setMode("guard", "enforce", { timeoutMs: 1_000 })).toMatchObject({ converged: true });
     });
   });
 });

@@ -1,4 +1,5 @@
 import { createFakeClock, type FakeClock } from "@gatewright/testkit";
+import { systemClock } from "../src/clock.ts";
 import {
   type Clock,
   definePlugin,
@@ -58,6 +59,17 @@ export function clockOf(fake: FakeClock): Clock {
 export function fakeTime(): { readonly fake: FakeClock; readonly clock: Clock } {
   const fake = createFakeClock();
   return { fake, clock: clockOf(fake) };
+}
+
+/** The machine's clock, and a way to let time pass at once: what shall not have run out does not, however busy it is. */
+export function movableTime(): { readonly clock: Clock; pass(ms: number): void } {
+  let passedMs = 0;
+  return {
+    clock: { ...systemClock, now: () => systemClock.now() + passedMs },
+    pass: (ms) => {
+      passedMs += ms;
+    },
+  };
 }
 
 /** A promise and its ends. */
