@@ -61,7 +61,7 @@ describe("a gateway whose Redis is away", () => {
     await eventually(async () => (await callTool(gateway.url, 1)).headers.get("x-ratelimit-limit") === "2");
     expect((await callTool(gateway.url, 2)).status).toBe(200);
     expect((await callTool(gateway.url, 3)).status).toBe(429);
-  }, 40_000);
+  });
 
   it("RL-6 policy open: a hung Redis holds a call no longer than the limiter's deadline", async () => {
     await using gateway = await start({ rules: { by_user: "5/m" }, failurePolicy: "open", timeoutMs: 100 });
@@ -76,7 +76,7 @@ describe("a gateway whose Redis is away", () => {
       redis.resume();
     }
     await eventually(async () => (await callTool(gateway.url, 3)).headers.get("x-ratelimit-limit") === "5");
-  }, 40_000);
+  });
 
   it("stops within a bound while Redis hangs, sessions of clients and all", async () => {
     const gateway = await start({});
@@ -102,7 +102,7 @@ describe("a gateway whose Redis is away", () => {
     } finally {
       redis.resume();
     }
-  }, 40_000);
+  });
 
   it("RL-6 policy closed: calls are refused with 503 and not ready is said, until Redis is back", async () => {
     await using gateway = await start({ rules: { by_user: "50/m" }, failurePolicy: "closed" });
@@ -125,7 +125,7 @@ describe("a gateway whose Redis is away", () => {
     expect(await is(200, "degraded")(gateway.url)).toBe(true);
     await redis.restart();
     await eventually(() => is(200, "ok")(gateway.url), { timeoutMs: 15_000 });
-  }, 40_000);
+  });
 
   it("RL-6 policy local: two live replicas admit half of the limit each", async () => {
     const prefix = "local";
@@ -154,7 +154,7 @@ describe("a gateway whose Redis is away", () => {
     } finally {
       await redis.restart();
     }
-  }, 40_000);
+  });
 });
 
 describe("a shared secret", () => {
