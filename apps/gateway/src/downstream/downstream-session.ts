@@ -73,7 +73,7 @@ export class DownstreamSession {
   readonly subscriptions: Map<string, Set<string>>;
   /** Run when the session ends here, also when another replica goes on with it. */
   readonly onEnd = new EndHooks();
-  readonly questions = new Questions();
+  readonly questions: Questions;
   readonly #options: DownstreamSessionOptions;
   readonly #log: EventLog;
   /** The client's stream for messages that belong to no call is number 0; answers count from 1. */
@@ -94,6 +94,7 @@ export class DownstreamSession {
     const kept = options.takenOver?.subscriptions ?? [];
     this.subscriptions = new Map([...kept].map(([upstreamId, uris]) => [upstreamId, new Set(uris)]));
     this.usedAtMs = options.now();
+    this.questions = new Questions(options.takenOver?.hold.epoch);
     this.#options = options;
     this.#log = new EventLog(options.log, options.logTotal, options.now);
     this.#own = this.#stream(0);

@@ -3,6 +3,7 @@ import {
   type NotificationMessage,
   type RequestMessage,
   type ResponseMessage,
+  RPC,
   type Span,
   splice,
   textOf,
@@ -52,12 +53,19 @@ type Entry =
 /** The questions that a client has to answer, by the ids under which it sees them. */
 export class Questions {
   readonly #open = new Map<string, Entry>();
+  readonly #prefix: string;
   #next = 1;
+  #ended = false;
+
+  /** @param epoch which owner of the session asks: the answer to a former one's question is none to one of its own */
+  constructor(epoch = 1) {
+    this.#prefix = epoch === 1 ? "gw-" : `gw-${epoch}.`;
+  }
 
   /**
    * The bytes under which an upstream's question goes to the client: with an id, and a progress token, of the gateway's,
-   * so that what the client says finds its way back. Undefined when too many are open. `call` is the id of the client's
-   * request that it is asked during.
+   * so that what the client says finds its way back. Undefined when too many are open, or answers no longer come here.
+   * `call` is the id of the client's request that it is asked during.
    */
   relay(message: RequestMessage, upstream: UpstreamSession, call?: string): Uint8Array | undefined {
     const { bytes, idSpan, spans } = message;
@@ -75,7 +83,7 @@ export class Questions {
     );
   }
 
-  /** Asks on behalf of the gateway. Undefined when too many are open. */
+  /** Asks on behalf of the gateway. Undefined when too many are open, or answers no longer come here. */
   ask(method: string, params: string | undefined): OpenQuestion | undefined {
     const { promise, resolve, reject } = Promise.withResolvers<ClientAnswer>();
     promise.catch(() => undefined);
@@ -142,15 +150,20 @@ export class Questions {
     }
   }
 
-  /** Nobody will answer any more. */
+  /** Answers no longer come here: whoever waits for one is told so, and nothing more is asked. */
   end(): void {
-    for (const entry of this.#open.values()) if (entry.kind === "own") entry.ended();
+    this.#ended = true;
+    for (const entry of this.#open.values()) {
+      if (entry.kind === "own") entry.ended();
+      else giveUp(entry, "The session of the client that was asked has ended.");
+    }
     this.#open.clear();
   }
 
   #add(entry: Entry): string | undefined {
+    if (this.#ended) return undefined;
     if (this.#open.size >= maxQuestions && !this.#makeRoom()) return undefined;
-    const id = `gw-${this.#next++}`;
+    const id = `${this.#prefix}${this.#next++}`;
     this.#open.set(id, entry);
     return id;
   }
@@ -160,10 +173,15 @@ export class Questions {
     for (const [id, entry] of this.#open) {
       if (entry.kind === "own" || !entry.over) continue;
       this.#open.delete(id);
-      const error = '{"code":-32603,"message":"The client has not answered since its call ended."}';
-      entry.upstream.respond({ idText: entry.idText, error }).catch(() => undefined);
+      giveUp(entry, "The client has not answered since its call ended.");
       return true;
     }
     return false;
   }
+}
+
+/** Tells an upstream that its question will not be answered. */
+function giveUp({ upstream, idText }: Extract<Entry, { kind: "relayed" }>, message: string): void {
+  const error = JSON.stringify({ code: RPC.internalError, message });
+  upstream.respond({ idText, error }).catch(() => undefined);
 }

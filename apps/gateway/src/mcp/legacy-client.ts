@@ -93,7 +93,10 @@ export class LegacyClient implements Crossing {
 
   async #ask({ method, params }: Parameters<AskClient>[0], signal: AbortSignal): Promise<string> {
     const question = this.#session.questions.ask(method, params);
-    if (question === undefined) throw noAnswer("The client has too many open questions.");
+    if (question === undefined) {
+      const why = this.#session.onEnd.ended ? "'s session has ended here." : " has too many open questions.";
+      throw noAnswer(`The client${why}`);
+    }
     this.#tell(question.bytes);
     const giveUp = (reason: unknown) => {
       question.withdraw(reason);
