@@ -446,6 +446,35 @@ describe("createNotificationHub", () => {
       return honouredNow.get("a")?.resourceSubscriptions?.length === 2;
     });
     expect(asked().sort()).toEqual(["x:bad", "x:bad", "x:good"]);
+    // Changes of it were missed until then.
+    for (const { heard } of [one, two]) expect(heard).toEqual(["a notifications/resources/updated x:bad"]);
+  });
+
+  it("who wants a resource while a server is being unsubscribed from it hears when it is subscribed to again", async () => {
+    const unsubscribing = Promise.withResolvers<() => void>();
+    const { server, upstream } = await serve((seen, response, request) => {
+      if (seen.body.method === "initialize") {
+        const capabilities = { resources: { subscribe: true } };
+        return json(response, result(seen.body.id, { protocolVersion: "2025-11-25", capabilities }));
+      }
+      return legacyHandler((call, answer) => {
+        const reply = () => json(answer, result(call.body.id, {}));
+        if (call.body.method === "resources/unsubscribe") unsubscribing.resolve(reply);
+        else reply();
+      })(seen, response, request);
+    });
+    const hub = hubFor({ a: upstream }, { lingerMs: 1, acknowledgeWaitMs: 20_000 });
+    const wish = (uri: string) => listen(hub, { a: { resourceSubscriptions: [uri] } });
+    await wish("x:stays").listener.acknowledged;
+    const goes = wish("x:1");
+    await goes.listener.acknowledged;
+    goes.listener.close();
+    const unsubscribed = await unsubscribing.promise;
+    const subscribed = () =>
+      server.seen.filter(({ body, text }) => body.method === "resources/subscribe" && text.includes("x:1"));
+    const back = wish("x:1").listener.acknowledged.then((honoured) => [honoured, subscribed().length]);
+    unsubscribed();
+    expect(await back).toEqual([new Map([["a", { resourceSubscriptions: ["x:1"] }]]), 2]);
   });
 
   it("what a slow legacy server could not be asked for in time is asked for soon, not as if it had been refused", async () => {

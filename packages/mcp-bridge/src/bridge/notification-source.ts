@@ -66,6 +66,10 @@ export class NotificationSource {
   readonly #waiting = new Set<Waiting>();
   /** Whether what nobody wants any more is to be ended. */
   #trimming = false;
+  /** What the upstream is being asked for now, in place of what it was asked for before. */
+  #aiming: SubscriptionFilter | undefined;
+  /** What it refused of that which is wanted: where it honours it later, changes meanwhile were missed. */
+  readonly #late = new Set<string>();
 
   constructor(options: NotificationSourceOptions) {
     this.#options = options;
@@ -95,6 +99,8 @@ export class NotificationSource {
   /** Asks for nothing but what is wanted still. */
   trim(filters: Iterable<SubscriptionFilter>): void {
     this.#wanted = unionOf(filters);
+    const wanted = new Set(partsOf(this.#wanted));
+    for (const part of this.#late) if (!wanted.has(part)) this.#late.delete(part);
     this.#trimming = true;
     this.#changed?.();
   }
@@ -147,10 +153,11 @@ export class NotificationSource {
           this.#changed = resolve;
         });
         if (this.#isOff(listening)) {
-          await listening.aim(this.#askable(this.#wanted));
+          await this.#aim(listening);
           this.#listening = listening;
           onReady();
-          if (repeat) this.#reportAll(listening.honoured);
+          this.#reportAll(repeat ? listening.honoured : this.#lateOf(listening.honoured));
+          if (repeat) this.#late.clear();
           repeat = false;
         }
         for (const { own, settle } of [...this.#waiting]) if (this.#wasAskedFor(own)) settle();
@@ -166,13 +173,25 @@ export class NotificationSource {
     }
   }
 
+  async #aim(listening: Listening): Promise<void> {
+    const filter = this.#askable(this.#wanted);
+    this.#aiming = filter;
+    try {
+      await listening.aim(filter);
+    } finally {
+      this.#aiming = undefined;
+    }
+  }
+
   #listeningTo(session: UpstreamSession): Listening {
     const { acknowledgeMs, retryBaseMs, retryMaxMs } = this.#options;
     const options = {
       acknowledgeMs,
       signal: this.#stopped.signal,
-      onRefused: (parts: readonly string[], soon: boolean) =>
-        this.#refused.add(parts, soon ? Math.min(retryMaxMs, retryBaseMs * SOON) : retryMaxMs),
+      onRefused: (parts: readonly string[], soon: boolean) => {
+        for (const part of parts) this.#late.add(part);
+        this.#refused.add(parts, soon ? Math.min(retryMaxMs, retryBaseMs * SOON) : retryMaxMs);
+      },
     };
     if (session.era === "legacy") return new LegacyListening(session, options);
     return new ModernListening(session, {
@@ -196,10 +215,21 @@ export class NotificationSource {
     return filterOf(partsOf(filter).filter((part) => !this.#refused.has(part)));
   }
 
-  /** Whether the upstream has said what it honours of this. What came while it was being asked is yet to be asked for. */
+  /**
+   * Whether the upstream has said what it honours of this. What came while it was being asked is yet to be asked for, also
+   * what it is just being asked to tell of no more.
+   */
   #wasAskedFor(own: SubscriptionFilter): boolean {
     const asked = this.#listening?.asked;
-    return asked !== undefined && covers(asked, this.#askable(own));
+    const askable = this.#askable(own);
+    const staying = this.#aiming === undefined || covers(this.#aiming, askable);
+    return asked !== undefined && staying && covers(asked, askable);
+  }
+
+  /** What is honoured that was refused before. */
+  #lateOf(honoured: SubscriptionFilter): SubscriptionFilter {
+    if (this.#late.size === 0) return {};
+    return filterOf(partsOf(honoured).filter((part) => this.#late.delete(part)));
   }
 
   #honouredOf(own: SubscriptionFilter): SubscriptionFilter {
