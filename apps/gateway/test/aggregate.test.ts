@@ -280,13 +280,15 @@ describe("lists of upstreams that fail", () => {
   const flags = "io.gatewright/upstreams";
 
   it("two of ten that hang cost one deadline, once, and hide only their own items", async () => {
+    // Long beside what an answer takes on a busy machine, so that deadlines can be counted by the time.
+    const listTimeoutMs = 2_000;
     const hanging = await Promise.all([startScriptedServer(), startScriptedServer()]);
     for (const server of hanging) server.script("tools/list", () => undefined);
     const good = await Promise.all(Array.from({ length: 8 }, () => startRawServer()));
     const all = [...hanging, ...good].map(({ url }, index) => [`s${index}`, { url }]);
     await using ten = await startTestGateway({
       mcpServers: Object.fromEntries(all),
-      bridge: { listTimeoutMs: 400, listFreshMs: 0 },
+      bridge: { listTimeoutMs, listFreshMs: 0 },
     });
     await ten.core.refresher.ready();
     const list = async () => {
@@ -295,7 +297,7 @@ describe("lists of upstreams that fail", () => {
       return { result, tookMs: performance.now() - before };
     };
     const first = await list();
-    expect(first.tookMs).toBeLessThan(400 + 250);
+    expect(first.tookMs).toBeLessThan(2 * listTimeoutMs);
     const slugsOf = ({ tools }: { tools: { name: string }[] }) =>
       new Set(tools.map(({ name }) => name.split("_")[0]));
     expect(slugsOf(first.result).size).toBe(8);
@@ -303,7 +305,7 @@ describe("lists of upstreams that fail", () => {
       s0: { state: "unavailable", code: "upstream_timeout" },
       s1: { state: "unavailable", code: "upstream_timeout" },
     });
-    expect((await list()).tookMs).toBeLessThan(250);
+    expect((await list()).tookMs).toBeLessThan(listTimeoutMs);
     for (const server of hanging) server.script("tools/list", { result: { tools: [{ name: "back" }] } });
     await eventually(async () => slugsOf((await list()).result).size === 10);
     await Promise.all([...hanging, ...good].map((server) => server.close()));

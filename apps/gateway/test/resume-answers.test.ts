@@ -30,6 +30,8 @@ afterAll(async () => {
 const short = { baseMs: 1_500, maxMs: 1_500 };
 const busy = { status: 503 };
 const text = (value: string) => ({ content: [{ type: "text", text: value }] });
+/** A call that nobody waits for any more ends at once, not after its backoff. */
+const wellBeforeRetry = { timeoutMs: 2_500 };
 const waiting = () => gateway.core.calls.retries.stats().waiting;
 
 const call = (name: string, id: unknown) => ({
@@ -62,7 +64,7 @@ describe("a client that goes away during a backoff", () => {
       body: call("read", 1),
       cutWhen: () => eventually(() => waiting() === 1),
     });
-    await eventually(() => waiting() === 0, { timeoutMs: 250 });
+    await eventually(() => waiting() === 0, wellBeforeRetry);
     expect(server.seen("tools/call")).toHaveLength(before + 1);
     expect(gateway.core.metrics.retry.giveUpsByReason()["aborted"]).toBe(aborted + 1);
     expect(gateway.core.pool.stats().leases).toBe(0);
@@ -91,7 +93,7 @@ describe("a client that goes away during a backoff", () => {
       },
       cutWhen: () => eventually(() => waiting() === 1),
     });
-    await eventually(() => waiting() === 0, { timeoutMs: 250 });
+    await eventually(() => waiting() === 0, wellBeforeRetry);
     expect(server.seen("tools/call")).toHaveLength(before + 1);
   });
 
@@ -140,11 +142,11 @@ describe("a client that goes away during a backoff", () => {
     asked.cut();
     const cancel = { jsonrpc: "2.0", method: "notifications/cancelled", params: { requestId: 9 } };
     expect((await gateway.rpc("/mcp", cancel, headers)).status).toBe(202);
-    await eventually(() => waiting() === 0, { timeoutMs: 250 });
+    await eventually(() => waiting() === 0, wellBeforeRetry);
     await openRaw(gateway, "/mcp", { body: call("read", 10), headers });
     await eventually(() => waiting() === 1);
     await openRaw(gateway, "/mcp", { method: "DELETE", headers });
-    await eventually(() => waiting() === 0, { timeoutMs: 250 });
+    await eventually(() => waiting() === 0, wellBeforeRetry);
   });
 
   it("RB-8 legacy: the official client whose connection is cut gets its answer by itself", async () => {

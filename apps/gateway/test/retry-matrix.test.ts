@@ -97,7 +97,7 @@ beforeAll(async () => {
     mcpServers: Object.fromEntries(servers),
     plugins: [{ name: "retry", config: { baseMs: 1, maxMs: 1, maxRetries: 3, budget: false } }],
     sessions: { breakerFailures: 100_000 },
-    bridge: { requestTimeoutMs: 1_000 },
+    bridge: { requestTimeoutMs: 2_000 },
   });
   await gateway.core.refresher.ready();
 }, 60_000);
@@ -151,7 +151,7 @@ describe.each(dialects)("an upstream that speaks %s", (dialect) => {
       );
       // Nothing after which an HTTP client repeats a request by itself.
       expect(found.filter(({ status }) => ![200, 400, 404, 405, 413].includes(status))).toEqual([]);
-      expect(performance.now() - startedMs).toBeLessThan(10_000);
+      expect(performance.now() - startedMs).toBeLessThan(20_000);
     },
   );
 
