@@ -1,5 +1,6 @@
 import { type ParseArgsConfig, parseArgs } from "node:util";
 import type { Setting } from "../config/environment.ts";
+import { nearestKey } from "../config/nearest-key.ts";
 
 /** A mistake on the command line. */
 export class UsageError extends Error {
@@ -33,18 +34,28 @@ export interface Parsed {
 }
 
 /** Parses a command's arguments; unknown flags are a {@link UsageError}. */
-export function parseFlags(args: readonly string[], options: ParseArgsConfig["options"] = {}): Parsed {
+export function parseFlags(args: readonly string[], more: ParseArgsConfig["options"] = {}): Parsed {
+  const options = { ...commonOptions, ...more };
+  const given = { args: joinNumbers(args), options, allowPositionals: true };
+  refuseUnknown(given);
   try {
-    const { values, positionals } = parseArgs({
-      args: joinNumbers(args),
-      options: { ...commonOptions, ...options },
-      allowPositionals: true,
-    });
+    const { values, positionals } = parseArgs(given);
     return { values: values as Parsed["values"], words: positionals };
   } catch (cause) {
     throw new UsageError(cause instanceof Error ? (cause.message.split("\n")[0] ?? "") : String(cause), {
       cause,
     });
+  }
+}
+
+function refuseUnknown(given: ParseArgsConfig & { readonly options: object }): void {
+  const known = Object.keys(given.options);
+  const { tokens } = parseArgs({ ...given, strict: false, tokens: true });
+  for (const token of tokens) {
+    if (token.kind !== "option" || known.includes(token.name)) continue;
+    const near = nearestKey(token.name, known);
+    const hint = near === undefined ? "" : `; did you mean "--${near}"?`;
+    throw new UsageError(`unknown option ${token.rawName}${hint}`);
   }
 }
 
