@@ -244,10 +244,12 @@ describe("merged lists", () => {
         index === 3 || index === 7 ? () => undefined : tools(["t"]),
       ]),
     );
-    const aggregator = createAggregator({ ...(await connect(handlers)), secret, listDeadlineMs: 300 });
+    // Long beside what an answer takes on a busy machine, so that deadlines can be counted by the time.
+    const listDeadlineMs = 1_500;
+    const aggregator = createAggregator({ ...(await connect(handlers)), secret, listDeadlineMs });
     const before = performance.now();
     const text = await aggregator.list(ask);
-    expect(performance.now() - before).toBeLessThan(300 + 250);
+    expect(performance.now() - before).toBeLessThan(2 * listDeadlineMs);
     expect(names(text)).toHaveLength(8);
     expect(list(text)["_meta"]).toEqual({
       [UPSTREAMS_META]: {
@@ -356,9 +358,9 @@ describe("merged lists", () => {
     const connected = await connect({ one: handler });
     const stored = (id: string, method: string) =>
       id === "a" && method === "tools/list" ? [{ name: "kept", description: "d" }] : undefined;
-    const aggregator = createAggregator({ ...connected, secret, stored, listDeadlineMs: 400 });
+    const aggregator = createAggregator({ ...connected, secret, stored, listDeadlineMs: 1_500 });
     const flag = { [UPSTREAMS_META]: { one: { state: "stale", code: "upstream_timeout" } } };
-    for (const longestMs of [5_000, 200]) {
+    for (const longestMs of [5_000, 1_500]) {
       const before = performance.now();
       const text = await aggregator.list(ask);
       expect(performance.now() - before).toBeLessThan(longestMs);

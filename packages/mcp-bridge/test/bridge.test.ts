@@ -378,7 +378,7 @@ describe("a stateless client and a server with sessions", () => {
 
   it("a question waits its time once, however often the client comes back without an answer; the next one has its own", async () => {
     const { session, calls } = await serveAsking([elicit, { ...elicit, id: 2 }], { gap: true });
-    const bridge = bridgeWith({ parkedTtlMs: 1_000 });
+    const bridge = bridgeWith({ parkedTtlMs: 2_500 });
     const pause = (milliseconds: number) => new Promise((resolve) => setTimeout(resolve, milliseconds));
     const again = async (requestState: string, inputResponses: object) => {
       const { answer } = (await resume(
@@ -389,10 +389,10 @@ describe("a stateless client and a server with sessions", () => {
       return bodyOf(answer).result;
     };
     const first = bodyOf(await bridge.forwardModern(session, modernCall("x"), caller)).result;
-    await pause(600);
+    await pause(1_500);
     const [key = ""] = Object.keys(first.inputRequests);
     const second = await again(first.requestState, { [key]: accept });
-    await pause(600);
+    await pause(1_500);
     let { requestState } = await again(second.requestState, {});
     const unanswered = async () => {
       for (;;) {
@@ -402,8 +402,8 @@ describe("a stateless client and a server with sessions", () => {
     };
     const before = performance.now();
     await expect(unanswered()).rejects.toMatchObject({ code: "outcome_unknown" });
-    // 400 ms are left of the second question's time.
-    expect(performance.now() - before).toBeLessThan(900);
+    // One second is left of the second question's time.
+    expect(performance.now() - before).toBeLessThan(2_250);
     await eventually(() => calls[0]?.closed === true);
     expect(bridge.stats()).toMatchObject({ parked: 0, expired: 1 });
   });
@@ -426,9 +426,9 @@ describe("a stateless client and a server with sessions", () => {
     const { session } = await serveAsking([elicit]);
     const bridge = bridgeWith();
     const { requestState } = bodyOf(
-      await bridge.forwardModern(session, modernCall("x"), { ...caller, timeoutMs: 60 }),
+      await bridge.forwardModern(session, modernCall("x"), { ...caller, timeoutMs: 1_000 }),
     ).result;
-    await new Promise((resolve) => setTimeout(resolve, 120));
+    await new Promise((resolve) => setTimeout(resolve, 1_100));
     const outcome = await resume(
       bridge,
       modernCall("x", { inputResponses: { user_input: accept }, requestState }),
@@ -437,7 +437,7 @@ describe("a stateless client and a server with sessions", () => {
     expect(outcome.kind).toBe("answer");
     const hanging = await serveAsking([]);
     await expect(
-      bridge.forwardModern(hanging.session, modernCall("x"), { ...caller, timeoutMs: 40 }),
+      bridge.forwardModern(hanging.session, modernCall("x"), { ...caller, timeoutMs: 500 }),
     ).rejects.toMatchObject({
       code: "upstream_timeout",
       phase: "sent_no_response",
@@ -742,9 +742,9 @@ describe("a stateless client and a server with sessions", () => {
     const bridge = bridgeWith();
     const call = (level: string) => modernCall("x", {}, { [META.logLevel]: level });
     const before = performance.now();
-    const answer = await bridge.forwardModern(session, call("error"), { ...caller, timeoutMs: 400 });
+    const answer = await bridge.forwardModern(session, call("error"), { ...caller, timeoutMs: 2_000 });
     expect(bodyOf(answer).result).toMatchObject({ resultType: "complete" });
-    expect(performance.now() - before).toBeLessThan(1_000);
+    expect(performance.now() - before).toBeLessThan(2_000);
     expect(calls()).toBe(1);
     const leaving = new AbortController();
     const ended: unknown[] = [];

@@ -208,7 +208,7 @@ describe("the phase of a failure", () => {
   it("no answer in time → upstream_timeout, and the server is told to cancel", async () => {
     const { server, upstream } = await serve(legacyHandler(() => undefined));
     const session = await upstream.open(CLIENT);
-    const error = await failureOf(session.request({ method: "x" }, { timeoutMs: 30 }));
+    const error = await failureOf(session.request({ method: "x" }, { timeoutMs: 500 }));
     expect(error).toMatchObject({ code: "upstream_timeout", phase: "sent_no_response" });
     await eventually(() => server.seen.some((seen) => seen.body.method === "notifications/cancelled"));
     const sent = server.seen.find((seen) => seen.body.method === "x")?.body.id;
@@ -411,7 +411,7 @@ describe("a lost session", () => {
     const session = await upstream.open(CLIENT);
     const before = performance.now();
     await session.close();
-    expect(performance.now() - before).toBeLessThan(300);
+    expect(performance.now() - before).toBeLessThan(1_500);
   });
 });
 

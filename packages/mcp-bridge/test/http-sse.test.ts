@@ -167,7 +167,7 @@ describe("an upstream of 2024-11-05 (HTTP+SSE)", () => {
       { transport: "sse" },
     );
     const session = await upstream.open(CLIENT);
-    await expect(session.request({ method: "x" }, { timeoutMs: 20 })).rejects.toMatchObject({
+    await expect(session.request({ method: "x" }, { timeoutMs: 500 })).rejects.toMatchObject({
       code: "upstream_timeout",
     });
     await eventually(() => server.seen.at(-1)?.body.method === "notifications/cancelled");

@@ -38,7 +38,7 @@ function hubFor(upstreams: Record<string, Upstream>, options: Partial<Notificati
       return await upstream.open({ ...CLIENT, ...listening });
     },
     retryBaseMs: 5,
-    acknowledgeWaitMs: 500,
+    acknowledgeWaitMs: 5_000,
     ...options,
   });
   cleanup.push(() => hub.close());
@@ -293,7 +293,7 @@ describe("createNotificationHub", () => {
       new Map([["a", { resourceSubscriptions: ["x:good"] }]]),
     );
     // 400 ms for the first try, as much for all trials; 33 tries would take 13 s.
-    expect(performance.now() - startedMs).toBeLessThan(2_500);
+    expect(performance.now() - startedMs).toBeLessThan(6_500);
     expect(await mute.listener.acknowledged).toEqual(new Map([["a", {}]]));
     expect(silent).toBeLessThan(10);
   });

@@ -249,7 +249,7 @@ describe("the end of a child", () => {
     const before = performance.now();
     process.kill(pid, "SIGKILL");
     await expect(hanging).rejects.toMatchObject({ code: "upstream_unreachable", phase: "sent_no_response" });
-    expect(performance.now() - before).toBeLessThan(1_000);
+    expect(performance.now() - before).toBeLessThan(5_000);
     expect(await session.closed).toMatchObject({ kind: "exited" });
     await expect(session.request({ method: "echo" })).rejects.toMatchObject({ phase: "not_sent" });
     expect(await pidOf(await upstream.open(CLIENT))).not.toBe(pid);
@@ -289,17 +289,18 @@ describe("the end of a child", () => {
     const closing = session.close();
     await expect(hanging).rejects.toMatchObject({ code: "closed" });
     await closing;
-    expect(performance.now() - before).toBeLessThan(2_000);
+    // The figure is measured on an idle machine; the bound is five times as much.
+    expect(performance.now() - before).toBeLessThan(5 * 2_000);
     expect(await isAlive(pid)).toBe(false);
     expect(await session.closed).toEqual({ kind: "closed" });
   });
 
   it("a child that heeds the end of its input goes quickly", async () => {
-    const session = await start().open(CLIENT);
+    const session = await start([], { stopStepMs: 900 }).open(CLIENT);
     const pid = await pidOf(session);
     const before = performance.now();
     await session.close();
-    expect(performance.now() - before).toBeLessThan(700);
+    expect(performance.now() - before).toBeLessThan(900);
     expect(await isAlive(pid)).toBe(false);
   });
 
