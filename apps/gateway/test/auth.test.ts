@@ -60,6 +60,20 @@ describe("authentication", () => {
     expect(await ask(`Bearer ${await mintToken(secret, { ...request, issuer: "me" })}`)).toBe("none");
   });
 
+  it("refuses a user or a tenant that can be no part of a key: one with a lone surrogate", async () => {
+    const auth = await createAuthenticator(authConfig.parse({}), secret);
+    for (const claims of [{ user: "\ud800" }, { tenant: "a\udc00" }]) {
+      const token = mintToken(secret, { ...request, ...claims });
+      expect(await codeOf(() => auth.authenticate(`Bearer ${token}`))).toContain(
+        "unauthorized: user and tenant",
+      );
+    }
+    const entry = { name: "ci", sha256: newApiKey().sha256 };
+    expect(authConfig.safeParse({ apiKeys: [entry] }).success).toBe(true);
+    for (const bad of [{ name: "\ud800" }, { user: "\ud800" }, { tenant: "\ud800" }])
+      expect(authConfig.safeParse({ apiKeys: [{ ...entry, ...bad }] }).success).toBe(false);
+  });
+
   it.each(["ec", "rsa"] as const)(
     "verifies tokens under a configured %s key and under a JWKS",
     async (type) => {

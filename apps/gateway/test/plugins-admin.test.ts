@@ -33,6 +33,24 @@ describe("/admin/plugins", () => {
     expect((await gateway.rest("PUT", path, {})).status).toBe(422);
   });
 
+  it("a text with a lone surrogate is 422, wherever it would become part of a key; in a URL it is no text at all", async () => {
+    for (const [method, body] of [
+      ["PUT", { mode: "disabled", tenant: "\ud800" }],
+      ["DELETE", { tenant: "a\udc00" }],
+    ] as const) {
+      const { status, body: answer } = await gateway.rest(method, path, body);
+      expect(status).toBe(422);
+      expect(answer.error.message).toContain("body.tenant: has to be well-formed Unicode");
+    }
+    const named = await gateway.rest("PUT", "/admin/plugins/%ED%A0%80/mode", { mode: "enforce" });
+    expect([400, 404]).toContain(named.status);
+    expect((await gateway.rest("GET", `${path}?tenant=%ED%A0%80`)).status).toBeLessThan(500);
+    expect((await gateway.rest("GET", path)).body).toMatchObject({
+      mode: "enforce",
+      layers: { file: "enforce" },
+    });
+  });
+
   it("a switch answers with the report, DELETE returns to the file, and the layer is named", async () => {
     const set = await gateway.rest("PUT", path, { mode: "disabled", waitFor: "quorum", timeoutMs: 1_000 });
     expect(set.body).toMatchObject({

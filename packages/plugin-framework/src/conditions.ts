@@ -2,9 +2,10 @@ import { z } from "zod";
 import { compileGlob } from "./glob.ts";
 import type { RequestContext } from "./plugin-context.ts";
 import { type SubjectField, subjectField, textField } from "./subject.ts";
+import { wellFormed } from "./well-formed.ts";
 
 /** A glob, checked when the configuration is loaded. */
-export const globSchema = z.string().superRefine((pattern, context) => {
+export const globSchema = wellFormed.superRefine((pattern, context) => {
   try {
     compileGlob(pattern);
   } catch (error) {

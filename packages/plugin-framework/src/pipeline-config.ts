@@ -3,11 +3,12 @@ import { conditionSchema, globSchema } from "./conditions.ts";
 import { type ConfiguredMode, MODES, type Mode } from "./mode.ts";
 import type { OnError } from "./phase.ts";
 import type { PluginDefinition } from "./plugin-definition.ts";
+import { wellFormed } from "./well-formed.ts";
 
 /** `enforce`, `permissive`, `disabled`, or the alias `enforce_ignore_error`. */
 export const configuredModeSchema = z.enum([...MODES, "enforce_ignore_error"] as const);
 
-const name = z.string().min(1).max(128);
+const name = wellFormed.min(1).max(128);
 
 /** The switches of one plugin that files and code have in common. */
 export const pluginSettingsSchema = z.strictObject({

@@ -1,3 +1,5 @@
+import { GatewayError } from "../errors.ts";
+
 /** What a token may be used for. */
 export type Scope = "mcp" | "admin";
 
@@ -34,10 +36,17 @@ export const localPrincipal: Principal = {
   isAdmin: true,
 };
 
-/** The principal that verified claims stand for. */
+/**
+ * The principal that verified claims stand for.
+ *
+ * @throws {GatewayError} `unauthorized` where user or tenant can be no part of a key
+ */
 export function principalOf(claims: Readonly<Record<string, unknown>>): Principal {
   const user = String(claims["sub"]);
   const tenant = typeof claims["tenant"] === "string" ? claims["tenant"] : undefined;
+  if (!user.isWellFormed() || tenant?.isWellFormed() === false) {
+    throw new GatewayError("unauthorized", "user and tenant have to be well-formed Unicode");
+  }
   const words = typeof claims["scope"] === "string" ? claims["scope"].split(" ") : [];
   const scopes = new Set(words.filter((word): word is Scope => word === "mcp" || word === "admin"));
   return {

@@ -1,13 +1,14 @@
 import { z } from "zod";
+import { wellFormed } from "./well-formed.ts";
 
 const apiKey = z.strictObject({
-  name: z.string().min(1).describe("Names the key for its operators."),
+  name: wellFormed.min(1).describe("Names the key for its operators."),
   sha256: z
     .string()
     .regex(/^[0-9a-f]{64}$/i, "has to be a SHA-256 in hexadecimal, as `gatewright token --api-key` prints it")
     .describe("SHA-256 of the key; the key itself is kept nowhere."),
-  user: z.string().min(1).optional().describe("Who it stands for; its name by default."),
-  tenant: z.string().min(1).optional(),
+  user: wellFormed.min(1).optional().describe("Who it stands for; its name by default."),
+  tenant: wellFormed.min(1).optional(),
   teams: z.array(z.string()).optional(),
   scopes: z.array(z.enum(["mcp", "admin"])).default(["mcp"]),
   servers: z.array(z.string().min(1)).optional().describe("The only servers it may use."),

@@ -1,10 +1,10 @@
 import { z } from "zod";
 import { mcpPlugin } from "./external-plugin.ts";
+import { wellFormed } from "./well-formed.ts";
 
 /** One entry of `plugins[]`. */
 export const pluginEntry = z.strictObject({
-  name: z
-    .string()
+  name: wellFormed
     .min(1)
     .describe("Name of the plugin: `rate_limiter`, `retry`, or your own with `mcp` or `module`."),
   mcp: mcpPlugin.optional().describe("The plugin is an MCP server."),

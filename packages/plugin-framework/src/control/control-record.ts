@@ -34,7 +34,7 @@ export function scopeText({ plugin, tenant }: ControlScope): string {
 /** The reverse of {@link scopeText}; undefined for anything else. */
 export function parseScope(text: string): ControlScope | undefined {
   const [name, marker, tenant, ...rest] = text.split(":");
-  if (name === undefined || name === "" || rest.length > 0) return undefined;
+  if (name === undefined || name === "" || rest.length > 0 || !text.isWellFormed()) return undefined;
   try {
     if (marker === undefined) return { plugin: decodeURIComponent(name) };
     if (marker !== "t" || tenant === undefined) return undefined;

@@ -13,6 +13,7 @@ import {
   needed,
   type SetModeOptions,
 } from "./convergence-report.ts";
+import { isProgrammingError } from "./is-programming-error.ts";
 
 /** One switch, as the pipeline hands it over. */
 export interface Switch {
@@ -104,7 +105,7 @@ async function commitOrDraft(plane: ControlPlane, scope: string, change: Switch)
     const committed = await commit(plane, scope, change);
     return { ...committed, committedAt: plane.clock.wallNow() };
   } catch (error) {
-    if (PluginError.is(error)) throw error;
+    if (PluginError.is(error) || isProgrammingError(error)) throw error;
     const { record, wipe } = draft(change, change.state.record(change.options.tenant), undefined);
     const { ttlMs } = change.options;
     const expires = ttlMs === undefined ? {} : { expiresAt: plane.clock.wallNow() + ttlMs };

@@ -31,6 +31,10 @@ function check(config: ParsedConfig, hooks: ReadonlyMap<string, KnownHook>): rea
   const issues: ConfigIssue[] = [];
   const names: string[] = [];
   config.plugins.forEach(({ use, name = use.name }, index) => {
+    if (!name.isWellFormed()) {
+      const message = "must be well-formed Unicode, without a lone surrogate";
+      issues.push({ path: `plugins[${index}].use.name`, message });
+    }
     if (names.includes(name)) {
       issues.push({ path: `plugins[${index}].name`, message: `"${name}" is registered twice` });
     }

@@ -2,13 +2,14 @@ import { MODES, type Mode, PluginError, scopeText } from "@gatewright/plugin-fra
 import { z } from "zod";
 import type { GatewayCore } from "../../app/gateway-core.ts";
 import { nearestKey } from "../../config/nearest-key.ts";
+import { wellFormed } from "../../config/well-formed.ts";
 import { GatewayError } from "../../errors.ts";
 import { pageQuery, withTotal } from "./paging.ts";
 import { defineRoute, type RestRequest, type RestRoute } from "./route.ts";
 import { streamSwitch } from "./switch-stream.ts";
 
 const switchOptions = {
-  tenant: z.string().min(1).max(256).optional(),
+  tenant: wellFormed.min(1).max(256).optional(),
   wipe: z.enum(["auto", "always", "never"]).optional(),
   ttlMs: z.int().min(1).optional(),
   waitFor: z.enum(["none", "quorum", "all"]).optional(),
@@ -22,7 +23,7 @@ const mode = z.enum(MODES, {
 });
 const modeBody = z.strictObject({ mode, ...switchOptions });
 const clearBody = z.strictObject(switchOptions);
-const contextQuery = z.strictObject({ tenant: z.string().optional(), server: z.string().optional() });
+const contextQuery = z.strictObject({ tenant: wellFormed.optional(), server: wellFormed.optional() });
 const auditQuery = pageQuery.omit({ name: true });
 
 /** `/admin/plugins` and `/admin/audit`: the modes of plugins on every replica, and who changed them. */
