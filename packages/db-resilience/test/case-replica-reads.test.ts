@@ -92,7 +92,7 @@ describe("reading from standbys", () => {
   });
 
   it("goes to the primary within the budget when the standby is silent, and back when it answers again", async () => {
-    const answerMs = 250;
+    const answerMs = 1_000;
     await open({ replicas: { answerMs, waitForWriteMs: 50 } });
     await eventually(async () => (await count())?.port === pair.standby.port);
     pair.standby.pause();
@@ -100,12 +100,12 @@ describe("reading from standbys", () => {
       for (let n = 0; n < 5; n++) {
         const start = performance.now();
         expect((await count({ session: createReadSession("0/1") }))?.port).toBe(pair.primary.port);
-        expect(performance.now() - start).toBeLessThan(answerMs + 50 + 250);
+        expect(performance.now() - start).toBeLessThan(2 * answerMs);
       }
       // The first one finds out; those after it do not wait, nor does anything of it stay checked out.
       const start = performance.now();
       expect((await count())?.port).toBe(pair.primary.port);
-      expect(performance.now() - start).toBeLessThan(150);
+      expect(performance.now() - start).toBeLessThan(0.75 * answerMs);
       await eventually(() => subject.database.stats().checkedOut === 0);
     } finally {
       pair.standby.resume();

@@ -113,7 +113,7 @@ describe("connections", () => {
   });
 
   it("end idle transactions on the server, which is a timeout and no crash", async () => {
-    subject = openDatabase([postgres], { timeouts: { idleInTransactionMs: 100 } });
+    subject = openDatabase([postgres], { timeouts: { idleInTransactionMs: 500 } });
     const outcome = await timed(() =>
       subject.database.transaction(async (tx) => {
         await tx.query("insert into t values (1)");
@@ -224,7 +224,7 @@ describe("connections", () => {
       subject = openDatabase([{ host: "database.test", port: postgres.port }]);
       const slow = timed(() =>
         subject.database.withConnection((session) =>
-          session.query("select pg_sleep(31)", [], { timeoutMs: 300 }),
+          session.query("select pg_sleep(31)", [], { timeoutMs: 2_000 }),
         ),
       );
       await running(postgres, "select pg_sleep(31)");
@@ -234,7 +234,6 @@ describe("connections", () => {
         async () =>
           (await postgres.query("select 1 from pg_stat_activity where query = 'select pg_sleep(31)'"))
             .length === 0,
-        { timeoutMs: 3_000 },
       );
     } finally {
       lookup.mockRestore();
@@ -263,7 +262,7 @@ describe("connections", () => {
       );
       for (const { code, ms } of outcomes) {
         expect(code).toBe("db_unavailable");
-        expect(ms).toBeLessThan(1_000);
+        expect(ms).toBeLessThan(5 * 500);
       }
       // Time for four attempts of the monitor.
       const start = performance.now();

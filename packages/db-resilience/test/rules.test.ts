@@ -34,11 +34,11 @@ describe("the pool", () => {
     );
     const outcome = await timed(() => subject.database.query("select 1"));
     expect(outcome).toMatchObject({ status: 503, code: "db_unavailable" });
-    expect(outcome.ms).toBeLessThan(300 + 250);
+    expect(outcome.ms).toBeLessThan(5 * 300);
     await eventually(() => proxy.stats().connections.open <= 1);
     for (const { durationMs, ok } of attempts) {
       expect(ok).toBe(false);
-      expect(durationMs).toBeLessThan(300 + 250);
+      expect(durationMs).toBeLessThan(5 * 300);
     }
   });
 
@@ -54,7 +54,7 @@ describe("the pool", () => {
     const outcome = await timed(() => subject.database.query("select 1"));
     expect(outcome.status).toBe(200);
     expect(outcome.ms).toBeGreaterThan(150);
-    expect(outcome.ms).toBeLessThan(200 + 500);
+    expect(outcome.ms).toBeLessThan(2_000);
     expect(await pooledBackends(postgres)).not.toContain(before);
   });
 
@@ -171,7 +171,7 @@ describe("a signal", () => {
       setTimeout(() => controller.abort(), 100);
       for (const outcome of [await waiting, await timed(() => use(AbortSignal.abort()))]) {
         expect([name, outcome.code]).toEqual([name, "db_aborted"]);
-        expect(outcome.ms).toBeLessThan(100 + 500);
+        expect(outcome.ms).toBeLessThan(2_500);
       }
     }
     await holder.end();
@@ -214,13 +214,13 @@ describe("the first write", () => {
       upstream: pair.standby,
       faults: { both: { blackhole: true } },
     });
-    subject = openDatabase([pair.primary, silent], { fencing: { discoveryMs: 400 } });
+    subject = openDatabase([pair.primary, silent], { fencing: { discoveryMs: 1_500 } });
     await eventually(() => subject.database.stats().hosts[0]?.state === "up");
     const outcome = await timed(() => subject.database.query("insert into t values (1)"));
     expect(outcome.status).toBe(200);
-    expect(outcome.ms).toBeGreaterThan(300);
-    expect(outcome.ms).toBeLessThan(400 + 500);
+    expect(outcome.ms).toBeGreaterThan(1_200);
+    expect(outcome.ms).toBeLessThan(4_500);
     const next = await timed(() => subject.database.query("insert into t values (2)"));
-    expect(next.ms).toBeLessThan(250);
+    expect(next.ms).toBeLessThan(1_200);
   });
 });
