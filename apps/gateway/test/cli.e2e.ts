@@ -93,6 +93,7 @@ describe("gatewright", () => {
     const shell = demo.out.slice(from, to).join("\n");
     const { stdout } = await promisify(execFile)("sh", ["-c", shell]);
     expect(JSON.parse(stdout)).toMatchObject({ id: 1, result: { content: [{ text: "Echo: hello" }] } });
+    expect((await fetch(/http:\S+\/docs/.exec(demo.out.at(-1) ?? "")?.[0] ?? "")).status).toBe(200);
 
     const list = run(["plugins", "list", "--url", url]);
     expect(await list.code).toBe(0);

@@ -33,5 +33,6 @@ export function demoLines(url: string, token: string | undefined): string[] {
     `  -d '{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"${demoServer}_echo","arguments":{"message":"hello"}}}'`,
     "",
     `MCP clients connect to ${url}/mcp (streamable HTTP).`,
+    `A browser shows the REST surface at ${url}/docs.`,
   ];
 }
