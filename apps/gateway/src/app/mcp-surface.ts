@@ -3,6 +3,7 @@ import { type Admission, createAdmission } from "../auth/admission.ts";
 import { Heartbeat } from "../channels/heartbeat.ts";
 import { basePathOf, challengeOf } from "../http/challenge.ts";
 import { createClientAddress } from "../http/client-address.ts";
+import { HeldMessages } from "../http/held-messages.ts";
 import { createHostGuard } from "../http/host-guard.ts";
 import { RequestHooks } from "../http/request-hooks.ts";
 import type { McpEndpointDeps } from "../mcp/mcp-request.ts";
@@ -30,6 +31,7 @@ export function createMcpSurface(
     ...core.calls,
     sessions: core.sessions,
     channels: core.channels,
+    held: new HeldMessages(config.limits),
     replicas: core.replicas,
     admission: admit(createAdmission({ authenticator: core.authenticator, pipeline, hooks })),
     hooks,

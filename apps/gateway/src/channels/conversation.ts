@@ -14,6 +14,7 @@ import type { DownstreamSession } from "../downstream/downstream-session.ts";
 import type { DownstreamSessions } from "../downstream/downstream-sessions.ts";
 import { GatewayError } from "../errors.ts";
 import { failureAnswer } from "../http/failure-answer.ts";
+import type { HeldMessages } from "../http/held-messages.ts";
 import type { AggregateDeps } from "../mcp/aggregate-endpoint.ts";
 import { initialize } from "../mcp/initialize.ts";
 import { runExchange } from "../mcp/run-exchange.ts";
@@ -27,10 +28,11 @@ import type { OpenChannel } from "./open-channels.ts";
 export interface ConversationDeps extends AggregateDeps {
   readonly sessions: DownstreamSessions;
   readonly replicas: Replicas;
+  readonly held: HeldMessages;
   readonly limits: {
     readonly bodyBytes: number;
     readonly jsonDepth: number;
-    /** Requests of one conversation that may be in flight. */
+    /** Requests of one conversation that may be in flight, and other messages. */
     readonly callsPerChannel: number;
   };
   readonly nextRequestId: () => string;
@@ -40,6 +42,8 @@ export interface ConversationDeps extends AggregateDeps {
 
 /** Who sends a message, and to what. */
 export interface Speaker {
+  /** The key of the principal that opened the channel. */
+  readonly user: string;
   readonly headers: IncomingHttpHeaders;
   readonly clientIp: string;
   /**
@@ -71,6 +75,8 @@ export class Conversation implements Required<Omit<OpenChannel, "authorization">
   #draining = false;
   /** Whether the channel is gone. */
   #left = false;
+  /** Messages that are being served, those included of which it is not known yet who sends them. */
+  #taking = 0;
 
   /** `session` is one that was opened before its handshake. */
   constructor(deps: ConversationDeps, channel: Channel, session?: DownstreamSession) {
@@ -84,12 +90,21 @@ export class Conversation implements Required<Omit<OpenChannel, "authorization">
   async take(message: ConversationMessage, speaker: Speaker): Promise<void> {
     const requestId = this.#deps.nextRequestId();
     const idText = message.kind === "request" ? textOf(message.bytes, message.idSpan) : "null";
+    let release: (() => void) | undefined;
+    this.#taking++;
     try {
+      if (this.#taking > 2 * this.#deps.limits.callsPerChannel) {
+        throw overloaded("too many messages are under way on this connection");
+      }
+      release = this.#deps.held.hold(speaker.user, message.bytes.length);
       if (message.kind === "request") await this.#answer(message, idText, speaker, requestId);
       else await this.#takeOneWay(message, speaker);
     } catch (error) {
       // Only requests are answered.
       this.refuse(error, message.kind === "request" ? idText : undefined, requestId);
+    } finally {
+      this.#taking--;
+      release?.();
     }
   }
 

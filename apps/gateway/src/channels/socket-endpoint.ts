@@ -84,7 +84,7 @@ export class SocketEndpoint {
       socket.off("error", onError);
       this.#server.handleUpgrade(request, socket, head, (opened) => {
         const clientIp = this.#deps.clientAddress(request);
-        held.conversation = this.#converse(opened, { headers, clientIp, identify });
+        held.conversation = this.#converse(opened, { user: principal.key, headers, clientIp, identify });
       });
     } catch (error) {
       this.#refuse(error, request, socket);

@@ -157,7 +157,8 @@ export class SseEndpoint {
     }
     reply.accepted();
     const identify = async () => ({ principal, target });
-    await conversation.take(message, { headers: request.headers, clientIp, identify });
+    const speaker = { user: principal.key, headers: request.headers, clientIp, identify };
+    await conversation.take(message, speaker);
   }
 
   /** Has a message taken by the replica that holds the stream. */

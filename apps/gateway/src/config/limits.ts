@@ -9,6 +9,12 @@ export const limitsConfig = z
       .max(1_073_741_824)
       .default(4_194_304)
       .describe("Largest request body; larger is answered 413."),
+    messageBytes: z
+      .int()
+      .min(65_536)
+      .default(268_435_456)
+      .describe("Bytes of messages over 16 KiB that are under way at once; more are refused with 503."),
+    messageBytesPerUser: z.int().min(65_536).default(67_108_864).describe("The same, of one user."),
     jsonDepth: z.int().min(8).max(2_000).default(256).describe("Deepest nesting of a body; deeper is 400."),
     headerBytes: z
       .int()

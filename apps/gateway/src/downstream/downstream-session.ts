@@ -61,6 +61,8 @@ export class DownstreamSession {
   readonly calls = new Map<string, AbortController>();
   /** The upstream sessions that were opened for this client, each with the id of its upstream. */
   readonly opened = new Map<UpstreamSession, string>();
+  /** Notifications of the client that its upstreams have not taken yet. */
+  notifying = 0;
   /** Monotonic time of the last use, in milliseconds. */
   usedAtMs: number;
   /** Undefined where no other replica can take the session over. */

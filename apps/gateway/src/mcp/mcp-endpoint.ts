@@ -52,6 +52,7 @@ export class McpEndpoint {
       starts: this.#starts,
     });
     let idText = "null";
+    let release: (() => void) | undefined;
     try {
       if (forwarded === undefined) this.#deps.guard(request);
       if (!isServed(request.method, transport)) {
@@ -70,7 +71,10 @@ export class McpEndpoint {
         return await serveStream(this.#deps, incoming, reply, principal, incoming.target(principal));
       }
       checkMediaType(headers);
+      const announced = forwarded?.body.length ?? Number(headers["content-length"]);
+      if (announced <= this.#limits.maxBytes) release = this.#deps.held.hold(principal.key, announced);
       const body = forwarded?.body ?? (await readBody(request, this.#limits.maxBytes));
+      release ??= this.#deps.held.hold(principal.key, body.length);
       const message = parseMessage(body, this.#limits);
       if (message.kind === "request") idText = textOf(message.bytes, message.idSpan);
       const target = incoming.target(principal);
@@ -80,6 +84,8 @@ export class McpEndpoint {
         : this.#streamable(incoming, reply, principal, target, message, idText));
     } catch (error) {
       this.#fail(incoming, reply, error, idText);
+    } finally {
+      release?.();
     }
   }
 

@@ -4,6 +4,7 @@ import type { Principal } from "../auth/principal.ts";
 import type { Target } from "../calls/target.ts";
 import type { OpenChannels } from "../channels/open-channels.ts";
 import type { DownstreamSessions } from "../downstream/downstream-sessions.ts";
+import type { HeldMessages } from "../http/held-messages.ts";
 import type { ForwardedRequest, Replicas } from "../replicas/replicas.ts";
 import type { AggregateDeps } from "./aggregate-endpoint.ts";
 
@@ -12,6 +13,7 @@ export interface McpEndpointDeps extends AggregateDeps {
   readonly sessions: DownstreamSessions;
   readonly replicas: Replicas;
   readonly channels: OpenChannels;
+  readonly held: HeldMessages;
   readonly admission: Admission;
   readonly guard: (request: IncomingMessage) => void;
   readonly clientAddress: (request: IncomingMessage) => string;

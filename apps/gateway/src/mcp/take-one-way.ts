@@ -4,10 +4,13 @@ import { failureOf } from "../calls/call-failure.ts";
 import type { DownstreamSession } from "../downstream/downstream-session.ts";
 import { GatewayError } from "../errors.ts";
 
+/** Notifications of one session that its upstreams have not taken yet: each holds a connection of an upstream. */
+const maxNotifying = 16;
+
 /**
  * Takes what a client of a session sends without waiting for an answer.
  *
- * @throws {GatewayError} when the upstream that asked does not take the answer; nobody is told twice, so that sending it
+ * @throws {GatewayError} `overloaded` for a notification where too many were not taken yet; when the upstream that asked does not take the answer; nobody is told twice, so that sending it
  *   again is of no use
  */
 export function takeOneWay(
@@ -28,8 +31,8 @@ async function takeAnswer(session: DownstreamSession, message: ResponseMessage):
 }
 
 /**
- * A client's notification: a cancellation ends its call here, progress goes to the upstream that asked; the rest to all
- * that the client talks to.
+ * A client's notification: a cancellation ends its call here, whatever else is under way; progress goes to the upstream that
+ * asked; the rest to all that the client talks to.
  */
 async function takeNotification(session: DownstreamSession, message: NotificationMessage): Promise<void> {
   if (message.method === "notifications/initialized") return;
@@ -38,6 +41,19 @@ async function takeNotification(session: DownstreamSession, message: Notificatio
     if (requestId !== undefined) session.calls.get(textOf(message.bytes, requestId))?.abort();
     return;
   }
+  if (session.notifying >= maxNotifying) {
+    const text = "the upstreams have not taken earlier notifications of this session yet";
+    throw new GatewayError("overloaded", text, { retryAfterMs: 1_000 });
+  }
+  session.notifying++;
+  try {
+    await passOn(session, message);
+  } finally {
+    session.notifying--;
+  }
+}
+
+async function passOn(session: DownstreamSession, message: NotificationMessage): Promise<void> {
   const { method } = message;
   if (method === "notifications/progress") {
     const meant = session.questions.progress(message);

@@ -6,6 +6,7 @@ import type { GatewayCore } from "../app/gateway-core.ts";
 import { createRequestIds } from "../app/request-ids.ts";
 import { localPrincipal } from "../auth/principal.ts";
 import { Conversation, readMessage, type Speaker } from "../channels/conversation.ts";
+import { HeldMessages } from "../http/held-messages.ts";
 import { StdioChannel } from "./stdio-channel.ts";
 import { onlyTarget } from "./translate-app.ts";
 
@@ -32,6 +33,7 @@ export async function serveStdio(
       ...core.calls,
       sessions: core.sessions,
       replicas: core.replicas,
+      held: new HeldMessages(limits),
       limits,
       nextRequestId,
       onFailure: (error, requestId) => core.logger.error({ err: error, requestId }, "a request failed"),
@@ -40,6 +42,7 @@ export async function serveStdio(
   );
   const root = onlyTarget(core.calls.snapshot);
   const speaker: Speaker = {
+    user: localPrincipal.key,
     headers: {},
     clientIp: "127.0.0.1",
     identify: async () => ({ principal: localPrincipal, target: root(localPrincipal) }),

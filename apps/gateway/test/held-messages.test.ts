@@ -1,0 +1,172 @@
+import { once } from "node:events";
+import { createServer, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+import { eventually } from "@gatewright/testkit";
+import { expect, it, onTestFinished } from "vitest";
+import { HeldMessages } from "../src/http/held-messages.ts";
+import { openEvents } from "./support/events-client.ts";
+import { openSession } from "./support/replica-set.ts";
+import { startScriptedServer } from "./support/scripted-server.ts";
+import { hello, openSocket } from "./support/socket-client.ts";
+import { startTestGateway } from "./support/test-gateway.ts";
+
+/** A server with sessions that takes notifications, and does not acknowledge them before it is told to. */
+async function startSilentServer() {
+  const waiting: ServerResponse[] = [];
+  const server = createServer(async (request, response) => {
+    let text = "";
+    for await (const chunk of request) text += chunk;
+    const { id, method } = request.method === "POST" ? JSON.parse(text) : {};
+    if (method === undefined) return void response.writeHead(405).end();
+    if (method === "notifications/initialized") return void response.writeHead(202).end();
+    if (id === undefined) return void waiting.push(response);
+    const results: Record<string, object> = {
+      initialize: {
+        protocolVersion: "2025-11-25",
+        capabilities: { tools: {} },
+        serverInfo: { name: "silent", version: "1" },
+      },
+      "tools/list": { tools: [{ name: "read", inputSchema: { type: "object" } }] },
+    };
+    const answer =
+      method === "server/discover"
+        ? { error: { code: -32601, message: "unknown" } }
+        : { result: results[method] ?? { content: [] } };
+    response.writeHead(200, { "content-type": "application/json", "mcp-session-id": "s" });
+    response.end(JSON.stringify({ jsonrpc: "2.0", id, ...answer }));
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  onTestFinished(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  return {
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/mcp`,
+    /** Notifications that wait. */
+    waiting,
+    acknowledge: () => {
+      for (const response of waiting.splice(0)) response.writeHead(202).end();
+    },
+  };
+}
+
+const changed = { jsonrpc: "2.0", method: "notifications/roots/list_changed" };
+const call = { method: "tools/call", params: { name: "up_read", arguments: {} } };
+/** As many notifications of a session as may wait for their upstreams. */
+const notifying = 16;
+
+it("notifications that an upstream does not take are bounded, however many a WebSocket sends, and hold up no call", async () => {
+  const silent = await startSilentServer();
+  await using gateway = await startTestGateway({ mcpServers: { up: { url: silent.url } } });
+  await gateway.core.refresher.ready();
+  await using client = await openSocket(gateway);
+  await client.ask(hello());
+  expect(await client.ask({ id: 2, ...call })).toMatchObject({ result: { content: [] } });
+  for (let n = 0; n < 300; n++) client.send(changed);
+  expect(await client.ask({ id: 3, ...call })).toMatchObject({ result: { content: [] } });
+  await eventually(() => silent.waiting.length === notifying);
+  silent.acknowledge();
+  // Those beyond were dropped; later ones are passed on again.
+  await eventually(() => {
+    client.send(changed);
+    return silent.waiting.length > 0;
+  });
+});
+
+it("the same over HTTP+SSE, and over streamable HTTP, where a client is told so", async () => {
+  const silent = await startSilentServer();
+  await using gateway = await startTestGateway({ mcpServers: { up: { url: silent.url } } });
+  await gateway.core.refresher.ready();
+  await using events = await openEvents(gateway);
+  await events.ask(hello());
+  await events.ask({ jsonrpc: "2.0", id: 2, ...call });
+  for (let n = 0; n < notifying + 10; n++) await events.post(changed);
+  await eventually(() => silent.waiting.length === notifying);
+  await events.ask({ jsonrpc: "2.0", id: 3, ...call });
+  expect(silent.waiting.length).toBe(notifying);
+  silent.acknowledge();
+
+  const session = await openSession(gateway, "/mcp");
+  await session.request(gateway, call.method, call.params);
+  const headers = { "mcp-session-id": session.id, "mcp-protocol-version": "2025-11-25" };
+  const posts = Array.from({ length: notifying + 1 }, () => gateway.rpc("/mcp", changed, headers));
+  const refused = await Promise.race(posts);
+  expect(refused.status).toBe(503);
+  expect(refused.headers.get("retry-after")).toBe("1");
+  expect(refused.body.error.data).toMatchObject({ code: "overloaded", retryable: true });
+  // A cancellation is for the gateway, and heard all the same.
+  const cancelled = { jsonrpc: "2.0", method: "notifications/cancelled", params: { requestId: 99 } };
+  expect((await gateway.rpc("/mcp", cancelled, headers)).status).toBe(202);
+  await eventually(() => silent.waiting.length === notifying);
+  silent.acknowledge();
+  expect((await Promise.all(posts)).filter(({ status }) => status === 202)).toHaveLength(notifying);
+});
+
+it("long messages of calls whose clients have left are bounded by user, and in all", async () => {
+  await using upstream = await startScriptedServer();
+  await using gateway = await startTestGateway({
+    mcpServers: { up: { url: upstream.url } },
+    limits: { messageBytes: 400_000, messageBytesPerUser: 250_000 },
+  });
+  await gateway.core.refresher.ready();
+  const answers: (() => void)[] = [];
+  upstream.script("tools/call", (_, send) => answers.push(() => send({ content: [] })));
+  const session = await openSession(gateway, "/mcp");
+  const headers = { "mcp-session-id": session.id, "mcp-protocol-version": "2025-11-25" };
+  let id = 100;
+  const long = () => {
+    const params = { ...call.params, arguments: { text: "x".repeat(100_000) } };
+    return { jsonrpc: "2.0", id: ++id, method: call.method, params };
+  };
+  for (let sent = 1; sent <= 2; sent++) {
+    const leaving = new AbortController();
+    const posted = fetch(`${gateway.url}/mcp`, {
+      method: "POST",
+      headers: {
+        ...headers,
+        authorization: `Bearer ${gateway.token}`,
+        "content-type": "application/json",
+        accept: "application/json, text/event-stream",
+      },
+      body: JSON.stringify(long()),
+      signal: leaving.signal,
+    });
+    await eventually(() => answers.length === sent);
+    leaving.abort();
+    await expect(posted).rejects.toThrow();
+  }
+  const refused = await gateway.rpc("/mcp", long(), headers);
+  expect([refused.status, refused.body.error.data.code]).toEqual([503, "overloaded"]);
+  expect(refused.body.error.message).toContain("of yours");
+  // Short ones, and other users', are served; until there is too much in all.
+  const ping = { jsonrpc: "2.0", id: ++id, method: "ping" };
+  expect((await gateway.rpc("/mcp", ping, headers)).status).toBe(200);
+  const other = { authorization: `Bearer ${await gateway.mint({ user: "other" })}` };
+  const theirs = gateway.rpc("/mcp/http", long(), other);
+  await eventually(() => answers.length === 3);
+  const third = { authorization: `Bearer ${await gateway.mint({ user: "third" })}` };
+  const full = await gateway.rpc("/mcp/http", long(), third);
+  expect(full.body.error.message).toContain("of all");
+  for (const answer of answers.splice(0)) answer();
+  expect((await theirs).status).toBe(200);
+  await eventually(async () => {
+    const again = gateway.rpc("/mcp", long(), headers);
+    await Promise.race([again, eventually(() => answers.length > 0)]);
+    for (const answer of answers.splice(0)) answer();
+    return (await again).status === 200;
+  });
+});
+
+it("one long message is let in however long, and everything is given back", () => {
+  const held = new HeldMessages({ messageBytes: 65_536, messageBytesPerUser: 65_536 });
+  const release = held.hold("a", 1_000_000);
+  expect(() => held.hold("a", 20_000)).toThrow("of yours");
+  expect(() => held.hold("b", 20_000)).toThrow("of all");
+  held.hold("b", 16_384)();
+  expect(held.bytes).toBe(1_000_000);
+  release();
+  expect(held.bytes).toBe(0);
+  held.hold("a", 60_000)();
+  expect(held.bytes).toBe(0);
+});
