@@ -56,21 +56,21 @@ export class ModeAdmin {
     parseStrictly(setModeOptionsSchema, options, "options");
     const { modes, modeAuthority } = runtime;
     if (mode !== "inherit") this.#checkRoom(modes, options.tenant);
-    const before = options.tenant === undefined ? news.boundModes(runtime) : new Map();
     const { guarantee } = bus;
-    const report = await switchMode(plane, {
+    // A reload may come before its turn.
+    const current = () => this.#deps.snapshot().plugin(name) ?? runtime;
+    const { report, switchedOff } = await switchMode(plane, {
       state: modes,
       mode,
-      inherited: news.inherited(runtime, options.tenant),
+      inherited: () => news.inherited(current(), options.tenant),
+      others: () => (options.tenant === undefined ? news.boundModes(current()) : new Map()),
       guarantee: guarantee === "fenced" && !modeAuthority && !bus.synchronous ? "leased" : guarantee,
       options,
     });
     if (report.wipe || (options.wipe ?? "auto") !== "auto") return report;
     // Whom a binding switches off now that the override is another one is not in the record's own wipe.
-    const after = news.boundModes(runtime);
-    const off = [...before].filter(([tenant, was]) => was !== "disabled" && after.get(tenant) === "disabled");
-    await Promise.all(off.map(([tenant]) => news.wipe(runtime, tenant)));
-    return off.length === 0 ? report : { ...report, wipe: true };
+    await Promise.all(switchedOff.map((tenant) => news.wipe(runtime, tenant)));
+    return switchedOff.length === 0 ? report : { ...report, wipe: true };
   }
 
   #checkRoom(modes: ModeState, tenant: string | undefined): void {

@@ -1,5 +1,7 @@
 import { describe, expect, it } from "vitest";
 import {
+  type ControlBus,
+  createInProcessBus,
   createPluginPipeline,
   type ModeChange,
   type ModeEvent,
@@ -124,6 +126,52 @@ describe("a plugin that onError switched off", () => {
       "set enforce",
       "on_error disabled",
     ]);
+  });
+});
+
+describe("switches at the same time", () => {
+  it("each reports the mode that the one before it left", async () => {
+    const { pipeline, events } = await watched({});
+    await using _ = pipeline;
+    const reports = await Promise.all([
+      pipeline.setMode("guard", "disabled"),
+      pipeline.setMode("guard", "permissive"),
+      pipeline.clearMode("guard"),
+      pipeline.setMode("guard", "disabled"),
+    ]);
+    const turns = reports.map(({ previousMode, mode, wipe }) => [previousMode, mode, wipe]);
+    expect(turns).toEqual([
+      ["enforce", "disabled", true],
+      ["disabled", "permissive", false],
+      ["permissive", "enforce", false],
+      ["enforce", "disabled", true],
+    ]);
+    expect(events.map((event) => event.split(" ", 3).slice(1))).toEqual(
+      turns.map(([previous, next]) => [previous, next]),
+    );
+  });
+
+  it("one that another process has made, and this one has not read yet, is the one before", async () => {
+    const bus: ControlBus = { ...createInProcessBus(), synchronous: false, publish: async () => undefined };
+    const deaf: ControlBus = { ...bus, subscribe: async () => () => undefined };
+    const timing = { pollMinMs: 60_000, pollMaxMs: 60_000 };
+    await using one = (await watched({}, { bus: deaf, timing, replica: "one" })).pipeline;
+    await using two = (await watched({}, { bus: deaf, timing, replica: "two" })).pipeline;
+    await one.setMode("guard", "permissive", { waitFor: "none" });
+    expect(two.explainMode("guard").mode).toBe("enforce");
+    expect(await two.setMode("guard", "disabled", { waitFor: "none" })).toMatchObject({
+      previousMode: "permissive",
+      mode: "disabled",
+      rev: 2,
+    });
+  });
+
+  it("a tenant whom its binding switches off again is wiped by the switch that let the binding show", async () => {
+    const { pipeline, told } = await watched({ bindings: [{ ...acme, mode: "disabled" }] });
+    await using _ = pipeline;
+    const reports = await Promise.all([pipeline.setMode("guard", "enforce"), pipeline.clearMode("guard")]);
+    expect(reports.map(({ wipe }) => wipe)).toEqual([false, true]);
+    expect(told.filter(({ wipe }) => wipe)).toMatchObject([{ tenant: "acme", next: "disabled" }]);
   });
 });
 

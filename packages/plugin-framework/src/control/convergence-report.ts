@@ -32,7 +32,10 @@ export interface Acknowledgement {
 /** How far a switch has come. */
 export interface ConvergenceReport {
   readonly rev: number;
-  /** Mode in force here before. */
+  /**
+   * Mode in force before, by the record that this one follows, whoever wrote that; `disabled` where `onError` had
+   * switched the plugin off here.
+   */
   readonly previousMode: Mode;
   /** Mode in force here now. */
   readonly mode: Mode;

@@ -19,8 +19,10 @@ import { isProgrammingError } from "./is-programming-error.ts";
 export interface Switch {
   readonly state: ModeState;
   readonly mode: Mode | "inherit";
-  /** What the override covers: binding or file, and for a tenant the global override. */
-  readonly inherited: Mode;
+  /** What the override covers now: binding or file, and for a tenant the global override. */
+  readonly inherited: () => Mode;
+  /** Modes in force now for those whom this switch concerns though its record is not theirs. */
+  readonly others: () => ReadonlyMap<string, Mode>;
   /** The best that this plugin can be promised. */
   readonly guarantee: Guarantee;
   readonly options: SetModeOptions;
@@ -29,9 +31,18 @@ export interface Switch {
 const WRITE_ATTEMPTS = 50;
 const ACK_POLL_MS = [1, 2, 3, 5, 8, 12, 20];
 
+/** What a switch has come to. */
+export interface Switched {
+  readonly report: ConvergenceReport;
+  /** Of the others those whom it has switched off. */
+  readonly switchedOff: readonly string[];
+}
+
 interface Committed {
   readonly record: ControlRecord;
   readonly wipe: boolean;
+  /** Mode in force before: of the record that this one follows. */
+  readonly previousMode: Mode;
   readonly committedAt?: number;
   readonly reason?: string;
 }
@@ -41,26 +52,31 @@ interface Committed {
  * and waits for their acknowledgements. With the store out of reach the switch is made here alone and put into the
  * store when it is back.
  */
-export async function switchMode(plane: ControlPlane, change: Switch): Promise<ConvergenceReport> {
+export async function switchMode(plane: ControlPlane, change: Switch): Promise<Switched> {
   const { state, options } = change;
   const { tenant } = options;
   const scope = scopeText({ plugin: state.plugin, ...(tenant === undefined ? {} : { tenant }) });
   const startedAt = plane.clock.now();
-  const known = modeUnder(state.record(tenant), change.inherited);
-  const previousMode = state.switchedOff === undefined ? known : "disabled";
-  const { record, wipe, committedAt, reason, followed } = await plane.turns.run(scope, async () => {
-    const done = await commitOrDraft(plane, scope, change);
-    return { ...done, followed: plane.apply(scope, done.record) };
+  const { record, reason, followed, facts, switchedOff } = await plane.turns.run(scope, async () => {
+    // What is in force before and after this switch is asked inside its turn: others come before it, and after.
+    const before = change.others();
+    const { previousMode, wipe, ...done } = await commitOrDraft(plane, scope, change);
+    const followed = plane.apply(scope, done.record);
+    const after = change.others();
+    const off = [...before].filter(([name, was]) => was !== "disabled" && after.get(name) === "disabled");
+    const mode = modeUnder(done.record, change.inherited());
+    const facts = { rev: done.record.rev, previousMode, mode, committedAt: done.committedAt, wipe };
+    return { ...done, followed, facts, switchedOff: off.map(([name]) => name) };
   });
-  const mode = modeUnder(record, change.inherited);
-  const facts = { rev: record.rev, previousMode, mode, committedAt, wipe };
-  if (reason !== undefined) return localOnly(plane, facts, plane.clock.now() - startedAt, reason);
+  if (reason !== undefined) {
+    return { report: localOnly(plane, facts, plane.clock.now() - startedAt, reason), switchedOff };
+  }
   const published = within(plane.clock, plane.timing.storeMs, plane.bus.publish({ scope, rev: record.rev }));
   published.catch(() => undefined);
   const { waitFor = "all", timeoutMs = 5_000 } = options;
   if (waitFor !== "none") await within(plane.clock, timeoutMs, followed).catch(() => undefined);
   const waited = await waitForAcks(plane, scope, record, startedAt, options);
-  return { ...facts, ...waited, guarantee: change.guarantee };
+  return { report: { ...facts, ...waited, guarantee: change.guarantee }, switchedOff };
 }
 
 function localOnly(
@@ -83,11 +99,12 @@ function localOnly(
 }
 
 function draft(
-  { state, mode, inherited, options }: Switch,
+  { state, mode, inherited: inherits, options }: Switch,
   known: ControlRecord | undefined,
   stored: ControlRecord | undefined,
 ): Committed {
   const { wipe: policy = "auto", setBy = "api" } = options;
+  const inherited = inherits();
   const newest = stored !== undefined && stored.rev >= (known?.rev ?? 0) ? stored : known;
   const previous = modeUnder(newest, inherited);
   const next = mode === "inherit" ? inherited : mode;
@@ -96,6 +113,7 @@ function draft(
   return {
     record: { mode, rev: (newest?.rev ?? 0) + 1, uuid: randomUUID(), wipeSeq: seq + (wipe ? 1 : 0), setBy },
     wipe,
+    previousMode: state.switchedOff === undefined ? previous : "disabled",
   };
 }
 
@@ -106,11 +124,11 @@ async function commitOrDraft(plane: ControlPlane, scope: string, change: Switch)
     return { ...committed, committedAt: plane.clock.wallNow() };
   } catch (error) {
     if (PluginError.is(error) || isProgrammingError(error)) throw error;
-    const { record, wipe } = draft(change, change.state.record(change.options.tenant), undefined);
+    const { record, ...drafted } = draft(change, change.state.record(change.options.tenant), undefined);
     const { ttlMs } = change.options;
     const expires = ttlMs === undefined ? {} : { expiresAt: plane.clock.wallNow() + ttlMs };
     const said = error instanceof Error ? error.message : String(error);
-    return { record: { ...record, ...expires }, wipe, reason: `the store is out of reach: ${said}` };
+    return { ...drafted, record: { ...record, ...expires }, reason: `the store is out of reach: ${said}` };
   }
 }
 
@@ -119,10 +137,10 @@ async function commit(plane: ControlPlane, scope: string, change: Switch): Promi
   const { state, options } = change;
   let [stored] = await within(plane.clock, storeMs, plane.bus.read([scope]));
   for (let attempt = 0; attempt < WRITE_ATTEMPTS; attempt++) {
-    const { record, wipe } = draft(change, state.record(options.tenant), stored);
+    const { record, ...drafted } = draft(change, state.record(options.tenant), stored);
     const write = plane.bus.write(scope, record, stored?.rev ?? 0, options.ttlMs);
     const verdict = await within(plane.clock, storeMs, write);
-    if (verdict.written) return { record: verdict.current ?? record, wipe };
+    if (verdict.written) return { ...drafted, record: verdict.current ?? record };
     stored = verdict.current;
   }
   throw new PluginError("conflict", `other admins won ${WRITE_ATTEMPTS} times in a row`, {
