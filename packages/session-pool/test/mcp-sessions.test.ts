@@ -76,7 +76,7 @@ describe("sessions of real MCP servers", () => {
     const next = await pool.acquire(identityKey());
     const served = performance.now() - begin;
     expect(served).toBeGreaterThan(30);
-    expect(served).toBeLessThan(500);
+    expect(served).toBeLessThan(1_000);
     const before = pool.stats();
     begin = performance.now();
     await expect(pool.acquire(identityKey())).rejects.toMatchObject({ code: "acquire_timeout" });
@@ -235,7 +235,7 @@ describe("sessions of real MCP servers", () => {
     }
     const begin = performance.now();
     expect(await attempt("bob")).toMatchObject({ details: { breaker: "open" } });
-    expect(performance.now() - begin).toBeLessThan(250);
+    expect(performance.now() - begin).toBeLessThan(2_500);
     expect(connects).toBe(5);
     await eventually(async () => {
       await Promise.all(["a", "b", "c"].map(attempt));
