@@ -1,25 +1,9 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import {
-  ClassifierError,
-  classify,
-  type KnownServer,
-  type ServerHistory,
-  type ServerUsage,
-} from "../src/index.ts";
+import { ClassifierError, classify, type ServerHistory, type ServerUsage } from "../src/index.ts";
+import { hot, servers, used } from "./support/usage.ts";
 
 const NOW = 1_800_000_000_000;
-const servers = (n: number): KnownServer[] => Array.from({ length: n }, (_, i) => ({ id: `s${i}` }));
-const used = (serverId: string, lastUsedAt: number, more: Partial<ServerUsage> = {}): ServerUsage => ({
-  serverId,
-  lastUsedAt,
-  activeSessions: 0,
-  totalUses: 1,
-  pooledSessions: 1,
-  ...more,
-});
-const hot = (result: { tiers: ReadonlyMap<string, string> }) =>
-  [...result.tiers].filter(([, tier]) => tier === "hot").map(([id]) => id);
 
 describe("preset contextforge", () => {
   it("SC-1 of 10 servers with 3 used the 2 most recent are hot, the other 8 cold, disjoint and complete", () => {
