@@ -1,4 +1,5 @@
 import { startEchoServer } from "@gatewright/mcp-fixtures";
+import { send } from "@gatewright/resilience";
 import {
   eventually,
   type Gateway,
@@ -9,7 +10,6 @@ import {
   startRedis,
 } from "@gatewright/testkit";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { oneRequest } from "./support/one-request.ts";
 
 const workers = 2;
 let postgres: PostgresServer;
@@ -35,11 +35,11 @@ afterAll(async () => {
 });
 
 const at = (path: string) => `${gateway.url}${path}`;
-const put = (body: object) => oneRequest(at("/admin/plugins/rate_limiter/mode"), { method: "PUT", body });
+const put = (body: object) => send(at("/admin/plugins/rate_limiter/mode"), { method: "PUT", body });
 const accept = { accept: "application/json, text/event-stream" };
 const rpc = (method: string, params: object) => ({ jsonrpc: "2.0", id: 1, method, params });
 const call = (path = "/mcp/http", headers = {}) =>
-  oneRequest(at(path), {
+  send(at(path), {
     body: rpc("tools/call", { name: "echo_echo", arguments: { text: "x" } }),
     headers: { ...accept, ...headers },
   });
@@ -52,7 +52,7 @@ describe("WORKERS=2 on PostgreSQL, with Redis", () => {
     expect(body.acked).toHaveLength(workers);
     const answers = await Promise.all(Array.from({ length: 60 }, () => call()));
     expect(answers.filter(({ status }) => status === 200)).toHaveLength(30);
-    expect((await oneRequest(at("/admin/limits"))).body.sharing).toMatchObject({ by: "redis" });
+    expect((await send(at("/admin/limits"))).body.sharing).toMatchObject({ by: "redis" });
     await put({ mode: "disabled", waitFor: "all" });
   }, 60_000);
 
@@ -62,7 +62,7 @@ describe("WORKERS=2 on PostgreSQL, with Redis", () => {
       capabilities: {},
       clientInfo: { name: "t", version: "1" },
     };
-    const { headers } = await oneRequest(at("/mcp"), { body: rpc("initialize", hello), headers: accept });
+    const { headers } = await send(at("/mcp"), { body: rpc("initialize", hello), headers: accept });
     const session = {
       "mcp-session-id": String(headers["mcp-session-id"]),
       "mcp-protocol-version": "2025-11-25",
@@ -70,15 +70,15 @@ describe("WORKERS=2 on PostgreSQL, with Redis", () => {
     for (let time = 0; time < 3 * workers; time++) {
       expect((await call("/mcp", session)).body.result?.content?.[0]?.text).toContain("x");
     }
-    expect((await oneRequest(at("/mcp"), { method: "DELETE", headers: session })).status).toBe(204);
+    expect((await send(at("/mcp"), { method: "DELETE", headers: session })).status).toBe(204);
     for (let time = 0; time < workers; time++) expect((await call("/mcp", session)).status).toBe(404);
   }, 60_000);
 
   it("a change by one is served by all", async () => {
-    expect((await oneRequest(at("/gateways"), { body: { name: "second", url: echo.url } })).status).toBe(201);
+    expect((await send(at("/gateways"), { body: { name: "second", url: echo.url } })).status).toBe(201);
     for (let time = 0; time < 2 * workers; time++) {
       await eventually(async () => {
-        const { body } = await oneRequest(at("/mcp/http"), { body: rpc("tools/list", {}) });
+        const { body } = await send(at("/mcp/http"), { body: rpc("tools/list", {}) });
         return body.result.tools.some(({ name }: { name: string }) => name === "second_echo");
       });
     }

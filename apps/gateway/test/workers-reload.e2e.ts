@@ -1,6 +1,7 @@
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { send } from "@gatewright/resilience";
 import {
   eventually,
   type Gateway,
@@ -9,7 +10,6 @@ import {
   startPostgres,
 } from "@gatewright/testkit";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { oneRequest } from "./support/one-request.ts";
 
 const workers = 2;
 let folder: string;
@@ -39,12 +39,12 @@ afterAll(async () => {
 // Each connection is some worker's; each worker says itself what it follows.
 const seen = async () => {
   const answers = await Promise.all(
-    Array.from({ length: 4 * workers }, () => oneRequest(`${gateway.url}/admin/config`)),
+    Array.from({ length: 4 * workers }, () => send(`${gateway.url}/admin/config`)),
   );
   return answers.map(({ body }) => body);
 };
 const namesOf = async () =>
-  (await oneRequest(`${gateway.url}/gateways`)).body.items.map(({ name }: { name: string }) => name);
+  (await send(`${gateway.url}/gateways`)).body.items.map(({ name }: { name: string }) => name);
 const patience = { timeoutMs: 30_000 };
 
 it("every worker follows a file that changes, and SIGHUP that the first process is sent", async () => {

@@ -1,4 +1,5 @@
 import { startEchoServer } from "@gatewright/mcp-fixtures";
+import { type Answer, send } from "@gatewright/resilience";
 import {
   eventually,
   type Gateway,
@@ -7,7 +8,6 @@ import {
   startPostgres,
 } from "@gatewright/testkit";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { type OneAnswer, oneRequest } from "./support/one-request.ts";
 import { descendants } from "./support/processes.ts";
 
 let postgres: PostgresServer;
@@ -36,11 +36,11 @@ afterAll(async () => {
 });
 
 const at = (path: string) => `${gateway.url}${path}`;
-const get = (path: string) => oneRequest(at(path));
-const put = (body: object) => oneRequest(at("/admin/plugins/rate_limiter/mode"), { method: "PUT", body });
+const get = (path: string) => send(at(path));
+const put = (body: object) => send(at("/admin/plugins/rate_limiter/mode"), { method: "PUT", body });
 const rpc = (method: string, params: object, id: unknown = 1) => ({ jsonrpc: "2.0", id, method, params });
-const call = (path = "/mcp/http", headers = {}): Promise<OneAnswer> =>
-  oneRequest(at(path), {
+const call = (path = "/mcp/http", headers = {}): Promise<Answer> =>
+  send(at(path), {
     body: rpc("tools/call", { name: "echo_echo", arguments: { text: "x" } }),
     headers: { accept: "application/json, text/event-stream", ...headers },
   });
@@ -51,7 +51,7 @@ const workerPids = async () =>
 /** Opens a session and returns the headers that belong to it. */
 async function openSession(): Promise<Record<string, string>> {
   const headers = { accept: "application/json, text/event-stream" };
-  const { headers: answered } = await oneRequest(at("/mcp"), { body: rpc("initialize", hello), headers });
+  const { headers: answered } = await send(at("/mcp"), { body: rpc("initialize", hello), headers });
   return {
     "mcp-session-id": String(answered["mcp-session-id"]),
     "mcp-protocol-version": "2025-11-25",
@@ -117,7 +117,7 @@ describe("WORKERS=3 on PostgreSQL, without Redis", () => {
     }
     const stranger = { ...session, "mcp-session-id": "0".repeat(32) };
     expect((await call("/mcp", stranger)).status).toBe(404);
-    expect((await oneRequest(at("/mcp"), { method: "DELETE", headers: session })).status).toBe(204);
+    expect((await send(at("/mcp"), { method: "DELETE", headers: session })).status).toBe(204);
     for (let time = 0; time < workers; time++) expect((await call("/mcp", session)).status).toBe(404);
   });
 
@@ -138,10 +138,10 @@ describe("WORKERS=3 on PostgreSQL, without Redis", () => {
 
   it("a change by one is served by all", async () => {
     const body = { name: "second", url: echo.url };
-    expect((await oneRequest(at("/gateways"), { body })).status).toBe(201);
+    expect((await send(at("/gateways"), { body })).status).toBe(201);
     for (let time = 0; time < 2 * workers; time++) {
       await eventually(async () => {
-        const answer = await oneRequest(at("/mcp/http"), { body: rpc("tools/list", {}) });
+        const answer = await send(at("/mcp/http"), { body: rpc("tools/list", {}) });
         const names = answer.body.result.tools.map(({ name }: { name: string }) => name);
         return names.includes("second_echo");
       });
@@ -191,7 +191,7 @@ describe("WORKERS=3 on PostgreSQL, without Redis", () => {
 
   it("ends in good order with its workers, and leaves none behind", async () => {
     const pids = await workerPids();
-    const slow = await oneRequest(at("/health/live"));
+    const slow = await send(at("/health/live"));
     expect(await gateway.stop()).toEqual({ code: 0, signal: null });
     expect(slow.status).toBe(200);
     for (const pid of pids) expect(() => process.kill(pid, 0)).toThrow();

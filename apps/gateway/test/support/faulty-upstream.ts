@@ -1,5 +1,5 @@
 import { createServer, type ServerResponse } from "node:http";
-import type { AddressInfo } from "node:net";
+import { listenOnLoopback } from "./listen-on-loopback.ts";
 
 /** How an upstream is spoken to. */
 export type Dialect = "modern" | "legacy" | "sse";
@@ -79,14 +79,10 @@ export async function startFaultyUpstream(dialect: Dialect, faults: Readonly<Rec
     }
   });
   server.keepAliveTimeout = 0;
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address() as AddressInfo;
-  const close = async () => {
-    server.close();
-    server.closeAllConnections();
-  };
+  const listening = await listenOnLoopback(server);
   return {
-    url: `http://127.0.0.1:${port}/${dialect === "sse" ? "sse" : "mcp"}`,
+    ...listening,
+    url: `${listening.origin}/${dialect === "sse" ? "sse" : "mcp"}`,
     /** Tool calls that arrived with a fault, since it was asked last. */
     received(fault: string): number {
       const count = received.get(fault) ?? 0;
@@ -99,6 +95,5 @@ export async function startFaultyUpstream(dialect: Dialect, faults: Readonly<Rec
     },
     /** How often one was asked for since. */
     refusedSessions: () => refused ?? 0,
-    [Symbol.asyncDispose]: close,
   };
 }

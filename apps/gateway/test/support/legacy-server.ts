@@ -1,6 +1,5 @@
-import { once } from "node:events";
 import { createServer, type ServerResponse } from "node:http";
-import type { AddressInfo } from "node:net";
+import { listenOnLoopback } from "./listen-on-loopback.ts";
 
 // biome-ignore lint/suspicious/noExplicitAny: tests look into messages of any shape.
 type Message = any;
@@ -85,16 +84,6 @@ export async function startLegacyServer(
     } else if (method === "tools/list") json({ result: { tools: listed } });
     else json({ error: { code: -32_601, message: "no" } }, method === "server/discover" ? 400 : 200);
   });
-  server.listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const close = async () => {
-    server.close();
-    server.closeAllConnections();
-  };
-  return {
-    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/mcp`,
-    taken,
-    close,
-    [Symbol.asyncDispose]: close,
-  };
+  const listening = await listenOnLoopback(server);
+  return { ...listening, url: `${listening.origin}/mcp`, taken };
 }

@@ -1,6 +1,5 @@
-import { once } from "node:events";
 import { createServer } from "node:http";
-import type { AddressInfo } from "node:net";
+import { listenOnLoopback } from "./listen-on-loopback.ts";
 
 /** A legacy MCP server over HTTP that keeps the bytes of every call, and answers with a text the test gave it. */
 export interface RecordingServer {
@@ -36,14 +35,6 @@ export async function startRecordingServer(answer: (idText: string) => string): 
     response.writeHead(200, { "content-type": "application/json" });
     response.end(method === "tools/call" ? answer(idText) : JSON.stringify(body));
   });
-  server.listen(0, "127.0.0.1");
-  await once(server, "listening");
-  return {
-    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/mcp`,
-    calls,
-    async [Symbol.asyncDispose]() {
-      server.close();
-      server.closeAllConnections();
-    },
-  };
+  const listening = await listenOnLoopback(server);
+  return { ...listening, url: `${listening.origin}/mcp`, calls };
 }

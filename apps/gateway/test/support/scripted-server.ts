@@ -1,6 +1,5 @@
-import { once } from "node:events";
 import { createServer, type IncomingHttpHeaders, type ServerResponse } from "node:http";
-import type { AddressInfo } from "node:net";
+import { listenOnLoopback } from "./listen-on-loopback.ts";
 
 /** A request as it arrived. */
 export interface SeenRequest {
@@ -87,18 +86,12 @@ export async function startScriptedServer(port = 0): Promise<ScriptedServer> {
     else if ("error" in step) json({ error: step.error });
     else send(step.result);
   });
-  server.listen(port, "127.0.0.1");
-  await once(server, "listening");
-  const close = async () => {
-    server.close();
-    server.closeAllConnections();
-  };
+  const listening = await listenOnLoopback(server, port);
   return {
-    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/mcp`,
+    ...listening,
+    url: `${listening.origin}/mcp`,
     seen: (method) => requests.filter((request) => request.method === method),
     script: (method, ...steps) => void scripts.set(method, steps),
-    close,
-    [Symbol.asyncDispose]: close,
   };
 }
 
