@@ -41,7 +41,7 @@ export function neverPolled(): PollState {
   };
 }
 
-/** The last poll, or 0 when it is nonsense: not positive, no number, or more than 60 s ahead. */
+/** The time of a poll, or 0 when it is nonsense: not positive, no number, or more than 60 s ahead. */
 export function believedLast(last: number, now: number): number {
   return last > 0 && last <= now + MAX_FUTURE_MS ? last : 0;
 }
@@ -69,6 +69,15 @@ export function isClaimed({ heldAt }: PollState, claimMs: number, now: number): 
   return heldAt > 0 && heldAt <= now + MAX_FUTURE_MS && now < heldAt + claimMs;
 }
 
+/**
+ * When a poll is wished for with one more wish: the earlier counts, so that many notices make one poll. One that was due
+ * when the poll under way began is heeded by that poll; then the later counts, and makes another poll where it needs one.
+ */
+function wishOf({ forcedAt, claimedAt }: PollState, at: number, now: number): number {
+  const [earlier, later] = [Math.min(forcedAt, at), Math.max(forcedAt, at)];
+  return earlier <= believedLast(claimedAt, now) ? later : earlier;
+}
+
 /** Adds what a replica remembers that asks: polls, failures and notices of change that could not be booked. */
 export function recollect(state: PollState, known: PollMemory, now: number): void {
   const last = believedLast(state.last, now);
@@ -77,8 +86,7 @@ export function recollect(state: PollState, known: PollMemory, now: number): voi
   if (knownLast > last) state.ttlMs = known.ttlMs;
   // Whoever polled later knows better: a success ends the failures, and a notice before it has been heeded.
   if (knownLast >= last) state.failures = Math.max(state.failures, known.failures);
-  if (known.forcedAt > state.last && (state.forcedAt === 0 || known.forcedAt < state.forcedAt))
-    state.forcedAt = known.forcedAt;
+  if (known.forcedAt > state.last) state.forcedAt = wishOf(state, known.forcedAt, now);
 }
 
 /** How a claim ended, or a wish for a poll. */
@@ -92,8 +100,7 @@ export type PollEnding =
 /** Applies an ending. A time is recorded only on success; a claim is freed and renewed only by its holder. */
 export function endPoll(state: PollState, ending: PollEnding, now: number): void {
   if (ending.kind === "forced") {
-    const at = now + ending.debounceMs;
-    if (state.forcedAt === 0 || state.forcedAt > at) state.forcedAt = at;
+    state.forcedAt = wishOf(state, now + ending.debounceMs, now);
     return;
   }
   if (ending.kind === "renewed") {
@@ -106,8 +113,8 @@ export function endPoll(state: PollState, ending: PollEnding, now: number): void
     state.failures = 0;
     state.retryAt = 0;
     state.ttlMs = ending.ttlMs ?? 0;
-    // A change that was announced after this poll began needs another poll.
-    if (state.forcedAt <= state.claimedAt) state.forcedAt = 0;
+    // A change that was announced after this poll began needs another poll; so does one that only another's has heeded.
+    if (state.holder === ending.token && state.forcedAt <= state.claimedAt) state.forcedAt = 0;
   } else if (ending.kind === "failed") {
     state.failures++;
     state.retryAt = now + Math.min(ending.maxMs, ending.baseMs * 2 ** (state.failures - 1));

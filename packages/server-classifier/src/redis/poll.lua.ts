@@ -26,6 +26,11 @@ local function believed(last)
   if last > 0 and last <= now + ${MAX_FUTURE_MS} then return last end
   return 0
 end
+local function wish(state, at)
+  local earlier, later = math.min(state.forcedAt, at), math.max(state.forcedAt, at)
+  if earlier <= believed(state.claimedAt) then return later end
+  return earlier
+end
 `;
 
 /**
@@ -47,7 +52,7 @@ for i = 1, #KEYS do
   state.last = math.max(last, knownLast)
   if knownLast > last then state.ttlMs = number(7) end
   if knownLast >= last then state.failures = math.max(state.failures, number(5)) end
-  if forced > state.last and (state.forcedAt == 0 or forced < state.forcedAt) then state.forcedAt = forced end
+  if forced > state.last then state.forcedAt = wish(state, forced) end
   if state.retryAt > now + pause then state.retryAt = 0 end
   local due = state.retryAt
   if state.last > 0 then
@@ -86,13 +91,13 @@ for i = 1, #KEYS do
   local kind, token, a, b = ARGV[at], ARGV[at + 1], tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3])
   local state = unpackState(redis.call('GET', KEYS[i]))
   if kind == 'forced' then
-    if state.forcedAt == 0 or state.forcedAt > now + a then state.forcedAt = now + a end
+    state.forcedAt = wish(state, now + a)
   elseif kind == 'renewed' then
     if state.holder == token then state.heldAt = now end
   else
     if kind == 'completed' then
       state.last, state.count, state.failures, state.retryAt, state.ttlMs = now, state.count + 1, 0, 0, a
-      if state.forcedAt <= state.claimedAt then state.forcedAt = 0 end
+      if state.holder == token and state.forcedAt <= state.claimedAt then state.forcedAt = 0 end
     elseif kind == 'failed' then
       state.failures = state.failures + 1
       state.retryAt = now + math.min(b, a * 2 ^ (state.failures - 1))
