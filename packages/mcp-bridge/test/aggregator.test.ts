@@ -108,6 +108,20 @@ describe("exposed names", () => {
     expect(new ExposedNames(upstreams, { ...rules, separator: "-" }).slugOf("2")).toBe("x.y");
   });
 
+  it("are remembered up to a bound, the latest ones, however many an upstream makes up", () => {
+    const table = new ExposedNames([{ id: "1", slug: "a" }], rules);
+    const named = (n: number) => ({ upstreamId: "1", name: `${"long".repeat(20)}${n}` });
+    const [first, kept, ...rest] = Array.from({ length: 50_001 }, (_, n) => table.expose(named(n)));
+    expect(table.needsTable(first as string)).toBe(true);
+    expect(table.resolve(kept as string)).toEqual(named(1));
+    expect(table.resolve(rest.at(-1) as string)).toEqual(named(50_000));
+    // What is listed again counts as new.
+    table.expose(named(1));
+    table.expose(named(60_000));
+    expect(table.resolve(kept as string)).toEqual(named(1));
+    expect(table.needsTable(rest[0] as string)).toBe(true);
+  });
+
   it("are unique, short enough, stable and reversible, whatever the names", () => {
     const name = fc.oneof(fc.string({ minLength: 1 }), fc.string({ minLength: 40, maxLength: 200 }));
     const slug = fc.stringMatching(/^[a-z0-9_-]{1,20}$/);

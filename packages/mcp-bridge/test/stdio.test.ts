@@ -1,5 +1,6 @@
 import { spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
+import { inspect } from "node:util";
 import { afterEach, describe, expect, it } from "vitest";
 import {
   createStdioUpstream,
@@ -238,6 +239,21 @@ describe("a stdio upstream", () => {
       networkCode: "ENOENT",
     });
   });
+
+  it.each([
+    ["an argument with a NUL", { args: ["secret\0value"] }, "ERR_INVALID_ARG_VALUE"],
+    ["a folder that is none", { cwd: import.meta.filename }, "ENOTDIR"],
+    ["a list of arguments that is too long", { args: ["x".repeat(3_000_000)] }, "E2BIG"],
+  ])(
+    "says not_sent for what the system refuses, and holds back what comes next: %s",
+    async (_, wrong, networkCode) => {
+      const upstream = start([], { ...wrong, restartBaseMs: 20_000 });
+      const failure = await upstream.open(CLIENT).catch((error: unknown) => error);
+      expect(failure).toMatchObject({ code: "upstream_unreachable", phase: "not_sent", networkCode });
+      expect(inspect(failure)).not.toContain("secret");
+      await expect(upstream.open(CLIENT)).rejects.toThrow("keeps ending");
+    },
+  );
 });
 
 describe("the end of a child", () => {

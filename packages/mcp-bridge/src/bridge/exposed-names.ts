@@ -22,6 +22,9 @@ export interface NameRules {
   readonly maxLength: number;
 }
 
+/** Shortened names that are remembered; those of before are found again by listing. */
+const MAX_SHORTENED = 50_000;
+
 /** Characters of the digest that replaces the end of a name which is too long. */
 const DIGEST_CHARS = 8;
 
@@ -67,7 +70,12 @@ export class ExposedNames {
     if (full.length <= maxLength) return full;
     const end = `-${digestOf(full).slice(0, DIGEST_CHARS)}`;
     const exposed = full.slice(0, maxLength - end.length) + end;
+    this.#shortened.delete(exposed);
     this.#shortened.set(exposed, item);
+    if (this.#shortened.size > MAX_SHORTENED) {
+      const [oldest] = this.#shortened.keys();
+      if (oldest !== undefined) this.#shortened.delete(oldest);
+    }
     return exposed;
   }
 

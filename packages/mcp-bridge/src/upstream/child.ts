@@ -47,17 +47,22 @@ export class Child {
   #asked = false;
   #stopping: Promise<void> | undefined;
 
+  /** @throws UpstreamError for what the system takes for no command at all; otherwise `onEnd` tells */
   constructor(options: ChildOptions) {
     this.#options = options;
     const { command, args, env, cwd, guard } = options;
     const detached = process.platform !== "win32";
-    this.#process = spawn(command, args, {
-      env,
-      cwd,
-      detached,
-      stdio: ["pipe", "pipe", "pipe"],
-      windowsHide: true,
-    });
+    try {
+      this.#process = spawn(command, args, {
+        env,
+        cwd,
+        detached,
+        stdio: ["pipe", "pipe", "pipe"],
+        windowsHide: true,
+      });
+    } catch (error) {
+      throw unstartable(error);
+    }
     this.#group = detached ? this.#process.pid : undefined;
     if (this.#group !== undefined) guard.watch(this.#group);
     this.#process.on("error", (error) => this.#onError(error));
@@ -193,4 +198,12 @@ export class Child {
 function withoutLineBreaks(body: string | Buffer): string | Buffer {
   if (!body.includes("\n") && !body.includes("\r")) return body;
   return body.toString().replaceAll(/[\r\n]/g, " ");
+}
+
+/** Without the cause: its text repeats the argument that is wrong, and arguments may be secrets. */
+function unstartable(error: unknown): UpstreamError {
+  const { code } = error as { readonly code?: unknown };
+  const networkCode = typeof code === "string" ? code : undefined;
+  const text = `The command cannot be started${networkCode === undefined ? "" : ` (${networkCode})`}.`;
+  return new UpstreamError("upstream_unreachable", text, { phase: "not_sent", networkCode });
 }

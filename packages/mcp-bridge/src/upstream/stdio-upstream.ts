@@ -163,7 +163,13 @@ class StdioUpstream implements Upstream {
     if (this.#closed) throw closedError();
     const sessions = new Set<DuplexSession>();
     const backoff = this.#backoffs.of(options.env);
-    const connection = this.#spawn(sessions, options, backoff);
+    let connection: StdioConnection;
+    try {
+      connection = this.#spawn(sessions, options, backoff);
+    } catch (error) {
+      backoff.failed(0);
+      throw error;
+    }
     const { connectTimeoutMs, probeTimeoutMs } = this.#options;
     const context = { connection, counters: this.#counters, connectTimeoutMs, probeTimeoutMs };
     try {
