@@ -1,6 +1,7 @@
 import { startEverythingServer } from "@gatewright/mcp-fixtures";
 import { eventually, type RedisServer, startRedis } from "@gatewright/testkit";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { openModern } from "./support/modern-client.ts";
 import { openRaw } from "./support/raw-client.ts";
 import { openSession, type ReplicaSet, startReplicaSet } from "./support/replica-set.ts";
 import type { TestGateway } from "./support/test-gateway.ts";
@@ -79,5 +80,38 @@ describe("a session that another replica goes on with, in front of an upstream t
     owner.core.replicas.handOver();
     expect(owner.core.sessions.size).toBe(0);
     expect(listeners()).toBe(before);
+  });
+
+  it("is gone on with when there is room for it, at a replica to which too many listened when it came", async () => {
+    const classifier = { enabled: false, refreshIntervalSeconds: 86_400, maxChangeStreams: 0 };
+    const full = await set.add({ bridge: { maxListeners: 2 }, classifier });
+    const owner = await set.add();
+    await full.core.refresher.ready();
+    const uri = "fresh+test://watched-resource";
+    const session = await openSession(owner, "/mcp");
+    expect((await session.request(owner, "resources/subscribe", { uri })).body.result).toEqual({});
+    const params = { notifications: { toolsListChanged: true } };
+    const others = await Promise.all(
+      [1, 2].map(() => openModern(full, { path: "/mcp", method: "subscriptions/listen", params })),
+    );
+    expect(others.map(({ status }) => status)).toEqual([200, 200]);
+    await owner.close();
+
+    const headers = { "mcp-session-id": session.id, "mcp-protocol-version": "2025-11-25" };
+    const stream = await openRaw(full, "/mcp", { method: "GET", headers });
+    expect(stream.status).toBe(200);
+    // Calls do not suffer for it.
+    const call = { name: "fresh_test_simple_text", arguments: {} };
+    expect((await session.request(full, "tools/call", call)).body.result?.content).toHaveLength(1);
+    for (const other of others) other.cut();
+    const heard = () => stream.events.map(({ data }) => data?.params?.uri ?? data?.method);
+    await eventually(() => heard().includes(uri) && heard().includes("notifications/tools/list_changed"));
+    expect(full.core.hub.stats().listeners).toBe(2);
+    const count = heard().length;
+    await session.request(full, "tools/call", { name: "fresh_test_trigger_resource_change", arguments: {} });
+    await eventually(() => heard().length > count);
+    expect(heard().at(-1)).toBe(uri);
+    expect(await session.delete(full)).toBe(204);
+    await eventually(() => full.core.hub.stats().listeners === 0);
   });
 });

@@ -94,7 +94,7 @@ export async function createClientSide(config: GatewayConfig, deps: ClientSideDe
       try {
         goOn(session);
       } catch (error) {
-        logger.warn({ err: error }, "a session that was taken over is told of no changes");
+        logger.warn({ err: error }, "a session that was taken over is not told of all changes yet");
       }
       for (const id of session.resumable.keys()) {
         const record = snapshots.current?.upstreams.get(id);

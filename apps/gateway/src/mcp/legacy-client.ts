@@ -38,14 +38,23 @@ export class LegacyClient implements Crossing {
     options: CrossingOptions,
   ): Promise<UpstreamAnswer> {
     const { onEnd } = options;
-    this.#deps.listening.followLists(this.#session);
     try {
+      this.#followLists();
       const answer = (await this.#answerHere()) ?? (await this.#forward(session, request, options));
       onEnd({ answer });
       return answer;
     } catch (error) {
       onEnd({ error });
       throw error;
+    }
+  }
+
+  /** Where too many listen, that is no reason to refuse a call. */
+  #followLists(): void {
+    try {
+      this.#deps.listening.followLists(this.#session);
+    } catch (error) {
+      if (!GatewayError.is(error)) throw error;
     }
   }
 

@@ -11,7 +11,11 @@ import type { Follower } from "./follower.ts";
 import { ListenStreams } from "./listen-streams.ts";
 import { endedMeanwhile, ResourceSubscriptions } from "./resource-subscriptions.ts";
 import { SubscriptionBounds } from "./subscription-bounds.ts";
+import { untilDone } from "./until-done.ts";
 import type { ShowNotification } from "./upstream-access.ts";
+
+/** Pause before what a session that was taken over lacks is tried again. */
+const againMs = 2_000;
 
 /** What change notifications go through. */
 export interface ListeningOptions extends EarsOptions {
@@ -65,17 +69,24 @@ export class Listening {
     });
   }
 
-  /** Goes on with what another replica did for a session; changes meanwhile may have been missed. */
+  /**
+   * Goes on with what another replica did for a session. What there is no room for is made later, as soon as there is.
+   *
+   * @throws {GatewayError} `overloaded`, when not all of it could be done at once
+   */
   goOn(session: DownstreamSession): void {
-    this.followLists(session);
-    this.#followers.get(session)?.tellAll();
-    const deliver = deliverTo(session);
-    for (const [upstreamId, uris] of session.subscriptions) {
-      for (const uri of uris) {
-        this.#subscriptions.begin(session, upstreamId, uri);
-        const message = updated(uri);
-        if (message !== undefined) deliver(this.#options.expose(session.target, upstreamId, message));
-      }
+    let told = false;
+    const attempt = () => {
+      this.followLists(session);
+      if (!told) this.#followers.get(session)?.tellAll();
+      told = true;
+      this.#subscribeAgain(session);
+    };
+    try {
+      attempt();
+    } catch (error) {
+      untilDone(session, againMs, attempt);
+      throw error;
     }
   }
 
@@ -119,6 +130,19 @@ export class Listening {
   /** Ends all streams of clients without sessions in good order. */
   close(): void {
     this.#streams.close();
+  }
+
+  /** Makes those subscriptions of a session that there are not; changes until then may have been missed. */
+  #subscribeAgain(session: DownstreamSession): void {
+    const deliver = deliverTo(session);
+    for (const [upstreamId, uris] of session.subscriptions) {
+      for (const uri of uris) {
+        if (this.#subscriptions.get(session, upstreamId, uri) !== undefined) continue;
+        this.#subscriptions.begin(session, upstreamId, uri);
+        const message = updated(uri);
+        if (message !== undefined) deliver(this.#options.expose(session.target, upstreamId, message));
+      }
+    }
   }
 }
 
