@@ -341,6 +341,27 @@ describe("what Redis has lost or refuses", () => {
       expect(await pipeline.setMode("guard", "disabled", { waitFor: "none" })).toMatchObject({ rev: 5 });
     });
 
+    it("PF-I5 an override of a fraction of a millisecond, made while the store was away, can be read when it is back", async () => {
+      const { client, subscriber } = await connect();
+      const shared = createRedisBus({ client, subscriber });
+      let away = true;
+      const refuse = () => Promise.reject(new Error("Connection is closed."));
+      const bus = {
+        ...shared,
+        read: (scopes: readonly string[]) => (away ? refuse() : shared.read(scopes)),
+        write: (...args: Parameters<typeof shared.write>) => (away ? refuse() : shared.write(...args)),
+      };
+      const one = await replica(guard(), { bus });
+      const report = await one.setMode("guard", "permissive", { ttlMs: 3_600_000.4, waitFor: "none" });
+      expect(report).toMatchObject({ guarantee: "best-effort", mode: "permissive" });
+      away = false;
+      const record = await eventually(async () => (await stored("_")) ?? false);
+      expect(record).toMatchObject({ mode: "permissive", rev: 1 });
+      expect(Number.isSafeInteger(record.expiresAt)).toBe(true);
+      expect((await replica(guard())).explainMode("guard").mode).toBe("permissive");
+      expect(await shared.read(["guard"])).toMatchObject([{ mode: "permissive", rev: 1 }]);
+    });
+
     it("PF-I4 toggling opens and closes no connection", async () => {
       const pipeline = await replica(quotaPlugin(redis.client(), 5));
       const connections = async () => {

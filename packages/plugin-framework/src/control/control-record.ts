@@ -17,7 +17,7 @@ export interface ControlRecord {
   readonly uuid: string;
   /** State written under another value reads as empty. */
   readonly wipeSeq: number;
-  /** Unix milliseconds; left out: for ever. */
+  /** Whole Unix milliseconds; left out: for ever. */
   readonly expiresAt?: number;
   readonly setBy: string;
 }
@@ -76,6 +76,11 @@ function unescapeText(text: string): string {
   } catch {
     return text;
   }
+}
+
+/** When what lasts `ttlMs` from now on ends: in whole milliseconds, as a packed record has them, and no sooner. */
+export function endOf(now: number, ttlMs: number): number {
+  return Math.ceil(now + ttlMs);
 }
 
 /** Has the record's time run out? `now` in Unix milliseconds. */

@@ -13,7 +13,7 @@ export interface SetModeOptions {
   readonly tenant?: string;
   /** Default `auto`. */
   readonly wipe?: WipePolicy;
-  /** The override ends after so long. Default: never by itself. */
+  /** The override ends after so long, counted in whole milliseconds and rounded up. Default: never by itself. */
   readonly ttlMs?: number;
   /** Default `all`. */
   readonly waitFor?: WaitFor;

@@ -1,6 +1,13 @@
 import type { Clock } from "../clock.ts";
 import { MEMBER_EXPIRY_MS, type WriteVerdict } from "./control-bus.ts";
-import { type ControlRecord, isExpired, isSettled, parseScope, successorOf } from "./control-record.ts";
+import {
+  type ControlRecord,
+  endOf,
+  isExpired,
+  isSettled,
+  parseScope,
+  successorOf,
+} from "./control-record.ts";
 
 /** Control records, members and acknowledgements in the memory of one process. */
 export class RecordStore {
@@ -31,7 +38,8 @@ export class RecordStore {
   write(scope: string, record: ControlRecord, expectedRev: number, ttlMs?: number): WriteVerdict {
     const current = this.read(scope);
     if ((current?.rev ?? 0) !== expectedRev) return { written: false, current };
-    const stored = ttlMs === undefined ? record : { ...record, expiresAt: this.#clock.wallNow() + ttlMs };
+    const stored =
+      ttlMs === undefined ? record : { ...record, expiresAt: endOf(this.#clock.wallNow(), ttlMs) };
     this.#records.set(scope, stored);
     return { written: true, current: stored };
   }

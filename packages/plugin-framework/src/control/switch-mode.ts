@@ -5,7 +5,7 @@ import type { ModeState } from "../mode-state.ts";
 import { pause, within } from "../within.ts";
 import type { Guarantee } from "./control-bus.ts";
 import type { ControlPlane } from "./control-plane.ts";
-import { type ControlRecord, modeUnder, scopeText } from "./control-record.ts";
+import { type ControlRecord, endOf, modeUnder, scopeText } from "./control-record.ts";
 import {
   type Acknowledgement,
   type ConvergenceReport,
@@ -126,7 +126,7 @@ async function commitOrDraft(plane: ControlPlane, scope: string, change: Switch)
     if (PluginError.is(error) || isProgrammingError(error)) throw error;
     const { record, ...drafted } = draft(change, change.state.record(change.options.tenant), undefined);
     const { ttlMs } = change.options;
-    const expires = ttlMs === undefined ? {} : { expiresAt: plane.clock.wallNow() + ttlMs };
+    const expires = ttlMs === undefined ? {} : { expiresAt: endOf(plane.clock.wallNow(), ttlMs) };
     const said = error instanceof Error ? error.message : String(error);
     return { ...drafted, record: { ...record, ...expires }, reason: `the store is out of reach: ${said}` };
   }
