@@ -20,6 +20,7 @@ export default defineConfig({
     // Hangs end here; a busy machine takes several times as long as an idle one, and that is no fault of a test.
     testTimeout: 60_000,
     hookTimeout: 120_000,
+    expect: { poll: { timeout: 10_000 } },
     projects: folders.map(({ name, folder }) => ({
       extends: true as const,
       root: join(root, folder),

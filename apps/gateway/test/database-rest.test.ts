@@ -235,8 +235,15 @@ describe("REST on PostgreSQL", () => {
       mcpServers: { echo: { url: echo.url } },
     });
     const has = (id: string) => () => other.core.snapshots.current?.servers.has(id) === true;
-    const first = await send("POST", "/servers", server("news"));
-    await eventually(has(first.body.id), { timeoutMs: 2_000 });
+    // The listener may still be on its way to its server: then it hears of the next change.
+    let count = 0;
+    await eventually(
+      async () => {
+        const made = await send("POST", "/servers", server(`news-${count++}`));
+        await eventually(has(made.body.id), { timeoutMs: 1_000 });
+      },
+      { timeoutMs: 20_000 },
+    );
     await using polling = await startTestGateway({
       database: { url: postgres.url, pollMs: 100, pooler: "transaction" },
       mcpServers: { echo: { url: echo.url } },

@@ -30,7 +30,7 @@ export function textOf(result: { content: readonly { type: string; text?: string
 }
 
 /** Waits until `condition` holds; fails after `timeoutMs`. */
-export async function eventually(condition: () => boolean, timeoutMs = 2_000): Promise<void> {
+export async function eventually(condition: () => boolean, timeoutMs = 10_000): Promise<void> {
   const end = performance.now() + timeoutMs;
   while (!condition()) {
     if (performance.now() > end) throw new Error(`not true within ${timeoutMs} ms: ${condition}`);

@@ -4,7 +4,7 @@ import { connect, type Mode, textOf } from "./connect.ts";
 
 const alwaysFailing = (fault: Fault) => startFlakyServer({ share: 1, faults: [fault] });
 
-async function writeOnce(server: FlakyFixture, signal = AbortSignal.timeout(150)): Promise<Response> {
+async function writeOnce(server: FlakyFixture, signal = AbortSignal.timeout(1_000)): Promise<Response> {
   return fetch(server.url, {
     method: "POST",
     signal,

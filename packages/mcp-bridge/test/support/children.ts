@@ -4,7 +4,7 @@ import { fileURLToPath } from "node:url";
 export const childPath = fileURLToPath(new URL("./stdio-child.mjs", import.meta.url));
 
 /** Waits for a condition with a deadline. */
-export async function eventually(check: () => boolean | Promise<boolean>, timeoutMs = 5_000): Promise<void> {
+export async function eventually(check: () => boolean | Promise<boolean>, timeoutMs = 10_000): Promise<void> {
   const deadline = performance.now() + timeoutMs;
   while (!(await check())) {
     if (performance.now() > deadline) throw new Error("The condition did not come true in time.");
