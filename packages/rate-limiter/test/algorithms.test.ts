@@ -8,16 +8,25 @@ const NAMES = Object.keys(ALGORITHMS) as AlgorithmName[];
 const RUNS = { seed: 20_261_120, numRuns: 10_000 };
 
 interface Admitted {
+  /** In true time. */
   readonly at: number;
+  /** By the clock. */
+  readonly takenAt: number;
   readonly cost: number;
 }
 
-/** Runs a schedule; returns what was admitted, in true time. */
+/** Runs a schedule; returns what was admitted and not refunded. */
 function run(name: AlgorithmName, schedule: Schedule): Admitted[] {
-  const { step } = ALGORITHMS[name];
+  const { step, refund } = ALGORITHMS[name];
   const admitted: Admitted[] = [];
   let state: KeyState = FRESH;
   for (const { event, trueTime, now } of clockOf(schedule)) {
+    const back = event.refund > 0 ? admitted.at(-event.refund) : undefined;
+    // Not when the clock was set back since and has come past the charge again, which nobody can tell.
+    if (back && (back.takenAt > now || now - back.takenAt === trueTime - back.at)) {
+      state = refund(schedule.limit, state, now, back.cost, back.takenAt);
+      admitted.splice(admitted.indexOf(back), 1);
+    }
     const {
       remaining,
       resetMs,
@@ -28,7 +37,7 @@ function run(name: AlgorithmName, schedule: Schedule): Admitted[] {
     expect(remaining).toBeGreaterThanOrEqual(0);
     expect(Number.isSafeInteger(remaining) && Number.isSafeInteger(resetMs)).toBe(true);
     expect(allowed).toBe(retryAfterMs === 0);
-    if (allowed) admitted.push({ at: trueTime, cost: event.cost });
+    if (allowed) admitted.push({ at: trueTime, takenAt: now, cost: event.cost });
     state = next;
   }
   return admitted;
@@ -55,7 +64,7 @@ function property(name: AlgorithmName, check: (schedule: Schedule) => void, numR
   fc.assert(fc.property(schedules(name, 40), check), { ...RUNS, numRuns });
 }
 
-describe("algorithms as pure functions, over random schedules with clock steps back (10 000 for each bound)", () => {
+describe("algorithms as pure functions, over random schedules with refunds and clock steps back (10 000 for each bound)", () => {
   it("RL-4 fixed_window never admits more than 2L in any window", () => {
     property("fixed_window", (schedule) => {
       const { limit, windowMs } = schedule.limit;
@@ -181,9 +190,21 @@ describe("algorithms as pure functions, over random schedules with clock steps b
       expect(step(limit, returned, 1_000_000, 0).remaining).toBe(10);
       const part = refund(limit, taken.state, 1_000_000, 1, 1_000_000);
       expect(step(limit, part, 1_000_000, 0).remaining).toBe(7);
-      const later = step(limit, taken.state, 1_060_000, 3).state;
-      const late = refund(limit, later, 1_180_000, 4, 1_000_000);
-      expect(step(limit, late, 1_180_000, 0).remaining).toBe(10);
+      const later = step(limit, taken.state, 1_120_000, 3).state;
+      const late = refund(limit, later, 1_120_000, 4, 1_000_000);
+      expect(step(limit, late, 1_120_000, 0).remaining).toBe(7);
+    },
+  );
+
+  it.each(["token_bucket", "gcra"] as const)(
+    "%s: a refund gives back what is not refilled, and nothing while the clock is behind the charge",
+    (name) => {
+      const { step, refund } = ALGORITHMS[name];
+      const limit = { limit: 10, windowMs: 60_000, burst: 10 };
+      const empty = step(limit, FRESH, 1_000_000, 10).state;
+      const left = (now: number) => step(limit, refund(limit, empty, now, 4, 1_000_000), now, 0).remaining;
+      expect([1_000_000, 1_012_000, 1_024_000, 1_036_000].map(left)).toEqual([4, 4, 4, 6]);
+      expect(left(999_999)).toBe(0);
     },
   );
 });

@@ -1,4 +1,6 @@
 import {
+  ALGORITHMS,
+  type AlgorithmName,
   createMemoryStore,
   createRateLimiter,
   type Decision,
@@ -9,6 +11,8 @@ import { describe, expect, it } from "vitest";
 import { keyState } from "../src/algorithms/algorithm.ts";
 import { KeyTable } from "../src/memory/key-table.ts";
 import { RecentIds } from "../src/memory/recent-ids.ts";
+import { playOnBoth } from "./support/against-pure.ts";
+import { schedules } from "./support/schedules.ts";
 
 function setUp(maxKeys: number, rate = "1/m") {
   const clock = { time: 1_000_000, now: () => clock.time };
@@ -77,6 +81,19 @@ describe("memory store", () => {
     clock.time += 60_000;
     expect(check("ann").allowed).toBe(true);
   });
+
+  it.each(Object.keys(ALGORITHMS) as AlgorithmName[])(
+    "RL-4 %s: random schedules with refunds and clock steps back give what the pure functions say",
+    async (name) => {
+      const clock = { time: 0, now: () => clock.time };
+      const samples = fc.sample(schedules(name, 7), { seed: 20_261_120, numRuns: 2_000 });
+      const store = createMemoryStore({}, { clock });
+      let compared = 0;
+      for (let i = 0; i < samples.length; i++)
+        compared += await playOnBoth(store, clock, name, String(i), samples[i]!);
+      expect(compared).toBeGreaterThanOrEqual(2_000);
+    },
+  );
 
   it("refuses a bound that is no bound", () => {
     for (const maxKeys of [0, 15, 1.5, Number.NaN]) {

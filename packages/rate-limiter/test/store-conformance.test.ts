@@ -106,6 +106,15 @@ describe.each(Object.keys(BACKENDS))("store conformance: %s", (kind) => {
       expect(await left(who)).toEqual([0, 6]);
     });
 
+    it("a refund of what is free again anyway gives nothing back", async () => {
+      const { clock, limiter } = setUp({ by_user: "10/s" });
+      const first = await limiter.check({ user: "ann" }, { cost: 10 });
+      clock.time += 2_100;
+      expect((await limiter.check({ user: "ann" }, { cost: 10 })).allowed).toBe(true);
+      await limiter.refund(first);
+      expect((await limiter.check({ user: "ann" })).allowed).toBe(false);
+    });
+
     it("RL-9 a wipe of tenant A leaves tenant B, one of a key its neighbours, one of all nothing", async () => {
       const { limiter, left } = setUp({ by_user: "5/m" });
       const [a, b, c] = [

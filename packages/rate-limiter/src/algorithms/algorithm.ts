@@ -48,7 +48,10 @@ export interface Algorithm {
   readonly name: AlgorithmName;
   /** Takes `cost` tokens if they are there. Cost 0 asks without taking and is always allowed. */
   step(limit: Limit, state: KeyState, now: number, cost: number): Step;
-  /** Gives `cost` tokens back that were taken at `takenAt`; the unchanged state when that window is over. */
+  /**
+   * Gives `cost` tokens back that were taken at `takenAt`; the unchanged state when that window is over. An algorithm
+   * that refills gives back what of them is not refilled. Both times are of one clock, not set back in between.
+   */
   refund(limit: Limit, state: KeyState, now: number, cost: number, takenAt: number): KeyState;
   /** The time from which the state equals a fresh one. */
   expiresAt(limit: Limit, state: KeyState): number;

@@ -1,4 +1,5 @@
 import { type Algorithm, type KeyState, keyState, type Limit, type Step } from "./algorithm.ts";
+import { outstanding } from "./outstanding.ts";
 
 /**
  * Generic cell rate algorithm (ITU-T I.371): one theoretical arrival time per key, moved on by window/limit for
@@ -31,9 +32,10 @@ export const gcra: Algorithm = {
     };
   },
 
-  refund(limit, state, now, cost) {
-    if (state.time < now) return state;
-    const ahead = (state.time - now) * limit.limit + state.used - cost * limit.windowMs;
+  refund(limit, state, now, cost, takenAt) {
+    const due = outstanding(limit, now, cost, takenAt);
+    if (due === 0 || state.time < now) return state;
+    const ahead = (state.time - now) * limit.limit + state.used - due;
     if (ahead <= 0) return keyState(0, 0, 0);
     const whole = Math.floor(ahead / limit.limit);
     return keyState(now + whole, ahead - whole * limit.limit, 0);

@@ -38,8 +38,7 @@ export const slidingWindow: Algorithm = {
   },
 
   refund(limit, state, now, cost, takenAt) {
-    const sameWindow = takenAt >= state.time && takenAt - state.time < limit.windowMs;
-    if (!sameWindow || now - state.time >= limit.windowMs) return state;
+    if (takenAt < state.time || takenAt > now || now - state.time >= limit.windowMs) return state;
     return keyState(state.time, Math.max(0, state.used - cost), state.before);
   },
 

@@ -1,4 +1,5 @@
 import { type Algorithm, type KeyState, keyState, type Limit, type Step } from "./algorithm.ts";
+import { outstanding } from "./outstanding.ts";
 
 /**
  * Token bucket: `burst` tokens at most, refilled at `limit` per window. State: `time` = last refill, `used` =
@@ -30,8 +31,9 @@ export const tokenBucket: Algorithm = {
     };
   },
 
-  refund(limit, state, _now, cost) {
-    return keyState(state.time, Math.max(0, state.used - cost * limit.windowMs), 0);
+  refund(limit, state, now, cost, takenAt) {
+    const due = outstanding(limit, now, cost, takenAt);
+    return due > 0 ? keyState(state.time, Math.max(0, state.used - due), 0) : state;
   },
 
   expiresAt: (limit, state) => (state.used === 0 ? 0 : state.time + Math.ceil(state.used / limit.limit)),

@@ -5,6 +5,8 @@ import fc from "fast-check";
 export interface Event {
   readonly afterMs: number;
   readonly stepBackMs: number;
+  /** Before it the admitted check so many back is refunded; 0 for none. */
+  readonly refund: number;
   readonly cost: number;
 }
 
@@ -42,7 +44,8 @@ export function schedules(algorithm: AlgorithmName, mostEvents: number): fc.Arbi
       { weight: 5, arbitrary: fc.constant(1) },
       { weight: 1, arbitrary: fc.integer({ min: 1, max: limit.limit + 1 }) },
     );
-    const events = fc.array(fc.record({ afterMs, stepBackMs, cost }), {
+    const refund = fc.oneof(fc.constant(0), fc.integer({ min: 1, max: 4 }));
+    const events = fc.array(fc.record({ afterMs, stepBackMs, refund, cost }), {
       minLength: 1,
       maxLength: mostEvents,
     });

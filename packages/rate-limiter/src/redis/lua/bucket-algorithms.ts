@@ -14,6 +14,9 @@ const charge = `local price = cost * window
 
 const view = "remaining, reset = math.floor((capacity - used) / window), math.ceil(used / limit)";
 
+/** See `src/algorithms/outstanding.ts`. */
+const due = "local due = at > now and 0 or math.max(0, cost * window - (now - at) * limit)";
+
 /** See `src/algorithms/token-bucket.ts`. */
 export const TOKEN_BUCKET: LuaAlgorithm = {
   tag: 4,
@@ -31,7 +34,8 @@ export const TOKEN_BUCKET: LuaAlgorithm = {
   // Good for at least one lifetime from any write of the span of that length that `now` is in.
   kept: "born and born - born % life == now - now % life",
   expiry: "2 * life - now % life",
-  refund: "if born then used, changed = math.max(0, used - cost * window), true end",
+  refund: `${due}
+    if born and due > 0 then used, changed = math.max(0, used - due), true end`,
 };
 
 /** See `src/algorithms/gcra.ts`. Between `settle` and `pack`, `used` is how far ahead the arrival time is. */
@@ -51,7 +55,6 @@ export const GCRA: LuaAlgorithm = {
   // Good for every arrival time in the span of one lifetime's length that `time` is in.
   kept: "born and born - born % life == time - time % life",
   expiry: "time - time % life + life - now",
-  refund: `if time >= now then
-  used, changed = math.max(0, (time - now) * limit + used - cost * window), true
-end`,
+  refund: `${due}
+    if due > 0 and time >= now then used, changed = math.max(0, (time - now) * limit + used - due), true end`,
 };

@@ -7,7 +7,7 @@ const read = `if #raw == 28 then
 
 const pack = "states[i] = struct.pack('<I4I4I4dI4I4', wipe, twipe, tag, time, used, before)";
 
-const refund = `if at >= time and at - time < window and now - time < window then
+const refund = `if at >= time and at <= now and now - time < window then
   used, changed = math.max(0, used - cost), true
 end`;
 
