@@ -1,9 +1,8 @@
 import { parseArgs } from "node:util";
-import { createProgressBar } from "@gatewright/bench";
+import { createProgressBar, textTable } from "@gatewright/bench";
 import { type Bar, disturbanceBars, outageBars, refusalBars, successOf } from "./bars.ts";
 import { abortBars, runAborts } from "./run-aborts.ts";
 import { type FaultsReport, runFaults } from "./run-faults.ts";
-import { textTable } from "./text-table.ts";
 
 const usage = `usage: faults [options]
 

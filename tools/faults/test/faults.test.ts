@@ -5,7 +5,6 @@ import { planCalls } from "../src/call-plan.ts";
 import { inParallel } from "../src/in-parallel.ts";
 import { abortBars, runAborts } from "../src/run-aborts.ts";
 import { runFaults } from "../src/run-faults.ts";
-import { textTable } from "../src/text-table.ts";
 
 const unmet = (bars: readonly { what: string; figure: string; met: boolean }[]) =>
   bars.filter((bar) => !bar.met).map((bar) => `${bar.what}: ${bar.figure}`);
@@ -79,9 +78,5 @@ describe("the parts of the run", () => {
     expect(written[0]).toContain("50 %");
     createProgressBar({ isTTY: false, write } as never).update("run", 0.1);
     expect(written).toHaveLength(2);
-  });
-
-  it("tables are padded", () => {
-    expect(textTable(["a", "b"], [["long", "1"]])).toBe("| a    | b |\n| ---- | - |\n| long | 1 |");
   });
 });

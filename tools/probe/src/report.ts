@@ -1,4 +1,4 @@
-import { drawPlots } from "@gatewright/bench";
+import { drawPlots, textTable } from "@gatewright/bench";
 import { LIMIT } from "./fleet.ts";
 import type { ProbeResult } from "./run-probe.ts";
 
@@ -44,7 +44,7 @@ export function textReport(result: ProbeResult): string {
   return [
     `${replicas} × ${workers} gateways, switched ${switches.length} times via ${via}${extras.map((text) => `; ${text}`).join("")}`,
     "",
-    ...switchTable(result),
+    switchTable(result),
     "",
     `calls ${summary.calls}, of them judged after converged: ${summary.judged}; stale: ${summary.stale}`,
     `stale more than one lease (1 s) after the commit: ${summary.staleAfterLease}`,
@@ -56,7 +56,7 @@ export function textReport(result: ProbeResult): string {
   ].join("\n");
 }
 
-function switchTable({ switches }: ProbeResult): string[] {
+function switchTable({ switches }: ProbeResult): string {
   const groups = Map.groupBy(
     switches,
     ({ from, to, fault }) => `${from} → ${to}${fault === "none" ? "" : `, ${fault}`}`,
@@ -88,12 +88,7 @@ function switchTable({ switches }: ProbeResult): string[] {
       String(sum(({ judgement }) => judgement.stale)),
     ];
   });
-  const widths = head.map((cell, column) =>
-    Math.max(cell.length, ...rows.map((row) => row[column]?.length ?? 0)),
-  );
-  const line = (cells: readonly string[]) =>
-    `| ${cells.map((cell, i) => cell.padEnd(widths[i] ?? 0)).join(" | ")} |`;
-  return [line(head), line(widths.map((width) => "-".repeat(width))), ...rows.map(line)];
+  return textTable(head, rows);
 }
 
 const BARS = " ▁▂▃▄▅▆▇█";
