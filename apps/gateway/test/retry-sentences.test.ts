@@ -61,6 +61,18 @@ describe("what the contract says of the gateway", () => {
     expect(server.seen("tools/call")).toHaveLength(12);
   });
 
+  it.each([
+    ["respectRetryAfter: false", { respectRetryAfter: false, baseMs: 1, maxMs: 2 }],
+    ["the preset contextforge", { preset: "contextforge", baseMs: 1, maxMs: 2 }],
+  ])("an upstream's Retry-After is not heeded with %s, nor does it end the call", async (_, config) => {
+    const { server, gateway } = await site({ plugins: [{ name: "retry", config }] });
+    const busy = { status: 503, headers: { "retry-after": "3600" } };
+    server.script("tools/call", busy, { result: { content: [] } });
+    const { body } = await gateway.rpc("/mcp/http", call(1));
+    expect(body.result).toMatchObject({ content: [] });
+    expect(server.seen("tools/call")).toHaveLength(2);
+  });
+
   it("a call is one row of the metrics, however many attempts it took", async () => {
     const { server, gateway } = await site();
     failTwiceEach(server);

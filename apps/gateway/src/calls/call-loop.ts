@@ -122,7 +122,9 @@ export async function runCallLoop(
     let giveUp: GiveUp | undefined;
     if (result.allowed && result.retryDelayMs !== undefined) {
       const roomMs = endsMs - performance.now() - timerLatenessMs - minAttemptMs;
-      const delayMs = delayOf(result.retryDelayMs, outcome, roomMs);
+      // Clipped so that there is time for an attempt; what the upstream asked for is not.
+      const askedMs = retries.askedMs(outcome, call.name, call.tenant);
+      const delayMs = askedMs > roomMs || roomMs < 1 ? undefined : Math.min(result.retryDelayMs, roomMs);
       giveUp = await hindrance(deps, call, { outcome, decision, count, delayMs });
       if (giveUp === undefined && delayMs !== undefined) {
         const reason = retryReasonOf(decision);
@@ -212,12 +214,6 @@ async function charged(
       outcomeUnknown: true,
     });
   }
-}
-
-/** The wait before the next attempt, clipped so that there is time for one; undefined when there is none. */
-function delayOf(delayMs: number, outcome: CallOutcome, roomMs: number): number | undefined {
-  const askedMs = outcome.kind === "error" ? (outcome.retryAfterMs ?? 0) : 0;
-  return roomMs < 1 || askedMs > roomMs ? undefined : Math.min(delayMs, roomMs);
 }
 
 /** What is said where a plugin failed after a call that may have been executed: not that it may be made again. */

@@ -1,4 +1,5 @@
 import type { UpstreamAnswer } from "@gatewright/mcp-bridge/upstream";
+import type { CallOutcome } from "@gatewright/plugin-framework";
 import {
   type Attempt,
   type Budget,
@@ -104,6 +105,13 @@ export class RetryLayer {
   /** Whether the operator said that a tool may be repeated although it may have been executed. */
   repeatsUnsafe(name: string, tenant: string | undefined): boolean {
     return this.#deps.enabled(tenant) && this.#policy.for(name).repeatUnsafe;
+  }
+
+  /** The wait that an upstream asked for, in milliseconds; 0 where the policy does not heed it. */
+  askedMs(outcome: CallOutcome, name: string, tenant: string | undefined): number {
+    if (outcome.kind !== "error" || outcome.retryAfterMs === undefined) return 0;
+    const heeded = !this.#deps.enabled(tenant) || this.#policy.for(name).respectRetryAfter;
+    return heeded ? outcome.retryAfterMs : 0;
   }
 
   /**
