@@ -61,6 +61,8 @@ const firstFor = async (uri: string): Promise<Asked> => {
 };
 
 describe("subscriptions of a session to resources of an upstream without sessions", () => {
+  const unsaid = { code: -31_003, data: { code: "upstream_timeout", retryable: true, retryAfterMs: 5_000 } };
+
   it("one that is begun again while the upstream is silent about the first is not ended with that", async () => {
     const uri = "res://again";
     const session = await openSession(gateway, path);
@@ -70,7 +72,7 @@ describe("subscriptions of a session to resources of an upstream without session
     // The second has time left when that of the first is over.
     await pause(1_000);
     const second = send(session, "subscribe", uri);
-    expect((await first).error).toBeDefined();
+    expect((await first).error).toMatchObject(unsaid);
     const say = acknowledge();
     expect((await second).result).toEqual({});
     const headers = { "mcp-session-id": session.id, "mcp-protocol-version": "2025-11-25" };
@@ -79,6 +81,20 @@ describe("subscriptions of a session to resources of an upstream without session
     await eventually(() => stream.events.some(({ data }) => data?.params?.uri === uri));
     stream.cut();
     await session.delete(gateway);
+  });
+
+  it("one that comes while the upstream is silent about another is to be asked for again, and taken then", async () => {
+    const [one, other] = [await openSession(gateway, path), await openSession(gateway, path)];
+    const silent = send(one, "subscribe", "res://silent");
+    const { acknowledge } = await firstFor("res://silent");
+    const newcomer = send(other, "subscribe", "res://newcomer");
+    expect((await silent).error).toMatchObject(unsaid);
+    expect((await newcomer).error).toMatchObject(unsaid);
+    const again = send(other, "subscribe", "res://newcomer");
+    acknowledge();
+    (await firstFor("res://newcomer")).acknowledge();
+    expect((await again).result).toEqual({});
+    await Promise.all([one.delete(gateway), other.delete(gateway)]);
   });
 
   const left = { data: { code: "session_owner_unreachable", retryable: true } };

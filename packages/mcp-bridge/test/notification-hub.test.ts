@@ -327,6 +327,7 @@ describe("createNotificationHub", () => {
     );
     const { listener } = listen(hub, { a: tools });
     expect(await listener.acknowledged).toEqual(new Map([["a", {}]]));
+    expect(listener.pending(new Map([["a", tools]]))).toBe(true);
     await eventually(() => pending.length > 2);
     listener.close();
     await eventually(() => hub.stats().sources === 0 && closed === pending.length);
@@ -434,6 +435,7 @@ describe("createNotificationHub", () => {
     expect(await one.listener.acknowledged).toEqual(new Map([["a", honoured]]));
     const two = listen(hub, { a: { resourceSubscriptions: ["x:bad"] } });
     expect(await two.listener.acknowledged).toEqual(new Map([["a", {}]]));
+    expect(two.listener.pending(new Map([["a", wanted]]))).toBe(false);
     const asked = () =>
       server.seen
         .filter(({ body }) => body.method === "resources/subscribe")

@@ -3,6 +3,7 @@ import { localError, localResult } from "@gatewright/mcp-bridge/bridge";
 import type { UpstreamAnswer } from "@gatewright/mcp-bridge/upstream";
 import type { Route } from "../calls/target.ts";
 import type { DownstreamSession } from "../downstream/downstream-session.ts";
+import { GatewayError } from "../errors.ts";
 import { isDeclaredShared } from "../upstreams/is-shared.ts";
 import type { Exchange } from "./exchange.ts";
 import type { Listening } from "./listening.ts";
@@ -12,6 +13,9 @@ import { endedMeanwhile } from "./resource-subscriptions.ts";
 export interface SubscriptionDeps {
   readonly listening: Listening;
 }
+
+/** When to ask again for what an upstream has not said yet: it has about as long to do so. */
+const retryAfterMs = 5_000;
 
 /** Error number of revisions with sessions. */
 const resourceNotFound = -32_002;
@@ -42,11 +46,24 @@ export async function answerSubscription(
   if (self !== undefined && (self.era === "modern" || isDeclaredShared(upstream)) && subscribe !== true) {
     return localError({ code: RPC.methodNotFound, message: "Method not found: resources/subscribe" }, 200);
   }
-  if (!(await listening.subscribe(session, upstream.id, name))) {
-    const message = "The upstream did not acknowledge the subscription.";
-    return localError({ code: resourceNotFound, message, data: { uri } }, 200);
+  switch (await listening.subscribe(session, upstream.id, name)) {
+    case "made":
+      return kept(session);
+    case "refused": {
+      const message = "The upstream did not acknowledge the subscription.";
+      return localError({ code: resourceNotFound, message, data: { uri } }, 200);
+    }
+    case "pending":
+      return silent(upstream.name);
   }
-  return kept(session);
+}
+
+/** The upstream says nothing, or nothing yet: as an answer, so that nothing here waits as long once more. */
+function silent(upstreamName: string): UpstreamAnswer {
+  const code = "upstream_timeout";
+  const message = `${upstreamName} has not acknowledged the subscription yet; ask again`;
+  const { rpcCode } = new GatewayError(code, message).surface;
+  return localError({ code: rpcCode, message, data: { code, retryable: true, retryAfterMs } }, 200);
 }
 
 /**

@@ -62,6 +62,7 @@ export class Ears {
       return {
         acknowledged: listener.acknowledged.then(fromSources),
         aim: (others) => listener.aim(toSources(snapshot(), principal, others)).then(fromSources),
+        pending: (some) => listener.pending(toSources(snapshot(), principal, some)),
         close: () => listener.close(),
       };
     }

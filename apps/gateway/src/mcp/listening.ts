@@ -17,6 +17,9 @@ import type { ShowNotification } from "./upstream-access.ts";
 /** Pause before what a session that was taken over lacks is tried again. */
 const againMs = 2_000;
 
+/** What became of a subscription. */
+export type Subscribed = "made" | "refused" | "pending";
+
 /** What change notifications go through. */
 export interface ListeningOptions extends EarsOptions {
   /** Counts the streams of clients, and bounds them. */
@@ -104,22 +107,23 @@ export class Listening {
   };
 
   /**
-   * Begins a client's subscription to a resource of an upstream that knows no sessions; false when the upstream does not
-   * acknowledge it, and there is none.
+   * Begins a client's subscription to a resource of an upstream that knows no sessions, or none of this client's. There is
+   * none where the upstream does not acknowledge it: `refused`, or `pending` while it has not said so.
    *
    * @throws {GatewayError} `overloaded`, `session_owner_unreachable`
    */
-  async subscribe(session: DownstreamSession, upstreamId: string, uri: string): Promise<boolean> {
+  async subscribe(session: DownstreamSession, upstreamId: string, uri: string): Promise<Subscribed> {
     const before = this.#subscriptions.get(session, upstreamId, uri);
     const listener = before ?? this.#subscriptions.begin(session, upstreamId, uri);
     const honoured = (await listener.acknowledged).get(upstreamId)?.resourceSubscriptions;
     if (session.onEnd.ended) throw endedMeanwhile();
-    if (honoured?.includes(uri) === true) return true;
+    if (honoured?.includes(uri) === true) return "made";
     // Who began it has ended it, unless it is one that was taken over: that lasts, and may be honoured by now.
-    if (before !== undefined) return this.#subscriptions.get(session, upstreamId, uri) === before;
+    if (before !== undefined && this.#subscriptions.get(session, upstreamId, uri) === before) return "made";
+    const pending = listener.pending(new Map([[upstreamId, { resourceSubscriptions: [uri] }]]));
     // Not one that the client began after it had ended this one.
     this.#subscriptions.end(session, upstreamId, uri, listener);
-    return false;
+    return pending ? "pending" : "refused";
   }
 
   /** Ends one. */

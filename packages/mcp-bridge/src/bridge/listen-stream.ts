@@ -33,9 +33,15 @@ export class ListenRefused extends Error {
    * willing for less; `now`: it could not be asked, or had no time.
    */
   readonly extent: "all" | "some" | "now";
-  constructor(extent: "all" | "some" | "now", cause?: unknown) {
-    super("The upstream did not acknowledge the subscription.", { cause });
+  /** Whether the upstream said so: else it said nothing. */
+  readonly answered: boolean;
+  constructor(
+    extent: "all" | "some" | "now",
+    facts: { readonly answered: boolean; readonly cause?: unknown },
+  ) {
+    super("The upstream did not acknowledge the subscription.", { cause: facts.cause });
     this.extent = extent;
+    this.answered = facts.answered;
   }
 }
 
@@ -58,7 +64,7 @@ export function openListenStream(
       reject(error);
       end();
     };
-    const timer = setTimeout(() => refuse(new ListenRefused("some")), acknowledgeMs);
+    const timer = setTimeout(() => refuse(new ListenRefused("some", { answered: false })), acknowledgeMs);
     const take = (message: UpstreamMessage) => {
       if (message.method !== "notifications/subscriptions/acknowledged") return onMessage(message);
       acknowledged = true;
@@ -80,8 +86,9 @@ export function openListenStream(
         { timeoutMs: 0, signal: control.signal, onMessage: take },
       )
       .then(
-        (answer) => refuse(new ListenRefused(extentOf(answer))),
-        (error: unknown) => refuse(signal.aborted ? error : new ListenRefused("now", error)),
+        (answer) => refuse(new ListenRefused(extentOf(answer), { answered: true })),
+        (error: unknown) =>
+          refuse(signal.aborted ? error : new ListenRefused("now", { answered: false, cause: error })),
       )
       .finally(() => {
         clearTimeout(timer);

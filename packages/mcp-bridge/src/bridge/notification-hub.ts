@@ -46,6 +46,8 @@ export interface Listener {
   readonly acknowledged: Promise<ReadonlyMap<string, SubscriptionFilter>>;
   /** Wants something else from now on; what is wanted still is not interrupted. Resolves like `acknowledged`. */
   aim(filters: ListenerOptions["filters"]): Promise<ReadonlyMap<string, SubscriptionFilter>>;
+  /** Whether an upstream has yet to say what it honours of this: it may, the next time. */
+  pending(filters: ListenerOptions["filters"]): boolean;
   close(): void;
 }
 
@@ -100,6 +102,8 @@ class Hub implements NotificationHub {
     return {
       acknowledged: this.#aim(hearing, filters),
       aim: (others) => this.#aim(hearing, others),
+      pending: (some) =>
+        [...some].some(([upstreamId, filter]) => this.#watched.get(upstreamId)?.source.isPending(filter)),
       close: () => {
         if (this.#listeners.delete(hearing)) void this.#aim(hearing, new Map());
       },

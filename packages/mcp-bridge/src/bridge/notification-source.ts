@@ -3,6 +3,7 @@ import { parseMessage } from "../parse-message.ts";
 import { pause } from "../upstream/abort.ts";
 import type { UpstreamMessage, UpstreamSession } from "../upstream/upstream.ts";
 import { LegacyListening } from "./legacy-listening.ts";
+import { ListenRefused } from "./listen-stream.ts";
 import type { Listening } from "./listening.ts";
 import { ModernListening } from "./modern-listening.ts";
 import { RefusedParts } from "./refused-parts.ts";
@@ -64,6 +65,8 @@ export class NotificationSource {
   #listening: Listening | undefined;
   #changed: (() => void) | undefined;
   readonly #waiting = new Set<Waiting>();
+  /** Whether the upstream's last word was that it will tell of nothing. */
+  #denied = false;
   /** Whether what nobody wants any more is to be ended. */
   #trimming = false;
   /** What the upstream is being asked for now, in place of what it was asked for before. */
@@ -96,6 +99,13 @@ export class NotificationSource {
     return this.#honouredOf(own);
   }
 
+  /** Whether the upstream has yet to say what it honours of this: it says nothing, or is being asked for something else. */
+  isPending(own: SubscriptionFilter): boolean {
+    if (this.#listening === undefined) return !this.#denied;
+    const asked = new Set(partsOf(this.#listening.asked ?? {}));
+    return partsOf(own).some((part) => !asked.has(part) && !this.#refused.wasAskedFor(part));
+  }
+
   /** Asks for nothing but what is wanted still. */
   trim(filters: Iterable<SubscriptionFilter>): void {
     this.#wanted = unionOf(filters);
@@ -121,9 +131,11 @@ export class NotificationSource {
       try {
         await this.#once(interrupted, () => {
           failures = 0;
+          this.#denied = false;
         });
-      } catch {
+      } catch (error) {
         failures++;
+        this.#denied = error instanceof ListenRefused && error.answered;
         // Nothing was honoured: that says no more of one part than of another.
         this.#refused.clear();
       }
@@ -190,7 +202,7 @@ export class NotificationSource {
       signal: this.#stopped.signal,
       onRefused: (parts: readonly string[], soon: boolean) => {
         for (const part of parts) this.#late.add(part);
-        this.#refused.add(parts, soon ? Math.min(retryMaxMs, retryBaseMs * SOON) : retryMaxMs);
+        this.#refused.add(parts, soon ? Math.min(retryMaxMs, retryBaseMs * SOON) : retryMaxMs, !soon);
       },
     };
     if (session.era === "legacy") return new LegacyListening(session, options);
