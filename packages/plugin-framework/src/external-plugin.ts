@@ -1,7 +1,7 @@
 import { z } from "zod";
 import type { HookName } from "./hook-payloads.ts";
 import { parseStrictly } from "./parse-strictly.ts";
-import { unwrap } from "./payload-view.ts";
+import { takeOver } from "./payload-copy.ts";
 import type { PluginContext } from "./plugin-context.ts";
 import type { PluginDefinition, PluginInstance } from "./plugin-definition.ts";
 import type { PluginTransport, RemoteHookCall } from "./plugin-transport.ts";
@@ -38,7 +38,7 @@ export type ExternalManifest = Pick<PluginDefinition, "name" | "hooks"> &
 
 function remoteContext(context: PluginContext): RemoteHookCall["context"] {
   const { requestId, user, tenantId, serverId, clientIp, mode } = context;
-  return { requestId, user: unwrap(user), mode, ...dropMissing({ tenantId, serverId, clientIp }) };
+  return { requestId, user: takeOver(user), mode, ...dropMissing({ tenantId, serverId, clientIp }) };
 }
 
 function dropMissing<T extends object>(fields: T): Partial<{ [K in keyof T]: NonNullable<T[K]> }> {
@@ -66,7 +66,12 @@ export function defineExternalPlugin(
     create(): PluginInstance {
       const remote = transport();
       const handlerOf = (hook: string) => async (payload: unknown, context: PluginContext) => {
-        const call = { plugin: remoteName, hook, payload: unwrap(payload), context: remoteContext(context) };
+        const call = {
+          plugin: remoteName,
+          hook,
+          payload: takeOver(payload),
+          context: remoteContext(context),
+        };
         const answer = await remote.invoke(call, { signal: context.signal });
         if (answer === undefined || answer === null) return undefined;
         return parseStrictly(outcomeSchema, answer, "outcome");

@@ -4,7 +4,8 @@ import { PluginError } from "./errors.ts";
 /** Asked of a view, names the object behind it; known to this file alone. */
 const BEHIND: unique symbol = Symbol("behind");
 
-function behind(value: object): object | undefined {
+/** The object that a view shows; undefined for what is no view. */
+export function behind(value: object): object | undefined {
   return (value as { readonly [BEHIND]?: object })[BEHIND];
 }
 
@@ -98,7 +99,8 @@ export function readOnly<T>(value: T): T {
   return new Proxy<object>(isArray ? SHADOW_ARRAY : SHADOW, new ViewTraps(value)) as T;
 }
 
-function copyOf<T extends object>(value: T): T {
+/** A copy of a Date, Map, Set, RegExp, buffer or error; any other object itself. */
+export function copyOf<T extends object>(value: T): T {
   if (Buffer.isBuffer(value)) return Buffer.from(value) as unknown as T;
   const copies =
     types.isDate(value) ||
@@ -109,37 +111,4 @@ function copyOf<T extends object>(value: T): T {
     ArrayBuffer.isView(value) ||
     types.isNativeError(value);
   return copies ? structuredClone(value) : value;
-}
-
-const DEPTH = 256;
-
-/**
- * What a handler gave back, with every view in it replaced by the object behind it. Objects of the handler's own
- * are changed in place, originals are not touched.
- */
-export function unwrap<T>(value: T, depth = 0): T {
-  if (typeof value !== "object" || value === null) return value;
-  const original = behind(value);
-  if (original !== undefined) return original as T;
-  if (depth > DEPTH)
-    throw new PluginError("plugin_error", `a modified payload is nested deeper than ${DEPTH}`);
-  if (Array.isArray(value) || isPlain(value)) return unwrapFields(value, depth);
-  return value;
-}
-
-function isPlain(value: object): boolean {
-  const prototype: unknown = Object.getPrototypeOf(value);
-  return prototype === Object.prototype || prototype === null;
-}
-
-function unwrapFields<T extends object>(value: T, depth: number): T {
-  let copy: Record<string, unknown> | undefined;
-  for (const key of Object.keys(value)) {
-    const field = (value as Record<string, unknown>)[key];
-    const plain = unwrap(field, depth + 1);
-    if (plain === field) continue;
-    copy ??= (Array.isArray(value) ? [...value] : { ...value }) as Record<string, unknown>;
-    copy[key] = plain;
-  }
-  return (copy ?? value) as T;
 }

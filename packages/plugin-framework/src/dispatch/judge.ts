@@ -2,7 +2,7 @@ import type { ZodType } from "zod";
 import { PluginConfigError, PluginError } from "../errors.ts";
 import type { ModeAuthority } from "../hook-outcome.ts";
 import { safely } from "../observer.ts";
-import { unwrap } from "../payload-view.ts";
+import { takeOver } from "../payload-copy.ts";
 import type { Violation } from "../violation.ts";
 import { applyWrites } from "../write-policy.ts";
 import type { Engine } from "./engine.ts";
@@ -122,7 +122,7 @@ function weighModify(
   if (typeof modify !== typeof result.payload || modify === null) {
     throw new PluginError("plugin_error", "modify must be a payload of the hook");
   }
-  const { payload, dropped } = applyWrites(result.payload, unwrap(modify), slot.writes);
+  const { payload, dropped } = applyWrites(result.payload, takeOver(modify), slot.writes);
   if (dropped.length > 0) {
     entry.droppedWrites = dropped;
     entry.because(`not writable: ${dropped.join(", ")}`);
