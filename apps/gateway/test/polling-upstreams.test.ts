@@ -1,4 +1,4 @@
-import { buildEchoServer, startRawServer, startSdkServer, startSlowServer } from "@gatewright/mcp-fixtures";
+import { buildEchoServer, startRawServer, startSdkServer } from "@gatewright/mcp-fixtures";
 import { eventually } from "@gatewright/testkit";
 import { expect, it } from "vitest";
 import { closest, startCountedUpstream } from "./support/counted-upstream.ts";
@@ -56,12 +56,14 @@ it("says that an upstream is unreachable after three health checks, and finds it
   expect(metrics).toContain("gatewright_classifier_leader 1");
 });
 
-it("an upstream whose sessions are all busy with calls is not taken for one that is away", async () => {
-  const slow = await startSlowServer({ era: "legacy" });
+it("health checks that found all sessions of an upstream busy count neither as failures nor as polls", async () => {
+  await using upstream = await startScriptedServer();
+  const calls: (() => void)[] = [];
+  upstream.script("tools/call", (_, send) => void calls.push(() => send({ content: [] })));
   await using gateway = await startTestGateway({
     ...once,
     mcpServers: {
-      slow: { url: slow.url, stateless: true, maxConcurrencyPerSession: 1, caps: { perServer: 1 } },
+      busy: { url: upstream.url, stateless: true, maxConcurrencyPerSession: 1, caps: { perServer: 1 } },
     },
     sessions: { acquireTimeoutMs: 100 },
     classifier: {
@@ -73,20 +75,35 @@ it("an upstream whose sessions are all busy with calls is not taken for one that
   });
   const { core } = gateway;
   await core.refresher.ready();
-  const id = await gateway.idOf("slow");
-  const call = { name: "slow_slow", arguments: { ms: 6_000 } };
-  const answer = gateway.rpc("/mcp/http", { jsonrpc: "2.0", id: 1, method: "tools/call", params: call });
+  const id = await gateway.idOf("busy");
+  const params = { name: "busy_read", arguments: {} };
+  const answer = gateway.rpc("/mcp/http", { jsonrpc: "2.0", id: 1, method: "tools/call", params });
+  await eventually(() => calls.length > 0);
+  const failed = async () => {
+    const metrics: string = (await gateway.rest("GET", "/metrics")).body;
+    return Number(/gatewright_polls_total\{type="health",outcome="failed"\} (\d+)/.exec(metrics)?.[1] ?? 0);
+  };
+  const pauses = new Set<number>();
   await eventually(
     async () => {
       const { body } = await gateway.rest("GET", `/admin/classification?server=${id}`);
       const health = body.polls.find((poll: { pollType: string }) => poll.pollType === "health");
-      return health.failures > 3;
+      expect(health.failures).toBe(0);
+      if (health.why === "could not be asked, waits") pauses.add(health.dueAt);
+      return pauses.size > 3;
     },
-    { timeoutMs: 6_000 },
+    { timeoutMs: 15_000, intervalMs: 20 },
   );
-  expect(core.snapshots.current?.upstreams.get(id)?.state).toBe("reachable");
+  expect(await failed()).toBe(0);
+  expect(gateway.logs.filter((line) => line.includes("upstream unreachable"))).toEqual([]);
+  // The first check that reaches it fails, and the one after that waits.
+  const no = { error: { code: -32_603, message: "no" } };
+  upstream.script("server/discover", no, () => undefined);
+  for (const end of calls) end();
   expect((await answer).body.result.isError).toBeUndefined();
-  await slow.close();
+  await eventually(async () => (await failed()) > 0, { timeoutMs: 10_000 });
+  expect(await failed()).toBe(1);
+  expect(core.snapshots.current?.upstreams.get(id)?.state).toBe("reachable");
 });
 
 it("an upstream that is down at the start is found when it comes up, and soon looked for after a failed refresh", async () => {

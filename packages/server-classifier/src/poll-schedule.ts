@@ -57,8 +57,14 @@ export interface PollSchedule {
   renew(claim: PollClaim): Promise<boolean>;
   /** The poll succeeded: its time counts. `ttlMs` is the server's own word on how long the list holds. */
   complete(claim: PollClaim, result?: { readonly ttlMs?: number | undefined }): Promise<void>;
-  /** The poll was not made, or failed (`failed: true`, then the next one waits longer each time). */
-  abandon(claim: PollClaim, result?: { readonly failed?: boolean }): Promise<void>;
+  /**
+   * The poll was not made: it is due at once, or where it could not be made now (`postponed: true`) after `failureBaseMs`;
+   * or it failed (`failed: true`), then the next one waits longer each time.
+   */
+  abandon(
+    claim: PollClaim,
+    result?: { readonly failed?: boolean; readonly postponed?: boolean },
+  ): Promise<void>;
   /** The server says that its list changed: due after the debounce, once. */
   listChanged(server: PolledServer, pollType?: PollType): Promise<void>;
   explain(server: PolledServer, pollType: PollType): PollExplanation;
@@ -233,10 +239,11 @@ export function createPollSchedule(options: ScheduleOptions, deps: ScheduleDeps)
       const honoured = Number.isFinite(ttlMs) ? Math.min(Math.max(0, ttlMs), settings.maxTtlMs) : 0;
       await end(claim, { kind: "completed", token: claim.token, ttlMs: honoured });
     },
-    async abandon(claim, { failed = false } = {}) {
-      if (!failed) return end(claim, { kind: "abandoned", token: claim.token });
-      counts.failures++;
+    async abandon(claim, { failed = false, postponed = false } = {}) {
       const { failureBaseMs: baseMs, failureMaxMs: maxMs } = settings;
+      const pauseMs = postponed ? Math.min(baseMs, maxMs) : 0;
+      if (!failed) return end(claim, { kind: "abandoned", token: claim.token, pauseMs });
+      counts.failures++;
       return end(claim, { kind: "failed", token: claim.token, baseMs, maxMs });
     },
     async listChanged(server, pollType = "tool_discovery") {
@@ -263,7 +270,11 @@ function explainDue(
   { state, now, at }: { readonly state: PollState; readonly now: number; readonly at: number },
   tier: Tier | undefined,
 ): string {
-  if (at > now && at === state.retryAt) return `failed ${state.failures} times in a row, waits`;
+  if (at > now && at === state.retryAt) {
+    return state.failures > 0
+      ? `failed ${state.failures} times in a row, waits`
+      : "could not be asked, waits";
+  }
   if (believedLast(state.last, now) === 0) return "never polled";
   if (state.forcedAt > 0) return "the server announced a change";
   if (state.ttlMs > 0) return "the server said how long its list holds";

@@ -6,7 +6,7 @@ export interface PollState {
   count: number;
   /** Failures in a row. */
   failures: number;
-  /** Not again before this, after a failure. */
+  /** Not again before this, after a failure or where the server could not be asked. */
   retryAt: number;
   /** Due at this time whatever the interval says. */
   forcedAt: number;
@@ -93,7 +93,7 @@ export function recollect(state: PollState, known: PollMemory, now: number): voi
 export type PollEnding =
   | { readonly kind: "completed"; readonly token: string; readonly ttlMs?: number }
   | { readonly kind: "failed"; readonly token: string; readonly baseMs: number; readonly maxMs: number }
-  | { readonly kind: "abandoned"; readonly token: string }
+  | { readonly kind: "abandoned"; readonly token: string; readonly pauseMs?: number }
   | { readonly kind: "renewed"; readonly token: string }
   | { readonly kind: "forced"; readonly debounceMs: number };
 
@@ -120,6 +120,8 @@ export function endPoll(state: PollState, ending: PollEnding, now: number): void
     state.retryAt = now + Math.min(ending.maxMs, ending.baseMs * 2 ** (state.failures - 1));
   }
   if (state.holder === ending.token) {
+    const pauseMs = ending.kind === "abandoned" ? (ending.pauseMs ?? 0) : 0;
+    if (pauseMs > 0) state.retryAt = now + pauseMs;
     state.claimedAt = 0;
     state.heldAt = 0;
     state.holder = "";

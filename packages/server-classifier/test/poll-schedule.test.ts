@@ -203,6 +203,22 @@ describe("claims", () => {
     expect(schedule.explain({ id: "a" }, "health")).toMatchObject({ failures: 0, lastPolledAt: fake.now() });
     expect(schedule.stats()).toMatchObject({ polls: 1, failures: 4 });
   });
+
+  it("a postponed poll waits the first pause each time, and counts as no failure", async () => {
+    const { schedule, fake } = setup(exact, { a: "hot" });
+    for (let i = 0; i < 3; i++) {
+      const claim = await schedule.claim({ id: "a" }, "health");
+      if (!claim) throw new Error("not granted");
+      await schedule.abandon(claim, { postponed: true });
+      const { due, dueAt, failures, why } = schedule.explain({ id: "a" }, "health");
+      expect({ due, wait: dueAt - fake.now(), failures, why }).toEqual({
+        ...{ due: false, wait: 10_000 },
+        ...{ failures: 0, why: "could not be asked, waits" },
+      });
+      fake.advanceSync(10_000);
+    }
+    expect(schedule.stats()).toMatchObject({ polls: 0, failures: 0 });
+  });
 });
 
 describe("the server's own word", () => {

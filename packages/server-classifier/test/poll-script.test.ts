@@ -56,6 +56,7 @@ it("the script that books endings does what endPoll does", async () => {
       { kind: "completed", token, ttlMs: pick([0, 5_000]) },
       { kind: "failed", token, baseMs: 1_000, maxMs: 60_000 },
       { kind: "abandoned", token },
+      { kind: "abandoned", token, pauseMs: 700 },
       { kind: "renewed", token },
       { kind: "forced", debounceMs: pick([1, 500, 30_000]) },
     ]);

@@ -121,6 +121,10 @@ export class Poller {
       await this.#settle(claim, () => schedule.complete(claim, { ttlMs }));
       onPoll(record, pollType, undefined);
     } catch (error) {
+      if (wasNotAsked(error)) {
+        await this.#settle(claim, () => schedule.abandon(claim, { postponed: true }));
+        return;
+      }
       // One that `stop` has cut off says nothing against the upstream.
       const ended = await this.#settle(claim, () => this.#failed(claim, record, error));
       if (ended) onPoll(record, pollType, reasonOf(error));
@@ -163,7 +167,6 @@ export class Poller {
     const { schedule, registry, snapshots, offlineAfterFailures } = this.#options;
     const failure = reasonOf(error);
     await schedule.abandon(claim, { failed: true });
-    if (wasNotAsked(error)) return;
     const { failures } = schedule.explain(claim.server, claim.pollType);
     const { state, stateReason } = snapshots.current?.upstreams.get(record.id) ?? record;
     const lost = claim.pollType === "health" && failures >= offlineAfterFailures;

@@ -81,7 +81,7 @@ return reply
  *
  * KEYS[i] state of poll i (string, with TTL)
  * ARGV[1] state TTL ms, then for each poll: kind (completed, failed, abandoned, renewed, forced), token, and
- * two numbers: ttl ms and 0; base ms and max ms; 0 and 0; debounce ms and 0
+ * two numbers: ttl ms and 0; base ms and max ms; pause ms and 0; 0 and 0; debounce ms and 0
  * Returns {now, state, repeated}
  */
 export const finishScript = `${nowLua}${stateLua}
@@ -103,6 +103,7 @@ for i = 1, #KEYS do
       state.retryAt = now + math.min(b, a * 2 ^ (state.failures - 1))
     end
     if state.holder == token then
+      if kind == 'abandoned' and a > 0 then state.retryAt = now + a end
       state.claimedAt, state.heldAt, state.holder = 0, 0, ''
     end
   end

@@ -157,6 +157,7 @@ function encodeEnding(ending: PollEnding): [string, string, number, number] {
     case "failed":
       return [ending.kind, ending.token, ending.baseMs, ending.maxMs];
     case "abandoned":
+      return [ending.kind, ending.token, ending.pauseMs ?? 0, 0];
     case "renewed":
       return [ending.kind, ending.token, 0, 0];
     case "forced":

@@ -61,6 +61,22 @@ export function describeClaims({ open, wait }: StoreHarness): void {
     expect((await claim("t10"))?.granted).toBe(false);
   });
 
+  it("postpones a poll that could not be made, which counts as no failure, for its holder alone", async () => {
+    const { a } = await open();
+    const claim = async (token: string) => (await a.claim([request("p", token)])).replies[0];
+    const abandon = async (token: string, pauseMs: number) => {
+      const { states, now } = await a.finish([{ scope: "p", ending: { kind: "abandoned", token, pauseMs } }]);
+      return { state: states[0], pauseMs: (states[0]?.retryAt ?? 0) - now };
+    };
+    expect((await claim("t1"))?.granted).toBe(true);
+    expect((await abandon("other", 500)).state).toMatchObject({ holder: "t1", retryAt: 0 });
+    expect(await abandon("t1", 500)).toMatchObject({ pauseMs: 500, state: { holder: "", failures: 0 } });
+    await wait(530);
+    expect((await claim("t3"))?.granted).toBe(true);
+    expect((await abandon("t3", 60_000)).pauseMs).toBe(60_000);
+    expect((await claim("t4"))?.granted).toBe(false);
+  });
+
   it("SC-8 makes a forced poll due once, after the debounce", async () => {
     const { a } = await open();
     const claim = async (token: string) => (await a.claim([request("p", token)])).replies[0];
