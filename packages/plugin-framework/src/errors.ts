@@ -41,10 +41,16 @@ export class PluginError extends Error {
   }
 }
 
+/** What an error says, and what to do where its words do not tell. */
+export function messageOf(error: unknown): string {
+  const said = error instanceof Error ? error.message : String(error);
+  const uncloned = error instanceof DOMException && error.name === "DataCloneError";
+  return uncloned ? `${said} A payload is a read-only view: copy it with copyPayload.` : said;
+}
+
 /** A handler threw, and its plugin's `onError` is `fail`. */
 export function handlerFailed(plugin: string, hook: string, cause: unknown): PluginError {
-  const said = cause instanceof Error ? cause.message : String(cause);
-  return new PluginError("plugin_error", `plugin ${plugin} failed at ${hook}: ${said}`, {
+  return new PluginError("plugin_error", `plugin ${plugin} failed at ${hook}: ${messageOf(cause)}`, {
     cause,
     details: { plugin, hook },
   });

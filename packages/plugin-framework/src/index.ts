@@ -72,6 +72,7 @@ export { type Manifest, manifestOf, markdownTable, textListing } from "./manifes
 export { type ConfiguredMode, isMode, MODES, type Mode } from "./mode.ts";
 export type { ModeLayer } from "./mode-state.ts";
 export type { ControlAlert, LifecycleFailure, ModeEvent, PipelineObserver } from "./observer.ts";
+export { copyPayload, type Writable } from "./payload-copy.ts";
 export { type OnError, PHASES, type Phase, type Reads } from "./phase.ts";
 export type { Binding, PipelineConfig, PipelineLimits, PluginEntry } from "./pipeline-config.ts";
 export { pluginSettingsSchema } from "./pipeline-config.ts";

@@ -2,33 +2,57 @@ import { types } from "node:util";
 import { PluginError } from "./errors.ts";
 import { behind, copyOf } from "./payload-view.ts";
 
+/** What a handler may write into: its own. */
+export type Writable<T> = unknown extends T ? T : { -readonly [K in keyof T]: T[K] };
+
 const DEPTH = 256;
 
 /**
- * What a handler gave back, so that nobody but the pipeline holds it: its own objects are copied (plain
- * ones, arrays, Dates, Maps, Sets, RegExps, buffers and errors), and views are replaced by the objects behind them,
- * which no handler can write into.
+ * A copy of a payload, of a part of one, or of the context's user, for a handler to edit and to return as `modify`.
+ * `structuredClone` refuses the read-only views that handlers are given. Plain objects, arrays, Dates, Maps, Sets,
+ * RegExps, buffers and errors are copied; an instance of another class, and a function, is taken as it is.
  *
  * @throws PluginError when it is nested deeper than 256
+ *
+ * @example
+ * tool_pre_invoke: (payload) => {
+ *   const edited = copyPayload(payload);
+ *   edited.headers = { ...edited.headers, "x-seen": "1" };
+ *   return { modify: edited };
+ * }
+ */
+export function copyPayload<T>(payload: T): Writable<T> {
+  return new Copier(true).copy(payload, 0) as Writable<T>;
+}
+
+/**
+ * What a handler gave back, so that nobody but the pipeline holds it: its own objects are copied, as by
+ * {@link copyPayload}, and views are replaced by the objects behind them, which no handler can write into.
  */
 export function takeOver<T>(value: T): T {
-  return new Copier().copy(value, 0) as T;
+  return new Copier(false).copy(value, 0) as T;
 }
 
 class Copier {
+  readonly #originalsToo: boolean;
   /** What is there twice is copied once. */
   #copies: Map<object, object> | undefined;
+
+  constructor(originalsToo: boolean) {
+    this.#originalsToo = originalsToo;
+  }
 
   copy(value: unknown, depth: number): unknown {
     if (typeof value !== "object" || value === null) return value;
     const original = behind(value);
-    if (original !== undefined) return original;
-    const known = this.#copies?.get(value);
+    if (original !== undefined && !this.#originalsToo) return original;
+    const source = original ?? value;
+    const known = this.#copies?.get(source);
     if (known !== undefined) return known;
     if (depth > DEPTH) throw new PluginError("plugin_error", `a payload is nested deeper than ${DEPTH}`);
-    const made = this.#made(value, depth + 1);
+    const made = this.#made(source, depth + 1);
     this.#copies ??= new Map();
-    this.#copies.set(value, made);
+    this.#copies.set(source, made);
     return made;
   }
 

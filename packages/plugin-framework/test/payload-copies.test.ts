@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { createPluginPipeline, type PipelineConfig } from "../src/index.ts";
+import { copyPayload, createPluginPipeline, type PipelineConfig } from "../src/index.ts";
 import { type ToolCall, toolPlugin } from "./support.ts";
 
 async function run(plugins: NonNullable<PipelineConfig["plugins"]>, payload: ToolCall) {
@@ -76,5 +76,45 @@ describe("what a handler returned as modify", () => {
       code: "plugin_error",
       message: expect.stringContaining("deeper"),
     });
+  });
+});
+
+describe("copyPayload", () => {
+  const original = {
+    name: "echo",
+    args: { list: [1, { z: 1 }], when: new Date(0), map: new Map([["k", { a: 1 }]]), none: null },
+    headers: { accept: "json" },
+  };
+
+  it("PF-R2 makes a copy to edit of a payload, of a part of it and of the user, however deep", async () => {
+    const before = structuredClone(original);
+    let copied: unknown;
+    const use = toolPlugin("edit", (payload, { user }) => {
+      copied = structuredClone(copyPayload(payload.args));
+      const mine = copyPayload(payload);
+      const args = mine.args as typeof original.args;
+      args.list.push(2);
+      (args.list[1] as { z: number }).z = 9;
+      args.map.get("k")!.a = 9;
+      mine.name = "other";
+      return { modify: mine, metadata: { user: Object.assign(copyPayload(user) as object, { sub: "eve" }) } };
+    });
+    const { payload, metadata } = await run([{ use }], original);
+    expect(original).toEqual(before);
+    expect(copied).toEqual(before.args);
+    expect(payload).toMatchObject({ name: "other", args: { list: [1, { z: 9 }, 2] } });
+    expect((payload.args as typeof original.args).map.get("k")).toEqual({ a: 9 });
+    expect(metadata["edit"]).toEqual({ user: { sub: "eve" } });
+    expect([copyPayload("text"), copyPayload(undefined), copyPayload([1])]).toEqual(["text", undefined, [1]]);
+  });
+
+  it("PF-R2 is named to those who try structuredClone", async () => {
+    const use = toolPlugin("clone", ({ args }) => void structuredClone(args));
+    await expect(run([{ use }], original)).rejects.toMatchObject({
+      code: "plugin_error",
+      message: expect.stringContaining("copyPayload"),
+    });
+    const { records } = await run([{ use, onError: "ignore" }], original);
+    expect(records).toMatchObject([{ status: "error", reason: expect.stringContaining("copyPayload") }]);
   });
 });

@@ -1,4 +1,4 @@
-import { handlerFailed, PluginError } from "../errors.ts";
+import { handlerFailed, messageOf, PluginError } from "../errors.ts";
 import type { Engine } from "./engine.ts";
 import type { HandlerCall } from "./handler-call.ts";
 import { Entry, keepRecord, type Result } from "./result.ts";
@@ -21,7 +21,7 @@ export function failHandler(
   entry.status = timeout ? "timeout" : "error";
   entry.effectiveAllow = !fails;
   if (call.degraded) entry.degraded = true;
-  entry.because(error instanceof Error ? error.message : String(error));
+  entry.because(messageOf(error));
   keepRecord(engine, result.records, entry);
   if (enforced && resolution.onError === "disable") {
     engine.switchOff(slot.plugin.modes, entry.reason ?? "failed");
