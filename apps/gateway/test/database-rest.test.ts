@@ -111,10 +111,10 @@ describe("REST on PostgreSQL", () => {
     }
   });
 
-  it("writes answer X-Consistency-Token, the position in the log, and reads with it see the write", async () => {
+  it("writes answer X-Consistency-Token, the position in the log with its timeline, and reads with it see the write", async () => {
     const made = await send("POST", "/servers", server("token"));
     const token = made.headers.get("x-consistency-token") ?? "";
-    expect(token).toMatch(/^[0-9A-F]+\/[0-9A-F]+$/);
+    expect(token).toMatch(/^[0-9A-F]+\/[0-9A-F]+@\d+$/);
     const listed = await send("GET", "/servers?name=token", undefined, { "x-consistency-token": token });
     expect(listed.body.total).toBe(1);
     expect(listed.headers.get("x-consistency-token")).toBeNull();

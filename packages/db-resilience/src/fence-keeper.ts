@@ -4,6 +4,7 @@ import { DatabaseError } from "./errors.ts";
 import { FenceExaminer } from "./fence-examiner.ts";
 import { FenceKnowledge } from "./fence-knowledge.ts";
 import { type Fence, type FenceStore, isSame } from "./fence-store.ts";
+import type { Lineage } from "./lineage.ts";
 import type { DatabaseEvent } from "./observer.ts";
 import type { ParsedOptions } from "./options.ts";
 import { fenced, fenceUnknown, replaced, unavailable } from "./refusals.ts";
@@ -21,6 +22,14 @@ export interface FenceKeeperDeps {
   changed(): void;
 }
 
+/** What was admitted last. */
+interface Current {
+  readonly host: string;
+  readonly fence: Fence;
+  readonly lineage: Lineage;
+  readonly synchronous: boolean;
+}
+
 /** All callers that need one share the admission under way. */
 type Admission = Promise<DatabaseHost>;
 
@@ -34,7 +43,7 @@ export class FenceKeeper implements HostAdmission {
   readonly #known: FenceKnowledge;
   readonly #examiner: FenceExaminer;
   #admitted: { readonly host: DatabaseHost; readonly fence: Fence; readonly untilMs: number } | undefined;
-  #current: { readonly host: string; readonly fence: Fence; readonly synchronous: boolean } | undefined;
+  #current: Current | undefined;
   #running: Admission | undefined;
   #discovered = false;
   /** The last decision admitted nobody, or what it admitted was overtaken. */
@@ -60,6 +69,14 @@ export class FenceKeeper implements HostAdmission {
   /** Whether the last admission was refused. */
   get refusing(): boolean {
     return this.#refused?.code === "db_fenced";
+  }
+
+  /** The history that was admitted last, also while its server is away; undefined once another is in force. */
+  get lineage(): Lineage | undefined {
+    const { highest } = this.#known;
+    const current = this.#current;
+    if (!current || !highest || !isSame(highest, current.fence)) return undefined;
+    return this.#known.isOvertaken(highest) ? undefined : current.lineage;
   }
 
   holds(host: DatabaseHost): boolean {
@@ -200,7 +217,14 @@ export class FenceKeeper implements HostAdmission {
     this.#unsettled = false;
     const before = this.#current;
     const synchronous = host.info?.synchronous ?? false;
-    this.#current = { host: host.name, fence, synchronous };
+    const lineage =
+      before && isSame(before.fence, fence) && before.host === host.name ? before.lineage : undefined;
+    this.#current = {
+      host: host.name,
+      fence,
+      lineage: lineage ?? { ...fence, host: host.name },
+      synchronous,
+    };
     if (before && before.host !== host.name) {
       this.#failovers++;
       const old = this.#deps.hosts().find(({ name }) => name === before.host);

@@ -32,7 +32,9 @@ export type DatabaseEvent =
   | { readonly type: "db_outcome_unknown"; readonly settled: "committed" | "aborted" | "unknown" }
   | { readonly type: "db_failover"; readonly from?: string; readonly to: string; readonly timeline: number }
   | { readonly type: "db_fenced"; readonly host: string; readonly timeline: number; readonly reason: string }
-  | { readonly type: "db_tail_may_be_lost"; readonly to: string; readonly timeline: number };
+  | { readonly type: "db_tail_may_be_lost"; readonly to: string; readonly timeline: number }
+  /** Nothing is read from this standby, until it is known to follow the server for writes; told once. */
+  | { readonly type: "db_standby_unproven"; readonly host: string; readonly reason: string };
 
 /** How a statement ended. */
 export type QueryOutcome = "ok" | DatabaseErrorCode;

@@ -1,12 +1,13 @@
 import type { LeasedSession, SessionStatementOptions } from "./database-session.ts";
-import { lsnValue } from "./lsn.ts";
+import { timelineWrittenTo } from "./host-info.ts";
+import { isLater, walPosition } from "./lsn.ts";
 
 /**
  * What one user has written, as a position in the write-ahead log: reads with it see at least that. Give it to
  * writes and reads alike; carry `token` to the next request.
  */
 export interface ReadSession {
-  /** Position of the last write, `""` before the first; `"primary"` when it could not be learnt. */
+  /** Position of the last write and its timeline, `""` before the first; `"primary"` when it could not be learnt. */
   readonly token: string;
   /** Notes a write; earlier positions are ignored. */
   noteWrite(token: string): void;
@@ -17,14 +18,14 @@ export const primaryOnly = "primary";
 
 /** Begins a session, or goes on with the token of an earlier one; an unreadable token reads from the primary. */
 export function createReadSession(token = ""): ReadSession {
-  let current = token === "" || lsnValue(token) > 0n ? token : primaryOnly;
+  let current = token === "" || walPosition(token).value > 0n ? token : primaryOnly;
   return {
     get token() {
       return current;
     },
     noteWrite(written) {
       if (written === primaryOnly || current === primaryOnly) current = primaryOnly;
-      else if (current === "" || lsnValue(written) > lsnValue(current)) current = written;
+      else if (current === "" || isLater(walPosition(written), walPosition(current))) current = written;
     },
   };
 }
@@ -50,10 +51,10 @@ export async function notePosition(
   reader: ReadSession,
   options: SessionStatementOptions = {},
 ): Promise<void> {
-  const question = "select pg_current_wal_insert_lsn()::text as lsn";
+  const question = `select pg_current_wal_insert_lsn()::text as lsn, ${timelineWrittenTo} as timeline`;
   try {
-    const { rows } = await session.query<{ lsn: string }>(question, [], options);
-    reader.noteWrite(rows[0]?.lsn ?? primaryOnly);
+    const { rows } = await session.query<{ lsn: string; timeline: number }>(question, [], options);
+    reader.noteWrite(rows[0] ? `${rows[0].lsn}@${rows[0].timeline}` : primaryOnly);
   } catch {
     reader.noteWrite(primaryOnly);
   }

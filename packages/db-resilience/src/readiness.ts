@@ -13,15 +13,22 @@ export interface Readiness {
   /** "host:port" of the server in use, for operators. */
   readonly host?: string;
   readonly timeline?: number;
-  /** Largest distance of a standby that is up behind the server in use, in bytes of WAL. */
+  /** Largest distance of a standby that is up behind the server in use, in bytes of WAL; but for those not known to follow it. */
   readonly lagBytes?: number;
 }
 
-/** Derives the readiness from the hosts' states. */
-export function readinessOf(router: HostRouter, fenceRefusal: boolean): Omit<Readiness, "since"> {
+/** Derives the readiness from the hosts' states; the lag of standbys of another history is no distance. */
+export function readinessOf(
+  router: HostRouter,
+  fenceRefusal: boolean,
+  isStranger: (standby: DatabaseHost) => boolean,
+): Omit<Readiness, "since"> {
   const [host] = router.candidates();
   if (host && fenceRefusal) return { state: "unavailable", reason: "fenced", host: host.name };
-  if (host) return ready(host, router.standbys());
+  if (host) {
+    const standbys = router.standbys().filter((standby) => !isStranger(standby));
+    return ready(host, standbys);
+  }
   if (router.hosts.every(({ state }) => state.kind === "starting")) return { state: "starting" };
   const reasons = router.hosts.flatMap(({ state }) => (state.kind === "down" ? [state.reason] : []));
   const [first] = reasons;

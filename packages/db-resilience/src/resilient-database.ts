@@ -11,6 +11,7 @@ import { HostRouter } from "./host-router.ts";
 import { dialectOf } from "./kysely/dialect-of.ts";
 import { ResilientDriver } from "./kysely/resilient-driver.ts";
 import { createSessionDriver } from "./kysely/session-driver.ts";
+import { lineageSeen } from "./lineage.ts";
 import { type DatabaseObserver, guardObserver } from "./observer.ts";
 import { parseOptions, type ResilientDatabaseOptions } from "./options.ts";
 import type { PoolStats } from "./pool-context.ts";
@@ -89,8 +90,8 @@ export interface ResilientDatabase<DB = unknown> extends DatabaseHandle {
     options?: ConnectionOptions,
   ): Promise<T>;
   /**
-   * Lends a connection for reading: of a standby that is fresh enough (`session`, `maxLagMs`), else of the server
-   * for writes. `work` may be run twice.
+   * Lends a connection for reading: of a standby that is known to follow the server for writes and is fresh enough
+   * (`session`, `maxLagMs`), else of the server for writes. `work` may be run twice.
    */
   read<T>(work: (session: KyselySession<DB>) => Promise<T>, options?: ReadOptions): Promise<T>;
   /** Runs `work` in a transaction, and anew when the server aborts it because of a conflict. */
@@ -148,7 +149,7 @@ export function createResilientDatabase<DB = unknown>(
   let readiness: Omit<Readiness, "since"> = { state: "starting" };
   let since = clock.now();
   const noteReadiness = () => {
-    const now = readinessOf(router, keeper?.refusing ?? false);
+    const now = readinessOf(router, keeper?.refusing ?? false, (standby) => reader.isStranger(standby));
     if (now.state !== readiness.state || now.reason !== readiness.reason) since = clock.now();
     readiness = now;
   };
@@ -185,7 +186,15 @@ export function createResilientDatabase<DB = unknown>(
         })
       : undefined;
   const provider = new SessionProvider(router, options, { clock, observer, admission: keeper });
-  const reader = new ReplicaReader(router, provider, options, clock);
+  const seen = lineageSeen(router);
+  const reader = new ReplicaReader({
+    router,
+    provider,
+    options,
+    clock,
+    lineage: () => (keeper ? keeper.lineage : seen()),
+    event: (event) => observer.event?.(event),
+  });
   const settler = createOutcomeSettler(provider, options, clock);
   const budget = createRetryBudget(options.transactions.budgetRatio);
   const transactionDeps = { provider, options, clock, random, observer, budget, settler };

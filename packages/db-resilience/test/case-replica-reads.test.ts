@@ -25,6 +25,8 @@ async function open(options: Parameters<typeof openDatabase>[1] = {}): Promise<v
     replicas: { ...patient, ...options.replicas },
   });
   await eventually(() => subject.database.stats().hosts.every(({ state }) => state === "up"));
+  // The first use begins the history that standbys have to follow.
+  await eventually(async () => (await count({ maxLagMs: 60_000 }))?.port === pair.standby.port);
 }
 
 /** The number of rows and the port of the server that counted them. */
@@ -159,8 +161,16 @@ describe("createReadSession", () => {
     expect(session.token).toBe("0/10");
     session.noteWrite("1/0");
     expect(session.token).toBe("1/0");
+    // A later timeline may begin before the place where the one before it has ended.
+    session.noteWrite("0/9@2");
+    expect(session.token).toBe("0/9@2");
+    session.noteWrite("2/0@1");
+    expect(session.token).toBe("0/9@2");
     session.noteWrite("primary");
     session.noteWrite("9/0");
     expect(session.token).toBe("primary");
+    expect(createReadSession("0/9@2").token).toBe("0/9@2");
+    for (const unreadable of ["0/9@", "0/9@x", "x@1", "@1"])
+      expect(createReadSession(unreadable).token).toBe("primary");
   });
 });

@@ -7,6 +7,7 @@ const levels: Readonly<Record<DatabaseEvent["type"], "debug" | "info" | "warn">>
   db_deadlock: "warn",
   db_failover: "warn",
   db_tail_may_be_lost: "warn",
+  db_standby_unproven: "warn",
   db_fenced: "warn",
   db_outcome_unknown: "warn",
   db_leak: "warn",
