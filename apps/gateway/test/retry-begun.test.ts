@@ -1,8 +1,8 @@
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { createServer, type IncomingMessage, type RequestListener, type ServerResponse } from "node:http";
-import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { reservePort } from "@gatewright/testkit";
 import { afterEach, expect, it } from "vitest";
 import { askable, modern } from "./support/modern-client.ts";
 import { startTestGateway, type TestGateway } from "./support/test-gateway.ts";
@@ -35,13 +35,13 @@ async function serve(handle: (message: Message, answer: Answer, response: Server
     handle(message, answer, response);
   };
   let server = createServer(listener);
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address() as AddressInfo;
+  const { port, release } = await reservePort();
+  await new Promise<void>((resolve) => server.listen(port, "127.0.0.1", resolve));
   const stop = () => {
     server.close();
     server.closeAllConnections();
   };
-  ends.push(stop);
+  ends.push(stop, release);
   const restart = () => {
     stop();
     setTimeout(() => {

@@ -1,5 +1,6 @@
 import { createServer, type Server } from "node:net";
-import { afterEach, describe, expect, it } from "vitest";
+import { reservePort } from "@gatewright/testkit";
+import { afterEach, describe, expect, it, onTestFinished } from "vitest";
 import { holdPort, sharesPort } from "../src/workers/shared-port.ts";
 
 const opened: Server[] = [];
@@ -17,9 +18,8 @@ function listen(port: number, reusePort = false): Promise<Server> {
 }
 
 async function freePort(): Promise<number> {
-  const server = await listen(0);
-  const { port } = server.address() as { port: number };
-  await new Promise((resolve) => server.close(resolve));
+  const { port, release } = await reservePort();
+  onTestFinished(release);
   return port;
 }
 

@@ -1,10 +1,10 @@
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
-import { eventually } from "@gatewright/testkit";
+import { eventually, reservePort } from "@gatewright/testkit";
 import { toNodeHandler } from "@modelcontextprotocol/node";
 import { createMcpHandler } from "@modelcontextprotocol/server";
-import { afterEach, describe, expect, it } from "vitest";
+import { afterEach, describe, expect, it, onTestFinished } from "vitest";
 import { createPluginPipeline, type PluginEntry } from "../src/index.ts";
 import { createMcpPlugin, type McpPluginOptions } from "../src/mcp/index.ts";
 import { buildPluginServer } from "./mcp-server.ts";
@@ -24,6 +24,13 @@ async function serve(port = 0): Promise<{ server: Server; port: number; stop(): 
       server.closeAllConnections();
     });
   return { server, port: (server.address() as AddressInfo).port, stop };
+}
+
+/** A port that nobody else takes while its server is away. */
+async function ownPort(): Promise<number> {
+  const { port, release } = await reservePort();
+  onTestFinished(release);
+  return port;
 }
 
 afterEach(() => {
@@ -92,7 +99,7 @@ describe("a plugin that is an MCP server", () => {
   });
 
   it("PF-R10 connects again after its server was restarted, and fails at once while it is away", async () => {
-    const first = await serve();
+    const first = await serve(await ownPort());
     const endpoint = { kind: "http", url: `http://127.0.0.1:${first.port}/mcp` } as const;
     const use = remote(endpoint, { reconnectMinMs: 20, reconnectMaxMs: 40 });
     await using pipeline = await createPluginPipeline({ plugins: [{ use, onError: "ignore" }] });
@@ -111,7 +118,7 @@ describe("a plugin that is an MCP server", () => {
   });
 
   it("PF-R10 a server that is away at start is found when it comes", async () => {
-    const { port, stop } = await serve();
+    const { port, stop } = await serve(await ownPort());
     await stop();
     const endpoint = {
       kind: "http",

@@ -1,7 +1,7 @@
 import { createServer as createHttpServer, type ServerResponse } from "node:http";
 import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
-import { eventually } from "@gatewright/testkit";
-import { afterEach, describe, expect, it } from "vitest";
+import { eventually, reservePort } from "@gatewright/testkit";
+import { afterEach, describe, expect, it, onTestFinished } from "vitest";
 import { createPluginPipeline, type PluginEntry, type PluginPipeline } from "../src/index.ts";
 import { createMcpPlugin, type McpPluginOptions } from "../src/mcp/index.ts";
 import { toolCall } from "./support.ts";
@@ -89,7 +89,10 @@ describe("an MCP plugin whose server misbehaves", () => {
       connections++;
       socket.resume();
     });
-    const port = await listen(hung);
+    // Nobody else takes it between one server and the next.
+    const { port, release } = await reservePort();
+    onTestFinished(release);
+    await listen(hung, port);
     const entry = { ...remote(port, { connectTimeoutMs: 1_000 }), timeoutMs: 50 };
     await using pipeline = await createPluginPipeline({ plugins: [entry] });
     expect(await ask(pipeline, "a")).toMatchObject({ status: "timeout" });

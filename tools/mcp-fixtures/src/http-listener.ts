@@ -20,6 +20,9 @@ const sendReport = (response: ServerResponse, report: unknown): void => {
 /** Idle client connections stay open this long: a test's pause must not look like a lost connection. */
 const KEEP_ALIVE_MS = 65_000;
 
+/** A port that was let go of may for a moment be that of somebody's connection to elsewhere. */
+const LISTEN_ATTEMPTS = 100;
+
 /** What a server serves: MCP at `/mcp`, and what it has counted at `GET /stats` as JSON. */
 export interface Routes {
   readonly mcp: RequestListener;
@@ -45,7 +48,7 @@ export async function listenHttp(routes: Routes, options: ListenOptions = {}): P
     });
   });
 
-  const listen = (port: number): Promise<void> =>
+  const listenOnce = (port: number): Promise<void> =>
     new Promise((resolve, reject) => {
       server.once("error", reject);
       server.listen(port, host, () => {
@@ -53,6 +56,17 @@ export async function listenHttp(routes: Routes, options: ListenOptions = {}): P
         resolve();
       });
     });
+  const listen = async (port: number): Promise<void> => {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await listenOnce(port);
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code !== "EADDRINUSE" || attempt === LISTEN_ATTEMPTS)
+          throw error;
+        await new Promise((resolve) => setTimeout(resolve, 20));
+      }
+    }
+  };
   await listen(options.port ?? 0);
 
   const { port } = server.address() as AddressInfo;

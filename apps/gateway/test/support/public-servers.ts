@@ -1,10 +1,8 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { createRequire } from "node:module";
-import type { AddressInfo } from "node:net";
-import { createServer } from "node:net";
 import { dirname, join } from "node:path";
-import { eventually } from "@gatewright/testkit";
+import { eventually, reservePort } from "@gatewright/testkit";
 
 const require = createRequire(import.meta.url);
 
@@ -25,7 +23,7 @@ export async function startEverythingHttp(transport: "streamableHttp" | "sse" = 
   url: string;
   [Symbol.asyncDispose](): Promise<void>;
 }> {
-  const port = await freePort();
+  const { port, release } = await reservePort();
   const child = spawn(process.execPath, [scriptOf("everything"), transport], {
     env: { PATH: process.env["PATH"] ?? "", PORT: String(port) },
     stdio: "ignore",
@@ -43,15 +41,7 @@ export async function startEverythingHttp(transport: "streamableHttp" | "sse" = 
       const exited = once(child, "exit");
       child.kill("SIGKILL");
       await exited;
+      release();
     },
   };
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, "close");
-  return port;
 }
