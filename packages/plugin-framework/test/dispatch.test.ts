@@ -296,13 +296,29 @@ describe("phases and outcomes", () => {
       "yes",
       { modify: null },
       { modify: 3 },
+      { retryDelayMs: Number.NaN },
+      { retryDelayMs: Number.POSITIVE_INFINITY },
+      { retryDelayMs: -1 },
+      { retryDelayMs: "5" },
+      { headers: "zzz" },
+      { headers: ["a"] },
+      { headers: { a: 1 } },
+      { metadata: "zzz" },
+      { metadata: null },
+      { block: { ...violation, reason: undefined } },
+      { block: { ...violation, headers: "zzz" } },
+      { block: { ...violation, headers: { a: 1 } } },
+      { block: { ...violation, details: "zzz" } },
     ];
+    const good = toolPlugin("good", () => ({ retryDelayMs: 20, headers: { a: "1" }, metadata: { x: 1 } }));
     for (const answer of answers) {
-      await expect(run({ plugins: [{ use: toolPlugin("a", () => answer as never) }] })).rejects.toMatchObject(
-        {
-          code: "plugin_error",
-        },
-      );
+      const bad = toolPlugin("a", () => answer as never);
+      await expect(run({ plugins: [{ use: bad }] })).rejects.toMatchObject({ code: "plugin_error" });
+      // What others said stands.
+      const passed = await run({ plugins: [{ use: good }, { use: bad, onError: "ignore" }] });
+      expect(passed).toMatchObject({ retryDelayMs: 20, records: [{}, { status: "error" }] });
+      expect(passed.headers).toEqual({ a: "1" });
+      expect(passed.metadata).toEqual({ good: { x: 1 } });
     }
     expect((await run({ plugins: [{ use: toolPlugin("a", () => ({ continue: true })) }] })).allowed).toBe(
       true,

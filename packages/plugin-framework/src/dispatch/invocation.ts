@@ -1,11 +1,12 @@
 import { isThenable } from "../is-thenable.ts";
 import { readOnly } from "../payload-view.ts";
 import { localMode } from "./admission.ts";
+import { asOutcome } from "./as-outcome.ts";
 import type { Chain } from "./chain.ts";
 import type { Engine } from "./engine.ts";
 import { honourFence, lookedAway } from "./fence.ts";
 import { CallContext, type CallOwner, type HandlerCall } from "./handler-call.ts";
-import { asOutcome, judge } from "./judge.ts";
+import { judge } from "./judge.ts";
 import type { RequestScope } from "./request-scope.ts";
 import type { Result } from "./result.ts";
 import { fits } from "./size-guard.ts";

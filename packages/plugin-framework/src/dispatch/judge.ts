@@ -1,45 +1,13 @@
 import type { ZodType } from "zod";
 import { PluginConfigError, PluginError } from "../errors.ts";
-import type { ModeAuthority } from "../hook-outcome.ts";
 import { safely } from "../observer.ts";
 import { takeOver } from "../payload-copy.ts";
 import type { Violation } from "../violation.ts";
 import { applyWrites } from "../write-policy.ts";
+import type { AnyOutcome } from "./as-outcome.ts";
 import type { Engine } from "./engine.ts";
 import type { HandlerCall } from "./handler-call.ts";
 import { Entry, keepRecord, type Result } from "./result.ts";
-
-/** An outcome with the payload's type forgotten. */
-export interface AnyOutcome {
-  readonly modify?: unknown;
-  readonly block?: Violation;
-  readonly metadata?: Readonly<Record<string, unknown>>;
-  readonly headers?: Readonly<Record<string, string>>;
-  readonly retryDelayMs?: number;
-  readonly authority?: ModeAuthority;
-}
-
-const FIELDS = new Set(["continue", "modify", "block", "metadata", "headers", "retryDelayMs", "authority"]);
-
-/**
- * What a handler returned, if it is an outcome at all. Anything else is the handler's error: a misspelt `block`
- * must not let a call through.
- */
-export function asOutcome(value: unknown): AnyOutcome | undefined {
-  if (value === undefined || value === null) return undefined;
-  if (typeof value !== "object") throw notAnOutcome(`a ${typeof value}`);
-  for (const key in value) if (!FIELDS.has(key)) throw notAnOutcome(`"${key}"`);
-  const outcome: AnyOutcome & { continue?: unknown } = value;
-  const { block } = outcome;
-  if (block !== undefined && typeof block?.code !== "string") throw notAnOutcome("a block without a code");
-  if (outcome.continue === false && block === undefined)
-    throw notAnOutcome("continue: false without a block");
-  return outcome;
-}
-
-function notAnOutcome(found: string): PluginError {
-  return new PluginError("plugin_error", `a handler returned ${found}, which is not an outcome`);
-}
 
 /**
  * Takes over what counts of an outcome under the call's mode and writes the record. Throws when a modified payload
