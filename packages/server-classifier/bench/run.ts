@@ -8,11 +8,11 @@ import { benchTakeover } from "./takeover.ts";
 
 const subject = "server-classifier";
 
-/** Scripts sent per cycle by a leader and a follower, and the time of a leader's cycle. */
+/** Scripts sent per cycle by a leader and by followers without and with notices, and the time of a leader's cycle. */
 async function benchRoundTrips(n: number): Promise<void> {
   await using redis = await startRedis();
   const servers = Array.from({ length: n }, (_, i) => ({ id: `server-${i}`, url: `https://host-${i}/mcp` }));
-  const make = () => {
+  const make = (notices = false) => {
     const counted = { calls: 0 };
     const client = redis.client();
     const store = createRedisClassifierStore({
@@ -23,6 +23,7 @@ async function benchRoundTrips(n: number): Promise<void> {
         },
         eval: (script, keys, ...args) => client.eval(script, keys, ...args),
       },
+      ...(notices && { subscriber: redis.client({ commandTimeout: undefined }) }),
     });
     const durations: number[] = [];
     const now = Date.now();
@@ -70,6 +71,10 @@ async function benchRoundTrips(n: number): Promise<void> {
   follower.classifier.start();
   await measure(follower, "follower");
   await follower.classifier.stop();
+  const subscriber = make(true);
+  subscriber.classifier.start();
+  await measure(subscriber, "follower that hears of publications");
+  await subscriber.classifier.stop();
   await leader.classifier.stop();
 }
 

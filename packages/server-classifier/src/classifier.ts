@@ -85,7 +85,8 @@ const REPORT_CYCLES = 3;
 
 /**
  * Makes a {@link Classifier}. Every replica reports its use once a cycle; the one that holds the lease
- * classifies the sum and publishes, the others read. At most three round trips per cycle and replica.
+ * classifies the sum and publishes, the others read, at its notice or else in their cycle. At most three round trips per
+ * cycle and replica.
  *
  * @throws ClassifierError `invalid_options`.
  */
@@ -100,6 +101,7 @@ export function createClassifier(options: ClassifierOptions, deps: ClassifierDep
   const nap = createNap(clock);
   const counts = { moves: 0, cycles: 0, failedCycles: 0 };
   let snapshot: Snapshot | undefined;
+  let readSinceCycle = false;
   let loop: Promise<void> | undefined;
   let running = false;
   let wanted = false;
@@ -143,6 +145,11 @@ export function createClassifier(options: ClassifierOptions, deps: ClassifierDep
     time.note(reply.now);
     adopt(reply.snapshot);
   };
+  const hearOfPublication = async () => {
+    if (leadership.isLeader()) return;
+    await follow();
+    readSinceCycle = true;
+  };
   // Its term is that of when the work began: one that hears of its successor meanwhile must not take the successor's.
   const lead = async (epoch: number, signal: AbortSignal) => {
     const { usage, snapshot: stored, now } = await store.collect();
@@ -169,10 +176,14 @@ export function createClassifier(options: ClassifierOptions, deps: ClassifierDep
   };
   const cycle = async (signal: AbortSignal) => {
     const startedAt = clock.now();
-    await reporter.flush(settings.cycleMs * REPORT_CYCLES);
+    time.note(await reporter.flush(settings.cycleMs * REPORT_CYCLES));
     signal.throwIfAborted();
     const leader = leadership.isLeader();
-    await (leader ? lead(leadership.epoch(), signal) : follow());
+    // What a notice had read since the last cycle need not be read again; where notices are lost the next cycle reads.
+    const known = readSinceCycle;
+    readSinceCycle = false;
+    if (leader) await lead(leadership.epoch(), signal);
+    else if (!known) await follow();
     signal.throwIfAborted();
     counts.cycles++;
     const { epoch = 0, version = 0 } = snapshot ?? {};
@@ -207,7 +218,7 @@ export function createClassifier(options: ClassifierOptions, deps: ClassifierDep
     running = true;
     unsubscribe = store.subscribe((event) => {
       if (event === "released") leadership.poke();
-      else if (!leadership.isLeader()) follow().catch(onError);
+      else hearOfPublication().catch(onError);
     });
     leadership.start();
     // Nothing in the loop should throw; if something does, the lease goes to another and `start` may be called again.

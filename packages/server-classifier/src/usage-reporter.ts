@@ -4,8 +4,11 @@ import type { ServerUsage, UsageSource } from "./usage-source.ts";
 
 /** Turns a source's totals into deltas and sends them, each counted once. */
 export interface UsageReporter {
-  /** One round trip. A report without an answer is sent again as it was; what came since is part of the one after it. */
-  flush(ttlMs: number): Promise<void>;
+  /**
+   * One round trip; resolves with the store's time. A report without an answer is sent again as it was; what came since is
+   * part of the one after it.
+   */
+  flush(ttlMs: number): Promise<number>;
   /** Whether this replica uses the server now. */
   isActive(serverId: string): boolean;
 }
@@ -68,9 +71,10 @@ export function createUsageReporter(
         ...rest,
         ageMs: lastUsedAt === undefined ? undefined : Math.max(0, at - lastUsedAt),
       }));
-      await store.report({ replicaId, seq: report.seq, entries, ttlMs });
+      const { now } = await store.report({ replicaId, seq: report.seq, entries, ttlMs });
       sent = report.totals;
       unanswered = undefined;
+      return now;
     },
     isActive: (serverId) => active.has(serverId),
   };
