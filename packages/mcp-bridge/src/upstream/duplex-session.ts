@@ -81,7 +81,7 @@ export class DuplexSession implements UpstreamSession {
 
   request(request: UpstreamRequest, options: CallOptions = {}): Promise<UpstreamAnswer> {
     const { subscriptions } = this.#parts;
-    if (subscriptions === undefined) return this.#request(request, options);
+    if (subscriptions?.concerns(request) !== true) return this.#request(request, options);
     return subscriptions.request(this, request, () => this.#request(request, options));
   }
 

@@ -26,13 +26,17 @@ export class SharedSubscriptions {
     this.#unsubscribe = unsubscribe;
   }
 
-  /** Sends a request of a session, or answers it, where it concerns others too. */
+  /** Whether a request begins or ends a subscription. */
+  concerns({ method }: UpstreamRequest): boolean {
+    return method === "resources/subscribe" || method === "resources/unsubscribe";
+  }
+
+  /** Sends such a request of a session, or answers it, where others have the same resource. */
   request(
     holder: object,
     { method, params }: UpstreamRequest,
     send: () => Promise<UpstreamAnswer>,
   ): Promise<UpstreamAnswer> {
-    if (method !== "resources/subscribe" && method !== "resources/unsubscribe") return send();
     const uri = uriOf(params);
     if (uri === undefined) return send();
     return method === "resources/subscribe" ? this.#begin(holder, uri, send) : this.#end(holder, uri, send);
