@@ -217,14 +217,7 @@ export class FenceKeeper implements HostAdmission {
     this.#unsettled = false;
     const before = this.#current;
     const synchronous = host.info?.synchronous ?? false;
-    const lineage =
-      before && isSame(before.fence, fence) && before.host === host.name ? before.lineage : undefined;
-    this.#current = {
-      host: host.name,
-      fence,
-      lineage: lineage ?? { ...fence, host: host.name },
-      synchronous,
-    };
+    this.#current = { host: host.name, fence, lineage: { ...fence, host: host.name }, synchronous };
     if (before && before.host !== host.name) {
       this.#failovers++;
       const old = this.#deps.hosts().find(({ name }) => name === before.host);

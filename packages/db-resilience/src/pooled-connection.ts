@@ -53,6 +53,7 @@ export class PooledConnection {
   /** The transaction that is open, if one is, was begun as read-only. */
   #readsOnly = false;
   #taint: string | undefined;
+  /** To be told when the connection ends: statements under way, and who wants to hear of it. */
   readonly #pending = new Set<(error: unknown) => void>();
 
   private constructor(
@@ -110,6 +111,13 @@ export class PooledConnection {
   /** Settles when the socket is destroyed. */
   get closed(): Promise<void> {
     return this.#wire.closed;
+  }
+
+  /** Calls `hearer` when the connection ends, whoever ends it, at once where it has; returns how to stop that. */
+  onEnd(hearer: (error: unknown) => void): () => void {
+    if (this.isLost) hearer(this.#wire.lostBy);
+    else this.#pending.add(hearer);
+    return () => this.#pending.delete(hearer);
   }
 
   /** Process id of the backend. */

@@ -54,6 +54,20 @@ export function unavailable(reason: string, retryAfterMs = 1_000, cause?: unknow
   });
 }
 
+/** The advisory lock is not held any more, while what it was for goes on. */
+export function lockLost(cause: unknown): DatabaseError {
+  return new DatabaseError({
+    ...retryable,
+    retryable: false,
+    code: "db_unavailable",
+    class: "connection",
+    message:
+      "The lock in the database was lost before the work under it had ended; another may have begun the same.",
+    details: { reason: "lock" },
+    cause,
+  });
+}
+
 /** The server refuses the login or has no such database: coming back changes nothing until somebody has seen to it. */
 export function misconfigured(cause: unknown): DatabaseError {
   return new DatabaseError({

@@ -102,10 +102,15 @@ export interface ResilientDatabase<DB = unknown> extends DatabaseHandle {
   /**
    * Runs `work` while no other holder of the same name does, on any replica (advisory lock), e.g. migrations. Waiting for
    * the lock and holding it takes one connection of the pool: what `work` does needs others.
+   *
+   * The server gives the lock away when that connection is lost, or another server takes its place. Then the signal
+   * that `work` is handed aborts (`options.signal` aborts it too), and `work` has to stop: another holder may have begun.
+   *
+   * @throws DatabaseError `db_unavailable`, not retryable, after `work` has ended, when the lock was lost before.
    */
   withAdvisoryLock<T>(
     name: string,
-    work: () => Promise<T>,
+    work: (signal: AbortSignal) => Promise<T>,
     options?: { readonly signal?: AbortSignal },
   ): Promise<T>;
   /**
@@ -241,7 +246,8 @@ export function createResilientDatabase<DB = unknown>(
     read: (work, use = {}) => reader.read((session) => work(visible(session, 1)), use),
     transaction: (work, use = {}) =>
       runTransaction(transactionDeps, (session, attempt) => work(visible(session, attempt)), use),
-    withAdvisoryLock: (name, work, use = {}) => withAdvisoryLock(provider, clock, name, work, use.signal),
+    withAdvisoryLock: (name, work, use = {}) =>
+      withAdvisoryLock({ provider, options, clock }, name, work, use.signal),
     listen(channel, hearer) {
       const listener = new ChannelListener(channel, hearer, { router, options, clock, random });
       listeners.add(listener);
