@@ -12,7 +12,7 @@ import { limiterOptionsSchema, type RateLimiterOptions, type ResolvedOptions } f
 import { MAX_COUNT } from "./rate.ts";
 import type { Rule } from "./rule.ts";
 import { RuleSet } from "./rule-set.ts";
-import type { LimiterStore, StoreStats } from "./store.ts";
+import type { LimiterStore, StoreStats, WipeScope } from "./store.ts";
 import type { Subject } from "./subject.ts";
 
 /** What a limiter needs from its host. */
@@ -162,21 +162,19 @@ class Limiter implements RateLimiter {
     if (this.#refunded.has(decision)) return;
     this.#refunded.add(decision);
     const spent = decision[LEASES];
-    if (spent) return this.#leases?.refund(spent.leases, spent.cost);
+    const returned = spent && this.#leases?.refund(spent.leases, spent.cost);
     const receipt = decision[RECEIPT];
-    if (receipt === undefined || receipt.store !== this.#store) return;
-    return this.#store.refund(receipt);
+    if (receipt === undefined || receipt.store !== this.#store) return returned;
+    const refunded = this.#store.refund(receipt);
+    return returned && refunded ? Promise.all([returned, refunded]).then(() => {}) : (returned ?? refunded);
   }
 
   wipe(target: WipeTarget): void | Promise<void> {
-    if (target.scope === "all") return this.#store.wipe(target);
-    if (target.scope === "tenant") return this.#store.wipe(target);
-    const { subject } = target;
-    return this.#store.wipe({
-      scope: "key",
-      tenant: tenantOf(subject),
-      charges: this.#rules.resolve(subject),
-    });
+    const scope = this.#scopeOf(target);
+    const wiped = this.#store.wipe(scope);
+    const leases = this.#leases;
+    // Also when it failed: who knows whether it was done.
+    return leases && wiped ? wiped.finally(() => leases.wiped(scope)) : wiped;
   }
 
   stats(): LimiterStats {
@@ -195,6 +193,12 @@ class Limiter implements RateLimiter {
     const returned = this.#leases?.close();
     if (returned) return returned.then(() => (this.#ownsStore ? this.#store.close() : undefined));
     if (this.#ownsStore) return this.#store.close();
+  }
+
+  #scopeOf(target: WipeTarget): WipeScope {
+    if (target.scope !== "key") return target;
+    const { subject } = target;
+    return { scope: "key", tenant: tenantOf(subject), charges: this.#rules.resolve(subject) };
   }
 
   #checkAny(subject: Subject, options: CheckOptions | undefined): Decision | Promise<Decision> {

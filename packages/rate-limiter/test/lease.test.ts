@@ -100,6 +100,33 @@ describe("leased tokens", () => {
     expect(next).toMatchObject({ rev: 3, verdicts: [{ remaining: 999 }] });
   });
 
+  it.each([{ scope: "all" }, { scope: "tenant", tenant: "t" }, { scope: "key", subject: ann }] as const)(
+    "a wipe by this process, $scope, ends what was reserved before it",
+    async (target) => {
+      const { limiter } = replica({ rules: { by_user: "500/h" } });
+      const early = await limiter.check(ann);
+      const local = await limiter.check(ann);
+      const [overtaking] = await Promise.all([limiter.check(ann, { cost: 50 }), limiter.wipe(target)]);
+      let admitted = 0;
+      for (let i = 0; i < 700; i++) if ((await limiter.check(ann)).allowed) admitted++;
+      expect(admitted).toBe(500);
+      for (const decision of [early, local, overtaking]) await limiter.refund(decision);
+      await limiter.close();
+      expect((await limiter.check(ann)).allowed).toBe(false);
+    },
+  );
+
+  it("what a lease paid for in a call that reserves for another rule goes back to the lease alone", async () => {
+    const { limiter } = replica({ rules: { by_user: "1000/h", by_tool: { x: "1000/h" } } });
+    const bob = { ...ann, user: "bob" };
+    const left = async () => (await limiter.peek(bob)).verdicts.map((verdict) => verdict.remaining);
+    await limiter.check(ann);
+    await limiter.refund(await limiter.check(bob));
+    expect(await left()).toEqual([950, 949]);
+    await limiter.close();
+    expect(await left()).toEqual([1_000, 999]);
+  });
+
   it("what this process knows of the record counts too", async () => {
     const { limiter } = replica();
     const known = { knownMode: "enforce", wipeSeq: [0, 0] } as const;

@@ -10,6 +10,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { keyState } from "../src/algorithms/algorithm.ts";
 import { KeyTable } from "../src/memory/key-table.ts";
+import { KeyWipes } from "../src/memory/key-wipes.ts";
 import { RecentIds } from "../src/memory/recent-ids.ts";
 import { playOnBoth } from "./support/against-pure.ts";
 import { schedules } from "./support/schedules.ts";
@@ -163,6 +164,24 @@ describe("key table", () => {
     const buckets = new Set<number>();
     for (let i = 0; i < 4_096; i++) buckets.add(table.hash(0, undefined, `user-${i}@example.com`) & 4_095);
     expect(buckets.size).toBeGreaterThan(4_096 * 0.6);
+  });
+});
+
+describe("wipes of keys", () => {
+  it("are remembered for each key, and beyond the bound for all keys alike", () => {
+    const wipes = new KeyWipes(2);
+    wipes.add(0, "t", "ann", 1);
+    wipes.add(0, undefined, "bob", 2);
+    wipes.add(0, "t", "ann", 3);
+    expect([wipes.oldest(0, "t", "ann"), wipes.oldest(0, "t", "bob"), wipes.oldest(1, "t", "ann")]).toEqual([
+      3, 0, 0,
+    ]);
+    wipes.add(0, "t", "eve", 4);
+    expect([
+      wipes.oldest(0, undefined, "bob"),
+      wipes.oldest(9, "x", "y"),
+      wipes.oldest(0, "t", "ann"),
+    ]).toEqual([2, 2, 3]);
   });
 });
 

@@ -394,6 +394,9 @@ describe("wipe", () => {
     };
     await limiter.wipe({ scope: "key", subject: { user: "ann" } });
     expect([await calls("unlink"), await calls("del")]).toEqual([1, 0]);
+    const markLives = await client.pttl("gw:{l_}:wiped:_:by_user@3600f:ann");
+    expect(markLives).toBeGreaterThan(3_500_000);
+    expect(markLives).toBeLessThanOrEqual(3_600_000);
     await writeRecord(client, { mode: "enforce", rev: 1, wipeSeq: 1 });
     expect(await store.sweep()).toBe(1);
     expect(await client.keys("gw:{l*}:rl:*")).toEqual([]);

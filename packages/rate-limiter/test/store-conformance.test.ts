@@ -133,6 +133,23 @@ describe.each(Object.keys(BACKENDS))("store conformance: %s", (kind) => {
       expect(await all()).toEqual([5, 5, 5]);
     });
 
+    it("RL-9 after a wipe of its key a decision from before gives nothing back, one from after does, others do", async () => {
+      const { clock, limiter, left } = setUp({ by_user: "10/m", by_ip: "30/m" });
+      const who = { user: "ann", ip: "1" };
+      const before = await limiter.check(who, { cost: 10 });
+      await limiter.wipe({ scope: "key", subject: { user: "ann", ip: "2" } });
+      const meanwhile = await limiter.check(who, { cost: 10 });
+      await limiter.refund(before);
+      expect(await left(who)).toEqual([0, 20]);
+      await limiter.wipe({ scope: "key", subject: { user: "ann", ip: "2" } });
+      clock.time += 1;
+      const after = await limiter.check(who, { cost: 10 });
+      await limiter.refund(meanwhile);
+      expect(await left(who)).toEqual([0, 20]);
+      await limiter.refund(after);
+      expect(await left(who)).toEqual([10, 30]);
+    });
+
     it("RL-10 counters survive a new limiter over the same store", async () => {
       const { limiter, reload } = setUp({ by_user: "3/m" });
       await limiter.check({ user: "ann", tenant: "t", tool: "x" });

@@ -1,7 +1,7 @@
 import { type Decision, decide, LEASES, RECEIPT, type Receipt, type Verdict } from "../decision.ts";
 import { DeadlineQueue } from "../guard/deadline-queue.ts";
 import type { Charge } from "../rule.ts";
-import type { CheckRequest, LimiterStore } from "../store.ts";
+import type { CheckRequest, LimiterStore, WipeScope } from "../store.ts";
 import { type Fence, type Lease, localVerdict, outdated, sameFence, untilWindowEnds } from "./lease.ts";
 import { orAborted } from "./or-aborted.ts";
 
@@ -51,6 +51,8 @@ export class LeaseBook {
   readonly #fences = new Map<string, Fence>();
   /** Reservations under way, by counter, so that a crowd makes one. */
   readonly #pending = new Map<string, Promise<Decision>>();
+  /** Those of them that were wiped meanwhile. */
+  readonly #overtaken = new Set<string>();
   /** Counters too empty for a block, until when. */
   readonly #dry = new Map<string, number>();
   /** How long the last reservation took that was answered, ms. */
@@ -90,6 +92,21 @@ export class LeaseBook {
     const ended = leases.filter((lease) => !lease.live);
     for (const lease of leases) if (lease.live) lease.tokens += cost;
     return settleAll(ended.map((lease) => this.#return(lease, cost)));
+  }
+
+  /**
+   * To be called after a wipe: drops what was reserved before, and what may have been. Of a reservation that overtook the
+   * wipe the tokens are lost, at most a block.
+   */
+  wiped(scope: WipeScope): void {
+    const reserved = [...this.#leases.keys(), ...this.#pending.keys()];
+    for (const key of scope.scope === "key" ? scope.charges.map((c) => keyOf(scope.tenant, c)) : reserved) {
+      if (scope.scope === "tenant" && !key.startsWith(`${scope.tenant}\n`)) continue;
+      const lease = this.#leases.get(key);
+      if (lease !== undefined) Object.assign(lease, { live: false, tokens: 0 });
+      this.#leases.delete(key);
+      if (this.#pending.has(key)) this.#overtaken.add(key);
+    }
   }
 
   /** Returns everything unspent to the store. */
@@ -153,7 +170,10 @@ export class LeaseBook {
     const reservation = this.#reserve(request, keys);
     for (const key of keys) this.#pending.set(key, reservation);
     const cleared = reservation.finally(() => {
-      for (const key of keys) this.#pending.delete(key);
+      for (const key of keys) {
+        this.#pending.delete(key);
+        this.#overtaken.delete(key);
+      }
     });
     const decision = await orAborted(cleared, signal);
     const settled =
@@ -191,11 +211,16 @@ export class LeaseBook {
       const old = held[i];
       if (costs[i] === 0 && old !== undefined)
         return { ...verdict, remaining: verdict.remaining + old.tokens };
+      const key = keys[i] as string;
+      if (this.#overtaken.has(key)) return verdict;
       const lease = this.#grant(charge, { ...receipt, charges: [charge] }, granted, verdict, sentAt);
-      this.#keep(keys[i] as string, lease);
+      this.#keep(key, lease);
       return { ...verdict, remaining: verdict.remaining + lease.tokens };
     });
-    return { ...decision, verdicts };
+    // What a lease paid for goes back there: the store may be in a later window, or wiped, and was not charged for it.
+    const charged = charges.filter((_, i) => costs[i] !== 0);
+    const spent = used.length > 0 && { [LEASES]: { leases: used, cost } };
+    return { ...decision, verdicts, [RECEIPT]: { ...receipt, charges: charged }, ...spent };
   }
 
   #grant(charge: Charge, receipt: Receipt, fence: Fence, verdict: Verdict, sentAt: number): Lease {

@@ -15,6 +15,7 @@ import type { Charge, Rule } from "../rule.ts";
 import type { CheckRequest, LimiterStore, StoreStats, WipeScope } from "../store.ts";
 import { Evictor } from "./evictor.ts";
 import { KeyTable } from "./key-table.ts";
+import { KeyWipes } from "./key-wipes.ts";
 import { RecentIds } from "./recent-ids.ts";
 import { RuleNumbers } from "./rule-numbers.ts";
 import { WipeMarks } from "./wipe-marks.ts";
@@ -38,6 +39,7 @@ export interface MemoryStoreDeps {
 const DEDUPE_MS = 60_000;
 const MAX_DEDUPE_IDS = 100_000;
 const MAX_TENANT_MARKS = 1_000;
+const MAX_KEY_WIPES = 10_000;
 
 /** Creates a bounded store in this process. It may serve several limiters and outlives their reloads. */
 export function createMemoryStore(options: MemoryStoreOptions = {}, deps: MemoryStoreDeps = {}): MemoryStore {
@@ -57,6 +59,7 @@ export class MemoryStore implements LimiterStore {
   readonly #clock: Clock;
   readonly #table: KeyTable;
   readonly #marks = new WipeMarks();
+  readonly #keyWipes = new KeyWipes(MAX_KEY_WIPES);
   readonly #rules = new RuleNumbers();
   readonly #evictor: Evictor;
   readonly #recent = new RecentIds(DEDUPE_MS, MAX_DEDUPE_IDS);
@@ -121,6 +124,7 @@ export class MemoryStore implements LimiterStore {
     const now = this.#clock.now();
     for (const { rule, id } of receipt.charges) {
       const number = this.#rules.of(rule);
+      if (receipt.wipeSeq < this.#keyWipes.oldest(number, receipt.tenant, id)) continue;
       const slot = this.#table.find(this.#table.hash(number, receipt.tenant, id), number, receipt.tenant, id);
       if (slot < 0) continue;
       const state = this.#table.load(slot, this.#marks.oldest(receipt.tenant));
@@ -141,12 +145,15 @@ export class MemoryStore implements LimiterStore {
         }
         this.#marks.wipeTenant(scope.tenant);
         return;
-      case "key":
+      case "key": {
+        const wipe = this.#marks.next();
         for (const { rule, id } of scope.charges) {
           const number = this.#rules.of(rule);
+          this.#keyWipes.add(number, scope.tenant, id, wipe);
           const slot = this.#table.find(this.#table.hash(number, scope.tenant, id), number, scope.tenant, id);
           if (slot >= 0) this.#table.remove(slot);
         }
+      }
     }
   }
 

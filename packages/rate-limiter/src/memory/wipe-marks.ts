@@ -22,6 +22,11 @@ export class WipeMarks {
     return this.#tenants.size === 0 ? this.#all : this.#oldestOf(tenant);
   }
 
+  /** For the wipe of a key, which empties no other. */
+  next(): number {
+    return ++this.#now;
+  }
+
   wipeAll(): void {
     this.#all = ++this.#now;
     this.#tenants.clear();

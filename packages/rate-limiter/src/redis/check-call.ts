@@ -1,7 +1,7 @@
 import type { Mode } from "../mode.ts";
 import type { Charge, Rule } from "../rule.ts";
 import type { CheckRequest } from "../store.ts";
-import { dedupeKey, stateKey, type TenantKeys } from "./keys.ts";
+import { dedupeKey, stateKey, type TenantKeys, wipedKey } from "./keys.ts";
 
 const MODES: readonly Mode[] = ["enforce", "permissive", "disabled"];
 const FLAG_PEEK = 1;
@@ -48,11 +48,23 @@ export function refundCall(
 ): { keyCount: number; args: string[] } {
   const args = recordKeys(keys);
   for (const charge of charges) args.push(stateKey(keys, charge));
+  for (const charge of charges) args.push(wipedKey(keys, charge));
   const keyCount = args.length;
   const flags = keys.tenantControl === undefined ? 0 : FLAG_TENANT;
   args.push(String(cost), String(at), String(flags), String(wipes[0]), String(wipes[1]));
   pushParameters(args, charges, parameters);
   return { keyCount, args };
+}
+
+/** Keys and arguments of a wipe of single states. */
+export function wipeKeysCall(
+  keys: TenantKeys,
+  charges: readonly Charge[],
+): { keyCount: number; args: string[] } {
+  const states = charges.map((charge) => stateKey(keys, charge));
+  const marks = charges.map((charge) => wipedKey(keys, charge));
+  const lives = charges.map(({ rule }) => String(lifeOf(rule)));
+  return { keyCount: 2 * charges.length, args: [...states, ...marks, ...lives] };
 }
 
 /** The mode a reply names by number. */

@@ -91,6 +91,11 @@ export function stateKey(keys: TenantKeys, charge: Charge): string {
   return `${keys.states}${charge.rule.identity}:${escapeId(charge.id)}`;
 }
 
+/** The mark of when one state was wiped by itself. */
+export function wipedKey(keys: TenantKeys, charge: Charge): string {
+  return `${keys.states.replace(":rl:", ":wiped:")}${charge.rule.identity}:${escapeId(charge.id)}`;
+}
+
 /** The mark of an admitted call. */
 export function dedupeKey(keys: TenantKeys, id: string): string {
   return `${keys.states.replace(":rl:", ":once:")}${escapeId(boundId(id))}`;

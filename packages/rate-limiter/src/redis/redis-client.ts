@@ -9,7 +9,6 @@ export interface RedisClient extends RedisNode {
   callBuffer(command: string, ...args: (string | number)[]): Promise<unknown>;
   set(key: string, value: string, px: "PX", ms: number): Promise<unknown>;
   set(key: string, value: string, px: "PX", ms: number, nx: "NX"): Promise<unknown>;
-  unlink(...keys: string[]): Promise<unknown>;
   /** The connection's socket, where there is one: what one turn of the event loop sends becomes one write. */
   readonly stream?: Corkable;
   /** Cluster only: the nodes, each a client of its own. */

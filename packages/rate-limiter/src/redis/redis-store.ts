@@ -5,12 +5,19 @@ import { allowUncharged, type Decision, decide, type Receipt, type Verdict } fro
 import { RateLimiterError } from "../errors.ts";
 import type { CheckRequest, LimiterStore, StoreStats, WipeScope } from "../store.ts";
 import { BakedScripts } from "./baked-scripts.ts";
-import { checkCall, modeOf, type RuleParameters, refundCall } from "./check-call.ts";
-import { Keys, stateKey } from "./keys.ts";
+import { checkCall, modeOf, type RuleParameters, refundCall, wipeKeysCall } from "./check-call.ts";
+import { Keys } from "./keys.ts";
 import { allLanes } from "./lane.ts";
 import type { RedisClient } from "./redis-client.ts";
 import { runScript } from "./run-script.ts";
-import { type ClockSource, checkScript, refundScript, type Script, wipeScript } from "./script.ts";
+import {
+  type ClockSource,
+  checkScript,
+  refundScript,
+  type Script,
+  wipeKeysScript,
+  wipeScript,
+} from "./script.ts";
 import { sweepInTurn } from "./sweep.ts";
 import { WriteBatch } from "./write-batch.ts";
 
@@ -43,6 +50,7 @@ export class RedisStore implements LimiterStore {
   readonly #checks: Scripts;
   readonly #baked: BakedScripts;
   readonly #refunds: Scripts;
+  readonly #wipeKeys: Script;
   readonly #parameters: RuleParameters = new WeakMap();
   readonly #clock: (() => number) | undefined;
   readonly #closing = new AbortController();
@@ -63,6 +71,7 @@ export class RedisStore implements LimiterStore {
     this.#checks = byAlgorithm((name) => checkScript(name, clock.source));
     this.#baked = new BakedScripts(mostBakedScripts, clock.source);
     this.#refunds = byAlgorithm((name) => refundScript(name, clock.source));
+    this.#wipeKeys = wipeKeysScript(clock.source);
     this.#clock = clock.now;
   }
 
@@ -104,10 +113,9 @@ export class RedisStore implements LimiterStore {
    */
   async wipe(scope: WipeScope): Promise<void> {
     if (scope.scope === "key") {
-      const keys = this.#keys.of(scope.tenant);
-      if (scope.charges.length > 0) {
-        await this.#client.unlink(...scope.charges.map((charge) => stateKey(keys, charge)));
-      }
+      const { keyCount, args } = wipeKeysCall(this.#keys.of(scope.tenant), scope.charges);
+      if (this.#clock) args.push(String(this.#clock()));
+      if (keyCount > 0) await runScript(this.#client, this.#wipeKeys, keyCount, args);
       return;
     }
     const tenant = scope.scope === "tenant" ? scope.tenant : undefined;

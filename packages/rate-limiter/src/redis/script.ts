@@ -5,7 +5,7 @@ import { checkText } from "./lua/check.ts";
 import { LUA_ALGORITHMS } from "./lua/lua-algorithms.ts";
 import { refundText } from "./lua/refund.ts";
 import { SWEEP_KEEP, SWEEP_TURN } from "./lua/sweep-turn.ts";
-import { SWEEP, WIPE } from "./lua/wipe.ts";
+import { SWEEP, WIPE, WIPE_KEYS } from "./lua/wipe.ts";
 
 /** A Lua script and the name Redis knows it by. */
 export interface Script {
@@ -40,6 +40,11 @@ export function bakedCheckScript(
 /** The refund of one algorithm. */
 export function refundScript(algorithm: AlgorithmName, clock: ClockSource = "redis"): Script {
   return script(CLOCK[clock] + refundText(LUA_ALGORITHMS[algorithm]));
+}
+
+/** Empties single states. */
+export function wipeKeysScript(clock: ClockSource = "redis"): Script {
+  return script(CLOCK[clock] + WIPE_KEYS);
 }
 
 /** Raises a wipe number. */

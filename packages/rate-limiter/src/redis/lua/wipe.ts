@@ -20,6 +20,22 @@ return { rev, wipe }
 `;
 
 /**
+ * Empties single states, and marks when, so that what was charged before is not given back to the state after. Begins
+ * with the clock line.
+ *
+ * KEYS: the states, then the mark of each.
+ * ARGV: lifetime of each mark in ms: as long as something charged before may be given back.
+ */
+export const WIPE_KEYS = `
+local n = #KEYS / 2
+for i = 1, n do
+  redis.call('UNLINK', KEYS[i])
+  redis.call('SET', KEYS[n + i], string.format('%.0f', now), 'PX', ARGV[i])
+end
+return n
+`;
+
+/**
  * Removes those of some states that a wipe emptied.
  *
  * KEYS: the control record, then states.
