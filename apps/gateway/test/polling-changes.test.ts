@@ -1,7 +1,8 @@
 import type { ServerResponse } from "node:http";
+import { isDeepStrictEqual } from "node:util";
 import { encodeAcknowledged } from "@gatewright/mcp-bridge/bridge";
 import { eventually } from "@gatewright/testkit";
-import { it } from "vitest";
+import { expect, it } from "vitest";
 import { type ScriptedServer, startScriptedServer } from "./support/scripted-server.ts";
 import { startTestGateway } from "./support/test-gateway.ts";
 
@@ -69,4 +70,34 @@ it("SC-8 finds a tool that is added while the list is read that an earlier chang
   for (const answer of held) answer();
   const known = async () => (await gateway.rest("GET", "/tools")).body.total;
   await eventually(async () => (await known()) === 3, { timeoutMs: 10_000 });
+});
+
+it("SC-8 listens for what an upstream announces by now, also when that becomes more or less", async () => {
+  await using upstream = await startScriptedServer();
+  upstream.script("server/discover", announces("tools"));
+  const streams = openStreams(upstream);
+  await using gateway = await startTestGateway({
+    mcpServers: { one: { url: upstream.url } },
+    classifier: { debounceMs: 100 },
+  });
+  await gateway.core.refresher.ready();
+  const asked = () => streams.map(({ filter }) => filter);
+  const settled = (filter: object) =>
+    eventually(() => isDeepStrictEqual(asked(), [filter]), { timeoutMs: 20_000 });
+  let version = 1;
+  const replace = async (...lists: string[]) => {
+    upstream.script("server/discover", announces(...lists));
+    const url = `${upstream.url}?version=${++version}`;
+    expect((await gateway.rest("PATCH", `/gateways/${await gateway.idOf("one")}`, { url })).status).toBe(200);
+  };
+  await settled({ toolsListChanged: true });
+  await replace("tools", "prompts");
+  await settled({ toolsListChanged: true, promptsListChanged: true });
+  const names = ["greet", "part"];
+  upstream.script("prompts/list", { result: { prompts: names.map((name) => ({ name })) } });
+  for (const { say } of streams) say("notifications/prompts/list_changed");
+  const known = async () => (await gateway.rest("GET", "/prompts")).body.total;
+  await eventually(async () => (await known()) === 2, { timeoutMs: 10_000 });
+  await replace("prompts");
+  await settled({ promptsListChanged: true });
 });

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from "node:util";
 import type { Listener, NotificationHub, SubscriptionFilter } from "@gatewright/mcp-bridge/bridge";
 import type { UpstreamMessage } from "@gatewright/mcp-bridge/upstream";
 import type { UpstreamRecord } from "../registry/records.ts";
@@ -11,6 +12,12 @@ export interface ChangeListenerOptions {
   readonly hear: (upstreamId: string, message: UpstreamMessage) => void;
 }
 
+/** A listener for one upstream, and what it listens for. */
+interface Heard {
+  readonly listener: Listener;
+  filter: SubscriptionFilter;
+}
+
 /**
  * Listens for changes of the lists of all upstreams that announce them, with one stream each, so that a change is
  * noticed while no client is there. One replica does this, the leader. Programs are not started for it.
@@ -18,7 +25,7 @@ export interface ChangeListenerOptions {
 export class ChangeListener {
   readonly #options: ChangeListenerOptions;
   readonly #hub: NotificationHub;
-  readonly #listeners = new Map<string, Listener>();
+  readonly #heard = new Map<string, Heard>();
 
   constructor(options: ChangeListenerOptions) {
     this.#options = options;
@@ -32,26 +39,37 @@ export class ChangeListener {
       const filter = announced(record);
       if (filter !== undefined && wanted.size < this.#options.maxUpstreams) wanted.set(record.id, filter);
     }
-    for (const [id, listener] of this.#listeners) {
+    for (const [id, { listener }] of this.#heard) {
       if (wanted.has(id)) continue;
-      this.#listeners.delete(id);
+      this.#heard.delete(id);
       listener.close();
     }
     for (const [id, filter] of wanted) {
-      if (this.#listeners.has(id)) continue;
+      const heard = this.#heard.get(id);
+      if (heard !== undefined) {
+        aim(heard, id, filter);
+        continue;
+      }
       const onNotification = this.#options.hear;
       const listener = this.#hub.listen({ filters: new Map([[id, filter]]), onNotification });
       if (listener === undefined) return;
       listener.acknowledged.catch(() => undefined);
-      this.#listeners.set(id, listener);
+      this.#heard.set(id, { listener, filter });
     }
   }
 
   /** Listens no more. */
   close(): void {
-    for (const listener of this.#listeners.values()) listener.close();
-    this.#listeners.clear();
+    for (const { listener } of this.#heard.values()) listener.close();
+    this.#heard.clear();
   }
+}
+
+/** Listens for what an upstream announces by now. */
+function aim(heard: Heard, id: string, filter: SubscriptionFilter): void {
+  if (isDeepStrictEqual(heard.filter, filter)) return;
+  heard.filter = filter;
+  heard.listener.aim(new Map([[id, filter]])).catch(() => undefined);
 }
 
 /** Offline ones are not asked: their health checks find them. */
