@@ -1,10 +1,13 @@
 import type { ConvergenceReport } from "@gatewright/plugin-framework";
+import { GatewayError } from "../errors.ts";
+import { failedOf } from "./failed-of.ts";
 import { UsageError } from "./flags.ts";
 
 /**
  * Reads the events of a switch: says every acknowledgement as it arrives and returns the report.
  *
- * @throws {UsageError} when the gateway refused, or went away before the report
+ * @throws {UsageError} when the gateway refused
+ * @throws {GatewayError} when it went away before the report
  */
 export async function followSwitch(
   response: Response,
@@ -28,13 +31,26 @@ export async function followSwitch(
       default:
     }
   }
-  throw new UsageError("the gateway went away before its report");
+  throw wentAway("its answer ended", undefined);
+}
+
+function wentAway(why: string, cause: unknown): GatewayError {
+  const message = `the gateway went away before its report: ${why}. Whether the mode is switched, \`gatewright plugins list\` says.`;
+  return new GatewayError("backend_unavailable", message, { cause });
+}
+
+async function* bytesOf(response: Response): AsyncGenerator<Uint8Array> {
+  try {
+    yield* response.body ?? [];
+  } catch (cause) {
+    throw wentAway(failedOf(cause), cause);
+  }
 }
 
 async function* eventsOf(response: Response): AsyncGenerator<{ event: string; data: unknown }> {
   const decoder = new TextDecoder();
   let text = "";
-  for await (const bytes of response.body ?? []) {
+  for await (const bytes of bytesOf(response)) {
     text += decoder.decode(bytes, { stream: true });
     for (let end = text.indexOf("\n\n"); end >= 0; end = text.indexOf("\n\n")) {
       const parts = new Map(

@@ -1,8 +1,6 @@
-import { mintToken } from "../auth/mint-token.ts";
-import type { GatewayConfig } from "../config/gateway-config.ts";
-import { loadSecret } from "../secret/gateway-secret.ts";
-import { sharedBy } from "../secret/shared-by.ts";
-import { loadCommandConfig } from "./command-config.ts";
+import { MODES } from "@gatewright/plugin-framework";
+import { nearestKey } from "../config/nearest-key.ts";
+import { connectGateway, jsonOf } from "./ask-gateway.ts";
 import { type CommandIo, exitCodes } from "./command-io.ts";
 import { type Parsed, parseFlags, UsageError } from "./flags.ts";
 import { followSwitch } from "./follow-switch.ts";
@@ -22,29 +20,45 @@ export async function pluginsCommand(args: readonly string[], io: CommandIo): Pr
     "timeout-ms": { type: "string" },
   });
   const [action = "list", name, mode] = words;
-  const ask = await connect(values, io);
   if (action === "list") {
-    const response = await ask("GET", "/admin/plugins");
-    const { items } = (await response.json()) as { readonly items: readonly PluginLine[] };
+    const ask = await connectGateway(values, io);
+    const { items } = (await jsonOf(await ask("GET", "/admin/plugins"))) as {
+      readonly items: readonly PluginLine[];
+    };
     for (const line of items.flatMap(linesOf)) io.out(line);
     return exitCodes.ok;
   }
   if (action !== "mode" || name === undefined) {
-    throw new UsageError("use `plugins list` or `plugins mode NAME [enforce|permissive|disabled|inherit]`");
+    throw new UsageError(`use \`plugins list\` or \`plugins mode NAME [${modes.join("|")}]\``);
   }
   const path = `/admin/plugins/${encodeURIComponent(name)}/mode`;
   if (mode === undefined) {
     const { tenant } = values;
     const query = typeof tenant === "string" ? `?tenant=${encodeURIComponent(tenant)}` : "";
-    io.out(JSON.stringify(await (await ask("GET", `${path}${query}`)).json(), null, 2));
+    const ask = await connectGateway(values, io);
+    io.out(JSON.stringify(await jsonOf(await ask("GET", `${path}${query}`)), null, 2));
     return exitCodes.ok;
   }
+  // What is misspelt is told before anybody is asked.
+  const next = oneOf("a mode", mode, modes);
   const options = switchOptions(values);
+  const ask = await connectGateway(values, io);
   const response =
-    mode === "inherit" ? await ask("DELETE", path, options) : await ask("PUT", path, { mode, ...options });
+    next === "inherit"
+      ? await ask("DELETE", path, options)
+      : await ask("PUT", path, { mode: next, ...options });
   const report = await followSwitch(response, io.err);
   io.out(JSON.stringify(report, null, 2));
   return report.converged || values["wait"] !== "all" ? exitCodes.ok : exitCodes.failure;
+}
+
+const modes = [...MODES, "inherit"];
+
+function oneOf(what: string, word: string, known: readonly string[]): string {
+  if (known.includes(word)) return word;
+  const near = nearestKey(word, known);
+  const hint = near === undefined ? "" : `; did you mean "${near}"?`;
+  throw new UsageError(`"${word}" is not ${what}; known: ${known.join(", ")}${hint}`);
 }
 
 function switchOptions(values: Parsed["values"]): Record<string, unknown> {
@@ -56,9 +70,9 @@ function switchOptions(values: Parsed["values"]): Record<string, unknown> {
   };
   const { wait, tenant, wipe } = values;
   return {
-    waitFor: wait,
+    waitFor: oneOf("whom --wait can wait for", String(wait), ["all", "quorum", "none"]),
     ...(tenant === undefined ? {} : { tenant }),
-    ...(wipe === undefined ? {} : { wipe }),
+    ...(wipe === undefined ? {} : { wipe: oneOf("a --wipe", String(wipe), ["auto", "always", "never"]) }),
     ...(values["ttl-ms"] === undefined ? {} : { ttlMs: number("ttl-ms") }),
     ...(values["timeout-ms"] === undefined ? {} : { timeoutMs: number("timeout-ms") }),
   };
@@ -83,40 +97,4 @@ function linesOf({ plugin, mode, layer, priority, rev, replicas }: PluginLine): 
       (each) => `  ${(each.mode ?? "unknown").padEnd(11)} rev ${each.rev ?? "?"}  ${each.replica}`,
     ),
   ];
-}
-
-type Ask = (method: string, path: string, body?: unknown) => Promise<Response>;
-
-async function connect(values: Parsed["values"], io: CommandIo): Promise<Ask> {
-  const config = await loadCommandConfig(values, io);
-  const token = await tokenOf(config, values, io);
-  const base =
-    values["url"] ?? io.env["GATEWRIGHT_URL"] ?? `http://${config.server.host}:${config.server.port}`;
-  return async (method, path, body) => {
-    const response = await fetch(`${base}${path}`, {
-      method,
-      headers: {
-        authorization: `Bearer ${token}`,
-        accept: "text/event-stream, application/json",
-        ...(body === undefined ? {} : { "content-type": "application/json" }),
-      },
-      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-    });
-    if (response.ok) return response;
-    const answer = (await response.json()) as { readonly error?: { readonly message: string } };
-    throw new UsageError(answer.error?.message ?? `the gateway answered ${response.status}`);
-  };
-}
-
-/** The token given, or one minted for a minute under the deployment's own key. */
-async function tokenOf(config: GatewayConfig, values: Parsed["values"], io: CommandIo): Promise<string> {
-  const given = values["token"] ?? io.env["GATEWRIGHT_TOKEN"];
-  if (typeof given === "string") return given;
-  return mintToken(loadSecret(config.server.dataDir, io.env, sharedBy(config)), {
-    user: "cli",
-    scopes: ["admin"],
-    audience: config.auth.audience,
-    ...(config.auth.issuer === undefined ? {} : { issuer: config.auth.issuer }),
-    expiresInSeconds: 60,
-  });
 }
