@@ -31,10 +31,16 @@ interface Entry {
   readonly channel: OpenChannel;
 }
 
+/** A channel that another replica counts. */
+type WatchedEntry = Pick<Entry, "principal"> & {
+  readonly channel: Pick<OpenChannel, "revoke" | "authorization">;
+};
+
 /** Every stream and socket that is open for a client: how many there may be, and how they end with the gateway. */
 export class OpenChannels {
   readonly #options: OpenChannelsOptions;
   readonly #open = new Map<object, Entry>();
+  readonly #watched = new Set<WatchedEntry>();
   readonly #perPrincipal = new Map<string, number>();
   readonly #expiry: NodeJS.Timeout;
   #draining = false;
@@ -66,6 +72,16 @@ export class OpenChannels {
     };
   }
 
+  /**
+   * Ends with its token what another replica serves, and counts, by way of this one; only the replica that was asked knows
+   * the token. Until the returned function is called.
+   */
+  watch(principal: Principal, channel: WatchedEntry["channel"]): () => void {
+    const entry = { principal, channel };
+    this.#watched.add(entry);
+    return () => void this.#watched.delete(entry);
+  }
+
   /** How many are open, by kind. */
   counts(): ReadonlyMap<string, number> {
     const counts = new Map<string, number>();
@@ -88,7 +104,7 @@ export class OpenChannels {
 
   /** Ends those whose token is no longer taken: the keys, or what is asked of a token, are others now. Never rejects. */
   async checkTokens(authenticator: Authenticator): Promise<void> {
-    for (const { principal, channel } of [...this.#open.values()]) {
+    for (const { principal, channel } of this.#all()) {
       const { authorization, revoke } = channel;
       if (principal.expiresAtMs === undefined || authorization === undefined) continue;
       try {
@@ -101,9 +117,13 @@ export class OpenChannels {
     }
   }
 
+  #all(): readonly WatchedEntry[] {
+    return [...this.#open.values(), ...this.#watched];
+  }
+
   #endExpired(): void {
     const before = Date.now() - expiryCheckMs;
-    for (const { principal, channel } of [...this.#open.values()]) {
+    for (const { principal, channel } of this.#all()) {
       if (principal.expiresAtMs !== undefined && principal.expiresAtMs <= before) channel.revoke();
     }
   }

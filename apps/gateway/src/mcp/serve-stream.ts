@@ -1,3 +1,4 @@
+import type { ServerResponse } from "node:http";
 import { classifyEra, WireError } from "@gatewright/mcp-bridge";
 import type { Principal } from "../auth/principal.ts";
 import type { Target } from "../calls/target.ts";
@@ -18,8 +19,18 @@ export async function serveStream(
   const verdict = classifyEra(request.headers);
   if (verdict.era === "refused") throw eraRefusal(deps, request.headers, target) ?? verdict.error;
   const id = sessionIdOf(request);
+  const { authorization } = request.headers;
   const away = elsewhere(deps, id, incoming, principal);
-  if (away !== undefined && (await away) === "answered") return;
+  if (away !== undefined) {
+    const isStream = request.method === "GET";
+    const revoke = () => endRelayed(response);
+    const unwatch = isStream ? deps.channels.watch(principal, { revoke, authorization }) : undefined;
+    try {
+      if ((await away) === "answered") return;
+    } finally {
+      unwatch?.();
+    }
+  }
   const session = deps.sessions.get(id, principal, target);
   if (request.method === "DELETE") {
     deps.sessions.end(session);
@@ -34,7 +45,6 @@ export async function serveStream(
     // The stream of an answer, which is resumed on this connection.
     if (!response.writableEnded) response.destroy();
   };
-  const { authorization } = request.headers;
   response.once("close", deps.channels.add("stream", principal, { revoke, authorization }));
   const lastEventId = request.headers["last-event-id"];
   if (typeof lastEventId === "string") {
@@ -48,4 +58,10 @@ export async function serveStream(
   }
   reply.openStream();
   session.attach(response);
+}
+
+/** Ends a stream that another replica serves: in good order where its client reads. */
+function endRelayed(response: ServerResponse): void {
+  if (response.headersSent && !response.writableEnded && !response.writableNeedDrain) response.end();
+  else response.destroy();
 }

@@ -29,12 +29,14 @@ const ownHeaders = new Set([
 
 /** The head of a client's request, and who sent it, as text. */
 export function encodeHead({ request, principal, clientIp, requestId }: EdgeRequest): string {
-  const { scopes, servers, ...rest } = principal;
+  const { scopes, servers, expiresAtMs, ...rest } = principal;
+  const who = { ...rest, scopes: [...scopes], ...(servers && { servers: [...servers] }) };
   const head: ForwardHead = {
     method: request.method ?? "POST",
     path: request.url ?? "/",
     headers: forwardedHeaders(request.headers),
-    principal: { ...rest, scopes: [...scopes], ...(servers && { servers: [...servers] }) },
+    // JSON has no infinity; it would be read as a time long gone.
+    principal: expiresAtMs !== undefined && Number.isFinite(expiresAtMs) ? { ...who, expiresAtMs } : who,
     clientIp,
     requestId,
   };

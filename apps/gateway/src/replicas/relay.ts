@@ -101,6 +101,8 @@ export class Relay implements Dispatcher.DispatchHandler {
   onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
     this.#silence?.refresh();
     if (this.#phase === "held") this.#chunks.push(chunk);
+    // Its client may not read on: its token is no longer taken.
+    if (this.#options.response.writableEnded) this.#stop({ kind: "answered" });
     if (this.#phase !== "streaming" || this.#options.response.write(chunk)) return;
     // A client that reads slowly holds up the owner, which alone decides when to give it up; its silence is ours.
     controller.pause();
