@@ -73,6 +73,11 @@ export interface RateLimiter {
   refund(decision: Decision): void | Promise<void>;
   /** Empties counters at once, whatever their number. */
   wipe(target: WipeTarget): void | Promise<void>;
+  /**
+   * To be called when the store was wiped by other means, such as a control record: empties what this process keeps
+   * beside it, the counters of the failure policy `local` and leases.
+   */
+  wiped(target: WipeTarget): void;
   stats(): LimiterStats;
   /** Idempotent. Returns unspent leases; closes the store only when the limiter made it. */
   close(): void | Promise<void>;
@@ -171,10 +176,17 @@ class Limiter implements RateLimiter {
 
   wipe(target: WipeTarget): void | Promise<void> {
     const scope = this.#scopeOf(target);
+    this.#guard?.wiped(scope);
     const wiped = this.#store.wipe(scope);
     const leases = this.#leases;
     // Also when it failed: who knows whether it was done.
     return leases && wiped ? wiped.finally(() => leases.wiped(scope)) : wiped;
+  }
+
+  wiped(target: WipeTarget): void {
+    const scope = this.#scopeOf(target);
+    this.#guard?.wiped(scope);
+    this.#leases?.wiped(scope);
   }
 
   stats(): LimiterStats {

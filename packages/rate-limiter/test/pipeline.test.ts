@@ -61,6 +61,30 @@ describe("in a pipeline", () => {
     },
   );
 
+  it.each([
+    ["off and on again", ["disabled"], {}, true],
+    ["off and on again, wipe never", ["disabled"], { wipe: "never" }, false],
+    ["to a mode that stays on, wipe always", [], { wipe: "always" }, true],
+  ] as const)("without Redis, policy local, switched %s", async (_, modes, options, afresh) => {
+    await using redis = await startRedis();
+    const client = redis.client({ enableOfflineQueue: false });
+    const subscriber = redis.client({ maxRetriesPerRequest: null });
+    await eventually(() => client.status === "ready" && subscriber.status === "ready");
+    const use = rateLimiterPlugin({ store: createRedisStore({ client }) });
+    const config = { rules: { by_user: "1/h" }, failurePolicy: "local" };
+    const bus = framework.createRedisBus({ client, subscriber });
+    await using pipeline = await createPluginPipeline({ plugins: [{ use, config }] }, { bus });
+    const allowed = async () => {
+      using scope = pipeline.begin({ requestId: "r", user: "ann", tenantId: "acme" });
+      return (await scope.invoke("tool_pre_invoke", call)).allowed;
+    };
+    await redis.stop();
+    expect([await allowed(), await allowed()]).toEqual([true, false]);
+    for (const mode of [...modes, "enforce"] as const)
+      await pipeline.setMode("rate_limiter", mode, { timeoutMs: 500, ...options });
+    expect([await allowed(), await allowed()]).toEqual([afresh, false]);
+  });
+
   it("over Redis a replica that missed the switch decides by the record all the same", async () => {
     await using redis = await startRedis();
     const client = redis.client({ enableOfflineQueue: false });

@@ -104,6 +104,26 @@ describe("a Redis that does not answer", () => {
     expect(await limiter.check(ann, { cost: 2 })).toMatchObject({ allowed: true, degraded: "local" });
   });
 
+  it.each([
+    { scope: "all" },
+    { scope: "tenant", tenant: "t" },
+    { scope: "key", subject: { ...ann, tenant: "t" } },
+  ] as const)(
+    "policy local: a wipe, $scope, empties what was counted here, Redis or no Redis",
+    async (target) => {
+      const { redis, limiter } = await setUp({ failurePolicy: "local", rules: { by_user: "2/m" } });
+      await redis.stop();
+      const left = async (user: string) =>
+        (await limiter.check({ user, tenant: "t" }, { cost: 2 })).verdicts.map(({ allowed }) => allowed);
+      expect([await left("ann"), await left("bob"), await left("ann")]).toEqual([[true], [true], [false]]);
+      await expect(limiter.wipe(target)).rejects.toThrow();
+      expect(await left("ann")).toEqual([true]);
+      expect(await left("bob")).toEqual([target.scope !== "key"]);
+      limiter.wiped(target);
+      expect(await left("ann")).toEqual([true]);
+    },
+  );
+
   it.each(["open", "closed", "local"] as const)(
     "policy %s never refuses under a last known mode of disabled or permissive",
     async (failurePolicy) => {

@@ -1,7 +1,7 @@
 import { allowUncharged, type Decision, decide } from "../decision.ts";
 import type { MemoryStore } from "../memory/memory-store.ts";
-import type { Rule } from "../rule.ts";
-import type { CheckRequest } from "../store.ts";
+import type { Charge, Rule } from "../rule.ts";
+import type { CheckRequest, WipeScope } from "../store.ts";
 
 /** What decides when the store does not answer. */
 export type FailurePolicy = "open" | "closed" | "local";
@@ -14,7 +14,7 @@ export class Fallback {
   readonly #policy: FailurePolicy;
   readonly #local: MemoryStore;
   readonly #replicas: () => number;
-  readonly #shares = new WeakMap<Rule, { readonly replicas: number; readonly rule: Rule }>();
+  readonly #known = new WeakMap<Rule, { readonly replicas: number; readonly rule: Rule }>();
 
   /** `replicas` tells how many live replicas share the limits under policy `local`. */
   constructor(policy: FailurePolicy, local: MemoryStore, replicas: () => number) {
@@ -39,9 +39,7 @@ export class Fallback {
           degraded: "closed",
         };
       case "local": {
-        const replicas = Math.max(1, Math.floor(this.#replicas()));
-        const charges = request.charges.map(({ rule, id }) => ({ rule: this.#share(rule, replicas), id }));
-        const decision = this.#local.check({ ...request, mode, charges });
+        const decision = this.#local.check({ ...request, mode, charges: this.#shares(request.charges) });
         return {
           ...(decision.retryAfterMs === null ? untilTheStore(decision, request) : decision),
           degraded: "local",
@@ -50,16 +48,26 @@ export class Fallback {
     }
   }
 
+  /** Empties what was counted here. */
+  wipe(scope: WipeScope): void {
+    this.#local.wipe(scope.scope === "key" ? { ...scope, charges: this.#shares(scope.charges) } : scope);
+  }
+
+  #shares(charges: readonly Charge[]): Charge[] {
+    const replicas = Math.max(1, Math.floor(this.#replicas()));
+    return charges.map(({ rule, id }) => ({ rule: this.#share(rule, replicas), id }));
+  }
+
   /** The rule with its limit divided by the replicas, at least 1. */
   #share(rule: Rule, replicas: number): Rule {
-    const known = this.#shares.get(rule);
+    const known = this.#known.get(rule);
     if (known?.replicas === replicas) return known.rule;
     const share = {
       ...rule,
       limit: Math.max(1, Math.floor(rule.limit / replicas)),
       burst: Math.max(1, Math.floor(rule.burst / replicas)),
     };
-    this.#shares.set(rule, { replicas, rule: share });
+    this.#known.set(rule, { replicas, rule: share });
     return share;
   }
 }

@@ -1,7 +1,7 @@
 import type { Decision } from "../decision.ts";
 import { RateLimiterError } from "../errors.ts";
 import { type LimiterObserver, notify } from "../observer.ts";
-import type { CheckRequest, LimiterStore } from "../store.ts";
+import type { CheckRequest, LimiterStore, WipeScope } from "../store.ts";
 import { Breaker, type BreakerOptions } from "./breaker.ts";
 import { DeadlineQueue } from "./deadline-queue.ts";
 import type { Fallback } from "./fallback.ts";
@@ -83,6 +83,11 @@ export class Guard {
   /** What the failure policy says. */
   degrade(request: CheckRequest): Decision {
     return this.#fallback.decide(request);
+  }
+
+  /** Empties what the failure policy counted by itself. */
+  wiped(scope: WipeScope): void {
+    this.#fallback.wipe(scope);
   }
 
   #breakerOf(part: string | undefined): Breaker {

@@ -95,8 +95,7 @@ export class LeaseBook {
   }
 
   /**
-   * To be called after a wipe: drops what was reserved before, and what may have been. Of a reservation that overtook the
-   * wipe the tokens are lost, at most a block.
+   * To be called after a wipe: drops what was reserved before it, and what may have been, at most a block too much.
    */
   wiped(scope: WipeScope): void {
     const reserved = [...this.#leases.keys(), ...this.#pending.keys()];

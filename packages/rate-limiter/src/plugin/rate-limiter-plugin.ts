@@ -60,13 +60,12 @@ export function rateLimiterPlugin(deps: RateLimiterDeps = {}): PluginDefinition<
 
       function wipeFor(change: ModeChange): void | Promise<void> {
         // Under a control record the states already read as empty; what is left to do is to remove them.
-        if (fenced) {
-          if (change.wipe) store.sweep?.(change.tenant).catch(() => {});
-          return;
-        }
+        if (fenced && change.wipe) store.sweep?.(change.tenant).catch(() => {});
         if (!change.wipe && !endsUnasked(change)) return;
-        if (change.tenant === undefined) return limiter.wipe({ scope: "all" });
-        return limiter.wipe({ scope: "tenant", tenant: change.tenant });
+        const { tenant } = change;
+        const target =
+          tenant === undefined ? ({ scope: "all" } as const) : { scope: "tenant" as const, tenant };
+        return fenced ? limiter.wiped(target) : limiter.wipe(target);
       }
     },
   };
