@@ -6,6 +6,7 @@ import {
   networkRows,
   sqlStateRows,
   textRows,
+  tlsRows,
   unknownOutcomeRow,
 } from "./sqlstate-table.ts";
 
@@ -41,7 +42,8 @@ interface DriverError {
 export function classifyDbError(error: unknown, options: ClassifyOptions = {}): DbErrorClassification {
   const found = DatabaseError.is(error) ? ownRow(error) : (rowOf(error) ?? invalidQuery);
   const sqlState = sqlStateOf(error);
-  const row = adjust(found, sqlState, options);
+  const lost = found.connectionLost === true || endsSession(error);
+  const row = adjust(found, lost, sqlState, options);
   return sqlState === undefined ? row : { ...row, sqlState };
 }
 
@@ -60,8 +62,14 @@ export function toDatabaseError(error: unknown, options: ClassifyOptions = {}): 
   return new DatabaseError({ ...row, details, cause: error });
 }
 
-function adjust(row: ErrorRow, sqlState: string | undefined, options: ClassifyOptions): ErrorRow {
-  if (options.duringCommit && row.connectionLost) return unknownOutcomeRow;
+function adjust(
+  row: ErrorRow,
+  lost: boolean,
+  sqlState: string | undefined,
+  options: ClassifyOptions,
+): ErrorRow {
+  // A server that panics because the log's disk is full may have written the commit all the same.
+  if (options.duringCommit && lost) return unknownOutcomeRow;
   if (options.readOnlyByChoice && sqlState === "25006") return invalidQuery;
   if (options.retryLockTimeout && sqlState === "55P03") return conflictRow;
   return row;
@@ -81,11 +89,19 @@ function rowOf(error: unknown): ErrorRow | undefined {
     const byCode =
       networkRows[code] ??
       sqlStateRows[code] ??
-      (isSqlState(code) ? sqlStateRows[code.slice(0, 2)] : undefined);
+      (isSqlState(code) ? sqlStateRows[code.slice(0, 2)] : undefined) ??
+      tlsRows.find(({ pattern }) => pattern.test(code))?.row;
     if (byCode) return byCode;
   }
   // Connecting to a name with several addresses fails with an AggregateError.
   return Array.isArray(errors) ? rowOf(errors[0]) : undefined;
+}
+
+/** After such an error the server ends the session, whatever it was about. */
+export function endsSession(error: unknown): boolean {
+  if (typeof error !== "object" || error === null) return false;
+  const { severity } = error as DriverError;
+  return severity === "FATAL" || severity === "PANIC";
 }
 
 function sqlStateOf(error: unknown): string | undefined {

@@ -17,6 +17,7 @@ export type DatabaseErrorCode =
 export type DatabaseErrorClass =
   | "connection"
   | "server_going"
+  | "server_fault"
   | "capacity"
   | "tx_retry"
   | "read_only"

@@ -1,5 +1,5 @@
 import type { QueryResult as DriverResult, QueryConfig } from "pg";
-import { classifyDbError, toDatabaseError } from "./classify-db-error.ts";
+import { classifyDbError, endsSession, toDatabaseError } from "./classify-db-error.ts";
 import type { ConnectionRole } from "./client-config.ts";
 import type { Clock } from "./clock.ts";
 import { startDeadline } from "./deadline.ts";
@@ -201,7 +201,7 @@ export class PooledConnection {
             wrapped.class === "unknown_outcome" && commits ? new TransactionOutcomeUnknown(error) : wrapped;
           said = failure;
           if (boundsTransaction(config.text)) this.taint("a BEGIN, COMMIT or ROLLBACK failed");
-          if (classifyDbError(error).connectionLost || isFatal(error)) wire.lose(error);
+          if (classifyDbError(error).connectionLost || endsSession(error)) wire.lose(error);
           // The server reports the error before it is ready again; only then its transaction status is known.
           wire.whenReady().then((ready) => {
             if (!ready) this.taint("the server did not become ready after an error");
@@ -280,10 +280,4 @@ export class PooledConnection {
   #failPending(error: unknown): void {
     for (const lose of [...this.#pending]) lose(error);
   }
-}
-
-/** After such an error the server ends the session, whatever it was about. */
-function isFatal(error: Error): boolean {
-  const { severity } = error as { readonly severity?: unknown };
-  return severity === "FATAL" || severity === "PANIC";
 }

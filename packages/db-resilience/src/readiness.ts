@@ -8,7 +8,7 @@ export interface Readiness {
   readonly state: "starting" | "ready" | "unavailable";
   /** When this state began, in milliseconds since 1970. */
   readonly since: number;
-  /** `config`: wrong login or database, only an administrator can help. `role`: no server of the wanted kind. */
+  /** `config`: wrong login, database or certificate, only an administrator can help. `role`: no server of the wanted kind. */
   readonly reason?: "connection" | "timeout" | "config" | "role" | "fenced";
   /** "host:port" of the server in use, for operators. */
   readonly host?: string;

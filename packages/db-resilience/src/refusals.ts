@@ -68,14 +68,16 @@ export function lockLost(cause: unknown): DatabaseError {
   });
 }
 
-/** The server refuses the login or has no such database: coming back changes nothing until somebody has seen to it. */
+/** The server refuses the login, has no such database or is not trusted: coming back changes nothing until somebody has seen to it. */
 export function misconfigured(cause: unknown): DatabaseError {
   return new DatabaseError({
     ...retryable,
     retryable: false,
     code: "db_unavailable",
     class: "permanent",
-    message: "The database refuses the configured login or does not exist.",
+    message: DatabaseError.is(cause)
+      ? cause.message
+      : "The database refuses the configured login or does not exist.",
     retryAfterMs: 1_000,
     details: { reason: "config" },
     cause,

@@ -39,6 +39,13 @@ const capacity: ErrorRow = {
   httpStatus: 503,
   retryAfterMs: 1_000,
 };
+/** Refused with an error, so nothing was done: it may succeed once the server has recovered, or on another one. */
+const serverFault: ErrorRow = {
+  ...unavailable,
+  class: "server_fault",
+  message:
+    "The database cannot do it at the moment: its server lacks disk or memory, or cannot read its files.",
+};
 const conflict: ErrorRow = {
   class: "tx_retry",
   code: "tx_conflict",
@@ -90,6 +97,11 @@ const misconfigured: ErrorRow = {
   serverAway: true,
 };
 
+const untrusted: ErrorRow = {
+  ...misconfigured,
+  message: "The configured certificates allow no trusted connection to the database.",
+};
+
 /** A failure that no row names: a fault in the statement or in the program. */
 export const invalidQuery: ErrorRow = {
   ...permanent,
@@ -106,7 +118,9 @@ export const sqlStateRows: Readonly<Record<string, ErrorRow>> = {
   "57P01": serverGoing,
   "57P02": serverGoing,
   "57P03": serverGoing,
+  "57P04": serverGoing, // The next connection says that the database does not exist.
   "57P05": serverGoing,
+  "53": serverFault,
   "53300": capacity,
   "53400": capacity,
   "40001": conflict,
@@ -117,6 +131,10 @@ export const sqlStateRows: Readonly<Record<string, ErrorRow>> = {
   "57014": timeout,
   "25P03": sessionTimeout,
   "25P04": sessionTimeout,
+  "58000": serverFault,
+  "58030": serverFault,
+  XX001: serverFault, // Damaged pages: nothing that a caller could change.
+  XX002: serverFault,
   "22": invalidValue,
   "23": invalidValue,
   "23505": uniqueness,
@@ -127,13 +145,31 @@ export const sqlStateRows: Readonly<Record<string, ErrorRow>> = {
   "42501": invalidQuery,
 };
 
-/** `code` of Node's network errors → row. */
-export const networkRows: Readonly<Record<string, ErrorRow>> = Object.fromEntries(
-  [
+/** `code` of Node's network errors and of refused certificates → row. */
+export const networkRows: Readonly<Record<string, ErrorRow>> = Object.fromEntries([
+  ...[
     ...["ECONNREFUSED", "ECONNRESET", "EPIPE", "ETIMEDOUT", "ENOTFOUND", "EAI_AGAIN", "EHOSTUNREACH"],
     ...["ENETUNREACH", "ECONNABORTED", "EADDRNOTAVAIL", "ENETDOWN", "EHOSTDOWN", "ERR_STREAM_DESTROYED"],
+    ...["EMFILE", "ENFILE"],
   ].map((code) => [code, connection]),
-);
+  ...[
+    // X509_V_ERR_* of OpenSSL, as Node names them.
+    ...["DEPTH_ZERO_SELF_SIGNED_CERT", "SELF_SIGNED_CERT_IN_CHAIN", "UNABLE_TO_VERIFY_LEAF_SIGNATURE"],
+    ...["UNABLE_TO_GET_ISSUER_CERT", "UNABLE_TO_GET_ISSUER_CERT_LOCALLY", "UNABLE_TO_GET_CRL"],
+    ...["UNABLE_TO_DECRYPT_CERT_SIGNATURE", "UNABLE_TO_DECRYPT_CRL_SIGNATURE", "CRL_SIGNATURE_FAILURE"],
+    ...["UNABLE_TO_DECODE_ISSUER_PUBLIC_KEY", "CERT_SIGNATURE_FAILURE", "CERT_CHAIN_TOO_LONG"],
+    ...["CERT_HAS_EXPIRED", "CERT_NOT_YET_VALID", "CRL_HAS_EXPIRED", "CRL_NOT_YET_VALID", "CERT_REVOKED"],
+    ...["ERROR_IN_CERT_NOT_BEFORE_FIELD", "ERROR_IN_CERT_NOT_AFTER_FIELD", "CERT_UNTRUSTED", "CERT_REJECTED"],
+    ...["ERROR_IN_CRL_LAST_UPDATE_FIELD", "ERROR_IN_CRL_NEXT_UPDATE_FIELD", "INVALID_CA", "INVALID_PURPOSE"],
+    ...["PATH_LENGTH_EXCEEDED", "HOSTNAME_MISMATCH", "ERR_TLS_CERT_ALTNAME_INVALID"],
+  ].map((code) => [code, untrusted]),
+]);
+
+/** The rest of TLS: the two sides agree on nothing, the server refuses our certificate, or the line is broken. */
+export const tlsRows: readonly { readonly pattern: RegExp; readonly row: ErrorRow }[] = [
+  { pattern: /^ERR_(SSL|OSSL|TLS)_.*(CERT|UNKNOWN_CA|VERSION|PROTOCOL|CIPHER|HANDSHAKE)/, row: untrusted },
+  { pattern: /^ERR_(SSL|OSSL|TLS)_/, row: connection },
+];
 
 /**
  * Texts of failures that carry no code: the driver's own, and PgBouncer's, which share one SQLSTATE.

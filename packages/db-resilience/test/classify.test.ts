@@ -13,7 +13,17 @@ const table: [code: string, kind: string, ownCode: string, status: number, retry
   ["57P01", "server_going", "db_unavailable", 503, true],
   ["57P02", "server_going", "db_unavailable", 503, true],
   ["57P03", "server_going", "db_unavailable", 503, true],
+  ["57P04", "server_going", "db_unavailable", 503, true],
   ["57P05", "server_going", "db_unavailable", 503, true],
+  ["53000", "server_fault", "db_unavailable", 503, true],
+  ["53100", "server_fault", "db_unavailable", 503, true],
+  ["53200", "server_fault", "db_unavailable", 503, true],
+  ["58000", "server_fault", "db_unavailable", 503, true],
+  ["58030", "server_fault", "db_unavailable", 503, true],
+  ["XX001", "server_fault", "db_unavailable", 503, true],
+  ["XX002", "server_fault", "db_unavailable", 503, true],
+  ["EMFILE", "connection", "db_unavailable", 503, true],
+  ["ERR_SSL_DECRYPTION_FAILED_OR_BAD_RECORD_MAC", "connection", "db_unavailable", 503, true],
   ["53300", "capacity", "pool_exhausted", 503, true],
   ["53400", "capacity", "pool_exhausted", 503, true],
   ["40001", "tx_retry", "tx_conflict", 503, true],
@@ -30,6 +40,14 @@ const table: [code: string, kind: string, ownCode: string, status: number, retry
   ["23505", "permanent", "conflict", 409, false],
   ["28P01", "permanent", "db_unavailable", 503, false],
   ["3D000", "permanent", "db_unavailable", 503, false],
+  ["DEPTH_ZERO_SELF_SIGNED_CERT", "permanent", "db_unavailable", 503, false],
+  ["CERT_HAS_EXPIRED", "permanent", "db_unavailable", 503, false],
+  ["UNABLE_TO_VERIFY_LEAF_SIGNATURE", "permanent", "db_unavailable", 503, false],
+  ["ERR_TLS_CERT_ALTNAME_INVALID", "permanent", "db_unavailable", 503, false],
+  ["ERR_SSL_TLSV1_ALERT_UNKNOWN_CA", "permanent", "db_unavailable", 503, false],
+  ["ERR_SSL_UNSUPPORTED_PROTOCOL", "permanent", "db_unavailable", 503, false],
+  ["58P01", "permanent", "db_query_invalid", 500, false],
+  ["XX000", "permanent", "db_query_invalid", 500, false],
   ["42601", "permanent", "db_query_invalid", 500, false],
   ["42P01", "permanent", "db_query_invalid", 500, false],
 ];
@@ -62,6 +80,11 @@ describe("classifyDbError", () => {
       expect(classifyDbError(error, { duringCommit: true }).class).toBe("unknown_outcome");
     }
     expect(classifyDbError({ code: "40001" }, { duringCommit: true }).class).toBe("tx_retry");
+    // The disk of the log is full: an error before the commit is written, a panic while it is.
+    const full = (severity: string) => classifyDbError({ code: "53100", severity }, { duringCommit: true });
+    expect(full("ERROR").class).toBe("server_fault");
+    expect(full("PANIC").class).toBe("unknown_outcome");
+    expect(classifyDbError({ code: "53100", severity: "PANIC" }).class).toBe("server_fault");
   });
 
   it("reads failures without a code by the driver's and the pooler's texts", () => {

@@ -60,6 +60,10 @@ describe("connections", () => {
     );
     const strict = openDatabase([{ host: "localhost", port: postgres.port }], { ssl: true });
     expect((await timed(() => strict.database.query("select 1"))).code).toBe("db_unavailable");
+    await eventually(() => strict.database.readiness().reason === "config");
+    const { error } = await timed(() => strict.database.query("select 1"));
+    expect(error).toMatchObject({ code: "db_unavailable", retryable: false, httpStatus: 503 });
+    expect(error?.message).toMatch(/certificates/);
     await strict.database.close();
   });
 

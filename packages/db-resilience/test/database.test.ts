@@ -225,6 +225,30 @@ describe("createResilientDatabase", () => {
     expect(await database.withConnection(async (session) => session.backendPid)).not.toBe(busy);
   });
 
+  it("tells a server that lacks disk or memory from a wrong statement, and keeps the connection", async () => {
+    await database.query("select 1");
+    const before = await backends();
+    for (const state of ["53100", "53200", "58030", "XX001"]) {
+      let runs = 0;
+      const refused = `do $$ begin raise exception 'no' using errcode = '${state}'; end $$`;
+      const statement = await failure(database.query(refused));
+      const transaction = await failure(
+        database.transaction((tx) => {
+          runs++;
+          return tx.query(refused);
+        }),
+      );
+      // Refused with an error, so nothing was done: callers may repeat it later.
+      for (const error of [statement, transaction]) {
+        expect(error).toMatchObject({ class: "server_fault", code: "db_unavailable", sqlState: state });
+        expect(error).toMatchObject({ retryable: true, httpStatus: 503, retryAfterMs: 1_000 });
+      }
+      expect(runs).toBe(1);
+    }
+    expect(await backends()).toEqual(before);
+    expect(database.readiness().state).toBe("ready");
+  });
+
   it("destroys a connection whose COMMIT or BEGIN failed, whoever has sent it", async () => {
     await postgres.query("alter table t add constraint c unique (text) deferrable initially deferred");
     await database.close();
