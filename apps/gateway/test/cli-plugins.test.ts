@@ -73,7 +73,7 @@ describe("gatewright plugins", () => {
       [["mode", "retry", "disabled", "--wipe", "allways"], 'did you mean "always"?'],
       [["mode", "retry", "disabled", "--ttl-ms", "1.5"], "--ttl-ms"],
       [["mode"], "plugins mode NAME [enforce|permissive|disabled|inherit]"],
-      [["list", "--token", "a\nb"], "one word"],
+      [["list", "--token", "a\nb"], "one line"],
     ] as const) {
       const { code, err } = await plugins([...args, ...at]);
       expect([code, err.length]).toEqual([2, 1]);

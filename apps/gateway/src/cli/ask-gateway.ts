@@ -76,8 +76,8 @@ function placeOf(
 async function tokenOf(config: GatewayConfig, values: Parsed["values"], io: CommandIo): Promise<string> {
   const given = values["token"] ?? io.env["GATEWRIGHT_TOKEN"];
   if (typeof given === "string") {
-    if (/^[\x21-\x7e]+$/.test(given)) return given;
-    throw new UsageError("a token, of --token or GATEWRIGHT_TOKEN, is one word of ASCII");
+    if (/^[\x20-\x7e]*$/.test(given)) return given;
+    throw new UsageError("a token, of --token or GATEWRIGHT_TOKEN, is one line of ASCII");
   }
   return mintToken(loadSecret(config.server.dataDir, io.env, sharedBy(config)), {
     user: "cli",
