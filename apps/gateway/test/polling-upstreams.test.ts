@@ -96,6 +96,10 @@ it("health checks that found all sessions of an upstream busy count neither as f
   );
   expect(await failed()).toBe(0);
   expect(gateway.logs.filter((line) => line.includes("upstream unreachable"))).toEqual([]);
+  const refused = await gateway.rest("POST", `/gateways/${id}/refresh`);
+  const code = expect.stringMatching(/^(acquire_timeout|pool_capacity)$/);
+  expect(refused).toMatchObject({ status: 503, body: { error: { code } } });
+  expect((await gateway.rest("GET", `/gateways/${id}/state`)).body.state).toBe("reachable");
   // The first check that reaches it fails, and the one after that waits.
   const no = { error: { code: -32_603, message: "no" } };
   upstream.script("server/discover", no, () => undefined);

@@ -1,11 +1,11 @@
 import type { UpstreamSession } from "@gatewright/mcp-bridge/upstream";
 import type { PollClaim, PolledServer, PollSchedule, PollType } from "@gatewright/server-classifier";
-import { isSessionPoolError } from "@gatewright/session-pool";
 import { reasonOf } from "../calls/call-failure.ts";
 import type { UpstreamRecord } from "../registry/records.ts";
 import type { Registry } from "../registry/registry.ts";
 import type { SnapshotHolder } from "../registry/snapshot.ts";
 import type { ListingOutcome, Refresher } from "../upstreams/refresher.ts";
+import { wasNotAsked } from "../upstreams/was-not-asked.ts";
 import { polledServer } from "../wiring/server-classifier.ts";
 import { checkHealth } from "./check-health.ts";
 import { duePolls } from "./due-polls.ts";
@@ -175,11 +175,6 @@ export class Poller {
     const news = state === "unreachable" && stateReason !== failure;
     if (offline || news) await registry.saveDiscovery(record.id, { failure });
   }
-}
-
-/** Its sessions are all busy with calls, which says nothing against the server: it is asked again later. */
-function wasNotAsked(error: unknown): boolean {
-  return isSessionPoolError(error) && (error.code === "acquire_timeout" || error.code === "pool_capacity");
 }
 
 /** A claim for what was polled without asking the schedule. */

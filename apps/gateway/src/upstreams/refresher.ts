@@ -1,10 +1,11 @@
 import type { UpstreamSession } from "@gatewright/mcp-bridge/upstream";
-import { reasonOf } from "../calls/call-failure.ts";
+import { failureOf, reasonOf } from "../calls/call-failure.ts";
 import type { UpstreamRecord } from "../registry/records.ts";
 import type { Registry } from "../registry/registry.ts";
 import type { Snapshot, SnapshotHolder } from "../registry/snapshot.ts";
 import { discover, type Listing, type ListingRules } from "./discover.ts";
 import { sameCatalogue } from "./same-catalogue.ts";
+import { wasNotAsked } from "./was-not-asked.ts";
 
 /** What the refresher works with. Times in milliseconds. */
 export interface RefresherOptions {
@@ -56,7 +57,11 @@ export class Refresher {
     return listing;
   }
 
-  /** Lists one upstream because somebody asked for it, and stores the outcome; parallel calls share one listing. */
+  /**
+   * Lists one upstream because somebody asked for it, and stores the outcome; parallel calls share one listing.
+   *
+   * @throws {GatewayError} when the upstream was not asked at all, because its sessions are all busy
+   */
   refresh(record: UpstreamRecord): Promise<void> {
     const running = this.#running.get(record.id);
     if (running !== undefined) return running;
@@ -119,6 +124,7 @@ export class Refresher {
     try {
       outcome = await this.#discover(record);
     } catch (error) {
+      if (wasNotAsked(error)) throw failureOf(error, record.name);
       outcome = { failure: reasonOf(error) };
     }
     await registry.saveDiscovery(record.id, outcome);
