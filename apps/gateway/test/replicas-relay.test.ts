@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { once } from "node:events";
-import { createServer } from "node:http";
+import { createServer, type Server } from "node:http";
 import { type AddressInfo, connect } from "node:net";
 import { buffer, text } from "node:stream/consumers";
 import { createFaultProxy, type FaultProxy } from "@gatewright/db-resilience/testing";
@@ -50,6 +50,23 @@ afterAll(async () => {
 
 const note = (text: string) =>
   Buffer.from(`{"jsonrpc":"2.0","method":"notifications/message","params":{"data":"${text}"}}`);
+
+/** A session of a replica that is but `server`, and a client of the same principal. */
+async function ownedAt(server: Server) {
+  const known = await openSession(b, counterPath);
+  const { principal } = b.core.sessions.peek(known.id) ?? {};
+  const ownership = createRedisOwnership(
+    {
+      advertiseUrl: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+      sealKeys: [Buffer.alloc(32)],
+      signKeys: [Buffer.alloc(32)],
+    },
+    { redis: redis.client(), onEvict: () => undefined, onOwnershipLost: () => undefined },
+  );
+  const id = randomUUID();
+  await ownership.claim(id, principal?.key ?? "");
+  return { known, id, ownership };
+}
 
 const forwards = async (at: TestGateway, outcome: string) => {
   const { body } = await at.rest("GET", "/metrics");
@@ -265,18 +282,7 @@ describe("a call at B of a session of A", () => {
       response.writeHead(421, { "x-gatewright-refused": "misdirected", "content-length": 0 }).end();
     }).listen(0, "127.0.0.1");
     await once(other, "listening");
-    const known = await openSession(b, counterPath);
-    const { principal } = b.core.sessions.peek(known.id) ?? {};
-    const ownership = createRedisOwnership(
-      {
-        advertiseUrl: `http://127.0.0.1:${(other.address() as AddressInfo).port}`,
-        sealKeys: [Buffer.alloc(32)],
-        signKeys: [Buffer.alloc(32)],
-      },
-      { redis: redis.client(), onEvict: () => undefined, onOwnershipLost: () => undefined },
-    );
-    const id = randomUUID();
-    await ownership.claim(id, principal?.key ?? "");
+    const { known, id, ownership } = await ownedAt(other);
     const headers = { "mcp-session-id": id, "x-gatewright-timeout-ms": "5000" };
     const refused = await known.request(b, "tools/call", { name: "read", arguments: {} }, headers);
     expect(refused.status).toBe(503);
@@ -286,6 +292,23 @@ describe("a call at B of a session of A", () => {
     expect(first).toBeLessThanOrEqual(5_000);
     expect(second).toBeGreaterThan(0);
     expect(first - second).toBeGreaterThanOrEqual(190);
+    await ownership.close();
+    other.close();
+    other.closeAllConnections();
+  });
+
+  it("that its owner refuses, since their clocks differ, is no outage: its client and the log are told why", async () => {
+    const other = createServer((_, response) => {
+      response.writeHead(403, { "x-gatewright-refused": "expired", "content-length": 0 }).end();
+    }).listen(0, "127.0.0.1");
+    await once(other, "listening");
+    const { known, id, ownership } = await ownedAt(other);
+    const { body } = await known.request(b, "ping", {}, { "mcp-session-id": id });
+    expect(body.error).toMatchObject({
+      message: expect.stringContaining("refused the request: expired"),
+      data: { code: "session_owner_unreachable", retryable: true },
+    });
+    expect(b.logs.filter((line) => line.includes("clocks of the two differ"))).toHaveLength(1);
     await ownership.close();
     other.close();
     other.closeAllConnections();

@@ -4,6 +4,8 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { systemClock } from "../src/clock.ts";
 import { startReplica } from "./support/replica.ts";
 
+const dayBehind = { ...systemClock, wallNow: () => Date.now() - 86_400_000 };
+
 let redis: RedisServer;
 beforeAll(async () => {
   redis = await startRedis();
@@ -117,12 +119,24 @@ describe("eviction on every replica", () => {
     const own = await startRedis();
     const b = await startReplica(own);
     const clock = { ...systemClock, wallNow: () => Date.now() - 31_000 };
-    const late = await startReplica(own, {}, { clock });
+    // It has not learnt the time of Redis.
+    const late = await startReplica(own, {}, { clock, listen: false });
     await late.ownership.serverChanged("s1");
     await eventually(() => b.evicted.length === 1);
     expect(b.evicted).toEqual([{ kind: "resync" }]);
     await Promise.all([late.ownership.close(), b.ownership.close()]);
     await own.close();
+  });
+
+  it("is heard of a replica whose clock is a day behind, as what it is", async () => {
+    const [a, late] = [await startReplica(redis), await startReplica(redis, {}, { clock: dayBehind })];
+    await late.ownership.serverChanged("s1");
+    await eventually(() => a.evicted.length === 1);
+    await a.ownership.serverChanged("s2");
+    await eventually(() => late.evicted.length === 2);
+    expect(a.evicted[0]).toEqual({ kind: "server", serverId: "s1" });
+    expect(late.evicted[1]).toEqual({ kind: "server", serverId: "s2" });
+    await Promise.all([late.ownership.close(), a.ownership.close()]);
   });
 
   it("refuses and counts notices that are not signed", async () => {

@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import type { SessionLocation } from "@gatewright/session-pool/redis";
 import { eventually, type RedisServer, startRedis } from "@gatewright/testkit";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { systemClock } from "../src/clock.ts";
 import { sessionHash } from "../src/redis/owner-records.ts";
 import { quick, signKey, startReplica } from "./support/replica.ts";
 import { spawnReplica } from "./support/spawn-replica.ts";
@@ -265,6 +266,20 @@ describe("an instance", () => {
     expect(a.ownership.open(sign(), randomUUID(), request)).toEqual({ kind: "misdirected" });
     expect(b.ownership.open(sign(), undefined, request)).toMatchObject({ reason: "misaddressed" });
     await Promise.all([a.ownership.close(), b.ownership.close()]);
+  });
+
+  it("is taken from a replica whose clock is a day ahead, and by it", async () => {
+    const clock = { ...systemClock, wallNow: () => Date.now() + 86_400_000 };
+    const [a, ahead] = [await startReplica(redis), await startReplica(redis, {}, { clock })];
+    const request = { method: "POST", path: "/forward", body: "{}" };
+    for (const [from, to] of [
+      [a.ownership, ahead.ownership],
+      [ahead.ownership, a.ownership],
+    ] as const) {
+      const envelope = from.sign({ owner: to.instanceId }, undefined, { ...request, payload: "ann" });
+      expect(to.open(envelope, undefined, request)).toMatchObject({ kind: "accepted" });
+    }
+    await Promise.all([a.ownership.close(), ahead.ownership.close()]);
   });
 });
 

@@ -14,7 +14,7 @@ import { Forwarder, type ForwarderOptions } from "./forwarder.ts";
 import { keptState } from "./kept-session.ts";
 import { readForward } from "./read-forward.ts";
 import { foreignSession, noSuchSession, ownerUnreachable, refusalOf, unknownOutcome } from "./refusals.ts";
-import { refusedHeader } from "./relay.ts";
+import { type RelayOutcome, refusedHeader } from "./relay.ts";
 import type { EdgeRequest, ForwardedRequest, Replicas } from "./replicas.ts";
 import { TakeOvers, type TakeOversParts } from "./take-overs.ts";
 
@@ -32,6 +32,8 @@ export interface RedisReplicasOptions extends ForwarderOptions, TakeOversParts {
   readonly onUpstreamChanged: (upstreamId: string | undefined) => void;
   readonly bodyBytes: number;
 }
+
+type Unreachable = Extract<RelayOutcome, { kind: "unreachable" }>;
 
 /** How often it is asked where a session lives, when that changes meanwhile. */
 const maxLooks = 3;
@@ -105,7 +107,7 @@ export class RedisReplicas implements Replicas {
     let forwards = 0;
     for (let looks = 1; looks <= maxLooks && (looks === 1 || performance.now() < deadlineMs); looks++) {
       if (isLeftStream(edge)) return "answered";
-      let unreachable: { readonly owner: string; readonly cause: unknown } | undefined;
+      let unreachable: ({ readonly owner: string } & Unreachable) | undefined;
       switch (location.kind) {
         case "foreign":
           throw foreignSession();
@@ -121,7 +123,7 @@ export class RedisReplicas implements Replicas {
           break;
         case "remote": {
           if (++forwards > maxForwards) break;
-          const outcome = await this.#forwarder.send(ownership, location, sessionId, edge, deadlineMs);
+          const outcome = await this.#send(ownership, location, sessionId, edge, deadlineMs);
           if (outcome.kind === "answered") return "answered";
           if (outcome.kind === "unknown") throw unknownOutcome(outcome.cause);
           if (outcome.kind === "unreachable") unreachable = { ...outcome, owner: location.owner };
@@ -129,7 +131,7 @@ export class RedisReplicas implements Replicas {
       }
       location = await this.#locate(ownership, sessionId, key, true);
       if (location.kind === "remote" && location.owner === unreachable?.owner) {
-        throw ownerUnreachable(location.deadInMs, unreachable.cause);
+        throw ownerUnreachable(location.deadInMs, unreachable.cause, unreachable.refused);
       }
     }
     throw ownerUnreachable(location.kind === "remote" ? location.deadInMs : 0);
@@ -142,16 +144,10 @@ export class RedisReplicas implements Replicas {
     });
     if (url === undefined) throw ownerUnreachable(0);
     const deadlineMs = performance.now() + this.#forwarder.timeMsOf(edge);
-    const outcome = await this.#forwarder.send(
-      ownership,
-      { owner: ownerId, url },
-      undefined,
-      edge,
-      deadlineMs,
-    );
+    const outcome = await this.#send(ownership, { owner: ownerId, url }, undefined, edge, deadlineMs);
     if (outcome.kind === "unknown") throw unknownOutcome(outcome.cause);
-    if (outcome.kind !== "answered")
-      throw ownerUnreachable(0, "cause" in outcome ? outcome.cause : undefined);
+    if (outcome.kind === "unreachable") throw ownerUnreachable(0, outcome.cause, outcome.refused);
+    if (outcome.kind === "misdirected") throw ownerUnreachable(0);
   }
 
   async receive(request: IncomingMessage, response: ServerResponse): Promise<ForwardedRequest | undefined> {
@@ -206,6 +202,14 @@ export class RedisReplicas implements Replicas {
     this.#options.sessions.close();
     await this.#ownership?.close();
     await this.#forwarder.close();
+  }
+
+  async #send(...forward: Parameters<Forwarder["send"]>): Promise<RelayOutcome> {
+    const outcome = await this.#forwarder.send(...forward);
+    // A replica that lives and takes nothing from this one is no outage: somebody has to mend a setting.
+    if (outcome.kind === "unreachable" && outcome.refused !== undefined)
+      this.#options.onError(outcome.cause, "another replica refused a forwarded request");
+    return outcome;
   }
 
   /** Whether a forwarded request may be executed: not after a silence in which another replica may have become the owner. */

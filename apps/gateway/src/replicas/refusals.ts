@@ -26,16 +26,13 @@ export function refusalOf(error: unknown): unknown {
   }
 }
 
-/** The owner of a session does not answer, and nothing was executed. */
-export function ownerUnreachable(deadInMs: number, cause?: unknown): GatewayError {
-  return new GatewayError(
-    "session_owner_unreachable",
-    "the replica that holds this session does not answer",
-    {
-      cause,
-      retryAfterMs: Math.max(minRetryMs, deadInMs),
-    },
-  );
+/** The owner of a session does not answer, or refused the request for the reason told, and nothing was executed. */
+export function ownerUnreachable(deadInMs: number, cause?: unknown, refused?: string): GatewayError {
+  const what = refused === undefined ? "does not answer" : `refused the request: ${refused}`;
+  return new GatewayError("session_owner_unreachable", `the replica that holds this session ${what}`, {
+    cause,
+    retryAfterMs: Math.max(minRetryMs, deadInMs),
+  });
 }
 
 /** Another replica may or may not have executed the request. */

@@ -7,8 +7,8 @@ export type RelayOutcome =
   | { readonly kind: "answered" }
   /** The other replica is not the one it is for: not executed. */
   | { readonly kind: "misdirected" }
-  /** It did not get there, or was refused: not executed. */
-  | { readonly kind: "unreachable"; readonly cause: unknown }
+  /** It did not get there, or was refused, for the reason told: not executed. */
+  | { readonly kind: "unreachable"; readonly cause: unknown; readonly refused?: string }
   /** It may have been executed; nothing was written to the client. */
   | { readonly kind: "unknown"; readonly cause: unknown };
 
@@ -25,6 +25,12 @@ export interface RelayOptions {
 
 /** Longest answer that is held back until it is whole, so that the client gets all of it or an error. */
 const maxHeldBytes = 1_048_576;
+
+/** What is wrong between two replicas when one refuses what the other signed. */
+const causes: ReadonlyMap<string, string> = new Map([
+  ["expired", " (it was held up on its way, or the clocks of the two differ)"],
+  ["tampered", " (the secrets of the two differ)"],
+]);
 
 const connectionHeaders = new Set(["connection", "keep-alive", "transfer-encoding", "date"]);
 
@@ -83,12 +89,13 @@ export class Relay implements Dispatcher.DispatchHandler {
     this.#silence?.refresh();
     // A sign of life.
     if (status < 200) return;
-    const reason = headers[refusedHeader];
+    const reason = headers[refusedHeader]?.toString();
     if (reason !== undefined) {
-      const cause = new Error(`the replica refused the request: ${reason}`);
-      // A replay means that it has come before, and what came of that is not known here.
-      const kind = reason === "replayed" ? "unknown" : "unreachable";
-      this.#stop(status === 421 ? { kind: "misdirected" } : { kind, cause });
+      const cause = new Error(`the replica refused the request: ${reason}${causes.get(reason) ?? ""}`);
+      if (status === 421) this.#stop({ kind: "misdirected" });
+      // It has come before, and what came of that is not known here.
+      else if (reason === "replayed") this.#stop({ kind: "unknown", cause });
+      else this.#stop({ kind: "unreachable", cause, refused: reason });
       return;
     }
     this.#head = { status, headers };

@@ -1,9 +1,10 @@
 import { createHmac, randomBytes, timingSafeEqual } from "node:crypto";
-import type { Clock, ClockTimer } from "../clock.ts";
+import type { ClockTimer } from "../clock.ts";
 import { SessionPoolError } from "../errors.ts";
 import { NonceMemory } from "./nonce-memory.ts";
 import type { OwnershipRedis, OwnershipSubscriber } from "./ownership-redis.ts";
 import { catchUpScript, noticeScript } from "./ownership-scripts.ts";
+import type { RedisClock } from "./redis-clock.ts";
 import { runScript } from "./script.ts";
 
 /** What travels between replicas; session ids are hashed. */
@@ -15,12 +16,13 @@ export type Notice =
 export interface NoticeBusParts {
   readonly redis: OwnershipRedis;
   readonly subscriber: OwnershipSubscriber | undefined;
-  readonly clock: Clock;
+  /** Is told the time with every look. */
+  readonly clock: RedisClock;
   readonly prefix: string;
   readonly keys: readonly Uint8Array[];
   readonly pollMs: number;
   readonly maxNotices: number;
-  /** How old a notice may be that is believed, clock difference included. */
+  /** How old a notice may be that is believed. */
   readonly maxAgeMs: number;
   readonly maxNonces: number;
   readonly received: (notice: Notice) => void;
@@ -36,14 +38,14 @@ const subscriberWaitMs = 1_000;
 /** What is signed: a notice, when it was made, and a name of its own by which its repetition is told. */
 interface Wire {
   readonly notice: Notice;
-  /** Epoch milliseconds of the sender. */
+  /** Epoch milliseconds. */
   readonly at: number;
   readonly nonce: string;
 }
 
 /**
  * Carries eviction notices to every replica: by message at once, and by a numbered log that is polled, so that a lost
- * message costs one poll at most. Notices are signed and good once, whatever revision they come under; those that are
+ * message costs one poll at most. The poll brings the time of Redis along. Notices are signed and good once, whatever revision they come under; those that are
  * not are refused and counted. One that is too old for that to be known counts as missed.
  */
 export class NoticeBus {
@@ -139,9 +141,11 @@ export class NoticeBus {
   }
 
   async #catchUp(): Promise<void> {
-    const { redis, missed } = this.#parts;
+    const { redis, clock, missed } = this.#parts;
+    const sentMs = clock.now();
     const reply = await runScript(redis, catchUpScript, this.#keys, [this.#seen]);
-    const [rev, lines] = reply as [number, string[]];
+    const [rev, lines, redisMs] = reply as [number, string[], number];
+    clock.learn(redisMs, sentMs);
     if (this.#closed) return;
     if (this.#seen < 0 && this.#late) missed();
     const first = lines[0] === undefined ? rev + 1 : revisionOf(lines[0]);

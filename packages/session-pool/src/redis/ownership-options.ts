@@ -26,7 +26,7 @@ export interface RedisOwnershipOptions {
   readonly maxLocations?: number;
   /** Most sessions this replica owns. Default 100 000. */
   readonly maxOwned?: number;
-  /** How old an envelope may be, clock difference included. Default 30 000. */
+  /** How old an envelope or a notice may be, by Redis TIME. Default 30 000. */
   readonly envelopeMaxAgeMs?: number;
   /** Most envelopes remembered per twice that time. Default 1 000 000. */
   readonly maxNonces?: number;

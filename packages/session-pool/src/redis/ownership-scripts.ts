@@ -115,16 +115,16 @@ redis.call('PUBLISH', ARGV[2], string.format('%.0f', rev) .. ' ' .. ARGV[1])
 return rev`);
 
 /**
- * Catches up on notices.
+ * Catches up on notices, and on the time.
  * KEYS[1] revision, KEYS[2] log. ARGV: highest revision seen, or -1 to learn the current one only.
- * Returns {revision, {'<rev> <notice>', …}}; the oldest kept come first.
+ * Returns {revision, {'<rev> <notice>', …}, epoch ms}; the oldest kept come first.
  */
-export const catchUpScript = defineScript(`
+export const catchUpScript = defineScript(`${NOW}
 local rev = tonumber(redis.call('GET', KEYS[1]) or '0')
 local seen = tonumber(ARGV[1])
-if seen < 0 or rev == seen then return { rev, {} } end
+if seen < 0 or rev == seen then return { rev, {}, now } end
 if rev < seen then seen = 0 end
-return { rev, redis.call('ZRANGEBYSCORE', KEYS[2], '(' .. string.format('%.0f', seen), '+inf') }`);
+return { rev, redis.call('ZRANGEBYSCORE', KEYS[2], '(' .. string.format('%.0f', seen), '+inf'), now }`);
 
 /**
  * Says where an instance can be reached, for as long as it may be silent.

@@ -17,6 +17,7 @@ import {
   type ResolvedOwnershipOptions,
   resolveOwnershipOptions,
 } from "./ownership-options.ts";
+import { RedisClock } from "./redis-clock.ts";
 import { SealedKeep } from "./sealed-keep.ts";
 import { SessionFinder } from "./session-finder.ts";
 import type {
@@ -55,6 +56,8 @@ class Ownership implements RedisOwnership {
     const { heartbeatMs, deadAfterMs } = options;
     const clock = deps.clock ?? systemClock;
     const instanceId = deps.instanceId ?? randomUUID();
+    // Stamps are compared by replicas whose own walls may differ.
+    const shared = new RedisClock(clock);
     const records = new OwnerRecords(redis, options, instanceId);
     const keep = new SealedKeep(options.sealKeys);
     const onEnded = (sessionId: string) => onEvict({ kind: "session", sessionId });
@@ -67,11 +70,11 @@ class Ownership implements RedisOwnership {
     this.#keep = keep;
     this.#owned = owned;
     this.#finder = new SessionFinder({ instanceId, options, clock, records, owned, keep });
-    this.#codec = new EnvelopeCodec({ keys, instanceId, maxAgeMs, maxNonces }, clock);
+    this.#codec = new EnvelopeCodec({ keys, instanceId, maxAgeMs, maxNonces }, shared);
     this.#bus = new NoticeBus({
       redis,
       subscriber,
-      clock,
+      clock: shared,
       prefix,
       keys,
       pollMs,
