@@ -4,6 +4,7 @@ import type { ChaosFaults } from "./chaos-faults.ts";
 import type { WritersData, WritersNews } from "./chaos-writers.ts";
 import { Ledger } from "./ledger.ts";
 import type { Stage } from "./stage.ts";
+import { keepEvidence } from "./write-evidence.ts";
 
 /** Writes under chaos, and calls that must go on meanwhile. */
 export interface ChaosTraffic {
@@ -39,6 +40,8 @@ export async function startChaosTraffic(
     ids.push((await stage.replicas[0]?.rest("/servers", { body }))?.body.id);
   }
 
+  await keepEvidence(stage.primary);
+
   const workerData: WritersData = {
     replicas: stage.replicas.map(({ name, gateway }) => ({ name, url: gateway.url })),
     ids,
@@ -52,7 +55,7 @@ export async function startChaosTraffic(
     writers.on("message", (news: WritersNews) => {
       if (news.kind === "acknowledged") {
         acknowledged.set(news.replica, (acknowledged.get(news.replica) ?? 0) + 1);
-      } else if (news.kind === "fate") ledger.note(news.record, news.fate);
+      } else if (news.kind === "fate") ledger.note(news.write, news.fate);
       else if (news.kind === "problem") problems.push(news.text);
       else if (news.kind === "held back") heldBack++;
       else resolve();

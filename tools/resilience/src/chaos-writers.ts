@@ -15,7 +15,7 @@ export interface WritersData {
 /** What the writers tell. */
 export type WritersNews =
   | { readonly kind: "acknowledged"; readonly replica: string }
-  | { readonly kind: "fate"; readonly record: string; readonly fate: Fate }
+  | { readonly kind: "fate"; readonly write: string; readonly fate: Fate }
   | { readonly kind: "problem"; readonly text: string }
   /** A write was due and not begun, because too many were under way. */
   | { readonly kind: "held back" }
@@ -39,10 +39,11 @@ const callers = replicas.map(({ name, url }) =>
 );
 const caller = (index: number) => callers[index % callers.length] as Caller;
 const record = (index: number) => ids[index % ids.length] ?? "";
-const note = (index: number, fate: Fate) => tell({ kind: "fate", record: record(index), fate });
+const nameOf = (index: number) => `write ${index}`;
+const note = (index: number, fate: Fate) => tell({ kind: "fate", write: nameOf(index), fate });
 
 async function change(index: number, to: Caller, headers = {}): Promise<Answer | undefined> {
-  const options = { method: "PATCH", body: { description: `write ${index}` }, headers, timeoutMs: 5_000 };
+  const options = { method: "PATCH", body: { description: nameOf(index) }, headers, timeoutMs: 5_000 };
   const answer = await to.rest(`/servers/${record(index)}`, options).catch(() => undefined);
   if (answer?.status === 200) tell({ kind: "acknowledged", replica: to.name });
   else if (answer !== undefined && answer.status !== 503) {

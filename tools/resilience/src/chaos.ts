@@ -7,6 +7,7 @@ import { startChaosTraffic } from "./chaos-traffic.ts";
 import { connectionsOf } from "./common-conditions.ts";
 import { openStage } from "./stage.ts";
 import { whatHoldsWrites } from "./what-holds-writes.ts";
+import { readEvidence } from "./write-evidence.ts";
 
 const usage = `usage: chaos:database [--cycles N] [--seed N] [--faults NAME,…] [--rps N] [--replicas N] [--level gateway|package]
 
@@ -110,8 +111,9 @@ for (let cycle = 1; cycle <= cycles; cycle++) {
 }
 await traffic.stop();
 
-const rows = await faults.primary.query<{ id: string; revision: string }>("select id, revision from servers");
-const report = traffic.ledger.settle(new Map(rows.map(({ id, revision }) => [id, Number(revision) - 1])));
+const evidence = await readEvidence(faults.primary);
+problems.push(...evidence.problems);
+const report = traffic.ledger.settle(evidence.effects);
 let leaked = 0;
 for (const { name, rest, gateway } of stage.replicas) {
   await eventually(

@@ -1,12 +1,6 @@
 /** What is known of one write. */
 export type Fate = "acknowledged" | "refused" | "unknown";
 
-interface Account {
-  acknowledged: number;
-  refused: number;
-  unknown: number;
-}
-
 /** What the ledger found at the end. */
 export interface LedgerReport {
   readonly writes: number;
@@ -19,37 +13,36 @@ export interface LedgerReport {
   readonly doubled: number;
 }
 
+/** How often a write may have taken effect in the end. */
+const bounds: Readonly<Record<Fate, { readonly least: number; readonly most: number }>> = {
+  acknowledged: { least: 1, most: 1 },
+  refused: { least: 0, most: 0 },
+  unknown: { least: 0, most: 1 },
+};
+
 /**
- * Counts writes per record. Every write that takes effect counts the record's revision up by one, so in the end the
- * revision tells how many did: no fewer than were acknowledged, no more than those and the unknown ones.
+ * Keeps what was answered to each write, by its name. Each is judged by itself: counted together, an unknown one that
+ * took effect would make up for an acknowledged one that is gone.
  */
 export class Ledger {
-  readonly #accounts = new Map<string, Account>();
+  readonly #fates = new Map<string, Fate>();
 
-  /** Notes how a write to a record ended. */
-  note(record: string, fate: Fate): void {
-    const account = this.#accounts.get(record) ?? { acknowledged: 0, refused: 0, unknown: 0 };
-    this.#accounts.set(record, account);
-    account[fate]++;
+  /** Notes how a write ended. */
+  note(write: string, fate: Fate): void {
+    this.#fates.set(write, fate);
   }
 
-  /** Writes that were acknowledged so far. */
-  get acknowledged(): number {
-    return [...this.#accounts.values()].reduce((sum, account) => sum + account.acknowledged, 0);
-  }
-
-  /** Compares with what is there: records and how many writes took effect on each. */
+  /** Compares with what is there: how often each write took effect. What nobody has answered for may not be there. */
   settle(effects: ReadonlyMap<string, number>): LedgerReport {
-    const report = { writes: 0, acknowledged: 0, refused: 0, unknown: 0, lost: 0, doubled: 0 };
-    for (const [record, { acknowledged, refused, unknown }] of this.#accounts) {
-      const there = effects.get(record) ?? 0;
-      report.writes += acknowledged + refused + unknown;
-      report.acknowledged += acknowledged;
-      report.refused += refused;
-      report.unknown += unknown;
-      report.lost += Math.max(0, acknowledged - there);
-      report.doubled += Math.max(0, there - acknowledged - unknown);
+    const report = { writes: this.#fates.size, acknowledged: 0, refused: 0, unknown: 0, lost: 0, doubled: 0 };
+    for (const [write, fate] of this.#fates) {
+      const { least, most } = bounds[fate];
+      const there = effects.get(write) ?? 0;
+      report[fate]++;
+      report.lost += Math.max(0, least - there);
+      report.doubled += Math.max(0, there - most);
     }
+    for (const [write, there] of effects) if (!this.#fates.has(write)) report.doubled += there;
     return report;
   }
 }
