@@ -216,6 +216,7 @@ export function createClassifier(options: ClassifierOptions, deps: ClassifierDep
 
   const begin = () => {
     running = true;
+    readSinceCycle = false;
     unsubscribe = store.subscribe((event) => {
       if (event === "released") leadership.poke();
       else hearOfPublication().catch(onError);

@@ -80,6 +80,20 @@ it("where cycles drift apart a subscriber still reads hardly more than once per 
   await stop();
 });
 
+it("a subscriber that was stopped reads at once when it starts again", async () => {
+  const { fake, leader, subscriber, stop } = await setup(() => 0.5);
+  await fake.advance(CYCLE_MS * 3.5);
+  const { read } = subscriber.trips;
+  await subscriber.classifier.stop();
+  await fake.advance(CYCLE_MS * 2);
+  expect(subscriber.trips.read).toBe(read);
+  subscriber.classifier.start();
+  await fake.advance(1);
+  expect(subscriber.trips.read).toBe(read + 1);
+  expect(subscriber.classifier.stats().version).toBe(leader.classifier.stats().version);
+  await stop();
+});
+
 it("a subscriber that hears no notices any more reads in its cycles", async () => {
   const { fake, leader, subscriber, deafen, stop } = await setup(() => 0.5);
   await fake.advance(CYCLE_MS * 3);
