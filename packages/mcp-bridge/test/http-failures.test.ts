@@ -152,6 +152,9 @@ describe("the phase of a failure", () => {
     [{ "retry-after-ms": "70", "retry-after": "9" }, 70],
     [{ "retry-after": new Date(Date.now() + 60_000).toUTCString() }, 59_000],
     [{ "ratelimit-reset": "3" }, 3_000],
+    [{ "ratelimit-reset": "3", "ratelimit-remaining": "0" }, 3_000],
+    [{ "ratelimit-reset": "3", "ratelimit-remaining": "99" }, undefined],
+    [{ "retry-after": "2", "ratelimit-reset": "3", "ratelimit-remaining": "99" }, 2_000],
     [{ "ratelimit-reset": String(Math.ceil(Date.now() / 1_000) + 60) }, 59_000],
     [{ "retry-after": "soon", "ratelimit-reset": "" }, undefined],
   ])("how long it is asked to wait is read from %j", async (headers, least) => {

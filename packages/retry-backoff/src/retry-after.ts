@@ -10,7 +10,8 @@ const EPOCH_MS = 1_000_000_000_000;
  * How long the other side asks to wait, in milliseconds, or undefined.
  *
  * Understands, the first that is there: `retry-after-ms`; `Retry-After` in seconds or as an HTTP-date
- * (RFC 9110, section 10.2.3); `RateLimit-Reset` in seconds, or in epoch seconds as some send it.
+ * (RFC 9110, section 10.2.3); `RateLimit-Reset` in seconds, or in epoch seconds as some send it, unless
+ * `RateLimit-Remaining` says that more may come before.
  *
  * @param nowMs wall clock in epoch milliseconds.
  */
@@ -23,7 +24,7 @@ export function parseRetryAfter(headers: HeadersLike, nowMs: number = Date.now()
   const date = /[a-z]/i.test(after) ? Date.parse(after) : Number.NaN;
   if (!Number.isNaN(date)) return Math.max(0, date - nowMs);
   const reset = decimal(read(headers, "ratelimit-reset")) * 1_000;
-  if (Number.isNaN(reset)) return undefined;
+  if (Number.isNaN(reset) || decimal(read(headers, "ratelimit-remaining")) > 0) return undefined;
   return reset < EPOCH_MS ? reset : Math.max(0, reset - nowMs);
 }
 

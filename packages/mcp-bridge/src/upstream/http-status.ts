@@ -21,7 +21,8 @@ const EPOCH_SECONDS = 1_000_000_000;
 
 /**
  * How long the upstream asks to wait, in milliseconds: `retry-after-ms`, `Retry-After` in seconds or as an HTTP-date, or
- * else `RateLimit-Reset` in seconds, or in epoch seconds as some send it; `undefined` when absent or unreadable.
+ * else `RateLimit-Reset` in seconds, or in epoch seconds as some send it, unless `RateLimit-Remaining` says that more may
+ * come before; `undefined` when absent or unreadable.
  *
  * @param now wall clock in milliseconds, for dates
  */
@@ -34,6 +35,8 @@ export function retryAfterMs(headers: Headers, now: number): number | undefined 
   if (!Number.isNaN(date)) return Math.max(0, date - now);
   const reset = responseHeader(headers, "ratelimit-reset")?.trim() ?? "";
   if (!SECONDS.test(reset)) return undefined;
+  // All answers of some servers say when their window ends.
+  if (Number(responseHeader(headers, "ratelimit-remaining")) > 0) return undefined;
   const seconds = Number(reset);
   return Math.max(0, Math.ceil(seconds * 1000 - (seconds < EPOCH_SECONDS ? 0 : now)));
 }
