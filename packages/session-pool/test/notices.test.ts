@@ -1,8 +1,9 @@
 import { randomUUID } from "node:crypto";
+import { createRedisOwnership } from "@gatewright/session-pool/redis";
 import { eventually, type RedisServer, startRedis } from "@gatewright/testkit";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { systemClock } from "../src/clock.ts";
-import { startReplica } from "./support/replica.ts";
+import { quick, sealKey, signKey, startReplica } from "./support/replica.ts";
 
 const dayBehind = { ...systemClock, wallNow: () => Date.now() - 86_400_000 };
 
@@ -69,8 +70,33 @@ describe("eviction on every replica", () => {
     await Promise.all([a.ownership.close(), deaf.ownership.close()]);
   });
 
+  it("is heard again by message after the connection was lost, also where the client does not subscribe by itself", async () => {
+    const own = await startRedis();
+    const evicted: unknown[] = [];
+    const ownership = createRedisOwnership(
+      { advertiseUrl: "http://hears", sealKeys: [sealKey], signKeys: [signKey], ...quick, pollMs: 60_000 },
+      {
+        redis: own.client(),
+        subscriber: own.client({ maxRetriesPerRequest: null, autoResubscribe: false }),
+        onEvict: (notice) => evicted.push(notice),
+        onOwnershipLost: () => {},
+      },
+    );
+    await ownership.start();
+    const a = await startReplica(own);
+    await a.ownership.serverChanged("s1");
+    await eventually(() => evicted.length === 1);
+    await own.client().call("CLIENT", "KILL", "TYPE", "pubsub");
+    await eventually(async () => {
+      await a.ownership.serverChanged("s2");
+      return evicted.length > 1;
+    });
+    await Promise.all([a.ownership.close(), ownership.close()]);
+    await own.close();
+  });
+
   it("asks for a comparison of everything when notices were missed", async () => {
-    const quiet = await startReplica(redis, { maxNotices: 2, pollMs: 300 }, { subscribe: false });
+    const quiet = await startReplica(redis, { maxNotices: 2, pollMs: 2_000 }, { subscribe: false });
     const a = await startReplica(redis, { maxNotices: 2 });
     for (const id of ["s1", "s2", "s3", "s4"]) await a.ownership.serverChanged(id);
     await eventually(() => quiet.evicted.length >= 3);

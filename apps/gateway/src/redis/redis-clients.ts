@@ -48,7 +48,11 @@ function connectionOptions({ connectTimeoutMs, commandTimeoutMs }: ConnectionTim
     autoResendUnfulfilledCommands: false,
     connectTimeout: connectTimeoutMs,
     keepAlive: 10_000,
-    ...(commandTimeoutMs !== undefined && { commandTimeout: commandTimeoutMs, socketTimeout: silenceMs }),
+    ...(commandTimeoutMs === undefined
+      ? // Whoever listens subscribes again by himself. Nobody would hear of the failure of a SUBSCRIBE that ioredis makes,
+        // and an unheard rejection ends the process.
+        { autoResubscribe: false }
+      : { commandTimeout: commandTimeoutMs, socketTimeout: silenceMs }),
   };
 }
 

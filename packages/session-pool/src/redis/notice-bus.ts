@@ -52,6 +52,11 @@ export class NoticeBus {
   readonly #parts: NoticeBusParts;
   readonly #channel: string;
   readonly #keys: readonly [string, string];
+  /** A connection that was opened anew listens to nothing yet. */
+  readonly #onReady = () => {
+    this.#subscribing = undefined;
+    void this.#subscribe().catch(() => {});
+  };
   readonly #onMessage = (channel: string, message: string) => {
     if (channel === this.#channel) this.#take(message);
   };
@@ -77,6 +82,7 @@ export class NoticeBus {
   /** Learns the current revision and begins to listen. Rejects when Redis cannot be reached; both are tried again. */
   async start(): Promise<void> {
     this.#parts.subscriber?.on("message", this.#onMessage);
+    this.#parts.subscriber?.on("ready", this.#onReady);
     this.#schedule();
     try {
       await this.#look();
@@ -104,6 +110,7 @@ export class NoticeBus {
     this.#closed = true;
     this.#timer?.cancel();
     this.#parts.subscriber?.off("message", this.#onMessage);
+    this.#parts.subscriber?.off("ready", this.#onReady);
     await this.#briefly(this.#parts.subscriber?.unsubscribe(this.#channel)).catch(() => {});
   }
 
@@ -128,7 +135,7 @@ export class NoticeBus {
     const asking = subscriber.subscribe(this.#channel);
     this.#subscribing = asking;
     asking.catch(() => {
-      this.#subscribing = undefined;
+      if (this.#subscribing === asking) this.#subscribing = undefined;
     });
     await this.#briefly(asking);
   }

@@ -9,5 +9,7 @@ export interface OwnershipSubscriber {
   subscribe(channel: string): Promise<unknown>;
   unsubscribe(channel: string): Promise<unknown>;
   on(event: "message", listener: (channel: string, message: string) => void): unknown;
+  on(event: "ready", listener: () => void): unknown;
   off(event: "message", listener: (channel: string, message: string) => void): unknown;
+  off(event: "ready", listener: () => void): unknown;
 }
