@@ -25,6 +25,8 @@ beforeAll(async () => {
       mcpServers: { echo: { url: echo.url } },
       plugins: [{ name: "rate_limiter", mode: "disabled", config: { rules: { by_user: "30/m" } } }],
       server: { drainNoticeMs: 0 },
+      // Answers are read as JSON, however late they are.
+      limits: { streamAfterMs: 60_000 },
     },
     readyTimeoutMs: 120_000,
   });

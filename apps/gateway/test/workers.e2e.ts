@@ -22,6 +22,8 @@ const start = (env: Record<string, string> = {}) =>
       mcpServers: { echo: { url: echo.url } },
       plugins: [{ name: "rate_limiter", mode: "disabled", config: { rules: { by_user: "30/m" } } }],
       server: { drainNoticeMs: 0 },
+      // Answers are read as JSON, however late they are.
+      limits: { streamAfterMs: 60_000 },
     },
     readyTimeoutMs: 120_000,
   });

@@ -46,9 +46,12 @@ export async function startTestGateway(
   const dataDir = options.dataDir ?? (await mkdtemp(join(tmpdir(), "gatewright-test-")));
   // Nothing balances the load of a test, so nothing has to notice that its gateway stops.
   const server = { drainNoticeMs: 0, ...(config["server"] as object | undefined), port: 0, dataDir };
+  // An answer is late on a busy machine: it becomes a stream where that is what a test is about.
+  const limits = { streamAfterMs: 60_000, ...(config["limits"] as object | undefined) };
   const parsed = gatewayConfig.parse({
     observability: { processMetrics: false },
     ...config,
+    limits,
     server,
   });
   const secret = loadSecret(dataDir, {});
