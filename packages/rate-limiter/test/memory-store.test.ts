@@ -57,6 +57,18 @@ describe("memory store", () => {
     expect(store.stats()["keys"]).toBe(16);
   });
 
+  it("goes on counting a key that another rule of the same check has just evicted", () => {
+    const clock = { time: 1_000_000, now: () => clock.time };
+    const store = createMemoryStore({ maxKeys: 16 }, { clock });
+    const limiter = createRateLimiter({ rules: { by_user: "2/m", by_ip: "1000/m" } }, { store });
+    for (let i = 0; i < 500; i++) {
+      clock.time += 10;
+      const decision = limiter.check({ user: `u${i}`, ip: "shared" }) as Decision;
+      expect(decision.verdicts.map((verdict) => verdict.remaining)).toEqual([1, 999 - i]);
+    }
+    expect(store.stats()["keys"]).toBe(16);
+  });
+
   it("RL-9 remembers any number of tenant wipes in bounded memory", () => {
     const { store, limiter, check } = setUp(100_000);
     for (let i = 0; i < 2_500; i++) check("ann", `t${i}`);
@@ -135,8 +147,7 @@ describe("key table", () => {
             number % 3,
           ];
           const name = `${rule}/${tenant}/${id}`;
-          const hash = table.hash(rule, tenant, id);
-          const slot = table.find(hash, rule, tenant, id);
+          const slot = table.find(rule, tenant, id);
           expect(slot >= 0).toBe(model.has(name));
           if (slot >= 0) expect(table.load(slot, 0).used).toBe(model.get(name));
           if (operation === "remove") {
@@ -144,7 +155,7 @@ describe("key table", () => {
             model.delete(name);
           } else {
             const used = (model.get(name) ?? 0) + 1;
-            table.save(slot >= 0 ? slot : table.insert(hash, rule, tenant, id), keyState(1, used, 0), 0);
+            table.save(slot >= 0 ? slot : table.insert(rule, tenant, id), keyState(1, used, 0), 0);
             model.set(name, used);
           }
           expect(table.size).toBe(model.size);

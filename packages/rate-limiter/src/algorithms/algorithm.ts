@@ -20,13 +20,13 @@ export interface KeyState {
   readonly log: readonly number[];
 }
 
-/** The answer of one step. */
-export interface Step {
+/** The answer of one step: the state after it, and the verdict. One flat object, because a check makes one for each rule. */
+export interface Step extends KeyState {
   /**
-   * The state to keep. When refused it is the very object that was passed in, so nothing needs to be stored,
-   * unless the clock stepped back: then it is the old state with its time clamped to now.
+   * False when the state that was passed in is to be kept as it is, and nothing stored: for a refusal, unless the clock
+   * stepped back, when the time in it has to be clamped to now.
    */
-  readonly state: KeyState;
+  readonly changed: boolean;
   readonly allowed: boolean;
   /** Whole tokens left after this step. */
   readonly remaining: number;
@@ -57,7 +57,8 @@ export interface Algorithm {
   expiresAt(limit: Limit, state: KeyState): number;
 }
 
-const NO_LOG: readonly number[] = [];
+/** The log of every algorithm that keeps none. */
+export const NO_LOG: readonly number[] = [];
 
 /** A key that was never charged. */
 export const FRESH: KeyState = { time: 0, used: 0, before: 0, log: NO_LOG };

@@ -1,4 +1,4 @@
-import { type Algorithm, type KeyState, keyState, type Limit, type Step } from "./algorithm.ts";
+import { type Algorithm, type KeyState, keyState, type Limit, NO_LOG, type Step } from "./algorithm.ts";
 
 /**
  * Fixed window, anchored at the first charge: at most `limit` in each window, so never more than twice that in
@@ -19,7 +19,11 @@ export const fixedWindow: Algorithm = {
     const left = start + limit.windowMs - now;
     const remaining = used < limit.limit ? limit.limit - used : 0;
     return {
-      state: allowed || state.time > now ? keyState(start, used, 0) : state,
+      time: start,
+      used,
+      before: 0,
+      log: NO_LOG,
+      changed: allowed || state.time > now,
       allowed,
       remaining,
       resetMs: used > 0 ? left : 0,

@@ -1,4 +1,4 @@
-import { type Algorithm, type KeyState, keyState, type Limit, type Step } from "./algorithm.ts";
+import { type Algorithm, type KeyState, keyState, type Limit, NO_LOG, type Step } from "./algorithm.ts";
 import { outstanding } from "./outstanding.ts";
 
 /**
@@ -24,7 +24,11 @@ export const gcra: Algorithm = {
     if (allowed) ahead += price;
     const whole = Math.floor(ahead / limit.limit);
     return {
-      state: allowed || stored > tolerance ? keyState(now + whole, ahead - whole * limit.limit, 0) : state,
+      time: now + whole,
+      used: ahead - whole * limit.limit,
+      before: 0,
+      log: NO_LOG,
+      changed: allowed || stored > tolerance,
       allowed,
       remaining: Math.floor((tolerance - ahead) / limit.windowMs),
       resetMs: Math.ceil(ahead / limit.limit),

@@ -25,7 +25,11 @@ export const slidingLog: Algorithm = {
     }
     const newest = log.at(-2) ?? 0;
     return {
-      state: allowed || state.time > now ? { time: newest, used, before: 0, log } : state,
+      time: newest,
+      used,
+      before: 0,
+      log,
+      changed: allowed || state.time > now,
       allowed,
       remaining: Math.max(0, limit.limit - used),
       resetMs: log.length === 0 ? 0 : newest + limit.windowMs - now,

@@ -1,4 +1,4 @@
-import { type Algorithm, type KeyState, keyState, type Limit, type Step } from "./algorithm.ts";
+import { type Algorithm, type KeyState, keyState, type Limit, NO_LOG, type Step } from "./algorithm.ts";
 
 /**
  * Sliding window of two counters (the approximation Cloudflare described in 2017): the previous window counts
@@ -29,7 +29,11 @@ export const slidingWindow: Algorithm = {
     if (allowed) used += cost;
     const left = Math.floor((room - (allowed ? cost * window : 0)) / window);
     return {
-      state: allowed || state.time > now ? keyState(start, used, before) : state,
+      time: start,
+      used,
+      before,
+      log: NO_LOG,
+      changed: allowed || state.time > now,
       allowed,
       remaining: Math.max(left, 0),
       resetMs: used > 0 ? start + 2 * window - now : before > 0 ? start + window - now : 0,

@@ -1,4 +1,4 @@
-import { type Algorithm, type KeyState, keyState, type Limit, type Step } from "./algorithm.ts";
+import { type Algorithm, type KeyState, keyState, type Limit, NO_LOG, type Step } from "./algorithm.ts";
 import { outstanding } from "./outstanding.ts";
 
 /**
@@ -23,7 +23,11 @@ export const tokenBucket: Algorithm = {
         : Math.ceil((missing + price - capacity) / limit.limit);
     if (allowed) missing += price;
     return {
-      state: allowed || state.time > now ? keyState(now, missing, 0) : state,
+      time: now,
+      used: missing,
+      before: 0,
+      log: NO_LOG,
+      changed: allowed || state.time > now,
       allowed,
       remaining: Math.floor((capacity - missing) / limit.windowMs),
       resetMs: Math.ceil(missing / limit.limit),

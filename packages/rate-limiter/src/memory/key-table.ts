@@ -1,4 +1,4 @@
-import { FRESH, type KeyState } from "../algorithms/algorithm.ts";
+import { FRESH, type KeyState, NO_LOG } from "../algorithms/algorithm.ts";
 
 const SHARD_BITS = 10;
 const SHARD_SIZE = 1 << SHARD_BITS;
@@ -13,10 +13,12 @@ const LINKS = SLOT_BYTES / 4;
 const NUMBERS = SLOT_BYTES / 8;
 const NEXT = 1;
 const RULE = 2;
-const WIPE = 2;
-const TIME = 3;
-const USED = 4;
-const BEFORE = 5;
+/** Where the four floats begin, counted in floats. */
+const STATE = 2;
+/** Below the number of every wipe. */
+const NO_STATE = -1;
+/** Two, so that most keys are the first of their bucket: how much further to look, the processor guesses wrong. */
+const BUCKETS_PER_KEY = 2;
 
 /** What names a counter: the number of a rule, the tenant, the id. */
 export interface Key {
@@ -26,10 +28,10 @@ export interface Key {
 }
 
 /**
- * A hash table of key states that never rehashes: linear hashing (Litwin, 1980) adds one bucket for each key
- * and splits one old bucket to fill it, and slots and buckets live in shards of 1 024 that are allocated one at a
+ * A hash table of key states that never rehashes: linear hashing (Litwin, 1980) adds two buckets for each key
+ * and splits two old buckets to fill them, and slots and buckets live in shards of 1 024 that are allocated one at a
  * time and never moved. So the cost of an insertion does not depend on how many keys there are. A key takes
- * about 70 bytes beside its name, and no object of its own.
+ * about 75 bytes beside its name, and no object of its own.
  */
 export class KeyTable {
   // Lists of shards; links and states are two views of the same bytes.
@@ -39,7 +41,7 @@ export class KeyTable {
   /** Of each slot the id and the tenant, side by side. */
   readonly #names: (string | undefined)[][] = [];
   // Begins with fractions, so that its fields are floats from the start and need no new object for each value.
-  readonly #loaded = { time: 0.5, used: 0.5, before: 0.5, log: FRESH.log };
+  readonly #loaded = { time: 0.5, used: 0.5, before: 0.5, log: NO_LOG };
   readonly #logs = new Map<number, readonly number[]>();
   readonly #seed: number;
   #size = 0;
@@ -50,6 +52,7 @@ export class KeyTable {
 
   constructor(seed: number) {
     this.#seed = seed | 0;
+    this.#addHeads();
     this.#addShard();
   }
 
@@ -71,7 +74,8 @@ export class KeyTable {
   }
 
   /** The slot of a key, or -1. */
-  find(hash: number, rule: number, tenant: string | undefined, id: string): number {
+  find(rule: number, tenant: string | undefined, id: string): number {
+    const hash = this.hash(rule, tenant, id);
     const bucket = this.#bucketOf(hash);
     let slot = (this.#heads[bucket >>> SHARD_BITS] as Int32Array)[bucket & SHARD_MASK] as number;
     while (slot >= 0) {
@@ -83,11 +87,19 @@ export class KeyTable {
     return -1;
   }
 
-  /** Adds a key that is not there; returns its slot, with a fresh state. */
-  insert(hash: number, rule: number, tenant: string | undefined, id: string): number {
+  /** Is the key still in a slot that it was once in? */
+  isAt(slot: number, rule: number, tenant: string | undefined, id: string): boolean {
+    const links = this.#links[slot >>> SHARD_BITS] as Int32Array;
+    const at = (slot & SHARD_MASK) * LINKS;
+    return (links[at] as number) >= 0 && links[at + RULE] === rule && this.#isNamed(slot, tenant, id);
+  }
+
+  /** Adds a key that is not there; returns its slot, which holds no state: it reads as fresh. */
+  insert(rule: number, tenant: string | undefined, id: string): number {
+    const hash = this.hash(rule, tenant, id);
     const slot = this.#takeSlot();
     this.#size++;
-    if (this.#size > this.#buckets) this.#split();
+    while (this.#buckets < this.#size * BUCKETS_PER_KEY) this.#split();
     const shard = slot >>> SHARD_BITS;
     const i = slot & SHARD_MASK;
     const links = this.#links[shard] as Int32Array;
@@ -96,6 +108,7 @@ export class KeyTable {
     const names = this.#names[shard] as (string | undefined)[];
     names[2 * i] = id;
     names[2 * i + 1] = tenant;
+    (this.#states[shard] as Float64Array)[i * NUMBERS + STATE] = NO_STATE;
     this.#link(slot, hash);
     return slot;
   }
@@ -112,7 +125,7 @@ export class KeyTable {
     names[2 * i + 1] = undefined;
     this.#free = slot;
     this.#size--;
-    if (this.#logs.delete(slot) && this.#logs.size === 0) this.#loaded.log = FRESH.log;
+    if (this.#logs.delete(slot) && this.#logs.size === 0) this.#loaded.log = NO_LOG;
   }
 
   /** The key in a slot, or undefined when the slot is free. */
@@ -132,24 +145,24 @@ export class KeyTable {
    */
   load(slot: number, wipe: number): KeyState {
     const numbers = this.#states[slot >>> SHARD_BITS] as Float64Array;
-    const at = (slot & SHARD_MASK) * NUMBERS;
-    if ((numbers[at + WIPE] as number) < wipe) return FRESH;
+    const at = (slot & SHARD_MASK) * NUMBERS + STATE;
+    if ((numbers[at] as number) < wipe) return FRESH;
     const state = this.#loaded;
-    state.time = numbers[at + TIME] as number;
-    state.used = numbers[at + USED] as number;
-    state.before = numbers[at + BEFORE] as number;
-    if (this.#logs.size > 0) state.log = this.#logs.get(slot) ?? FRESH.log;
+    state.time = numbers[at + 1] as number;
+    state.used = numbers[at + 2] as number;
+    state.before = numbers[at + 3] as number;
+    if (this.#logs.size > 0) state.log = this.#logOf(slot);
     return state;
   }
 
   save(slot: number, state: KeyState, wipe: number): void {
     const numbers = this.#states[slot >>> SHARD_BITS] as Float64Array;
-    const at = (slot & SHARD_MASK) * NUMBERS;
-    numbers[at + WIPE] = wipe;
-    numbers[at + TIME] = state.time;
-    numbers[at + USED] = state.used;
-    numbers[at + BEFORE] = state.before;
-    if (state.log.length > 0 || this.#logs.size > 0) this.#saveLog(slot, state.log);
+    const at = (slot & SHARD_MASK) * NUMBERS + STATE;
+    numbers[at] = wipe;
+    numbers[at + 1] = state.time;
+    numbers[at + 2] = state.used;
+    numbers[at + 3] = state.before;
+    if (state.log !== NO_LOG || this.#logs.size > 0) this.#saveLog(slot, state.log);
   }
 
   #isNamed(slot: number, tenant: string | undefined, id: string): boolean {
@@ -158,14 +171,21 @@ export class KeyTable {
     return names[at] === id && names[at + 1] === tenant;
   }
 
+  #logOf(slot: number): readonly number[] {
+    return this.#logs.get(slot) ?? NO_LOG;
+  }
+
   #saveLog(slot: number, log: readonly number[]): void {
     if (log.length > 0) this.#logs.set(slot, log);
     else this.#logs.delete(slot);
-    if (this.#logs.size === 0) this.#loaded.log = FRESH.log;
+    if (this.#logs.size === 0) this.#loaded.log = NO_LOG;
+  }
+
+  #addHeads(): void {
+    this.#heads.push(new Int32Array(SHARD_SIZE).fill(-1));
   }
 
   #addShard(): void {
-    this.#heads.push(new Int32Array(SHARD_SIZE).fill(-1));
     const slots = new ArrayBuffer(SHARD_SIZE * SLOT_BYTES);
     this.#links.push(new Int32Array(slots));
     this.#states.push(new Float64Array(slots));
@@ -218,6 +238,7 @@ export class KeyTable {
 
   /** Adds one bucket and moves into it what belongs there from the bucket it is split from. */
   #split(): void {
+    if (this.#buckets >>> SHARD_BITS >= this.#heads.length) this.#addHeads();
     const from = this.#buckets & this.#lowMask;
     const heads = this.#heads[from >>> SHARD_BITS] as Int32Array;
     let slot = heads[from & SHARD_MASK] as number;

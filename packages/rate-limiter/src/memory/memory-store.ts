@@ -80,43 +80,15 @@ export class MemoryStore implements LimiterStore {
   }
 
   /**
-   * {@link check} of one rule at cost 1 and nothing else asked for: the shortest way, because most checks take it. It is
-   * written out so that V8 compiles it by itself: it makes one function of so many others and no more, and as a part of its
-   * caller neither the table nor the algorithm would be among them.
+   * {@link check} of one rule at cost 1 and nothing else asked for: the shortest way, because most checks take it. It is in
+   * two halves, because V8 makes one function of a caller and all it calls up to a size, and the whole is above that.
    */
   checkSole(tenant: string | undefined, rule: Rule, id: string): Decision {
     const now = this.#clock.now();
-    const table = this.#table;
     const number = this.#rules.of(rule);
-    const slot = table.find(table.hash(number, tenant, id), number, tenant, id);
-    if (slot < 0) return this.#decide(tenant, [{ rule, id }], "enforce", now, 1);
-    const marks = this.#marks;
-    const state = table.load(slot, marks.oldest(tenant));
-    const {
-      state: next,
-      allowed,
-      remaining,
-      resetMs,
-      retryAfterMs,
-    } = rule.algorithm.step(rule, state, now, 1);
-    const wipe = marks.current;
-    if (next !== state) table.save(slot, next, wipe);
-    const { name, kind, limit, windowMs } = rule;
-    if (allowed) {
-      const verdict = { rule: name, kind, limit, windowMs, remaining, resetMs, allowed, retryAfterMs: 0 };
-      return new SoleDecision(verdict, tenant, rule, id, now, wipe, this);
-    }
-    const waitMs = retryAfterMs < 0 ? null : retryAfterMs;
-    return refuseSole({
-      rule: name,
-      kind,
-      limit,
-      windowMs,
-      remaining,
-      resetMs,
-      allowed,
-      retryAfterMs: waitMs,
-    });
+    let slot = this.#table.find(number, tenant, id);
+    if (slot < 0) slot = this.#insert(number, tenant, id, now);
+    return this.#checkAt(slot, now, tenant, rule, id);
   }
 
   refund(receipt: Receipt): void {
@@ -125,7 +97,7 @@ export class MemoryStore implements LimiterStore {
     for (const { rule, id } of receipt.charges) {
       const number = this.#rules.of(rule);
       if (receipt.wipeSeq < this.#keyWipes.oldest(number, receipt.tenant, id)) continue;
-      const slot = this.#table.find(this.#table.hash(number, receipt.tenant, id), number, receipt.tenant, id);
+      const slot = this.#table.find(number, receipt.tenant, id);
       if (slot < 0) continue;
       const state = this.#table.load(slot, this.#marks.oldest(receipt.tenant));
       const refunded = rule.algorithm.refund(rule, state, now, receipt.cost, receipt.at);
@@ -150,7 +122,7 @@ export class MemoryStore implements LimiterStore {
         for (const { rule, id } of scope.charges) {
           const number = this.#rules.of(rule);
           this.#keyWipes.add(number, scope.tenant, id, wipe);
-          const slot = this.#table.find(this.#table.hash(number, scope.tenant, id), number, scope.tenant, id);
+          const slot = this.#table.find(number, scope.tenant, id);
           if (slot >= 0) this.#table.remove(slot);
         }
       }
@@ -169,6 +141,32 @@ export class MemoryStore implements LimiterStore {
 
   /** Nothing to close: no timers, no connections. Counters stay for the next limiter. */
   close(): void {}
+
+  /** The second half of {@link checkSole}: charges the key in a slot. */
+  #checkAt(slot: number, now: number, tenant: string | undefined, rule: Rule, id: string): Decision {
+    const table = this.#table;
+    const marks = this.#marks;
+    const step = rule.algorithm.step(rule, table.load(slot, marks.oldest(tenant)), now, 1);
+    const wipe = marks.current;
+    if (step.changed) table.save(slot, step, wipe);
+    const { name, kind, limit, windowMs } = rule;
+    const { allowed, remaining, resetMs, retryAfterMs } = step;
+    if (allowed) {
+      const verdict = { rule: name, kind, limit, windowMs, remaining, resetMs, allowed, retryAfterMs: 0 };
+      return new SoleDecision(verdict, { rule, id, tenant, at: now, wipeSeq: wipe, store: this });
+    }
+    const waitMs = retryAfterMs < 0 ? null : retryAfterMs;
+    return refuseSole({
+      rule: name,
+      kind,
+      limit,
+      windowMs,
+      remaining,
+      resetMs,
+      allowed,
+      retryAfterMs: waitMs,
+    });
+  }
 
   #checkOnce(request: CheckRequest, dedupeId: string, now: number): Decision {
     const id = `${request.tenant ?? ""}\n${dedupeId}`;
@@ -200,13 +198,12 @@ export class MemoryStore implements LimiterStore {
   #checkOne(tenant: string | undefined, charge: Charge, now: number, cost: number, oldest: number): Verdict {
     const { rule, id } = charge;
     const number = this.#rules.of(rule);
-    const hash = this.#table.hash(number, tenant, id);
-    const slot = this.#table.find(hash, number, tenant, id);
+    const slot = this.#table.find(number, tenant, id);
     const state = slot < 0 ? FRESH : this.#table.load(slot, oldest);
     const step = rule.algorithm.step(rule, state, now, cost);
-    if (cost > 0 && step.state !== state) {
-      const at = slot >= 0 ? slot : this.#insert(hash, number, tenant, id, now);
-      this.#table.save(at, step.state, this.#marks.current);
+    if (cost > 0 && step.changed) {
+      const at = slot >= 0 ? slot : this.#insert(number, tenant, id, now);
+      this.#table.save(at, step, this.#marks.current);
     }
     return toVerdict(rule, step);
   }
@@ -219,39 +216,38 @@ export class MemoryStore implements LimiterStore {
     oldest: number,
   ): Verdict[] {
     const verdicts: Verdict[] = [];
-    const pending: { slot: number; hash: number; number: number; step: Step; changed: boolean }[] = [];
+    const pending: { slot: number; number: number; step: Step }[] = [];
     let passes = true;
     for (const { rule, id } of charges) {
       const number = this.#rules.of(rule);
-      const hash = this.#table.hash(number, tenant, id);
-      const slot = this.#table.find(hash, number, tenant, id);
+      const slot = this.#table.find(number, tenant, id);
       const state = slot < 0 ? FRESH : this.#table.load(slot, oldest);
       const step = rule.algorithm.step(rule, state, now, cost);
       if (!step.allowed) passes = false;
-      pending.push({ slot, hash, number, step, changed: step.state !== state });
+      pending.push({ slot, number, step });
     }
     for (let i = 0; i < charges.length; i++) {
       const { rule, id } = charges[i] as Charge;
-      const { slot, hash, number, step, changed } = pending[i] as (typeof pending)[number];
+      const { slot, number, step } = pending[i] as (typeof pending)[number];
       if (!passes && step.allowed) {
         const state = slot < 0 ? FRESH : this.#table.load(slot, oldest);
         verdicts.push(toVerdict(rule, rule.algorithm.step(rule, state, now, 0)));
         continue;
       }
-      if (cost > 0 && changed) {
+      if (cost > 0 && step.changed) {
         // A key written before may have been evicted by one of this very check.
-        const kept = slot >= 0 && this.#table.find(hash, number, tenant, id) === slot;
-        const at = kept ? slot : this.#insert(hash, number, tenant, id, now);
-        this.#table.save(at, step.state, this.#marks.current);
+        const kept = slot >= 0 && this.#table.isAt(slot, number, tenant, id);
+        const at = kept ? slot : this.#insert(number, tenant, id, now);
+        this.#table.save(at, step, this.#marks.current);
       }
       verdicts.push(toVerdict(rule, step));
     }
     return verdicts;
   }
 
-  #insert(hash: number, number: number, tenant: string | undefined, id: string, now: number): number {
+  #insert(number: number, tenant: string | undefined, id: string, now: number): number {
     this.#evictor.makeRoom(now);
-    return this.#table.insert(hash, number, tenant, id);
+    return this.#table.insert(number, tenant, id);
   }
 
   #receipt(tenant: string | undefined, charges: readonly Charge[], cost: number, at: number): Receipt {

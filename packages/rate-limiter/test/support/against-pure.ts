@@ -38,7 +38,7 @@ export async function playOnBoth(
     clock.time = now;
     const decision = await store.check({ ...request, dedupeId: undefined, peek: false });
     const expected = step(schedule.limit, state, now, event.cost);
-    state = expected.state;
+    if (expected.changed) state = expected;
     const actual = decision.verdicts[0];
     const same =
       actual?.remaining === expected.remaining &&
