@@ -318,7 +318,7 @@ describe.each([
     const { id } = await request.createUpstream(upstreamInput("x"));
     expect((await request.upstream(id)).name).toBe("x");
     if (kind.name === "SQLite") expect(request.token).toBeUndefined();
-    else expect(request.token).toMatch(/^[0-9A-F]+\/[0-9A-F]+$/);
+    else expect(request.token).toMatch(/^[0-9A-F]+\/[0-9A-F]+@\d+$/);
     for (const token of [request.token, "nonsense"]) {
       expect((await registry.forRequest({ token }).upstreams(all)).total).toBe(1);
     }
