@@ -77,7 +77,15 @@ export class ReplicaReader {
       const found = await this.#readFrom(standby, lineage, work, options);
       if (found) return found.value;
     }
-    return this.#deps.provider.withSession(work, { ...options, idempotent: true, reads: true });
+    const on = this.#serverForWrites();
+    return this.#deps.provider.withSession(work, { ...options, idempotent: true, reads: true, on });
+  }
+
+  /** Where the options would choose a standby as well, though they allow this one. */
+  #serverForWrites(): DatabaseHost | undefined {
+    const { options, router } = this.#deps;
+    const either = options.targetSessionAttrs === "any" || options.targetSessionAttrs === "prefer-standby";
+    return either && router.hosts.length > 1 ? router.primary() : undefined;
   }
 
   /** The history to read, unless the session's last write is of a later one, or of none that is known. */

@@ -23,6 +23,8 @@ export interface SessionRequest {
 export interface SessionUse extends SessionRequest {
   /** The function may be run once more when its connection is lost: it only reads, or repeating it is harmless. */
   readonly idempotent?: boolean | undefined;
+  /** This very server, for reading, whatever the options ask for. */
+  readonly on?: DatabaseHost | undefined;
 }
 
 /** Admits hosts for writing; absent where there is no fencing. */
@@ -147,7 +149,7 @@ export class SessionProvider {
    */
   async withSession<T>(work: (session: LeasedSession) => Promise<T>, use: SessionUse = {}): Promise<T> {
     for (let attempt = 1; ; attempt++) {
-      const session = await this.acquire(use);
+      const session = await (use.on ? this.acquireOn(use.on, use) : this.acquire(use));
       try {
         return await work(session);
       } catch (error) {

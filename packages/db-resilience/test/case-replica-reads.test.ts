@@ -61,6 +61,21 @@ describe("reading from standbys", () => {
     expect(await count({ session })).toEqual({ rows: before + 3, port: pair.standby.port });
   });
 
+  it.each(["any", "prefer-standby"] as const)(
+    "FO-02 with %s too a session that the standby is behind for reads from the primary",
+    async (targetSessionAttrs) => {
+      await open({ targetSessionAttrs, replicas: { maxLagMs: 60_000 } });
+      await pair.standby.query("select pg_wal_replay_pause()");
+      const [row] = await pair.primary.query<{ rows: number; lsn: string }>(
+        "insert into t values (1) returning (select count(*)::int + 1 from t) as rows, pg_current_wal_insert_lsn()::text as lsn",
+      );
+      const session = createReadSession(row?.lsn);
+      for (let n = 0; n < 4; n++)
+        expect(await count({ session })).toEqual({ rows: row?.rows, port: pair.primary.port });
+      expect((await count())?.port).toBe(pair.standby.port);
+    },
+  );
+
   it("FO-02 others read within the largest lag, even when the standby cannot tell that it is behind", async () => {
     await open({ replicas: { maxLagMs: 300, waitForWriteMs: 10 }, monitor: { intervalMs: 50 } });
     expect((await count())?.port).toBe(pair.standby.port);
