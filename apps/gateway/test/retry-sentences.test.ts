@@ -131,4 +131,36 @@ describe("what the contract says of the gateway", () => {
       expect.objectContaining({ id: "thrifty", granted: 1, refused: 0 }),
     ]);
   });
+
+  it("RB-7 a tool that has used up its share has no part in one of that name at another server", async () => {
+    const other = await startScriptedServer();
+    open.push(other);
+    const { server, gateway } = await site({
+      retry: { budget: { ratio: 0.2, floorPerSecond: 0.001, burst: 100 } },
+      plugins: [{ name: "retry", config: { baseMs: 1, maxMs: 2, maxRetries: 1 } }],
+    });
+    const at = { name: "other", url: other.url, trusted: true };
+    const { id } = (await gateway.rest("POST", "/gateways", at)).body;
+    await gateway.core.refresher.ready();
+    const ask = (name: string) => gateway.rpc("/mcp/http", { ...call(1), params: { name, arguments: {} } });
+    const dataOf = async (name: string) => (await ask(name)).body.error.data;
+    for (const each of [server, other]) each.script("tools/call", { result: { content: [] } });
+    // What servers and all have earned is enough.
+    for (let i = 0; i < 20; i++) await Promise.all([ask("up_write"), ask("other_write")]);
+    for (const each of [server, other]) each.script("tools/call", { status: 503 });
+    expect((await dataOf("up_read")).reason).toBe("max_retries");
+    for (let i = 0; i < 2; i++) {
+      expect(await dataOf("up_read")).toMatchObject({ reason: "budget_exhausted", budget: "tool" });
+    }
+    expect(await dataOf("other_read")).toMatchObject({ reason: "max_retries", attempts: 2 });
+    const { tools } = (await gateway.rest("GET", "/admin/limits")).body.retry.budget;
+    const own = expect.objectContaining({
+      id: "read",
+      server: await gateway.idOf("up"),
+      granted: 1,
+      refused: 2,
+    });
+    const others = expect.objectContaining({ id: "read", server: id, granted: 1, refused: 0 });
+    expect(tools).toEqual(expect.arrayContaining([own, others]));
+  });
 });

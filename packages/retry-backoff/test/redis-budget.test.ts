@@ -126,6 +126,17 @@ describe("createRedisBudget", () => {
     expect((await budget.withdraw()).degraded).toBeUndefined();
   });
 
+  it("shows no URI in its keys: they may hold secrets", async () => {
+    const budget = budgetOf({ prefix: "u" });
+    for (const tool of ["db://x?key=geheim", "server-1/db://x?key=geheim", "s/a.b-c_d"]) {
+      await budget.withdraw({ tool });
+    }
+    const keys = await redis.client().keys("u:*");
+    expect(keys.filter((key) => key.includes("geheim"))).toEqual([]);
+    expect(keys.filter((key) => /^u:\{b:[0-9a-f]{64}\}:budget$/.test(key))).toHaveLength(2);
+    expect(keys).toContain("u:{b:tool%3As%2Fa.b-c_d}:budget");
+  });
+
   it("escapes names, and hashes long ones, so that no key leaves its slot", async () => {
     const budget = budgetOf({ prefix: "x" });
     budget.deposit({ tool: "a}b{c", server: "s".repeat(200), tenant: "\ud800 ü" });

@@ -3,7 +3,6 @@ import type { CallOutcome } from "@gatewright/plugin-framework";
 import {
   type Attempt,
   type Budget,
-  type BudgetAccount,
   createRetrier,
   type Decision,
   type GiveUpReason,
@@ -19,6 +18,7 @@ import { type GiveUp, giveUpOf } from "./give-up.ts";
 import { type HedgedCall, Hedges, type SendHedged } from "./hedges.ts";
 import { type PlainAttempt, type PlainRequest, safetyOf, tracedDecisions } from "./plain-request.ts";
 import { RunningRetriers } from "./running-retriers.ts";
+import type { ServerAccount } from "./server-tools.ts";
 
 /** What the layer is told by the gateway. */
 export interface RetryLayerDeps {
@@ -56,7 +56,7 @@ export interface AdoptedPolicy {
 
 /** A budget that tells what it holds. */
 export interface KeptBudget extends Budget {
-  accounts(): readonly BudgetAccount[] | Promise<readonly BudgetAccount[]>;
+  accounts(): readonly ServerAccount[] | Promise<readonly ServerAccount[]>;
   /** Of a shared one: withdrawals decided without Redis, and accounts whose deposits wait. */
   stats?(): { readonly degraded: number; readonly pending: number };
   /** Sends what a shared one has gathered. */

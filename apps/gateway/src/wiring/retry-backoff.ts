@@ -7,6 +7,7 @@ import {
 } from "@gatewright/retry-backoff";
 import { retryPlugin } from "@gatewright/retry-backoff/plugin";
 import { type KeptBudget, RetryLayer, type RetryLayerDeps } from "../calls/retry-layer.ts";
+import { withServerTools } from "../calls/server-tools.ts";
 import { ConfigError } from "../config/config-error.ts";
 import type { GatewayConfig } from "../config/gateway-config.ts";
 import { retryPolicyProblems } from "../config/retry-backoff.ts";
@@ -78,7 +79,7 @@ function keepBudget(make: MakeBudget): (options: false | BudgetOptions) => KeptB
     const text = JSON.stringify(options);
     if (kept?.text === text) return kept.budget;
     void kept?.budget.close?.();
-    kept = { text, budget: make(options) };
+    kept = { text, budget: withServerTools(make(options)) };
     return kept.budget;
   };
 }

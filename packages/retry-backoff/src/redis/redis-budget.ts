@@ -219,10 +219,14 @@ function nameOf(account: string): { readonly level: BudgetLevel; readonly id: st
   return { level: account.slice(0, colon) as BudgetLevel, id: account.slice(colon + 1) };
 }
 
-/** `gw:{b:<scope>}:budget`, the id percent-escaped, so that no name can break out of the braces. */
+/**
+ * `gw:{b:<scope>}:budget`, the id percent-escaped, so that no name can break out of the braces. What is long is hashed, and
+ * a tool that is no plain name: it may be the URI of a resource, with a secret in its query.
+ */
 function keyOf(prefix: string, account: string): string {
   const escaped = encodeURIComponent(account.toWellFormed());
-  const id = escaped.length > MAX_ID ? createHash("sha256").update(account).digest("hex") : escaped;
+  const hidden = escaped.length > MAX_ID || /^tool:.*[^\w./-]/s.test(account);
+  const id = hidden ? createHash("sha256").update(account).digest("hex") : escaped;
   return `${prefix}:{b:${id}}:budget`;
 }
 
