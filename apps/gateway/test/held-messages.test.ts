@@ -53,44 +53,90 @@ async function startSilentServer() {
 
 const changed = { jsonrpc: "2.0", method: "notifications/roots/list_changed" };
 const call = { method: "tools/call", params: { name: "up_read", arguments: {} } };
-/** As many notifications of a session as may wait for their upstreams. */
-const notifying = 16;
+/** As many notifications of a session as an upstream gets before it has taken one, and as many wait. */
+const underWay = 16;
+const waitingToo = 256;
 
-it("notifications that an upstream does not take are bounded, however many a WebSocket sends, and hold up no call", async () => {
-  const silent = await startSilentServer();
-  await using gateway = await startTestGateway({ mcpServers: { up: { url: silent.url } } });
+it("notifications that an upstream does not take are bounded, however many a WebSocket sends, and hold up nothing", async () => {
+  const [silent, healthy] = [await startSilentServer(), await startSilentServer()];
+  await using gateway = await startTestGateway({
+    mcpServers: { up: { url: silent.url }, well: { url: healthy.url } },
+  });
   await gateway.core.refresher.ready();
   await using client = await openSocket(gateway);
   await client.ask(hello());
-  expect(await client.ask({ id: 2, ...call })).toMatchObject({ result: { content: [] } });
-  for (let n = 0; n < 300; n++) client.send(changed);
+  for (const name of ["up_read", "well_read"]) {
+    await client.ask({ id: name, ...call, params: { name, arguments: {} } });
+  }
+  for (let n = 0; n < 600; n++) client.send({ ...changed, params: { n } });
   expect(await client.ask({ id: 3, ...call })).toMatchObject({ result: { content: [] } });
-  await eventually(() => silent.waiting.length === notifying);
-  silent.acknowledge();
+  let taken = 0;
+  const count = (server: typeof silent) => {
+    taken += server.waiting.length;
+    server.acknowledge();
+    return taken;
+  };
+  await eventually(() => silent.waiting.length === underWay);
+  // One that takes its time gets all that had room, the other's silence notwithstanding.
+  await eventually(() => count(healthy) === underWay + waitingToo);
+  expect(silent.waiting.length).toBe(underWay);
+  taken = 0;
+  await eventually(() => count(silent) === underWay + waitingToo);
   // Those beyond were dropped; later ones are passed on again.
+  client.send(changed);
+  await eventually(() => silent.waiting.length > 0);
+});
+
+it("a burst that an upstream takes in time reaches it whole", async () => {
+  const quick = await startSilentServer();
+  await using gateway = await startTestGateway({ mcpServers: { up: { url: quick.url } } });
+  await gateway.core.refresher.ready();
+  await using client = await openSocket(gateway);
+  await client.ask(hello());
+  await client.ask({ id: 2, ...call });
+  for (let n = 0; n < 100; n++) client.send({ ...changed, params: { n } });
+  let taken = 0;
   await eventually(() => {
-    client.send(changed);
-    return silent.waiting.length > 0;
+    taken += quick.waiting.length;
+    quick.acknowledge();
+    return taken === 100;
   });
 });
 
-it("the same over HTTP+SSE, and over streamable HTTP, where a client is told so", async () => {
+it("a cancellation is heard in any burst, and so is an answer while calls take all the room", async () => {
+  await using upstream = await startScriptedServer();
+  await using gateway = await startTestGateway({
+    mcpServers: { up: { url: upstream.url } },
+    limits: { callsPerChannel: 2 },
+  });
+  await gateway.core.refresher.ready();
+  await using client = await openSocket(gateway);
+  await client.ask(hello());
+  upstream.script("tools/call", () => undefined);
+  client.send({ jsonrpc: "2.0", id: 5, ...call });
+  await eventually(() => upstream.seen("tools/call").length === 1);
+  for (let n = 0; n < 3_000; n++) client.send(changed);
+  client.send({ jsonrpc: "2.0", method: "notifications/cancelled", params: { requestId: 5 } });
+  await eventually(() => upstream.seen("tools/call")[0]?.aborted === true);
+});
+
+it("over HTTP+SSE they are bounded alike, and over streamable HTTP, where a client is told so", async () => {
   const silent = await startSilentServer();
   await using gateway = await startTestGateway({ mcpServers: { up: { url: silent.url } } });
   await gateway.core.refresher.ready();
   await using events = await openEvents(gateway);
   await events.ask(hello());
-  await events.ask({ jsonrpc: "2.0", id: 2, ...call });
-  for (let n = 0; n < notifying + 10; n++) await events.post(changed);
-  await eventually(() => silent.waiting.length === notifying);
-  await events.ask({ jsonrpc: "2.0", id: 3, ...call });
-  expect(silent.waiting.length).toBe(notifying);
-  silent.acknowledge();
+  await events.ask({ id: 2, ...call });
+  for (let n = 0; n < underWay + 10; n++) await events.post(changed);
+  await eventually(() => silent.waiting.length === underWay);
+  await events.ask({ id: 3, ...call });
+  expect(silent.waiting.length).toBe(underWay);
 
   const session = await openSession(gateway, "/mcp");
   await session.request(gateway, call.method, call.params);
   const headers = { "mcp-session-id": session.id, "mcp-protocol-version": "2025-11-25" };
-  const posts = Array.from({ length: notifying + 1 }, () => gateway.rpc("/mcp", changed, headers));
+  const note = (n: number) => gateway.rpc("/mcp", { ...changed, params: { n } }, headers);
+  const posts = Array.from({ length: underWay + waitingToo + 1 }, (_, n) => note(n));
   const refused = await Promise.race(posts);
   expect(refused.status).toBe(503);
   expect(refused.headers.get("retry-after")).toBe("1");
@@ -98,9 +144,15 @@ it("the same over HTTP+SSE, and over streamable HTTP, where a client is told so"
   // A cancellation is for the gateway, and heard all the same.
   const cancelled = { jsonrpc: "2.0", method: "notifications/cancelled", params: { requestId: 99 } };
   expect((await gateway.rpc("/mcp", cancelled, headers)).status).toBe(202);
-  await eventually(() => silent.waiting.length === notifying);
-  silent.acknowledge();
-  expect((await Promise.all(posts)).filter(({ status }) => status === 202)).toHaveLength(notifying);
+  let open = true;
+  const all = Promise.all(posts).finally(() => {
+    open = false;
+  });
+  await eventually(() => {
+    silent.acknowledge();
+    return !open;
+  });
+  expect((await all).filter(({ status }) => status === 202)).toHaveLength(underWay + waitingToo);
 });
 
 it("long messages of calls whose clients have left are bounded by user, and in all", async () => {
@@ -139,6 +191,9 @@ it("long messages of calls whose clients have left are bounded by user, and in a
   const refused = await gateway.rpc("/mcp", long(), headers);
   expect([refused.status, refused.body.error.data.code]).toEqual([503, "overloaded"]);
   expect(refused.body.error.message).toContain("of yours");
+  // An answer makes room, and is taken however long.
+  const answer = { jsonrpc: "2.0", id: "unknown", result: { text: "x".repeat(100_000) } };
+  expect((await gateway.rpc("/mcp", answer, headers)).status).toBe(202);
   // Short ones, and other users', are served; until there is too much in all.
   const ping = { jsonrpc: "2.0", id: ++id, method: "ping" };
   expect((await gateway.rpc("/mcp", ping, headers)).status).toBe(200);
@@ -158,15 +213,24 @@ it("long messages of calls whose clients have left are bounded by user, and in a
   });
 });
 
-it("one long message is let in however long, and everything is given back", () => {
+it("one long message is let in however long; while they are read there is more room; everything is given back", () => {
   const held = new HeldMessages({ messageBytes: 65_536, messageBytesPerUser: 65_536 });
-  const release = held.hold("a", 1_000_000);
-  expect(() => held.hold("a", 20_000)).toThrow("of yours");
-  expect(() => held.hold("b", 20_000)).toThrow("of all");
-  held.hold("b", 16_384)();
+  const first = held.meter("a");
+  for (const length of [16_384, 500_000, 1_000_000]) first.read(length);
+  first.keep();
   expect(held.bytes).toBe(1_000_000);
-  release();
+  expect(() => held.meter("a").read(20_000)).toThrow("of yours");
+  expect(() => held.meter("b").read(20_000)).toThrow("of all");
+  held.meter("b").read(16_384);
+  first.release();
   expect(held.bytes).toBe(0);
-  held.hold("a", 60_000)();
+  const [served, next] = [held.meter("a"), held.meter("a")];
+  served.read(60_000);
+  served.keep();
+  next.read(60_000);
+  expect(() => next.keep()).toThrow("of yours");
+  next.release();
+  next.release();
+  served.release();
   expect(held.bytes).toBe(0);
 });

@@ -61,7 +61,7 @@ const firstFor = async (uri: string): Promise<Asked> => {
 };
 
 describe("subscriptions of a session to resources of an upstream without sessions", () => {
-  const unsaid = { code: -31_003, data: { code: "upstream_timeout", retryable: true, retryAfterMs: 5_000 } };
+  const unsaid = { code: -31_003, data: { code: "upstream_timeout", retryable: true, retryAfterMs: 2_000 } };
 
   it("one that is begun again while the upstream is silent about the first is not ended with that", async () => {
     const uri = "res://again";

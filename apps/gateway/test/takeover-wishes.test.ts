@@ -115,3 +115,18 @@ describe("a session that another replica goes on with, in front of an upstream t
     await eventually(() => full.core.hub.stats().listeners === 0);
   });
 });
+
+it("a client is welcome where too many listen, and told of changes once there is room", async () => {
+  const classifier = { enabled: false, refreshIntervalSeconds: 86_400, maxChangeStreams: 0 };
+  const full = await set.add({ bridge: { maxListeners: 1 }, classifier });
+  await full.core.refresher.ready();
+  const before = await openSession(full, "/mcp");
+  const late = await openSession(full, "/mcp");
+  expect(full.core.hub.stats().listeners).toBe(1);
+  const headers = { "mcp-session-id": late.id, "mcp-protocol-version": "2025-11-25" };
+  const stream = await openRaw(full, "/mcp", { method: "GET", headers });
+  expect(await before.delete(full)).toBe(204);
+  const heard = () => stream.events.map(({ data }) => data?.method);
+  await eventually(() => heard().includes("notifications/tools/list_changed"));
+  expect(await late.delete(full)).toBe(204);
+});

@@ -14,11 +14,11 @@ import type { DownstreamSession } from "../downstream/downstream-session.ts";
 import type { DownstreamSessions } from "../downstream/downstream-sessions.ts";
 import { GatewayError } from "../errors.ts";
 import { failureAnswer } from "../http/failure-answer.ts";
-import type { HeldMessages } from "../http/held-messages.ts";
+import type { HeldMessages, MessageMeter } from "../http/held-messages.ts";
 import type { AggregateDeps } from "../mcp/aggregate-endpoint.ts";
 import { initialize } from "../mcp/initialize.ts";
 import { runExchange } from "../mcp/run-exchange.ts";
-import { takeOneWay } from "../mcp/take-one-way.ts";
+import { endsSomething, takeOneWay } from "../mcp/take-one-way.ts";
 import type { Replicas } from "../replicas/replicas.ts";
 import type { Channel } from "./channel.ts";
 import { ChannelReply } from "./channel-reply.ts";
@@ -32,7 +32,7 @@ export interface ConversationDeps extends AggregateDeps {
   readonly limits: {
     readonly bodyBytes: number;
     readonly jsonDepth: number;
-    /** Requests of one conversation that may be in flight, and other messages. */
+    /** Requests of one conversation that may be in flight. */
     readonly callsPerChannel: number;
   };
   readonly nextRequestId: () => string;
@@ -56,6 +56,9 @@ export interface Speaker {
 
 /** A message that can be served. */
 export type ConversationMessage = RequestMessage | NotificationMessage | ResponseMessage;
+
+/** Messages that need no answer and may be under way before nothing more is read. */
+const maxOneWay = 1_024;
 
 type Identity = Awaited<ReturnType<Speaker["identify"]>>;
 
@@ -86,17 +89,24 @@ export class Conversation implements Required<Omit<OpenChannel, "authorization">
     session?.bind(channel);
   }
 
-  /** Serves one message. Never rejects: what is wrong is answered over the channel, with the request's id. */
-  async take(message: ConversationMessage, speaker: Speaker): Promise<void> {
+  /** Whether so much is being served that nothing more should be read for the time being. */
+  get busy(): boolean {
+    return this.#taking > this.#deps.limits.callsPerChannel + maxOneWay;
+  }
+
+  /**
+   * Serves one message. Never rejects: what is wrong is answered over the channel, with the request's id.
+   *
+   * @param meter what the message has been counted by so far, if it has
+   */
+  async take(message: ConversationMessage, speaker: Speaker, meter?: MessageMeter): Promise<void> {
     const requestId = this.#deps.nextRequestId();
     const idText = message.kind === "request" ? textOf(message.bytes, message.idSpan) : "null";
-    let release: (() => void) | undefined;
+    const held = meter ?? this.#deps.held.meter(speaker.user);
     this.#taking++;
     try {
-      if (this.#taking > 2 * this.#deps.limits.callsPerChannel) {
-        throw overloaded("too many messages are under way on this connection");
-      }
-      release = this.#deps.held.hold(speaker.user, message.bytes.length);
+      if (meter === undefined) held.read(message.bytes.length);
+      if (!endsSomething(message)) held.keep();
       if (message.kind === "request") await this.#answer(message, idText, speaker, requestId);
       else await this.#takeOneWay(message, speaker);
     } catch (error) {
@@ -104,7 +114,7 @@ export class Conversation implements Required<Omit<OpenChannel, "authorization">
       this.refuse(error, message.kind === "request" ? idText : undefined, requestId);
     } finally {
       this.#taking--;
-      release?.();
+      held.release();
     }
   }
 

@@ -5,6 +5,7 @@ import type { Principal } from "../auth/principal.ts";
 import type { Target } from "../calls/target.ts";
 import { GatewayError } from "../errors.ts";
 import { checkMediaType } from "../http/check-media-type.ts";
+import type { MessageMeter } from "../http/held-messages.ts";
 import { readBody } from "../http/read-body.ts";
 import { RpcReply } from "../http/rpc-reply.ts";
 import type { ForwardedRequest } from "../replicas/replicas.ts";
@@ -77,6 +78,7 @@ export class SseEndpoint {
     const { streamBufferBytes: maxBufferedBytes } = deps.limits;
     const reply = new RpcReply(response, { streamable: false, maxBufferedBytes });
     let idText = "null";
+    let meter: MessageMeter | undefined;
     try {
       if (forwarded === undefined) deps.guard(request);
       const method = methods[purpose.kind];
@@ -89,15 +91,19 @@ export class SseEndpoint {
       const principal = forwarded?.principal ?? (await deps.admission.admit(request, "mcp"));
       if (purpose.kind === "stream") return await this.#open(incoming, purpose.messagesPath, principal);
       checkMediaType(request.headers);
-      const body = forwarded?.body ?? (await readBody(request, deps.limits.bodyBytes));
+      meter = deps.held.meter(principal.key);
+      const body = forwarded?.body ?? (await readBody(request, deps.limits.bodyBytes, meter));
+      if (forwarded !== undefined) meter.read(body.length);
       const message = readMessage(body, deps.limits);
       if (message.kind === "request") idText = textOf(message.bytes, message.idSpan);
-      await this.#take(incoming, principal, message, reply);
+      await this.#take(incoming, principal, message, { reply, meter });
     } catch (error) {
       if (GatewayError.is(error) && error.code === "unauthorized") {
         reply.setHeader("www-authenticate", deps.challenge(request));
       } else if (!GatewayError.is(error) && !WireError.is(error)) deps.onFailure(error, requestId);
       reply.fail(error, idText, requestId);
+    } finally {
+      meter?.release();
     }
   }
 
@@ -139,7 +145,7 @@ export class SseEndpoint {
     incoming: SseRequest,
     principal: Principal,
     message: ConversationMessage,
-    reply: RpcReply,
+    { reply, meter }: { readonly reply: RpcReply; readonly meter: MessageMeter },
   ): Promise<void> {
     const { request, target: targetOf, forwarded } = incoming;
     const { sessions, clientAddress } = this.#deps;
@@ -158,7 +164,7 @@ export class SseEndpoint {
     reply.accepted();
     const identify = async () => ({ principal, target });
     const speaker = { user: principal.key, headers: request.headers, clientIp, identify };
-    await conversation.take(message, speaker);
+    await conversation.take(message, speaker, meter);
   }
 
   /** Has a message taken by the replica that holds the stream. */

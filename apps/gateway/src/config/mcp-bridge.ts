@@ -33,7 +33,11 @@ export const bridgeConfig = z
       .describe("Time that a call waits for what its client is asked, in milliseconds."),
     maxParked: z.int().min(1).default(1_000).describe("Calls of clients without sessions that wait so."),
     maxParkedPerPrincipal: z.int().min(1).default(20).describe("Such calls of one principal."),
-    maxListeners: z.int().min(1).default(10_000).describe("Clients that listen for changes at once."),
+    maxListeners: z
+      .int()
+      .min(1)
+      .default(100_000)
+      .describe("What is listened for at once: each client's lists, and each resource subscribed to."),
     stdioStopMs: z
       .int()
       .min(10)

@@ -9,6 +9,7 @@ import { GatewayError } from "../errors.ts";
 import { EndHooks } from "./end-hooks.ts";
 import { EventLog, type EventLogLimits, type EventLogTotal } from "./event-log.ts";
 import { EventStream } from "./event-stream.ts";
+import { type NotificationTaker, Outbox } from "./outbox.ts";
 import { Questions } from "./questions.ts";
 
 /** What a client said of itself in `initialize`. */
@@ -61,8 +62,7 @@ export class DownstreamSession {
   readonly calls = new Map<string, AbortController>();
   /** The upstream sessions that were opened for this client, each with the id of its upstream. */
   readonly opened = new Map<UpstreamSession, string>();
-  /** Notifications of the client that its upstreams have not taken yet. */
-  notifying = 0;
+  readonly #outboxes = new WeakMap<NotificationTaker, Outbox>();
   /** Monotonic time of the last use, in milliseconds. */
   usedAtMs: number;
   /** Undefined where no other replica can take the session over. */
@@ -100,6 +100,15 @@ export class DownstreamSession {
     this.#options = options;
     this.#log = new EventLog(options.log, options.logTotal, options.now);
     this.#own = this.#stream(0);
+  }
+
+  /** What the client's notifications to an upstream session go through. */
+  outboxOf(upstream: NotificationTaker): Outbox {
+    const known = this.#outboxes.get(upstream);
+    if (known !== undefined) return known;
+    const made = new Outbox(upstream);
+    this.#outboxes.set(upstream, made);
+    return made;
   }
 
   /** Whether the client's stream is open. */

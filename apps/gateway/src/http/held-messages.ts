@@ -7,6 +7,9 @@ import { GatewayError } from "../errors.ts";
  */
 const shortBytes = 16_384;
 
+/** While they are read, messages may take so many times what they may when they are served: an answer is let through then. */
+const readingFactor = 2;
+
 /** Bytes of long messages that may be under way at once. */
 export interface HeldLimits {
   readonly messageBytes: number;
@@ -14,8 +17,8 @@ export interface HeldLimits {
 }
 
 /**
- * Counts the bytes of long messages from the time that they are read until they have been served. A client that leaves
- * does not end its calls, so the number of its connections is no bound of what it makes the gateway hold.
+ * Counts the bytes of long messages from when they arrive until they have been served. A client that leaves does not end
+ * its calls, so the number of its connections is no bound of what it makes the gateway hold.
  */
 export class HeldMessages {
   readonly #limits: HeldLimits;
@@ -31,29 +34,72 @@ export class HeldMessages {
     return this.#bytes;
   }
 
+  /** A meter for one message of a user, known by the principal's key. */
+  meter(user: string): MessageMeter {
+    return new MessageMeter(this, user);
+  }
+
+  /** Counts bytes in, or out where negative. */
+  add(user: string, bytes: number): void {
+    this.#bytes += bytes;
+    const own = (this.#ofUsers.get(user) ?? 0) + bytes;
+    if (own > 0) this.#ofUsers.set(user, own);
+    else this.#ofUsers.delete(user);
+  }
+
   /**
-   * Counts a message; the function that comes back is called once, when it has been served. One message is always let in.
+   * Checks whether there is room for a message of which `counted` bytes are counted; one is always let in.
    *
-   * @param user the principal's key
    * @throws {GatewayError} `overloaded` when there is too much, in all or of this user
    */
-  hold(user: string, bytes: number): () => void {
-    // Also where nobody said how long it is.
-    if (!(bytes > shortBytes)) return nothing;
-    const own = this.#ofUsers.get(user) ?? 0;
+  check(user: string, bytes: number, counted: number, factor = 1): void {
     const { messageBytes, messageBytesPerUser } = this.#limits;
+    const others = this.#bytes - counted;
+    const ofUser = (this.#ofUsers.get(user) ?? 0) - counted;
     // Without tokens nobody is told apart.
     const single = user !== localPrincipal.key;
-    if (single && own > 0 && own + bytes > messageBytesPerUser) throw refusal("of yours");
-    if (this.#bytes > 0 && this.#bytes + bytes > messageBytes) throw refusal("of all");
-    this.#bytes += bytes;
-    this.#ofUsers.set(user, own + bytes);
-    return () => {
-      this.#bytes -= bytes;
-      const left = (this.#ofUsers.get(user) ?? 0) - bytes;
-      if (left > 0) this.#ofUsers.set(user, left);
-      else this.#ofUsers.delete(user);
-    };
+    if (single && ofUser > 0 && ofUser + bytes > factor * messageBytesPerUser) throw refusal("of yours");
+    if (others > 0 && others + bytes > factor * messageBytes) throw refusal("of all");
+  }
+}
+
+/** What one message takes. */
+export class MessageMeter {
+  readonly #held: HeldMessages;
+  readonly #user: string;
+  #counted = 0;
+
+  constructor(held: HeldMessages, user: string) {
+    this.#held = held;
+    this.#user = user;
+  }
+
+  /**
+   * Says how long the message is so far.
+   *
+   * @throws {GatewayError} `overloaded`
+   */
+  read(bytes: number): void {
+    if (bytes <= shortBytes) return;
+    this.#held.check(this.#user, bytes, this.#counted, readingFactor);
+    this.#held.add(this.#user, bytes - this.#counted);
+    this.#counted = bytes;
+  }
+
+  /**
+   * Asks for room to serve it. Not to be asked for what ends something else: answers and cancellations.
+   *
+   * @throws {GatewayError} `overloaded`
+   */
+  keep(): void {
+    if (this.#counted > 0) this.#held.check(this.#user, this.#counted, this.#counted);
+  }
+
+  /** The message has been served, or refused. */
+  release(): void {
+    if (this.#counted === 0) return;
+    this.#held.add(this.#user, -this.#counted);
+    this.#counted = 0;
   }
 }
 
@@ -61,5 +107,3 @@ function refusal(whose: string): GatewayError {
   const text = `too many bytes of long messages ${whose} are under way`;
   return new GatewayError("overloaded", text, { retryAfterMs: 1_000 });
 }
-
-function nothing(): void {}

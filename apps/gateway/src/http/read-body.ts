@@ -1,13 +1,15 @@
 import type { IncomingMessage } from "node:http";
 import { GatewayError } from "../errors.ts";
+import type { MessageMeter } from "./held-messages.ts";
 
 /**
  * Reads a whole request body.
  *
- * @throws {GatewayError} `payload_too_large` as soon as more than `maxBytes` are announced or sent;
+ * @param meter told how much has come
+ * @throws {GatewayError} `payload_too_large` as soon as more than `maxBytes` are announced or sent; `overloaded` by the meter;
  * `validation_failed` when the client goes away in the middle
  */
-export function readBody(request: IncomingMessage, maxBytes: number): Promise<Buffer> {
+export function readBody(request: IncomingMessage, maxBytes: number, meter?: MessageMeter): Promise<Buffer> {
   const announced = request.headers["content-length"];
   if (announced !== undefined && Number(announced) > maxBytes) return Promise.reject(tooLarge(maxBytes));
   return new Promise((resolve, reject) => {
@@ -16,10 +18,13 @@ export function readBody(request: IncomingMessage, maxBytes: number): Promise<Bu
     let length = 0;
     const onData = (chunk: Buffer) => {
       length += chunk.length;
-      if (length > maxBytes) {
+      const refusal = length > maxBytes ? tooLarge(maxBytes) : refusalOf(meter, length);
+      if (refusal !== undefined) {
         request.off("data", onData);
         request.resume();
-        reject(tooLarge(maxBytes));
+        first = undefined;
+        rest = undefined;
+        reject(refusal);
       } else if (first === undefined) first = chunk;
       else if (rest === undefined) rest = [first, chunk];
       else rest.push(chunk);
@@ -35,4 +40,13 @@ export function readBody(request: IncomingMessage, maxBytes: number): Promise<Bu
 
 function tooLarge(maxBytes: number): GatewayError {
   return new GatewayError("payload_too_large", `the body is longer than ${maxBytes} bytes`);
+}
+
+function refusalOf(meter: MessageMeter | undefined, length: number): unknown {
+  try {
+    meter?.read(length);
+    return undefined;
+  } catch (error) {
+    return error;
+  }
 }

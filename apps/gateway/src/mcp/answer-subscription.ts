@@ -14,8 +14,8 @@ export interface SubscriptionDeps {
   readonly listening: Listening;
 }
 
-/** When to ask again for what an upstream has not said yet: it has about as long to do so. */
-const retryAfterMs = 5_000;
+/** When to ask again for what an upstream has not said yet: before its stream is given up, so that it need not begin anew. */
+const retryAfterMs = 2_000;
 
 /** Error number of revisions with sessions. */
 const resourceNotFound = -32_002;

@@ -39,22 +39,13 @@ export class LegacyClient implements Crossing {
   ): Promise<UpstreamAnswer> {
     const { onEnd } = options;
     try {
-      this.#followLists();
+      this.#deps.listening.followLists(this.#session);
       const answer = (await this.#answerHere()) ?? (await this.#forward(session, request, options));
       onEnd({ answer });
       return answer;
     } catch (error) {
       onEnd({ error });
       throw error;
-    }
-  }
-
-  /** Where too many listen, that is no reason to refuse a call. */
-  #followLists(): void {
-    try {
-      this.#deps.listening.followLists(this.#session);
-    } catch (error) {
-      if (!GatewayError.is(error)) throw error;
     }
   }
 

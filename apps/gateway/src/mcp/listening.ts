@@ -2,6 +2,7 @@ import type { NotificationMessage } from "@gatewright/mcp-bridge";
 import { type SubscriptionFilter, withoutSubscriptionId } from "@gatewright/mcp-bridge/bridge";
 import type { OpenChannels } from "../channels/open-channels.ts";
 import type { DownstreamSession } from "../downstream/downstream-session.ts";
+import { GatewayError } from "../errors.ts";
 import { isListChange } from "../polling/announced.ts";
 import type { Snapshot } from "../registry/snapshot.ts";
 import { Ears, type EarsOptions, updated } from "./ears.ts";
@@ -33,6 +34,8 @@ export class Listening {
   readonly #streams: ListenStreams;
   readonly #followers = new Map<DownstreamSession, Follower>();
   readonly #subscriptions: ResourceSubscriptions;
+  /** Sessions for which there was no room yet. */
+  readonly #awaiting = new WeakSet<DownstreamSession>();
 
   constructor(options: ListeningOptions) {
     const bounds = new SubscriptionBounds();
@@ -57,8 +60,27 @@ export class Listening {
     return this.#streams.serve(exchange, wanted, filters);
   }
 
-  /** Tells a client with a session of changes of its endpoint's lists from now on. */
+  /**
+   * Tells a client with a session of changes of its endpoint's lists from now on; where too many listen, as soon as there is
+   * room, which is no reason to refuse it anything else.
+   */
   followLists(session: DownstreamSession): void {
+    if (this.#followers.has(session) || this.#awaiting.has(session)) return;
+    try {
+      this.#follow(session);
+    } catch (error) {
+      if (!GatewayError.is(error)) throw error;
+      this.#awaiting.add(session);
+      untilDone(session, againMs, () => {
+        this.#follow(session);
+        this.#awaiting.delete(session);
+        this.#followers.get(session)?.tellAll();
+      });
+    }
+  }
+
+  /** @throws {GatewayError} `overloaded` */
+  #follow(session: DownstreamSession): void {
     if (this.#followers.has(session)) return;
     const follower = this.#ears.follower(session, {
       filters: (followed) => followed.filters,
@@ -80,7 +102,7 @@ export class Listening {
   goOn(session: DownstreamSession): void {
     let told = false;
     const attempt = () => {
-      this.followLists(session);
+      this.#follow(session);
       if (!told) this.#followers.get(session)?.tellAll();
       told = true;
       this.#subscribeAgain(session);

@@ -15,6 +15,7 @@ import type { Principal } from "../auth/principal.ts";
 import type { Target } from "../calls/target.ts";
 import { GatewayError } from "../errors.ts";
 import { checkMediaType } from "../http/check-media-type.ts";
+import type { MessageMeter } from "../http/held-messages.ts";
 import { readBody } from "../http/read-body.ts";
 import { RpcReply } from "../http/rpc-reply.ts";
 import { StreamStarts } from "../http/stream-starts.ts";
@@ -27,7 +28,7 @@ import type { McpEndpointDeps, McpRequest } from "./mcp-request.ts";
 import { runExchange } from "./run-exchange.ts";
 import { serveBatch } from "./serve-batch.ts";
 import { serveStream } from "./serve-stream.ts";
-import { takeOneWay } from "./take-one-way.ts";
+import { endsSomething, takeOneWay } from "./take-one-way.ts";
 
 /** Serves MCP over HTTP. Every answer is valid JSON-RPC with an id. */
 export class McpEndpoint {
@@ -52,7 +53,7 @@ export class McpEndpoint {
       starts: this.#starts,
     });
     let idText = "null";
-    let release: (() => void) | undefined;
+    let meter: MessageMeter | undefined;
     try {
       if (forwarded === undefined) this.#deps.guard(request);
       if (!isServed(request.method, transport)) {
@@ -71,12 +72,12 @@ export class McpEndpoint {
         return await serveStream(this.#deps, incoming, reply, principal, incoming.target(principal));
       }
       checkMediaType(headers);
-      const announced = forwarded?.body.length ?? Number(headers["content-length"]);
-      if (announced <= this.#limits.maxBytes) release = this.#deps.held.hold(principal.key, announced);
-      const body = forwarded?.body ?? (await readBody(request, this.#limits.maxBytes));
-      release ??= this.#deps.held.hold(principal.key, body.length);
+      meter = this.#deps.held.meter(principal.key);
+      const body = forwarded?.body ?? (await readBody(request, this.#limits.maxBytes, meter));
+      if (forwarded !== undefined) meter.read(body.length);
       const message = parseMessage(body, this.#limits);
       if (message.kind === "request") idText = textOf(message.bytes, message.idSpan);
+      if (!endsSomething(message)) meter.keep();
       const target = incoming.target(principal);
       if (message.kind === "batch") return await this.#batch(incoming, reply, principal, target, message);
       await (transport === "plain"
@@ -85,7 +86,7 @@ export class McpEndpoint {
     } catch (error) {
       this.#fail(incoming, reply, error, idText);
     } finally {
-      release?.();
+      meter?.release();
     }
   }
 

@@ -1,17 +1,20 @@
-import { type NotificationMessage, type ResponseMessage, textOf } from "@gatewright/mcp-bridge";
+import { type Message, type NotificationMessage, type ResponseMessage, textOf } from "@gatewright/mcp-bridge";
 import { UpstreamError } from "@gatewright/mcp-bridge/upstream";
 import { failureOf } from "../calls/call-failure.ts";
 import type { DownstreamSession } from "../downstream/downstream-session.ts";
 import { GatewayError } from "../errors.ts";
 
-/** Notifications of one session that its upstreams have not taken yet: each holds a connection of an upstream. */
-const maxNotifying = 16;
+/** Whether a message ends a question or a call, and so makes room: it is never refused for want of it. */
+export function endsSomething(message: Message): boolean {
+  if (message.kind === "response") return true;
+  return message.kind === "notification" && message.method === "notifications/cancelled";
+}
 
 /**
  * Takes what a client of a session sends without waiting for an answer.
  *
- * @throws {GatewayError} `overloaded` for a notification where too many were not taken yet; when the upstream that asked does not take the answer; nobody is told twice, so that sending it
- *   again is of no use
+ * @throws {GatewayError} `overloaded` for a notification that an upstream has no room for; for an answer when the upstream
+ *   that asked does not take it: nobody is told twice, so that sending it again is of no use
  */
 export function takeOneWay(
   session: DownstreamSession,
@@ -41,28 +44,21 @@ async function takeNotification(session: DownstreamSession, message: Notificatio
     if (requestId !== undefined) session.calls.get(textOf(message.bytes, requestId))?.abort();
     return;
   }
-  if (session.notifying >= maxNotifying) {
-    const text = "the upstreams have not taken earlier notifications of this session yet";
-    throw new GatewayError("overloaded", text, { retryAfterMs: 1_000 });
-  }
-  session.notifying++;
-  try {
-    await passOn(session, message);
-  } finally {
-    session.notifying--;
-  }
-}
-
-async function passOn(session: DownstreamSession, message: NotificationMessage): Promise<void> {
   const { method } = message;
   if (method === "notifications/progress") {
     const meant = session.questions.progress(message);
-    await meant?.upstream.notify({ method, params: meant.params }).catch(() => undefined);
+    if (meant !== undefined)
+      await session.outboxOf(meant.upstream).notify({ method, params: meant.params?.toString() });
     return;
   }
   // Servers without sessions know no notifications of clients: they ask anew with every call.
   const told = [...session.opened.keys()].filter((upstream) => upstream.era === "legacy");
   const { paramsSpan, bytes } = message;
   const params = paramsSpan === undefined ? undefined : bytes.subarray(paramsSpan.start, paramsSpan.end);
-  await Promise.allSettled(told.map((upstream) => upstream.notify({ method, params: params?.toString() })));
+  const notification = { method, params: params?.toString() };
+  // Each upstream gets it as soon as it can, whatever becomes of it at the others.
+  const ends = await Promise.allSettled(
+    told.map((upstream) => session.outboxOf(upstream).notify(notification)),
+  );
+  for (const end of ends) if (end.status === "rejected") throw end.reason;
 }
