@@ -103,6 +103,7 @@ export class Listening {
     let told = false;
     const attempt = () => {
       this.#follow(session);
+      this.#awaiting.delete(session);
       if (!told) this.#followers.get(session)?.tellAll();
       told = true;
       this.#subscribeAgain(session);
@@ -110,6 +111,7 @@ export class Listening {
     try {
       attempt();
     } catch (error) {
+      if (!this.#followers.has(session)) this.#awaiting.add(session);
       untilDone(session, againMs, attempt);
       throw error;
     }
