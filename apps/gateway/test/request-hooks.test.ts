@@ -35,6 +35,8 @@ export default {
       },
       http_auth_resolve_user: async ({ headers }) => {
         const user = headers["x-user"];
+        if (user === "half") return { modify: { headers, user: { sub: "a\\ud800" } } };
+        if (user === "half-tenant") return { modify: { headers, user: { sub: "a", tenant: "a\\ud800" } } };
         return user === undefined ? undefined : { modify: { headers, user: { sub: user, scopes: ["mcp"] } } };
       },
       http_auth_check_permission: ({ user, permission, resource }) => {
@@ -124,6 +126,11 @@ describe("hooks of authentication", () => {
     expect((await post(as("carol"))).status).toBe(200);
     expect((await post({ "content-type": "application/json" })).status).toBe(401);
     expect((await get("/gateways", as("carol"))).status).toBe(200);
+  });
+
+  it.each(["half", "half-tenant", ""])("a name that is none is the plugin's failure: %j", async (user) => {
+    const answer = await get("/gateways", as(user));
+    expect(await answer.json()).toMatchObject({ error: { code: "plugin_error" } });
   });
 
   it("scopes count for a named user, too", async () => {

@@ -41,10 +41,13 @@ export class PluginError extends Error {
   }
 }
 
+/** What `structuredClone` says of a proxy, such as a view is, and of hardly anything else. */
+const UNCLONED = /^(?:#<Object>|\[object Array\]) could not be cloned/;
+
 /** What an error says, and what to do where its words do not tell. */
 export function messageOf(error: unknown): string {
   const said = error instanceof Error ? error.message : String(error);
-  const uncloned = error instanceof DOMException && error.name === "DataCloneError";
+  const uncloned = error instanceof DOMException && error.name === "DataCloneError" && UNCLONED.test(said);
   return uncloned ? `${said} A payload is a read-only view: copy it with copyPayload.` : said;
 }
 

@@ -1,6 +1,6 @@
-import { types } from "node:util";
+import { behind } from "./behind.ts";
 import { PluginError } from "./errors.ts";
-import { behind, copyOf } from "./payload-view.ts";
+import { copiedAsWhole, isPlain } from "./object-kind.ts";
 
 /** What a handler may write into: its own. */
 export type Writable<T> = unknown extends T ? T : { -readonly [K in keyof T]: T[K] };
@@ -10,7 +10,7 @@ const DEPTH = 256;
 /**
  * A copy of a payload, of a part of one, or of the context's user, for a handler to edit and to return as `modify`.
  * `structuredClone` refuses the read-only views that handlers are given. Plain objects, arrays, Dates, Maps, Sets,
- * RegExps, buffers and errors are copied; an instance of another class, and a function, is taken as it is.
+ * RegExps and buffers are copied; an instance of another class, an Error too, and a function are taken as they are.
  *
  * @throws PluginError when it is nested deeper than 256
  *
@@ -58,12 +58,15 @@ class Copier {
 
   #made(source: object, depth: number): object {
     if (Array.isArray(source)) return source.map((item) => this.copy(item, depth));
-    if (types.isMap(source)) {
-      return new Map([...source].map(([key, item]) => [this.copy(key, depth), this.copy(item, depth)]));
-    }
-    if (types.isSet(source)) return new Set([...source].map((item) => this.copy(item, depth)));
     const prototype: unknown = Object.getPrototypeOf(source);
-    if (prototype !== Object.prototype && prototype !== null) return copyOf(source);
+    if (prototype === Map.prototype) {
+      const entries = [...(source as Map<unknown, unknown>)];
+      return new Map(entries.map(([key, item]) => [this.copy(key, depth), this.copy(item, depth)]));
+    }
+    if (prototype === Set.prototype) {
+      return new Set([...(source as Set<unknown>)].map((item) => this.copy(item, depth)));
+    }
+    if (!isPlain(source)) return copiedAsWhole(source) ? copyOfWhole(source) : source;
     // Own fields first: to assign one that is not there yet might reach the prototype's `__proto__`.
     const fields: Record<string, unknown> =
       prototype === null ? Object.assign(Object.create(null), source) : { ...source };
@@ -73,4 +76,13 @@ class Copier {
     }
     return fields;
   }
+}
+
+/** Of a view of a large buffer, only what it shows. */
+function copyOfWhole(source: object): object {
+  if (!ArrayBuffer.isView(source)) return structuredClone(source);
+  if (Buffer.isBuffer(source)) return Buffer.from(source);
+  if (!(source instanceof DataView)) return (source as Uint8Array).slice();
+  const { buffer, byteOffset, byteLength } = source;
+  return new DataView(buffer.slice(byteOffset, byteOffset + byteLength));
 }

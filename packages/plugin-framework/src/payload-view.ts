@@ -1,13 +1,7 @@
-import { types } from "node:util";
+import { BEHIND, behind } from "./behind.ts";
 import { PluginError } from "./errors.ts";
-
-/** Asked of a view, names the object behind it; known to this file alone. */
-const BEHIND: unique symbol = Symbol("behind");
-
-/** The object that a view shows; undefined for what is no view. */
-export function behind(value: object): object | undefined {
-  return (value as { readonly [BEHIND]?: object })[BEHIND];
-}
+import { isPlain } from "./object-kind.ts";
+import { copyPayload } from "./payload-copy.ts";
 
 function refuse(): never {
   throw new PluginError("plugin_error", "a payload is read-only: return { modify } to change it");
@@ -88,27 +82,12 @@ class ViewTraps implements ProxyHandler<object> {
 
 /**
  * A read-only view of plain data; what is read from it is read-only too. Costs one proxy for each object that is
- * really looked at. A Date, Map, Set, RegExp, buffer or error is handed over as a copy; an instance of another class, and
- * a function, as it is.
+ * really looked at. A Date, Map, Set, RegExp or buffer is handed over as a copy; an instance of another class, an Error
+ * too, and a function as they are.
  */
 export function readOnly<T>(value: T): T {
   if (typeof value !== "object" || value === null || behind(value) !== undefined) return value;
-  const prototype: unknown = Object.getPrototypeOf(value);
   const isArray = Array.isArray(value);
-  if (!isArray && prototype !== Object.prototype && prototype !== null) return copyOf(value);
+  if (!isArray && !isPlain(value)) return copyPayload(value) as T;
   return new Proxy<object>(isArray ? SHADOW_ARRAY : SHADOW, new ViewTraps(value)) as T;
-}
-
-/** A copy of a Date, Map, Set, RegExp, buffer or error; any other object itself. */
-export function copyOf<T extends object>(value: T): T {
-  if (Buffer.isBuffer(value)) return Buffer.from(value) as unknown as T;
-  const copies =
-    types.isDate(value) ||
-    types.isMap(value) ||
-    types.isSet(value) ||
-    types.isRegExp(value) ||
-    types.isAnyArrayBuffer(value) ||
-    ArrayBuffer.isView(value) ||
-    types.isNativeError(value);
-  return copies ? structuredClone(value) : value;
 }

@@ -1,3 +1,5 @@
+import { isSameValue } from "./same-value.ts";
+
 /** A payload after a handler's `modify`, and what of it was not allowed. */
 export interface WriteVerdict {
   /** The same object as before when nothing allowed was changed. */
@@ -13,21 +15,25 @@ function owns(object: object, key: string): boolean {
 
 /**
  * Takes over the changed fields that are in `writable` (undefined: all); every other change is dropped and named.
- * Fields are compared by identity, so an untouched field costs nothing.
+ * A field that is another object is compared by content: a copy of what was there is no change. An untouched field is
+ * known by its identity, and costs nothing.
  */
 export function applyWrites(
   before: unknown,
   after: unknown,
   writable: ReadonlySet<string> | undefined,
 ): WriteVerdict {
-  if (writable === undefined || before === after) return { payload: after, dropped: NONE };
+  if (before === after) return { payload: before, dropped: NONE };
+  if (writable === undefined) return { payload: isSameValue(before, after) ? before : after, dropped: NONE };
   const old = before as Record<string, unknown>;
   const edited = after as Record<string, unknown>;
   const next: Record<string, unknown> = { ...old };
   const dropped: string[] = [];
   let changed = false;
   for (const key of new Set([...Object.keys(old), ...Object.keys(edited)])) {
-    if (old[key] === edited[key] && owns(old, key) === owns(edited, key)) continue;
+    const was = old[key];
+    const is = edited[key];
+    if ((was === is || isSameValue(was, is)) && owns(old, key) === owns(edited, key)) continue;
     if (!writable.has(key)) {
       dropped.push(key);
       continue;

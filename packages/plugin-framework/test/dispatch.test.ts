@@ -305,10 +305,6 @@ describe("phases and outcomes", () => {
       { headers: { a: 1 } },
       { metadata: "zzz" },
       { metadata: null },
-      { block: { ...violation, reason: undefined } },
-      { block: { ...violation, headers: "zzz" } },
-      { block: { ...violation, headers: { a: 1 } } },
-      { block: { ...violation, details: "zzz" } },
     ];
     const good = toolPlugin("good", () => ({ retryDelayMs: 20, headers: { a: "1" }, metadata: { x: 1 } }));
     for (const answer of answers) {
@@ -325,6 +321,32 @@ describe("phases and outcomes", () => {
     );
     expect((await run({ plugins: [{ use: toolPlugin("a", () => null as never) }] })).allowed).toBe(true);
   });
+
+  it.each(["fail", "ignore", "disable"] as const)(
+    "a block with a code stays one under onError %s; what is wrong beside it is left out and named",
+    async (onError) => {
+      const wrong: [outcome: object, named: string, kept?: object][] = [
+        [{ block: { ...violation, reason: undefined } }, "without a reason", { reason: "nope" }],
+        [{ block: { ...violation, headers: "zzz" } }, "headers of a block that"],
+        [{ block: { ...violation, headers: { a: 1 } } }, 'headers of a block whose "a"'],
+        [{ block: { ...violation, details: "zzz" } }, "details of a block"],
+        [{ block: violation, headers: { a: 1 } }, 'headers whose "a"'],
+        [{ block: violation, metadata: "zzz" }, "metadata"],
+        [{ block: violation, retryDelayMs: -1 }, "retryDelayMs -1"],
+        [{ block: violation, header: {} }, '"header"'],
+      ];
+      for (const [outcome, named, kept] of wrong) {
+        const use = toolPlugin("a", () => outcome as never);
+        const result = await run({ plugins: [{ use, onError }] });
+        expect(result.allowed).toBe(false);
+        expect(result.violation).toStrictEqual({ ...violation, ...kept, pluginName: "a" });
+        expect(result).toMatchObject({ headers: {}, metadata: {}, retryDelayMs: undefined });
+        expect(result.records).toMatchObject([
+          { status: "blocked", effectiveAllow: false, reason: expect.stringContaining(named) },
+        ]);
+      }
+    },
+  );
 });
 
 describe("errors and timeouts", () => {

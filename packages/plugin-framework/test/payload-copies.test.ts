@@ -1,5 +1,12 @@
 import { describe, expect, it } from "vitest";
-import { copyPayload, createPluginPipeline, type PipelineConfig } from "../src/index.ts";
+import {
+  copyPayload,
+  createPluginPipeline,
+  defineHook,
+  definePlugin,
+  type HookPayloads,
+  type PipelineConfig,
+} from "../src/index.ts";
 import { type ToolCall, toolPlugin } from "./support.ts";
 
 async function run(plugins: NonNullable<PipelineConfig["plugins"]>, payload: ToolCall) {
@@ -79,6 +86,58 @@ describe("what a handler returned as modify", () => {
   });
 });
 
+describe("what cannot be copied faithfully", () => {
+  class Odd extends Error {
+    readonly code = "E_ODD";
+  }
+  class OddDate extends Date {
+    readonly zone = "CET";
+  }
+  const given = () => ({
+    error: new Odd("odd", { cause: () => 1 }),
+    date: new OddDate(0),
+    map: new Map([["k", { call: () => 1, error: new Odd("odd") }]]),
+  });
+
+  it("PF-R2 stays as it is: in what a handler made, in what it is shown, and in its copy", async () => {
+    const [made, shown] = [given(), given()];
+    const use = toolPlugin("keep", ({ args, ...payload }) => {
+      const view = args as typeof shown;
+      expect([view.error, view.date, view.map.get("k")?.error]).toEqual([
+        shown.error,
+        shown.date,
+        shown.map.get("k")?.error,
+      ]);
+      expect(view.error).toBe(shown.error);
+      return { modify: { ...payload, args: { made, copy: copyPayload(args) } } };
+    });
+    const { payload } = await run([{ use }], { name: "echo", args: shown, headers: {} });
+    const args = payload.args as { made: typeof made; copy: typeof shown };
+    for (const [kept, original] of [
+      [args.made, made],
+      [args.copy, shown],
+    ] as const) {
+      expect(kept.error).toBe(original.error);
+      expect(kept.date).toBe(original.date);
+      expect(kept.map).not.toBe(original.map);
+      expect(kept.map.get("k")?.error).toBe(original.map.get("k")?.error);
+      expect(kept.map.get("k")?.call).toBe(original.map.get("k")?.call);
+    }
+  });
+
+  it("PF-R2 copies of a view of a buffer what it shows, and no more", async () => {
+    const { buffer } = new Uint8Array(1_000_000).fill(7);
+    const views = { bytes: new Uint16Array(buffer, 2, 2), data: new DataView(buffer, 3, 4) };
+    const use = toolPlugin("bytes", (payload) => ({ modify: { ...payload, args: views } }));
+    const { payload } = await run([{ use }], { name: "echo", args: {}, headers: {} });
+    const { bytes, data } = payload.args as typeof views;
+    expect([bytes.buffer.byteLength, data.buffer.byteLength]).toEqual([4, 4]);
+    expect([[...bytes], data.getUint8(3)]).toEqual([[0x0707, 0x0707], 7]);
+    views.data.setUint8(3, 1);
+    expect([data.getUint8(3), bytes[1]]).toEqual([7, 0x0707]);
+  });
+});
+
 describe("copyPayload", () => {
   const original = {
     name: "echo",
@@ -108,6 +167,108 @@ describe("copyPayload", () => {
     expect([copyPayload("text"), copyPayload(undefined), copyPayload([1])]).toEqual(["text", undefined, [1]]);
   });
 
+  it("PF-R2 counts as an edit only where something of it was edited", async () => {
+    const payload = {
+      name: "t",
+      outcome: { kind: "result", result: { content: [{ type: "text", text: "hi" }] } },
+      attempt: 1,
+      annotations: { readOnlyHint: true },
+      serverTrusted: false,
+    } as const;
+    const post = async (edit: (copy: { outcome: unknown; annotations: unknown }) => void) => {
+      const use = definePlugin({
+        name: "edit",
+        version: "1.0.0",
+        description: "Edits a copy.",
+        hooks: { tool_post_invoke: {} },
+        create: () => ({
+          hooks: {
+            tool_post_invoke: (given: HookPayloads["tool_post_invoke"]) => {
+              const copy = copyPayload(given);
+              edit(copy as { outcome: unknown; annotations: unknown });
+              return { modify: copy };
+            },
+          },
+        }),
+      });
+      await using pipeline = await createPluginPipeline({ plugins: [{ use }] });
+      using scope = pipeline.begin({ requestId: "r" });
+      return await scope.invoke("tool_post_invoke", payload);
+    };
+    const untouched = await post(() => undefined);
+    expect(untouched.records).toMatchObject([
+      { modified: false, droppedWrites: undefined, reason: undefined },
+    ]);
+    expect(untouched.payload).toBe(payload);
+    const edited = await post(
+      (copy) => void Object.assign(copy, { outcome: { kind: "result", result: {} } }),
+    );
+    expect(edited.records).toMatchObject([{ modified: true, droppedWrites: undefined }]);
+    expect(edited.payload).toEqual({ ...payload, outcome: { kind: "result", result: {} } });
+    expect(edited.payload.annotations).toBe(payload.annotations);
+    const deep = await post((copy) => {
+      (copy.outcome as { result: { content: { text: string }[] } }).result.content[0]!.text = "ho";
+      copy.annotations = { readOnlyHint: false };
+    });
+    expect(deep.records).toMatchObject([{ modified: true, droppedWrites: ["annotations"] }]);
+    expect(deep.payload.outcome).toEqual({
+      kind: "result",
+      result: { content: [{ type: "text", text: "ho" }] },
+    });
+  });
+
+  it("PF-R2 of odd things, too, is no edit; another instance is one", async () => {
+    class Money {
+      readonly #cents: number;
+      constructor(cents: number) {
+        this.#cents = cents;
+      }
+      get cents() {
+        return this.#cents;
+      }
+    }
+    const odd = () => ({
+      map: new Map([["k", { n: 1 }]]),
+      set: new Set([[1]]),
+      date: new Date(0),
+      pattern: /a/g,
+      bytes: Buffer.from("abc"),
+      view: new DataView(new ArrayBuffer(4)),
+      none: Number.NaN,
+      money: new Money(1),
+    });
+    type Odd = ReturnType<typeof odd>;
+    const hook = defineHook<Odd, "odd">("odd");
+    const modified = async (edit: (copy: Odd) => void) => {
+      const handler = (given: Odd) => {
+        const copy = copyPayload(given);
+        edit(copy);
+        return { modify: copy };
+      };
+      const use = definePlugin({
+        name: "edit",
+        version: "1.0.0",
+        description: "Edits a copy.",
+        hooks: { odd: {} },
+        create: () => ({ hooks: { odd: handler } as never }),
+      });
+      await using pipeline = await createPluginPipeline({ plugins: [{ use }] }, { hooks: [hook] });
+      using scope = pipeline.begin({ requestId: "r" });
+      return (await scope.invoke("odd" as never, odd() as never)).records[0]?.modified;
+    };
+    expect(await modified(() => undefined)).toBe(false);
+    const edits: ((copy: Odd) => void)[] = [
+      ({ map }) => void Object.assign(map.get("k")!, { n: 2 }),
+      ({ set }) => void set.add([2]),
+      ({ date }) => void date.setTime(1),
+      ({ bytes }) => void bytes.fill(0),
+      ({ view }) => view.setInt8(3, 1),
+      (copy) => void Object.assign(copy, { pattern: /a/ }),
+      (copy) => void Object.assign(copy, { money: new Money(2) }),
+    ];
+    for (const edit of edits) expect(await modified(edit), String(edit)).toBe(true);
+  });
+
   it("PF-R2 is named to those who try structuredClone", async () => {
     const use = toolPlugin("clone", ({ args }) => void structuredClone(args));
     await expect(run([{ use }], original)).rejects.toMatchObject({
@@ -116,5 +277,8 @@ describe("copyPayload", () => {
     });
     const { records } = await run([{ use, onError: "ignore" }], original);
     expect(records).toMatchObject([{ status: "error", reason: expect.stringContaining("copyPayload") }]);
+    const other = toolPlugin("other", () => void structuredClone({ own: () => 1 }));
+    const failed = await run([{ use: other, onError: "ignore" }], original);
+    expect(failed.records).toMatchObject([{ reason: expect.not.stringContaining("copyPayload") }]);
   });
 });

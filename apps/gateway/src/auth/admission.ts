@@ -82,6 +82,10 @@ function principalFrom(user: unknown): Principal {
     throw new GatewayError("plugin_error", "a plugin named a user without sub, id or email");
   }
   const { tenant, teams, email, servers, scopes = ["mcp"] } = said;
+  // Said of a plugin's name, not of the client, whom principalOf would turn away as unauthorized.
+  if (!name.isWellFormed() || (typeof tenant === "string" && !tenant.isWellFormed())) {
+    throw new GatewayError("plugin_error", "a plugin named a user or tenant that is not well-formed Unicode");
+  }
   const scope = Array.isArray(scopes) ? scopes.join(" ") : String(scopes);
   return principalOf({
     iss: "plugin",

@@ -101,6 +101,7 @@ function observed(outcome: ReturnType<typeof asOutcome>): ReturnType<typeof asOu
   if (outcome === undefined) return undefined;
   return {
     ...(outcome.block === undefined ? {} : { block: outcome.block }),
+    ...(outcome.faults === undefined ? {} : { faults: outcome.faults }),
     ...(outcome.modify === undefined ? {} : { modify: outcome.modify }),
   };
 }

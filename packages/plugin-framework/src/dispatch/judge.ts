@@ -44,7 +44,7 @@ function weigh(
   if (metadata !== undefined) result.addMetadata(slot.plugin.name, metadata);
   const refusalCounts = block !== undefined && slot.mayBlock && call.mode === "enforce";
   if (headers !== undefined && (block === undefined || refusalCounts)) result.addHeaders(headers);
-  if (block !== undefined) weighBlock(engine, result, call, block, entry);
+  if (block !== undefined) weighBlock(engine, result, call, block, entry, outcome.faults);
 }
 
 function weighBlock(
@@ -53,16 +53,18 @@ function weighBlock(
   call: HandlerCall,
   block: Violation,
   entry: Entry,
+  faults: readonly string[] | undefined,
 ): void {
   const { slot, mode } = call;
   entry.requestedAllow = false;
+  const left = faults === undefined ? "" : `left out ${faults.join(", ")}: `;
   if (!slot.mayBlock) {
-    entry.because(`a handler of phase ${slot.phase} cannot block`);
+    entry.because(`${left}a handler of phase ${slot.phase} cannot block`);
     return;
   }
   const violation: Violation = { ...block, pluginName: slot.plugin.name };
   entry.status = "blocked";
-  entry.because(violation.reason);
+  entry.because(left + violation.reason);
   if (mode === "permissive") {
     result.addShadow(violation);
     const { observer } = engine;
