@@ -179,7 +179,8 @@ export function createClassifier(options: ClassifierOptions, deps: ClassifierDep
     time.note(await reporter.flush(settings.cycleMs * REPORT_CYCLES));
     signal.throwIfAborted();
     const leader = leadership.isLeader();
-    // What a notice had read since the last cycle need not be read again; where notices are lost the next cycle reads.
+    // What a notice had read since the last cycle need not be read again; where later notices are lost, what they told of
+    // is read within two cycles.
     const known = readSinceCycle;
     readSinceCycle = false;
     if (leader) await lead(leadership.epoch(), signal);
