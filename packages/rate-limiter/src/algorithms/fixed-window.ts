@@ -8,26 +8,26 @@ export const fixedWindow: Algorithm = {
   name: "fixed_window",
 
   step(limit: Limit, state: KeyState, now: number, cost: number): Step {
-    let start = Math.min(state.time, now);
-    let used = state.used;
-    if (now - start >= limit.windowMs) {
-      start = now;
+    const max = limit.limit;
+    let { time, used } = state;
+    if (time > now) time = now;
+    else if (now - time >= limit.windowMs) {
+      time = now;
       used = 0;
     }
-    const allowed = cost === 0 || used + cost <= limit.limit;
+    const allowed = cost === 0 || used + cost <= max;
     if (allowed) used += cost;
-    const left = start + limit.windowMs - now;
-    const remaining = used < limit.limit ? limit.limit - used : 0;
+    const left = time + limit.windowMs - now;
     return {
-      time: start,
+      time,
       used,
       before: 0,
       log: NO_LOG,
       changed: allowed || state.time > now,
       allowed,
-      remaining,
+      remaining: used < max ? max - used : 0,
       resetMs: used > 0 ? left : 0,
-      retryAfterMs: allowed ? 0 : cost > limit.limit ? -1 : left,
+      retryAfterMs: allowed ? 0 : cost > max ? -1 : left,
     };
   },
 

@@ -11,27 +11,25 @@ export const gcra: Algorithm = {
   name: "gcra",
 
   step(limit: Limit, state: KeyState, now: number, cost: number): Step {
+    const rate = limit.limit;
     const tolerance = limit.burst * limit.windowMs;
-    const stored = state.time >= now ? (state.time - now) * limit.limit + state.used : 0;
+    const stored = state.time >= now ? (state.time - now) * rate + state.used : 0;
     let ahead = Math.min(stored, tolerance);
     const price = cost * limit.windowMs;
     const allowed = cost === 0 || ahead + price <= tolerance;
-    const retryAfterMs = allowed
-      ? 0
-      : price > tolerance
-        ? -1
-        : Math.ceil((ahead + price - tolerance) / limit.limit);
+    const retryAfterMs = allowed ? 0 : price > tolerance ? -1 : Math.ceil((ahead + price - tolerance) / rate);
     if (allowed) ahead += price;
-    const whole = Math.floor(ahead / limit.limit);
+    const whole = Math.floor(ahead / rate);
+    const rest = ahead - whole * rate;
     return {
       time: now + whole,
-      used: ahead - whole * limit.limit,
+      used: rest,
       before: 0,
       log: NO_LOG,
       changed: allowed || stored > tolerance,
       allowed,
       remaining: Math.floor((tolerance - ahead) / limit.windowMs),
-      resetMs: Math.ceil(ahead / limit.limit),
+      resetMs: rest > 0 ? whole + 1 : whole,
       retryAfterMs,
     };
   },

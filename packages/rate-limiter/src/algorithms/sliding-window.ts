@@ -12,32 +12,32 @@ export const slidingWindow: Algorithm = {
 
   step(limit: Limit, state: KeyState, now: number, cost: number): Step {
     const window = limit.windowMs;
-    let start = Math.min(state.time, now);
-    let used = state.used;
-    let before = state.before;
-    if (now - start >= 2 * window) {
-      start = now;
-      used = 0;
-      before = 0;
-    } else if (now - start >= window) {
-      start += window;
-      before = used;
+    let { time, used, before } = state;
+    if (time > now) time = now;
+    const age = now - time;
+    if (age >= window) {
+      const adjacent = age < 2 * window;
+      before = adjacent ? used : 0;
+      time = adjacent ? time + window : now;
       used = 0;
     }
-    const room = (limit.limit - used) * window - before * (window - (now - start));
+    const ahead = window - (now - time);
+    let room = (limit.limit - used) * window - before * ahead;
     const allowed = cost === 0 || cost * window <= room;
-    if (allowed) used += cost;
-    const left = Math.floor((room - (allowed ? cost * window : 0)) / window);
+    if (allowed) {
+      used += cost;
+      room -= cost * window;
+    }
     return {
-      time: start,
+      time,
       used,
       before,
       log: NO_LOG,
       changed: allowed || state.time > now,
       allowed,
-      remaining: Math.max(left, 0),
-      resetMs: used > 0 ? start + 2 * window - now : before > 0 ? start + window - now : 0,
-      retryAfterMs: allowed ? 0 : waitFor(limit, start - now, used, before, cost),
+      remaining: room > 0 ? Math.floor(room / window) : 0,
+      resetMs: used > 0 ? ahead + window : before > 0 ? ahead : 0,
+      retryAfterMs: allowed ? 0 : waitFor(limit, ahead, used, before, cost),
     };
   },
 
@@ -52,10 +52,10 @@ export const slidingWindow: Algorithm = {
   },
 };
 
-/** Milliseconds until `cost` fits, without other traffic; -1 when it never does. `start` is relative to now. */
-function waitFor(limit: Limit, start: number, used: number, before: number, cost: number): number {
+/** Milliseconds until `cost` fits, without other traffic; -1 when it never does. `ahead` is what is left of the window. */
+function waitFor(limit: Limit, ahead: number, used: number, before: number, cost: number): number {
   if (cost > limit.limit) return -1;
   const free = limit.limit - cost;
-  if (used <= free) return start + limit.windowMs - Math.floor(((free - used) * limit.windowMs) / before);
-  return start + 2 * limit.windowMs - Math.floor((free * limit.windowMs) / used);
+  if (used <= free) return ahead - Math.floor(((free - used) * limit.windowMs) / before);
+  return ahead + limit.windowMs - Math.floor((free * limit.windowMs) / used);
 }
