@@ -42,7 +42,9 @@ interface DriverError {
 export function classifyDbError(error: unknown, options: ClassifyOptions = {}): DbErrorClassification {
   const found = DatabaseError.is(error) ? ownRow(error) : (rowOf(error) ?? invalidQuery);
   const sqlState = sqlStateOf(error);
-  const lost = found.connectionLost === true || endsSession(error);
+  const refused = found.class === "capacity" || found.misconfigured === true;
+  // What a pooler refuses for want of a connection or a login has not reached the server, though it ends the session.
+  const lost = found.connectionLost === true || (endsSession(error) && !refused);
   const row = adjust(found, lost, sqlState, options);
   return sqlState === undefined ? row : { ...row, sqlState };
 }

@@ -151,6 +151,8 @@ export const networkRows: Readonly<Record<string, ErrorRow>> = Object.fromEntrie
     ...["ECONNREFUSED", "ECONNRESET", "EPIPE", "ETIMEDOUT", "ENOTFOUND", "EAI_AGAIN", "EHOSTUNREACH"],
     ...["ENETUNREACH", "ECONNABORTED", "EADDRNOTAVAIL", "ENETDOWN", "EHOSTDOWN", "ERR_STREAM_DESTROYED"],
     ...["EMFILE", "ENFILE"],
+    // What has answered does not speak TLS, or not any more: a proxy without a server, a line that mixes things up.
+    "ERR_SSL_WRONG_VERSION_NUMBER",
   ].map((code) => [code, connection]),
   ...[
     // X509_V_ERR_* of OpenSSL, as Node names them.

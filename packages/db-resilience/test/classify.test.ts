@@ -24,6 +24,7 @@ const table: [code: string, kind: string, ownCode: string, status: number, retry
   ["XX002", "server_fault", "db_unavailable", 503, true],
   ["EMFILE", "connection", "db_unavailable", 503, true],
   ["ERR_SSL_DECRYPTION_FAILED_OR_BAD_RECORD_MAC", "connection", "db_unavailable", 503, true],
+  ["ERR_SSL_WRONG_VERSION_NUMBER", "connection", "db_unavailable", 503, true],
   ["53300", "capacity", "pool_exhausted", 503, true],
   ["53400", "capacity", "pool_exhausted", 503, true],
   ["40001", "tx_retry", "tx_conflict", 503, true],
@@ -85,6 +86,21 @@ describe("classifyDbError", () => {
     expect(full("ERROR").class).toBe("server_fault");
     expect(full("PANIC").class).toBe("unknown_outcome");
     expect(classifyDbError({ code: "53100", severity: "PANIC" }).class).toBe("server_fault");
+  });
+
+  it("takes what a pooler refuses before the server has got it for what it is, though it ends the session", () => {
+    for (const [code, message, kind] of [
+      ["08P01", "query_wait_timeout", "capacity"],
+      ["53300", "sorry, too many clients already", "capacity"],
+      ["3D000", "no such database", "permanent"],
+      ["28P01", "password authentication failed", "permanent"],
+    ]) {
+      const error = { code, message, severity: "FATAL" };
+      expect(classifyDbError(error, { duringCommit: true }).class).toBe(kind);
+    }
+    expect(classifyDbError({ code: "XX000", severity: "PANIC" }, { duringCommit: true }).class).toBe(
+      "unknown_outcome",
+    );
   });
 
   it("reads failures without a code by the driver's and the pooler's texts", () => {

@@ -403,11 +403,14 @@ describe("behind PgBouncer without a connection to spare", () => {
       settings: { query_wait_timeout: 1 },
     });
     subject = openDatabase([bouncer], { pooler: "transaction", monitor: { intervalMs: 60_000 } });
-    const waiting = await subject.database.transaction(async (tx) => {
-      await tx.query("select 1");
-      return timed(() => subject.database.query("select 1"));
-    });
-    expect(waiting).toMatchObject({ status: 503, code: "pool_exhausted", error: { retryable: true } });
+    // Neither has reached the server, so that a change is refused as well, and not of unknown outcome.
+    for (const statement of ["select 1", "create table never_made (n int)"]) {
+      const waiting = await subject.database.transaction(async (tx) => {
+        await tx.query("select 1");
+        return timed(() => subject.database.query(statement));
+      });
+      expect(waiting).toMatchObject({ status: 503, code: "pool_exhausted", error: { retryable: true } });
+    }
     expect(subject.events.filter(({ type }) => type === "db_generation")).toEqual([]);
     expect(subject.database.readiness().state).toBe("ready");
     expect((await timed(() => subject.database.query("select 1"))).status).toBe(200);
