@@ -74,7 +74,10 @@ async function whileHeld<T>(
   return value;
 }
 
-/** A line that swallows everything, and the sight of a server that has taken this one's place, are found by asking. */
+/**
+ * A line that swallows everything, and the sight of a server that has taken this one's place, are found by asking. The
+ * line is asked whatever is known of the server, also when its monitor has given it up.
+ */
 async function keepAsking(
   { clock, options }: AdvisoryLockDeps,
   session: LeasedSession,
@@ -82,13 +85,15 @@ async function keepAsking(
   ended: AbortSignal,
   lose: (error: unknown) => void,
 ): Promise<void> {
-  while (!ended.aborted && !held.aborted) {
-    try {
+  try {
+    while (!held.aborted) {
       await sleep(clock, options.monitor.intervalMs, ended, true);
-      await session.query("select 1", [], { signal: held, timeoutMs: silenceMs });
-    } catch (error) {
-      // What ends the connection is heard of by itself.
-      if (DatabaseError.is(error) && error.code === "db_fenced") lose(error);
+      session.checkAdmission()?.catch((error: unknown) => {
+        if (DatabaseError.is(error) && error.code === "db_fenced") lose(error);
+      });
+      await session.connection.query("select 1", [], { signal: held, timeoutMs: silenceMs });
     }
+  } catch (error) {
+    if (!ended.aborted) lose(error);
   }
 }

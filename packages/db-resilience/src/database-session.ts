@@ -69,7 +69,11 @@ export class LeasedSession implements DatabaseSession {
   ): Promise<QueryResult<R>> {
     if (this.#released) throw releasedError();
     const asking = this.#guard?.(typeof text === "string" ? text : text.text);
-    if (asking !== undefined) await asking;
+    if (asking !== undefined) {
+      await asking;
+      // Meanwhile the connection may have become somebody else's.
+      if (this.#released) throw releasedError();
+    }
     const { signal = this.#signal, timeoutMs } = options;
     const statement =
       typeof text === "string" || this.#namedStatements
@@ -78,6 +82,11 @@ export class LeasedSession implements DatabaseSession {
     const result = await this.connection.query<R>(statement, values, { signal, timeoutMs });
     this.#answered++;
     return result;
+  }
+
+  /** Whether the server may still be used, without sending anything to it; nothing to wait for where it may. */
+  checkAdmission(): Promise<void> | undefined {
+    return this.#guard?.("select 1");
   }
 
   /** Ends the session's use of the connection; the pool takes it back separately. */

@@ -71,6 +71,22 @@ describe("withAdvisoryLock", () => {
     await expect(first.done).rejects.toMatchObject(lost);
   });
 
+  it("finds that out where the monitor has given the server up already", async () => {
+    const [proxy, pair] = [await proxyOf(postgres), await startPostgresPair()];
+    opened.push(proxy, pair);
+    const subject = open([proxy, pair.standby], {
+      monitor: { intervalMs: 3_000 },
+      pool: { connectTimeoutMs: 300, validationTimeoutMs: 300 },
+    });
+    const first = hold(subject);
+    await first.taken();
+    proxy.set({ up: { blackhole: true }, down: { blackhole: true } });
+    // A statement in vain makes the monitor look at once, long before the line of the lock is asked.
+    await subject.database.query("select 1", [], { timeoutMs: 100 }).catch(() => {});
+    await eventually(() => subject.database.stats().hosts[0]?.state === "down", { timeoutMs: 10_000 });
+    await expect(first.done).rejects.toMatchObject(lost);
+  });
+
   it("ends with a server whose place another one has taken, though its session stays open", async () => {
     const pair = await startPostgresPair();
     opened.push(pair);

@@ -2,9 +2,11 @@ import { eventually, type PostgresServer, startPostgres } from "@gatewright/test
 import { Kysely, sql } from "kysely";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import {
+  createMemoryFenceStore,
   createResilientDatabase,
   type DatabaseError,
   type DatabaseEvent,
+  type FenceStore,
   type ResilientDatabase,
   type ResilientDatabaseOptions,
 } from "../src/index.ts";
@@ -287,6 +289,32 @@ describe("createResilientDatabase", () => {
   it("takes a session away from those who keep it", async () => {
     const kept = await database.withConnection(async (session) => session);
     await expect(kept.query("select 1")).rejects.toThrow(/given back/);
+  });
+
+  it("sends nothing on a connection that was given back while its server's admission was asked for", async () => {
+    const store = createMemoryFenceStore();
+    let answer: Promise<void> | undefined;
+    const waiting: FenceStore = {
+      ...store,
+      read: async () => {
+        await answer;
+        return store.read();
+      },
+    };
+    await using fenced = createResilientDatabase(
+      { connectionString: postgres.url, fencing: { leaseMs: 0 } },
+      { fenceStore: waiting },
+    );
+    let [late, give]: [Promise<unknown>, () => void] = [Promise.resolve(), () => {}];
+    await fenced.withConnection(async (session) => {
+      answer = new Promise((resolve) => {
+        give = resolve;
+      });
+      late = session.query("select 1");
+      late.catch(() => {});
+    });
+    give();
+    await expect(late).rejects.toThrow(/given back/);
   });
 
   it("stays up with a wrong password or an unknown database and says so, without secrets", async () => {
