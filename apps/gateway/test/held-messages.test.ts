@@ -3,6 +3,7 @@ import { createServer, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { eventually } from "@gatewright/testkit";
 import { expect, it, onTestFinished } from "vitest";
+import { Outboxes } from "../src/downstream/outbox.ts";
 import { HeldMessages } from "../src/http/held-messages.ts";
 import { openEvents } from "./support/events-client.ts";
 import { openSession } from "./support/replica-set.ts";
@@ -53,9 +54,9 @@ async function startSilentServer() {
 
 const changed = { jsonrpc: "2.0", method: "notifications/roots/list_changed" };
 const call = { method: "tools/call", params: { name: "up_read", arguments: {} } };
-/** As many notifications of a session as an upstream gets before it has taken one, and as many wait. */
-const underWay = 16;
+/** As many notifications of a session as wait behind the one that its upstream is told, and as many as an upstream is told at once. */
 const waitingToo = 256;
+const atOnce = 16;
 
 it("notifications that an upstream does not take are bounded, however many a WebSocket sends, and hold up nothing", async () => {
   const [silent, healthy] = [await startSilentServer(), await startSilentServer()];
@@ -70,18 +71,19 @@ it("notifications that an upstream does not take are bounded, however many a Web
   }
   for (let n = 0; n < 600; n++) client.send({ ...changed, params: { n } });
   expect(await client.ask({ id: 3, ...call })).toMatchObject({ result: { content: [] } });
-  let taken = 0;
-  const count = (server: typeof silent) => {
-    taken += server.waiting.length;
-    server.acknowledge();
-    return taken;
+  const drain = (server: typeof silent, before = 0) => {
+    let taken = before;
+    return eventually(() => {
+      taken += server.waiting.length;
+      server.acknowledge();
+      return taken === waitingToo + 1;
+    });
   };
-  await eventually(() => silent.waiting.length === underWay);
+  await eventually(() => silent.waiting.length === 1);
   // One that takes its time gets all that had room, the other's silence notwithstanding.
-  await eventually(() => count(healthy) === underWay + waitingToo);
-  expect(silent.waiting.length).toBe(underWay);
-  taken = 0;
-  await eventually(() => count(silent) === underWay + waitingToo);
+  await drain(healthy);
+  expect(silent.waiting.length).toBe(1);
+  await drain(silent);
   // Those beyond were dropped; later ones are passed on again.
   client.send(changed);
   await eventually(() => silent.waiting.length > 0);
@@ -103,7 +105,7 @@ it("a burst that an upstream takes in time reaches it whole", async () => {
   });
 });
 
-it("a cancellation is heard in any burst, and so is an answer while calls take all the room", async () => {
+it("a cancellation is heard in any burst", async () => {
   await using upstream = await startScriptedServer();
   await using gateway = await startTestGateway({
     mcpServers: { up: { url: upstream.url } },
@@ -120,39 +122,65 @@ it("a cancellation is heard in any burst, and so is an answer while calls take a
   await eventually(() => upstream.seen("tools/call")[0]?.aborted === true);
 });
 
-it("over HTTP+SSE they are bounded alike, and over streamable HTTP, where a client is told so", async () => {
+it("over HTTP+SSE they are bounded alike, and over streamable HTTP, where a client is told so and waits for no silent upstream", async () => {
   const silent = await startSilentServer();
   await using gateway = await startTestGateway({ mcpServers: { up: { url: silent.url } } });
   await gateway.core.refresher.ready();
   await using events = await openEvents(gateway);
   await events.ask(hello());
   await events.ask({ id: 2, ...call });
-  for (let n = 0; n < underWay + 10; n++) await events.post(changed);
-  await eventually(() => silent.waiting.length === underWay);
+  await Promise.all(Array.from({ length: 30 }, () => events.post(changed)));
   await events.ask({ id: 3, ...call });
-  expect(silent.waiting.length).toBe(underWay);
+  expect(silent.waiting.length).toBe(1);
 
   const session = await openSession(gateway, "/mcp");
   await session.request(gateway, call.method, call.params);
   const headers = { "mcp-session-id": session.id, "mcp-protocol-version": "2025-11-25" };
   const note = (n: number) => gateway.rpc("/mcp", { ...changed, params: { n } }, headers);
-  const posts = Array.from({ length: underWay + waitingToo + 1 }, (_, n) => note(n));
+  const posts = Array.from({ length: waitingToo + 2 }, (_, n) => note(n));
   const refused = await Promise.race(posts);
   expect(refused.status).toBe(503);
   expect(refused.headers.get("retry-after")).toBe("1");
   expect(refused.body.error.data).toMatchObject({ code: "overloaded", retryable: true });
-  // A cancellation is for the gateway, and heard all the same.
+  // A cancellation is for the gateway, and heard all the same; the others are taken though the upstream says nothing.
   const cancelled = { jsonrpc: "2.0", method: "notifications/cancelled", params: { requestId: 99 } };
   expect((await gateway.rpc("/mcp", cancelled, headers)).status).toBe(202);
-  let open = true;
-  const all = Promise.all(posts).finally(() => {
-    open = false;
+  expect((await Promise.all(posts)).filter(({ status }) => status === 202)).toHaveLength(waitingToo + 1);
+  expect(silent.waiting.length).toBe(2);
+});
+
+it("however many sessions tell a silent upstream something, calls find a connection to it", async () => {
+  const silent = await startSilentServer();
+  await using gateway = await startTestGateway({
+    mcpServers: { up: { url: silent.url } },
+    bridge: { connectionsPerUpstream: atOnce + 2 },
   });
-  await eventually(() => {
-    silent.acknowledge();
-    return !open;
-  });
-  expect((await all).filter(({ status }) => status === 202)).toHaveLength(underWay + waitingToo);
+  await gateway.core.refresher.ready();
+  for (let n = 0; n < atOnce + 8; n++) {
+    const session = await openSession(gateway, "/mcp");
+    await session.request(gateway, call.method, call.params);
+    const headers = { "mcp-session-id": session.id, "mcp-protocol-version": "2025-11-25" };
+    void gateway.rpc("/mcp", changed, headers).catch(() => undefined);
+  }
+  await eventually(() => silent.waiting.length === atOnce);
+  const last = await openSession(gateway, "/mcp");
+  expect((await last.request(gateway, call.method, call.params)).status).toBe(200);
+  expect(silent.waiting.length).toBe(atOnce);
+});
+
+it("what waits for upstreams is bounded in bytes, by user, and given back", async () => {
+  const outboxes = new Outboxes();
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const silent = { notify: () => promise };
+  const params = JSON.stringify({ text: "x".repeat(100_000) });
+  const box = (user: string) => outboxes.create(user, "up", silent);
+  const mine = Array.from({ length: 20 }, () => box("ann").notify({ method: "a", params }));
+  expect(() => box("ann").notify({ method: "a", params })).toThrow("of yours");
+  const theirs = box("bob").notify({ method: "a", params });
+  expect(outboxes.held.bytes).toBeGreaterThan(2_100_000);
+  resolve();
+  await Promise.all([...mine, theirs]);
+  expect(outboxes.held.bytes).toBe(0);
 });
 
 it("long messages of calls whose clients have left are bounded by user, and in all", async () => {
@@ -213,24 +241,22 @@ it("long messages of calls whose clients have left are bounded by user, and in a
   });
 });
 
-it("one long message is let in however long; while they are read there is more room; everything is given back", () => {
+it("one long message is let in however long; what is read and what is served have room of their own; everything is given back", () => {
   const held = new HeldMessages({ messageBytes: 65_536, messageBytesPerUser: 65_536 });
   const first = held.meter("a");
   for (const length of [16_384, 500_000, 1_000_000]) first.read(length);
-  first.keep();
-  expect(held.bytes).toBe(1_000_000);
   expect(() => held.meter("a").read(20_000)).toThrow("of yours");
   expect(() => held.meter("b").read(20_000)).toThrow("of all");
   held.meter("b").read(16_384);
-  first.release();
-  expect(held.bytes).toBe(0);
-  const [served, next] = [held.meter("a"), held.meter("a")];
-  served.read(60_000);
-  served.keep();
+  first.keep();
+  expect(held.bytes).toBe(1_000_000);
+  const next = held.meter("a");
   next.read(60_000);
   expect(() => next.keep()).toThrow("of yours");
+  expect(held.bytes).toBe(1_060_000);
+  first.release();
+  next.keep();
   next.release();
   next.release();
-  served.release();
   expect(held.bytes).toBe(0);
 });

@@ -198,7 +198,9 @@ describe("gatewright translate --header-to-env", () => {
     expect(await ask({ "x-tenant": "red" })).toBe("red");
     const processes = await descendants(process.pid, "server-everything");
     expect(await ask({ "x-tenant": "red" })).toBe("red");
-    expect(await descendants(process.pid, "server-everything")).toEqual(processes);
+    // Nothing was started; of those that were ending, some may have ended.
+    const after = await descendants(process.pid, "server-everything");
+    expect(after.filter((pid) => !processes.includes(pid))).toEqual([]);
     expect(await ask({ "x-tenant": "blue" })).toBe("blue");
     expect(await ask({})).toBeUndefined();
   });

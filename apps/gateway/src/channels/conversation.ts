@@ -57,7 +57,7 @@ export interface Speaker {
 /** A message that can be served. */
 export type ConversationMessage = RequestMessage | NotificationMessage | ResponseMessage;
 
-/** Messages that need no answer and may be under way before nothing more is read. */
+/** Messages without an answer that may be under way on a connection. */
 const maxOneWay = 1_024;
 
 type Identity = Awaited<ReturnType<Speaker["identify"]>>;
@@ -89,11 +89,6 @@ export class Conversation implements Required<Omit<OpenChannel, "authorization">
     session?.bind(channel);
   }
 
-  /** Whether so much is being served that nothing more should be read for the time being. */
-  get busy(): boolean {
-    return this.#taking > this.#deps.limits.callsPerChannel + maxOneWay;
-  }
-
   /**
    * Serves one message. Never rejects: what is wrong is answered over the channel, with the request's id.
    *
@@ -106,7 +101,12 @@ export class Conversation implements Required<Omit<OpenChannel, "authorization">
     this.#taking++;
     try {
       if (meter === undefined) held.read(message.bytes.length);
-      if (!endsSomething(message)) held.keep();
+      if (!endsSomething(message)) {
+        if (this.#taking > this.#deps.limits.callsPerChannel + maxOneWay) {
+          throw overloaded("too many messages are under way on this connection");
+        }
+        held.keep();
+      }
       if (message.kind === "request") await this.#answer(message, idText, speaker, requestId);
       else await this.#takeOneWay(message, speaker);
     } catch (error) {

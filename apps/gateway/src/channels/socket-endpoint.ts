@@ -107,11 +107,7 @@ export class SocketEndpoint {
       channel.heard();
       try {
         if (isBinary) throw new WireError("parse_error", "Messages are sent as text frames.");
-        const taken = conversation.take(readMessage(data as Buffer, this.#deps.limits), speaker);
-        void taken.then(() => {
-          if (socket.isPaused && !conversation.busy) socket.resume();
-        });
-        if (conversation.busy) socket.pause();
+        void conversation.take(readMessage(data as Buffer, this.#deps.limits), speaker);
       } catch (error) {
         conversation.refuse(error, "null");
       }

@@ -9,7 +9,7 @@ import { GatewayError } from "../errors.ts";
 import { EndHooks } from "./end-hooks.ts";
 import { EventLog, type EventLogLimits, type EventLogTotal } from "./event-log.ts";
 import { EventStream } from "./event-stream.ts";
-import { type NotificationTaker, Outbox } from "./outbox.ts";
+import type { Outbox, Outboxes } from "./outbox.ts";
 import { Questions } from "./questions.ts";
 
 /** What a client said of itself in `initialize`. */
@@ -46,6 +46,8 @@ export interface DownstreamSessionOptions {
   /** Bounds of the events kept for resumption. */
   readonly log: EventLogLimits;
   readonly logTotal: EventLogTotal;
+  /** Makes what notifications to upstreams go through. */
+  readonly outboxes: Outboxes;
   /** Monotonic milliseconds. */
   readonly now: () => number;
   readonly takenOver?: TakenOver;
@@ -62,7 +64,7 @@ export class DownstreamSession {
   readonly calls = new Map<string, AbortController>();
   /** The upstream sessions that were opened for this client, each with the id of its upstream. */
   readonly opened = new Map<UpstreamSession, string>();
-  readonly #outboxes = new WeakMap<NotificationTaker, Outbox>();
+  readonly #outboxes = new WeakMap<UpstreamSession, Outbox>();
   /** Monotonic time of the last use, in milliseconds. */
   usedAtMs: number;
   /** Undefined where no other replica can take the session over. */
@@ -103,10 +105,11 @@ export class DownstreamSession {
   }
 
   /** What the client's notifications to an upstream session go through. */
-  outboxOf(upstream: NotificationTaker): Outbox {
+  outboxOf(upstream: UpstreamSession): Outbox {
     const known = this.#outboxes.get(upstream);
     if (known !== undefined) return known;
-    const made = new Outbox(upstream);
+    const { outboxes } = this.#options;
+    const made = outboxes.create(this.principal.key, this.opened.get(upstream) ?? "", upstream);
     this.#outboxes.set(upstream, made);
     return made;
   }

@@ -4,6 +4,7 @@ import type { Target } from "../calls/target.ts";
 import { GatewayError } from "../errors.ts";
 import { type ClientHello, DownstreamSession, type TakenOver } from "./downstream-session.ts";
 import type { EventLogLimits, EventLogTotal } from "./event-log.ts";
+import { Outboxes } from "./outbox.ts";
 
 /**
  * How a session ended: `ended` here, by its client, by silence or with this process; `evicted`, ended at another replica;
@@ -61,6 +62,7 @@ export class DownstreamSessions {
   readonly #reaper: NodeJS.Timeout;
   readonly #keepAlive: NodeJS.Timeout;
   readonly #logTotal: EventLogTotal;
+  readonly #outboxes = new Outboxes();
 
   constructor(options: DownstreamSessionsOptions) {
     this.#options = options;
@@ -91,6 +93,7 @@ export class DownstreamSessions {
       maxBufferedBytes: this.#options.maxBufferedBytes,
       log: this.#options.log ?? defaultLog,
       logTotal: this.#logTotal,
+      outboxes: this.#outboxes,
       now: this.#now,
       ...(takenOver && { takenOver }),
     });

@@ -1,9 +1,17 @@
 import { GatewayError } from "../errors.ts";
+import { HeldMessages } from "../http/held-messages.ts";
+import { Turns } from "./turns.ts";
 
-/** Notifications that an upstream has not taken yet: each takes one of the connections to it. */
-const maxUnderWay = 16;
-/** Notifications that wait behind those. */
+/** Notifications of one client that may wait for one upstream session. */
 const maxWaiting = 256;
+/** Of all clients together, those that one upstream has not taken yet: calls need the connections to it, too. */
+const maxUnderWay = 16;
+/** After this time an upstream is not waited for any longer. */
+const takenWithinMs = 10_000;
+/** What waits, in bytes; of one user, and in all. */
+const heldLimits = { messageBytes: 16_777_216, messageBytesPerUser: 2_097_152 };
+/** About what a notification takes beside its text. */
+const ownBytes = 256;
 
 /** A notification as an upstream takes it. */
 export interface OutgoingNotification {
@@ -14,49 +22,87 @@ export interface OutgoingNotification {
 
 /** What takes notifications. */
 export interface NotificationTaker {
-  notify(notification: OutgoingNotification): Promise<void>;
+  notify(notification: OutgoingNotification, options?: { readonly signal?: AbortSignal }): Promise<void>;
+}
+
+/** What the outboxes of a gateway share. */
+export class Outboxes {
+  readonly held = new HeldMessages(heldLimits, 0);
+  readonly #turns = new Map<string, Turns>();
+
+  /** Makes one, for what a user's client tells a session of an upstream. */
+  create(user: string, upstreamId: string, upstream: NotificationTaker): Outbox {
+    return new Outbox(upstream, () => this.#turnsOf(upstreamId), () => this.held.meter(user));
+  }
+
+  #turnsOf(upstreamId: string): Turns {
+    const known = this.#turns.get(upstreamId);
+    if (known !== undefined) return known;
+    const made = new Turns(maxUnderWay, () => this.#turns.delete(upstreamId));
+    this.#turns.set(upstreamId, made);
+    return made;
+  }
 }
 
 interface Waiting {
   readonly notification: OutgoingNotification;
-  readonly begin: () => void;
+  readonly taken: Promise<void>;
+  readonly over: () => void;
 }
 
-/** The notifications of one client to one upstream session. Some are under way, more wait for their turn. */
+/** The notifications of one client to one session of an upstream: one after the other, in order. */
 export class Outbox {
   readonly #upstream: NotificationTaker;
+  readonly #turns: () => Turns;
+  readonly #meter: () => ReturnType<HeldMessages["meter"]>;
   readonly #waiting: Waiting[] = [];
-  #underWay = 0;
+  #sending = false;
 
-  constructor(upstream: NotificationTaker) {
+  constructor(upstream: NotificationTaker, turns: () => Turns, meter: () => ReturnType<HeldMessages["meter"]>) {
     this.#upstream = upstream;
+    this.#turns = turns;
+    this.#meter = meter;
   }
 
   /**
-   * Passes one on; resolves when the upstream has taken it, and when it cannot. One that waits already need not be sent twice
-   * where there is no room.
+   * Passes one on when its turn comes; resolves when the upstream has taken it, and when it does not. Where there is no
+   * room, an equal one that waits stands for it.
    *
-   * @throws {GatewayError} `overloaded` when too many wait
+   * @throws {GatewayError} `overloaded`, at once, when too many wait
    */
-  async notify(notification: OutgoingNotification): Promise<void> {
-    if (this.#underWay >= maxUnderWay) {
-      if (this.#waiting.length >= maxWaiting) {
-        if (this.#waiting.some((other) => isSame(other.notification, notification))) return;
-        const text = "an upstream has not taken earlier notifications of this session yet";
-        throw new GatewayError("overloaded", text, { retryAfterMs: 1_000 });
-      }
-      await new Promise<void>((begin) => this.#waiting.push({ notification, begin }));
-    } else this.#underWay++;
-    try {
-      await this.#upstream.notify(notification);
-    } catch {
-      // A notification has no answer; what became of the upstream is told to the calls.
-    } finally {
-      const next = this.#waiting.shift();
-      // Its place goes over.
-      if (next === undefined) this.#underWay--;
-      else next.begin();
+  notify(notification: OutgoingNotification): Promise<void> {
+    if (this.#waiting.length >= maxWaiting) {
+      const equal = this.#waiting.find((other) => isSame(other.notification, notification));
+      if (equal !== undefined) return equal.taken;
+      const text = "an upstream has not taken earlier notifications of this session yet";
+      throw new GatewayError("overloaded", text, { retryAfterMs: 1_000 });
     }
+    const meter = this.#meter();
+    meter.read(ownBytes + (notification.params?.length ?? 0));
+    const { promise: taken, resolve } = Promise.withResolvers<void>();
+    const over = () => {
+      meter.release();
+      resolve();
+    };
+    this.#waiting.push({ notification, taken, over });
+    if (!this.#sending) void this.#send();
+    return taken;
+  }
+
+  async #send(): Promise<void> {
+    this.#sending = true;
+    for (let next = this.#waiting.shift(); next !== undefined; next = this.#waiting.shift()) {
+      const giveBack = await this.#turns().take();
+      try {
+        await this.#upstream.notify(next.notification, { signal: AbortSignal.timeout(takenWithinMs) });
+      } catch {
+        // A notification has no answer; what became of the upstream is told to the calls.
+      } finally {
+        giveBack();
+        next.over();
+      }
+    }
+    this.#sending = false;
   }
 }
 

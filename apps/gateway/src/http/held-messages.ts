@@ -2,13 +2,10 @@ import { localPrincipal } from "../auth/principal.ts";
 import { GatewayError } from "../errors.ts";
 
 /**
- * Length up to which a message is not counted, in bytes: as many short ones as there may be connections and calls do no
+ * Length up to which a message is not counted by default, in bytes: as many short ones as there may be connections and calls do no
  * harm, and most messages are short.
  */
-const shortBytes = 16_384;
-
-/** While they are read, messages may take so many times what they may when they are served: an answer is let through then. */
-const readingFactor = 2;
+const defaultShortBytes = 16_384;
 
 /** Bytes of long messages that may be under way at once. */
 export interface HeldLimits {
@@ -18,9 +15,34 @@ export interface HeldLimits {
 
 /**
  * Counts the bytes of long messages from when they arrive until they have been served. A client that leaves does not end
- * its calls, so the number of its connections is no bound of what it makes the gateway hold.
+ * its calls, so the number of its connections is no bound of what it makes the gateway hold. What is read and what is served
+ * have the same limits, each of its own: an answer can be read while the calls that wait for it take all the room.
  */
 export class HeldMessages {
+  readonly reading: Ledger;
+  readonly served: Ledger;
+  /** Length up to which a message is not counted. */
+  readonly shortBytes: number;
+
+  constructor(limits: HeldLimits, shortBytes = defaultShortBytes) {
+    this.reading = new Ledger(limits);
+    this.served = new Ledger(limits);
+    this.shortBytes = shortBytes;
+  }
+
+  /** Bytes that are counted now. */
+  get bytes(): number {
+    return this.reading.bytes + this.served.bytes;
+  }
+
+  /** A meter for one message of a user, known by the principal's key. */
+  meter(user: string): MessageMeter {
+    return new MessageMeter(this, user);
+  }
+}
+
+/** Bytes by user. */
+class Ledger {
   readonly #limits: HeldLimits;
   readonly #ofUsers = new Map<string, number>();
   #bytes = 0;
@@ -29,37 +51,28 @@ export class HeldMessages {
     this.#limits = limits;
   }
 
-  /** Bytes that are counted now. */
   get bytes(): number {
     return this.#bytes;
   }
 
-  /** A meter for one message of a user, known by the principal's key. */
-  meter(user: string): MessageMeter {
-    return new MessageMeter(this, user);
-  }
-
-  /** Counts bytes in, or out where negative. */
-  add(user: string, bytes: number): void {
-    this.#bytes += bytes;
-    const own = (this.#ofUsers.get(user) ?? 0) + bytes;
-    if (own > 0) this.#ofUsers.set(user, own);
-    else this.#ofUsers.delete(user);
-  }
-
   /**
-   * Checks whether there is room for a message of which `counted` bytes are counted; one is always let in.
+   * Changes what is counted for a message from `before` to `after` bytes; one message alone is always let in.
    *
-   * @throws {GatewayError} `overloaded` when there is too much, in all or of this user
+   * @throws {GatewayError} `overloaded` when it would be too much, of this user or in all
    */
-  check(user: string, bytes: number, counted: number, factor = 1): void {
-    const { messageBytes, messageBytesPerUser } = this.#limits;
-    const others = this.#bytes - counted;
-    const ofUser = (this.#ofUsers.get(user) ?? 0) - counted;
-    // Without tokens nobody is told apart.
-    const single = user !== localPrincipal.key;
-    if (single && ofUser > 0 && ofUser + bytes > factor * messageBytesPerUser) throw refusal("of yours");
-    if (others > 0 && others + bytes > factor * messageBytes) throw refusal("of all");
+  change(user: string, before: number, after: number): void {
+    const own = (this.#ofUsers.get(user) ?? 0) - before;
+    const all = this.#bytes - before;
+    if (after > before) {
+      const { messageBytes, messageBytesPerUser } = this.#limits;
+      // Without tokens nobody is told apart.
+      const single = user !== localPrincipal.key;
+      if (single && own > 0 && own + after > messageBytesPerUser) throw refusal("of yours");
+      if (all > 0 && all + after > messageBytes) throw refusal("of all");
+    }
+    this.#bytes = all + after;
+    if (own + after > 0) this.#ofUsers.set(user, own + after);
+    else this.#ofUsers.delete(user);
   }
 }
 
@@ -67,7 +80,8 @@ export class HeldMessages {
 export class MessageMeter {
   readonly #held: HeldMessages;
   readonly #user: string;
-  #counted = 0;
+  #bytes = 0;
+  #kept = false;
 
   constructor(held: HeldMessages, user: string) {
     this.#held = held;
@@ -80,26 +94,29 @@ export class MessageMeter {
    * @throws {GatewayError} `overloaded`
    */
   read(bytes: number): void {
-    if (bytes <= shortBytes) return;
-    this.#held.check(this.#user, bytes, this.#counted, readingFactor);
-    this.#held.add(this.#user, bytes - this.#counted);
-    this.#counted = bytes;
+    if (bytes <= this.#held.shortBytes) return;
+    this.#held.reading.change(this.#user, this.#bytes, bytes);
+    this.#bytes = bytes;
   }
 
   /**
-   * Asks for room to serve it. Not to be asked for what ends something else: answers and cancellations.
+   * Asks for room to serve it, once it has been read. Not to be asked for what ends something else: answers, cancellations.
    *
    * @throws {GatewayError} `overloaded`
    */
   keep(): void {
-    if (this.#counted > 0) this.#held.check(this.#user, this.#counted, this.#counted);
+    if (this.#bytes === 0) return;
+    this.#held.served.change(this.#user, 0, this.#bytes);
+    this.#held.reading.change(this.#user, this.#bytes, 0);
+    this.#kept = true;
   }
 
   /** The message has been served, or refused. */
   release(): void {
-    if (this.#counted === 0) return;
-    this.#held.add(this.#user, -this.#counted);
-    this.#counted = 0;
+    if (this.#bytes === 0) return;
+    const ledger = this.#kept ? this.#held.served : this.#held.reading;
+    ledger.change(this.#user, this.#bytes, 0);
+    this.#bytes = 0;
   }
 }
 

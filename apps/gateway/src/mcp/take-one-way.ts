@@ -1,8 +1,14 @@
 import { type Message, type NotificationMessage, type ResponseMessage, textOf } from "@gatewright/mcp-bridge";
-import { UpstreamError } from "@gatewright/mcp-bridge/upstream";
+import { UpstreamError, type UpstreamSession } from "@gatewright/mcp-bridge/upstream";
 import { failureOf } from "../calls/call-failure.ts";
 import type { DownstreamSession } from "../downstream/downstream-session.ts";
 import { GatewayError } from "../errors.ts";
+
+/**
+ * How long a notification is waited for: an upstream that is well has it before the client's next request, and one that is
+ * not holds nobody up.
+ */
+const passedOnMs = 1_000;
 
 /** Whether a message ends a question or a call, and so makes room: it is never refused for want of it. */
 export function endsSomething(message: Message): boolean {
@@ -45,20 +51,40 @@ async function takeNotification(session: DownstreamSession, message: Notificatio
     return;
   }
   const { method } = message;
-  if (method === "notifications/progress") {
-    const meant = session.questions.progress(message);
-    if (meant !== undefined)
-      await session.outboxOf(meant.upstream).notify({ method, params: meant.params?.toString() });
-    return;
+  const pending: Promise<void>[] = [];
+  let refusal: unknown;
+  for (const { upstream, params } of meantFor(session, message)) {
+    try {
+      pending.push(session.outboxOf(upstream).notify({ method, params }));
+    } catch (error) {
+      refusal ??= error;
+    }
   }
+  if (pending.length > 0) await atMost(passedOnMs, Promise.all(pending));
+  if (refusal !== undefined) throw refusal;
+}
+
+/** Whom a notification is for: progress for the upstream that asked; the rest for all that the client talks to. */
+function meantFor(
+  session: DownstreamSession,
+  message: NotificationMessage,
+): { readonly upstream: UpstreamSession; readonly params: string | undefined }[] {
+  if (message.method === "notifications/progress") {
+    const meant = session.questions.progress(message);
+    return meant === undefined ? [] : [{ upstream: meant.upstream, params: meant.params?.toString() }];
+  }
+  const { paramsSpan, bytes } = message;
+  const params = paramsSpan === undefined ? undefined : textOf(bytes, paramsSpan);
   // Servers without sessions know no notifications of clients: they ask anew with every call.
   const told = [...session.opened.keys()].filter((upstream) => upstream.era === "legacy");
-  const { paramsSpan, bytes } = message;
-  const params = paramsSpan === undefined ? undefined : bytes.subarray(paramsSpan.start, paramsSpan.end);
-  const notification = { method, params: params?.toString() };
-  // Each upstream gets it as soon as it can, whatever becomes of it at the others.
-  const ends = await Promise.allSettled(
-    told.map((upstream) => session.outboxOf(upstream).notify(notification)),
-  );
-  for (const end of ends) if (end.status === "rejected") throw end.reason;
+  return told.map((upstream) => ({ upstream, params }));
+}
+
+async function atMost(ms: number, work: Promise<unknown>): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, ms);
+  });
+  await Promise.race([work, late]);
+  clearTimeout(timer);
 }

@@ -5,12 +5,14 @@ const maxRoundTripMs = 1_000;
 
 /**
  * A clock whose wall is that of Redis: replicas agree on it, whatever their own walls say. Between two looks it goes on with
- * the monotonic clock; before the first it is this machine's.
+ * the monotonic clock; before the first it is this machine's. It never steps back, though the clock of another Redis may be
+ * behind: what has expired, and is remembered no longer, would be good once more.
  */
 export class RedisClock implements Clock {
   readonly #own: Clock;
   /** From the monotonic clock to the wall of Redis. */
   #offsetMs: number | undefined = undefined;
+  #latestMs = 0;
 
   constructor(own: Clock) {
     this.#own = own;
@@ -21,7 +23,9 @@ export class RedisClock implements Clock {
   }
 
   wallNow(): number {
-    return this.#offsetMs === undefined ? this.#own.wallNow() : this.#own.now() + this.#offsetMs;
+    if (this.#offsetMs === undefined) return this.#own.wallNow();
+    this.#latestMs = Math.max(this.#latestMs, this.#own.now() + this.#offsetMs);
+    return this.#latestMs;
   }
 
   setTimer(run: () => void, ms: number, background: boolean): ClockTimer {
