@@ -105,7 +105,7 @@ describe("gatewright translate, a program over every transport", () => {
     await call();
     const before = await descendants(process.pid, "server-everything");
     expect(before.length).toBeGreaterThan(0);
-    for (const pid of before) process.kill(pid, "SIGKILL");
+    for (const pid of before) if (isAlive(pid)) process.kill(pid, "SIGKILL");
     await eventually(() => before.every((pid) => !isAlive(pid)));
     const text = await eventually(async () => textOf(await call()), { timeoutMs: 20_000 });
     expect(text).toBe("Echo: again");

@@ -32,7 +32,11 @@ export class Outboxes {
 
   /** Makes one, for what a user's client tells a session of an upstream. */
   create(user: string, upstreamId: string, upstream: NotificationTaker): Outbox {
-    return new Outbox(upstream, () => this.#turnsOf(upstreamId), () => this.held.meter(user));
+    return new Outbox(
+      upstream,
+      () => this.#turnsOf(upstreamId),
+      () => this.held.meter(user),
+    );
   }
 
   #turnsOf(upstreamId: string): Turns {
@@ -58,7 +62,11 @@ export class Outbox {
   readonly #waiting: Waiting[] = [];
   #sending = false;
 
-  constructor(upstream: NotificationTaker, turns: () => Turns, meter: () => ReturnType<HeldMessages["meter"]>) {
+  constructor(
+    upstream: NotificationTaker,
+    turns: () => Turns,
+    meter: () => ReturnType<HeldMessages["meter"]>,
+  ) {
     this.#upstream = upstream;
     this.#turns = turns;
     this.#meter = meter;
