@@ -34,7 +34,6 @@ export type { PoolStats } from "./pool-context.ts";
 export type { QueryResult, Row, Statement } from "./query-result.ts";
 export { createReadSession, type ReadSession } from "./read-session.ts";
 export type { Readiness } from "./readiness.ts";
-export type { ReadOptions } from "./replica-reader.ts";
 export {
   type ConnectionOptions,
   createResilientDatabase,
@@ -45,5 +44,6 @@ export {
   type ResilientDatabaseDeps,
 } from "./resilient-database.ts";
 export type { ErrorRow } from "./sqlstate-table.ts";
+export type { ReadOptions } from "./standby-proof.ts";
 export { resilienceTables } from "./tables.ts";
 export type { IsolationLevel, TransactionOptions, TransactionSession } from "./transaction-options.ts";

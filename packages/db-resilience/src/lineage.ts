@@ -56,3 +56,12 @@ export function positionQuestion({ systemIdentifier, timeline, branch }: Lineage
     values: [timeline, systemIdentifier],
   };
 }
+
+/** The same where no history is known: the standby has to follow this timeline or a later one. */
+export function positionFromTimeline(timeline: number): Statement {
+  return {
+    name: "gatewright-position-from-timeline",
+    text: `select pg_last_wal_replay_lsn()::text as lsn, ${timelineFollowed} >= $1 as follows`,
+    values: [timeline],
+  };
+}

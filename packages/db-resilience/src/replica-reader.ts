@@ -3,31 +3,17 @@ import type { DatabaseHost } from "./database-host.ts";
 import type { LeasedSession } from "./database-session.ts";
 import { DatabaseError } from "./errors.ts";
 import type { HostRouter } from "./host-router.ts";
-import { type Lineage, notFollowing, positionQuestion, strangeness } from "./lineage.ts";
-import { lsnValue, walPosition } from "./lsn.ts";
+import { type Lineage, strangeness } from "./lineage.ts";
+import { walPosition } from "./lsn.ts";
 import type { DatabaseEvent } from "./observer.ts";
 import type { ParsedOptions } from "./options.ts";
 import { PrimaryPositions } from "./primary-positions.ts";
-import type { Statement } from "./query-result.ts";
 import { primaryOnly, type ReadSession } from "./read-session.ts";
-import { deadlinePassed } from "./refusals.ts";
+import { fenced, replaced, unavailable } from "./refusals.ts";
 import type { SessionProvider } from "./session-provider.ts";
-import { sleep } from "./sleep.ts";
 import { StandbyDoubts } from "./standby-doubts.ts";
+import { type ReadOptions, StandbyProof } from "./standby-proof.ts";
 import { within } from "./within.ts";
-
-/** How fresh a read must be. */
-export interface ReadOptions {
-  readonly signal?: AbortSignal | undefined;
-  /** How long to wait for a connection; default acquireTimeoutMs. */
-  readonly acquireTimeoutMs?: number | undefined;
-  /** The read sees at least what was written with this session. */
-  readonly session?: ReadSession | undefined;
-  /** A standby further behind is not read from; default `replicas.maxLagMs`. */
-  readonly maxLagMs?: number | undefined;
-}
-
-const pollMs = 5;
 
 /** What the reader needs. */
 export interface ReplicaReaderDeps {
@@ -49,12 +35,14 @@ export class ReplicaReader {
   readonly #deps: ReplicaReaderDeps;
   readonly #positions: PrimaryPositions;
   readonly #doubts: StandbyDoubts;
+  readonly #proof: StandbyProof;
   #turn = 0;
 
   constructor(deps: ReplicaReaderDeps) {
     this.#deps = deps;
     this.#positions = new PrimaryPositions(deps.clock);
     this.#doubts = new StandbyDoubts((event) => deps.event(event));
+    this.#proof = new StandbyProof({ ...deps, positions: this.#positions, doubts: this.#doubts });
   }
 
   /** To be called after each check of a host. */
@@ -69,23 +57,87 @@ export class ReplicaReader {
     return this.#doubts.isStranger(standby);
   }
 
-  /** Runs `work`, which only reads, on a standby or, where none is fresh enough or it fails, on the primary. */
+  /**
+   * Runs `work`, which only reads, on a standby or, where none is fresh enough or it fails, on the primary. Where the options
+   * allow none but standbys, or no primary is up, a session that none of them is fresh enough for is refused.
+   */
   async read<T>(work: (session: LeasedSession) => Promise<T>, options: ReadOptions): Promise<T> {
-    const lineage = this.#lineageFor(options.session);
-    const standby = lineage && this.#nextStandby(lineage);
-    if (standby) {
-      const found = await this.#readFrom(standby, lineage, work, options);
-      if (found) return found.value;
+    const { clock, router } = this.#deps;
+    const token = options.session?.token ?? "";
+    const deadline =
+      clock.monotonic() + (options.acquireTimeoutMs ?? this.#deps.options.pool.acquireTimeoutMs);
+    const leftMs = () => Math.max(0, deadline - clock.monotonic());
+    await this.#learnTimeline(token, leftMs(), options.signal);
+    for (;;) {
+      const elsewhere = this.#elsewhere();
+      const lineage = this.#lineageFor(options.session);
+      const standbys = this.#standbysToAsk(token, lineage, elsewhere);
+      for (const standby of standbys) {
+        const found = !this.#doubts.has(standby) && (await this.#readFrom(standby, lineage, work, options));
+        if (found) return found.value;
+      }
+      const on = elsewhere === "nobody" ? this.#lastResort(token, standbys) : elsewhere;
+      if (on || elsewhere !== "nobody") {
+        const following = (session: LeasedSession) => {
+          this.#refuseReplaced(session, token);
+          return work(session);
+        };
+        return this.#deps.provider.withSession(following, { ...options, idempotent: true, reads: true, on });
+      }
+      if (!router.undecided) throw unavailable("no standby is known to be fresh enough");
+      await router.nextChange(leftMs(), options.signal);
     }
-    const on = this.#serverForWrites();
-    return this.#deps.provider.withSession(work, { ...options, idempotent: true, reads: true, on });
   }
 
-  /** Where the options would choose a standby as well, though they allow this one. */
-  #serverForWrites(): DatabaseHost | undefined {
+  /** The servers are asked for their roles where the session has written on a later timeline than the one known. */
+  async #learnTimeline(token: string, timeoutMs: number, signal: AbortSignal | undefined): Promise<void> {
+    const { clock, router } = this.#deps;
+    const primary = router.primary();
+    if (!primary?.info || primary.info.timeline >= walPosition(token).timeline) return;
+    const late = () => unavailable("the server for writes is not known yet");
+    await within(clock, router.recheck(), timeoutMs, late, signal);
+  }
+
+  /** A server of an older timeline than the session has written on lacks what it wrote. */
+  #refuseReplaced({ host }: LeasedSession, token: string): void {
+    const timeline = this.#deps.router.hosts.find(({ name }) => name === host)?.info?.timeline ?? 0;
+    if (timeline < walPosition(token).timeline) throw fenced(replaced);
+  }
+
+  /** Whom to read from where no standby will do: this one, whom the options choose (undefined), or nobody. */
+  #elsewhere(): DatabaseHost | "nobody" | undefined {
     const { options, router } = this.#deps;
-    const either = options.targetSessionAttrs === "any" || options.targetSessionAttrs === "prefer-standby";
-    return either && router.hosts.length > 1 ? router.primary() : undefined;
+    const { targetSessionAttrs } = options;
+    if (targetSessionAttrs === "read-write" || targetSessionAttrs === "primary") return undefined;
+    const either = targetSessionAttrs === "any" || targetSessionAttrs === "prefer-standby";
+    const candidates = router.candidates();
+    const primary = router.primary();
+    // The options would choose a standby as well, though they allow this one.
+    if (primary && (either || candidates.includes(primary)))
+      return router.hosts.length > 1 ? primary : undefined;
+    return candidates.length > 0 || router.undecided ? "nobody" : undefined;
+  }
+
+  /** One, or, where there is nobody else, each of them and the first once more. */
+  #standbysToAsk(
+    token: string,
+    lineage: Lineage | undefined,
+    elsewhere: DatabaseHost | "nobody" | undefined,
+  ): readonly DatabaseHost[] {
+    const alone = elsewhere === "nobody";
+    if (token === primaryOnly || (!lineage && !alone)) return [];
+    if (!lineage && token === "" && this.#deps.router.hosts.length < 2) return [];
+    const standbys = this.#standbysInTurn(lineage);
+    return alone ? [...standbys, ...standbys.slice(0, 1)] : standbys.slice(0, 1);
+  }
+
+  /** For those who have written nothing: one that lags behind, or was silent, but is of no other history. */
+  #lastResort(token: string, standbys: readonly DatabaseHost[]): DatabaseHost | undefined {
+    if (token !== "") return undefined;
+    return (
+      standbys.find((standby) => !this.#doubts.has(standby)) ??
+      this.#deps.router.standbys().find((standby) => !this.#doubts.isStranger(standby))
+    );
   }
 
   /** The history to read, unless the session's last write is of a later one, or of none that is known. */
@@ -98,23 +150,24 @@ export class ReplicaReader {
     return this.#positions.has(lineage) ? lineage : undefined;
   }
 
-  /** In turn, those that are in no doubt. */
-  #nextStandby(lineage: Lineage): DatabaseHost | undefined {
+  /** Those that are in no doubt, each time beginning with the next. */
+  #standbysInTurn(lineage: Lineage | undefined): readonly DatabaseHost[] {
     const standbys = this.#deps.router.standbys().filter((standby) => {
-      const reason = standby.info && strangeness(standby.info, lineage);
+      const reason = lineage && standby.info && strangeness(standby.info, lineage);
       if (reason !== undefined) this.#doubts.noteStranger(standby, reason);
       return !this.#doubts.has(standby);
     });
-    return standbys[this.#turn++ % Math.max(1, standbys.length)];
+    const first = this.#turn++ % Math.max(1, standbys.length);
+    return [...standbys.slice(first), ...standbys.slice(0, first)];
   }
 
   async #readFrom<T>(
     standby: DatabaseHost,
-    lineage: Lineage,
+    lineage: Lineage | undefined,
     work: (session: LeasedSession) => Promise<T>,
     options: ReadOptions,
   ): Promise<{ readonly value: T } | undefined> {
-    const session = await this.#freshSession(standby, lineage, options);
+    const session = await this.#proof.freshSession(standby, lineage, options);
     if (!session) return undefined;
     try {
       return { value: await work(session) };
@@ -128,106 +181,5 @@ export class ReplicaReader {
     } finally {
       this.#deps.provider.release(session);
     }
-  }
-
-  /**
-   * A session on the standby once it has shown that it is fresh enough, within the budget. One that does not say
-   * anything in time is left alone until it has answered its monitor again; what it was asked goes on in the background.
-   */
-  async #freshSession(
-    standby: DatabaseHost,
-    lineage: Lineage,
-    options: ReadOptions,
-  ): Promise<LeasedSession | undefined> {
-    const { answerMs, waitForWriteMs } = this.#deps.options.replicas;
-    let given = false;
-    const proving = this.#prove(standby, lineage, options).then((session) => {
-      if (!given) return session;
-      if (session) this.#deps.provider.release(session);
-      return undefined;
-    });
-    const silence = deadlinePassed("validation", answerMs);
-    const late = () => {
-      given = true;
-      return silence;
-    };
-    try {
-      return await within(this.#deps.clock, proving, answerMs + waitForWriteMs, late, options.signal);
-    } catch (error) {
-      if (error === silence) this.#doubts.noteSilence(standby);
-      if (DatabaseError.is(error) && error.class === "client") throw error;
-      return undefined;
-    } finally {
-      given = true;
-    }
-  }
-
-  async #prove(
-    standby: DatabaseHost,
-    lineage: Lineage,
-    options: ReadOptions,
-  ): Promise<LeasedSession | undefined> {
-    const session = await this.#deps.provider.acquireOn(standby, options);
-    let found: Freshness | undefined;
-    try {
-      found = await this.#freshnessOf(session, lineage, this.#patienceMs(standby), options);
-    } finally {
-      if (found !== "fresh") this.#deps.provider.release(session);
-    }
-    if (found === "stranger") this.#doubts.noteStranger(standby, notFollowing);
-    else this.#doubts.noteFollower(standby);
-    return found === "fresh" ? session : undefined;
-  }
-
-  /** Where a standby was waited for in vain until it showed that it follows, another wait is not worth it. */
-  #patienceMs(standby: DatabaseHost): number {
-    return this.#doubts.isStranger(standby) ? 0 : this.#deps.options.replicas.waitForWriteMs;
-  }
-
-  async #freshnessOf(
-    session: LeasedSession,
-    lineage: Lineage,
-    patienceMs: number,
-    { session: reader, maxLagMs, signal }: ReadOptions,
-  ): Promise<Freshness> {
-    const { clock, options } = this.#deps;
-    const own = reader ? walPosition(reader.token).value : 0n;
-    const shared = this.#positions.needed(maxLagMs ?? options.replicas.maxLagMs);
-    const needed = own > shared ? own : shared;
-    const timeoutMs = options.pool.validationTimeoutMs;
-    const question = positionQuestion(lineage);
-    const deadline = clock.monotonic() + patienceMs;
-    for (;;) {
-      const position = await askPosition(session, question, timeoutMs);
-      if (!position) return "stranger";
-      const { lsn, follows } = position;
-      // A server that has been promoted meanwhile replays nothing and is the place for writes itself.
-      if (lsn === null) return "behind";
-      if (follows && lsnValue(lsn) >= needed) return "fresh";
-      if (clock.monotonic() >= deadline) return follows ? "behind" : "stranger";
-      await sleep(clock, pollMs, signal);
-    }
-  }
-}
-
-type Freshness = "fresh" | "behind" | "stranger";
-
-interface Position {
-  readonly lsn: string | null;
-  readonly follows: boolean;
-}
-
-async function askPosition(
-  session: LeasedSession,
-  question: Statement,
-  timeoutMs: number,
-): Promise<Position | undefined> {
-  try {
-    const { rows } = await session.query<Position>(question, undefined, { timeoutMs });
-    return rows[0];
-  } catch (error) {
-    // The table with the branch is not there: nothing has been replayed that was written after it was made.
-    if (DatabaseError.is(error) && error.sqlState === "42P01") return undefined;
-    throw error;
   }
 }

@@ -18,10 +18,11 @@ import type { PoolStats } from "./pool-context.ts";
 import type { QueryResult, Row, Statement } from "./query-result.ts";
 import { notingWrites, type ReadSession } from "./read-session.ts";
 import { type Readiness, readinessOf } from "./readiness.ts";
-import { type ReadOptions, ReplicaReader } from "./replica-reader.ts";
+import { ReplicaReader } from "./replica-reader.ts";
 import { createRetryBudget } from "./retry-budget.ts";
 import { SessionProvider } from "./session-provider.ts";
 import { createOutcomeSettler } from "./settle-outcome.ts";
+import type { ReadOptions } from "./standby-proof.ts";
 import { commitsByItself } from "./statement-kind.ts";
 import { runTransaction } from "./transaction.ts";
 import {

@@ -10,7 +10,7 @@ import {
 import { afterEach, describe, expect, it } from "vitest";
 import { createReadSession } from "../src/index.ts";
 import { strangeness } from "../src/lineage.ts";
-import { openDatabase, type Subject } from "./support.ts";
+import { openDatabase, proxyOf, type Subject } from "./support.ts";
 
 const opened: { close(): Promise<unknown> }[] = [];
 afterEach(async () => {
@@ -31,7 +31,7 @@ async function startPair(): Promise<PostgresPair> {
 }
 
 async function open(
-  hosts: readonly PostgresServer[],
+  hosts: Parameters<typeof openDatabase>[0],
   options: Parameters<typeof openDatabase>[1] = {},
 ): Promise<Subject> {
   const subject = openDatabase(hosts, {
@@ -208,11 +208,37 @@ it("FO-02 a standby fed by an archive alone is read from once it has what was wr
   expect(await pair.primary.query("select 1 from pg_stat_wal_receiver")).toEqual([]);
 });
 
-it("FO-02 a session that has written on a later timeline than is known here reads from the server for writes", async () => {
+it("FO-02 a session that has written on a later timeline than that of the server for writes is refused", async () => {
   const pair = await startPair();
-  const subject = await open([pair.primary, pair.standby]);
-  await readsFrom(subject, pair.standby);
-  const of = (token: string) => count(subject, { session: createReadSession(token), maxLagMs: 60_000 });
-  expect((await of("0/1@1"))?.port).toBe(pair.standby.port);
-  expect((await of("0/1@2"))?.port).toBe(pair.primary.port);
+  const proxy = await proxyOf(pair.standby);
+  opened.push(proxy);
+  const subject = await open([pair.primary, proxy]);
+  await eventually(async () => (await count(subject, { maxLagMs: 60_000 }))?.port === pair.standby.port);
+  expect((await count(subject, { session: createReadSession("0/1@1"), maxLagMs: 60_000 }))?.port).toBe(
+    pair.standby.port,
+  );
+  // The process does not see the promotion, while others write on the new timeline.
+  proxy.set({ up: { blackhole: true }, down: { blackhole: true } });
+  await pair.promote();
+  const session = createReadSession();
+  const other = await open([pair.primary, pair.standby]);
+  await other.database.query("insert into t values (1)", [], { session });
+  expect(session.token).toMatch(/@2$/);
+  const late = () => count(subject, { session: createReadSession(session.token) });
+  // Asked for its role, the other one is silent at first, and known to be down then.
+  const refused = { code: expect.stringMatching(/^db_(fenced|unavailable)$/), retryable: true };
+  await expect(late()).rejects.toMatchObject(refused);
+  await eventually(() => subject.database.stats().hosts[1]?.state === "down");
+  await expect(late()).rejects.toMatchObject({ code: "db_fenced", retryable: true });
+  proxy.heal();
+  await eventually(() => subject.database.stats().hosts.every(({ state }) => state === "up"));
+  expect(await late()).toEqual({ rows: 1, port: pair.standby.port });
+});
+
+it("FO-02 reads nothing from a standby that was forked off where the options allow none but standbys", async () => {
+  const pair = await startPair();
+  await fork(pair);
+  const subject = await open([pair.primary, pair.standby], { targetSessionAttrs: "standby" });
+  for (const session of [undefined, createReadSession("0/1"), createReadSession("0/1@2")])
+    await expect(count(subject, { session })).rejects.toMatchObject({ code: "db_unavailable" });
 });
