@@ -1,7 +1,15 @@
 import { eventually, type PostgresServer, startPostgres } from "@gatewright/testkit";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { createFaultProxy } from "../src/testing/index.ts";
-import { expectAtRest, load, openDatabase, pooledBackends, type Subject, timed } from "./support.ts";
+import {
+  expectAtRest,
+  load,
+  openDatabase,
+  pooledBackends,
+  refusedAtOnce,
+  type Subject,
+  timed,
+} from "./support.ts";
 
 let postgres: PostgresServer;
 let subject: Subject;
@@ -36,8 +44,8 @@ describe("capacity", () => {
       for (const { code, ms } of refused) {
         expect(code).toBe("pool_exhausted");
         expect(ms).toBeGreaterThan(2_200);
-        // Before the next slots are free.
-        expect(ms).toBeLessThan(3_000);
+        // Before the next slots are free: 100 ms late at most, five times that on a busy machine.
+        expect(ms).toBeLessThan(2_250 + 5 * 100);
       }
       // The first fifteen may overtake each other while their connections are being opened.
       expect(order.slice(15)).toEqual([...order.slice(15)].sort((a, b) => a - b));
@@ -57,9 +65,8 @@ describe("capacity", () => {
     });
     await ping();
     const slow = Array.from({ length: 3 }, () => timed(() => subject.database.query("select pg_sleep(0.3)")));
-    const refused = await ping();
+    const refused = await refusedAtOnce(() => subject.database.query("select 1"));
     expect(refused).toMatchObject({ code: "pool_exhausted", error: { details: { reason: "queue_full" } } });
-    expect(refused.ms).toBeLessThan(2_500);
     expect((await Promise.all(slow)).map(({ status }) => status)).toEqual([200, 200, 200]);
   });
 

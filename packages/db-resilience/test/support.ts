@@ -74,6 +74,22 @@ export async function timed(call: () => Promise<unknown>): Promise<Outcome> {
   }
 }
 
+/**
+ * How a call ended that has to be refused at once (50 ms): before a timer of five times that, set before the call, rings. A
+ * machine that stands still holds up both.
+ */
+export async function refusedAtOnce(call: () => Promise<unknown>): Promise<Outcome> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error("The call was not refused at once.")), 250);
+  });
+  try {
+    return await Promise.race([timed(call), late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
 /** The common conditions after a case: nothing checked out, nobody waiting, few backends. */
 export async function expectAtRest(subject: Subject, server: PostgresServer, max = 15): Promise<void> {
   await eventually(
