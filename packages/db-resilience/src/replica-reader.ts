@@ -115,7 +115,8 @@ export class ReplicaReader {
     // The options would choose a standby as well, though they allow this one.
     if (primary && (either || candidates.includes(primary)))
       return router.hosts.length > 1 ? primary : undefined;
-    return candidates.length > 0 || router.undecided ? "nobody" : undefined;
+    const awaited = router.undecided && !this.#deps.provider.isClosed;
+    return candidates.length > 0 || awaited ? "nobody" : undefined;
   }
 
   /** One, or, where there is nobody else, each of them and the first once more. */

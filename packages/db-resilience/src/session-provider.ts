@@ -177,6 +177,11 @@ export class SessionProvider {
     await this.#router.recheck();
   }
 
+  /** Whether nothing is lent any more. */
+  get isClosed(): boolean {
+    return this.#closed;
+  }
+
   close(): void {
     this.#closed = true;
   }

@@ -102,4 +102,14 @@ describe("reading where there is no primary to go to", () => {
       expect(await count(subject, createReadSession("0/1"))).toBe(0);
     },
   );
+
+  it("waits for hosts that were not asked yet, and for none after close()", async () => {
+    const subject = openDatabase([pair.standby], { targetSessionAttrs: "any" });
+    opened.push({ close: () => subject.database.close({ deadlineMs: 100 }) });
+    expect(await count(subject, createReadSession("0/1"))).toBe(0);
+    const closed = openDatabase([pair.primary, pair.standby], { targetSessionAttrs: "any" });
+    await closed.database.close();
+    for (const session of [undefined, createReadSession("0/1")])
+      await expect(count(closed, session)).rejects.toMatchObject({ code: "db_closed" });
+  });
 });
