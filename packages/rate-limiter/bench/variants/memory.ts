@@ -1,4 +1,4 @@
-import { createMemoryStore, createRateLimiter, type Decision } from "@gatewright/rate-limiter";
+import { createMemoryStore, createRateLimiter, type Decision, type Subject } from "@gatewright/rate-limiter";
 import { MemoryStore } from "express-rate-limit";
 import { RateLimiterMemory } from "rate-limiter-flexible";
 import { FLOORS } from "../floor.ts";
@@ -50,14 +50,20 @@ function express(): () => Promise<void> {
 }
 
 /**
- * The least that gives the same answer by the same algorithm: one Map that grows without bound, one clock reading, one
- * decision, and with it what a refund has to know.
+ * The least that gives the same answer by the same algorithm: one Map, one clock reading, the key that a subject is counted
+ * by, one decision, and with it what a refund has to know; what was decided is counted.
  */
 function floor(): () => void {
   const take = FLOORS[algorithm]!(limit, WINDOW_MS);
-  const check = (user: string): Partial<Decision> & { charged: object | undefined } => {
+  const counts = { allowed: 0, refused: 0 };
+  const wiped = 0;
+  const check = (subject: Subject): Partial<Decision> & { charged: object | undefined } => {
+    const { user } = subject;
+    if (typeof user !== "string" || user === "") throw new Error("There is no user");
     const now = Date.now();
-    const { allowed, remaining, resetMs, retryAfterMs } = take(user, now);
+    const { allowed, remaining, resetMs, retryAfterMs } = take(user, now, wiped);
+    if (allowed) counts.allowed++;
+    else counts.refused++;
     return {
       allowed,
       code: allowed ? "allowed" : "rate_limited",
@@ -78,11 +84,11 @@ function floor(): () => void {
       rev: 0,
       tenantRev: 0,
       shadow: false,
-      charged: allowed ? { user, at: now } : undefined,
+      charged: allowed ? { user, at: now, wiped } : undefined,
     };
   };
   return () => {
-    for (let i = 0; i < PER_ROUND; i++) last = check(users[i % KEYS]!);
+    for (let i = 0; i < PER_ROUND; i++) last = check({ user: users[i % KEYS]! });
   };
 }
 
