@@ -125,6 +125,53 @@ describe("answers on an event stream", () => {
     expect((times[1] ?? 0) - (times[0] ?? 0)).toBeGreaterThan(50);
   });
 
+  it.each(["open", "closed"])(
+    "is taken from the session's own stream too, while that of the request is %s",
+    async (own) => {
+      let id: unknown;
+      let onStream: ((value: unknown) => void) | undefined;
+      const { server, upstream } = await serve(
+        legacyHandler(
+          (seen, response) => {
+            id = seen.body.id;
+            response.writeHead(200, { "content-type": "text/event-stream" });
+            response.write("id: a-1\nretry: 60000\ndata:\n\n");
+            onStream?.(result("of nobody", {}));
+            if (own === "open") onStream?.(result(id, { elsewhere: true }));
+            else response.end(() => setTimeout(() => onStream?.(result(id, { elsewhere: true })), 50));
+          },
+          {
+            stream: (_seen, response) => {
+              onStream = stream(response);
+            },
+          },
+        ),
+      );
+      const session = await upstream.open({ ...CLIENT, onMessage: () => undefined });
+      await eventually(() => onStream !== undefined);
+      expect((await session.request({ method: "x" }, { timeoutMs: 10_000 })).value()).toEqual({
+        elsewhere: true,
+      });
+      expect(server.seen.some((seen) => seen.headers["last-event-id"] !== undefined)).toBe(false);
+      expect(upstream.stats().requestsActive).toBe(0);
+    },
+  );
+
+  it("is waited for no longer when the session is closed in the pause before a resumption", async () => {
+    const { upstream } = await serve(
+      legacyHandler((_seen, response) => {
+        response.writeHead(200, { "content-type": "text/event-stream" });
+        response.end("id: a-1\nretry: 60000\ndata:\n\n");
+      }),
+      { serverStream: false },
+    );
+    const session = await upstream.open(CLIENT);
+    const call = session.request({ method: "x" }, { timeoutMs: 30_000 });
+    const failed = expect(call).rejects.toMatchObject({ code: "closed", phase: "sent_no_response" });
+    setTimeout(() => void session.close(), 100);
+    await failed;
+  }, 10_000);
+
   it("is resumed by GET alone, again and again: after a reset in the middle, a reset resumption, one refused for a time", async () => {
     let id: unknown;
     let resumptions = 0;

@@ -54,6 +54,8 @@ export class HttpCall {
   #retryMs = DEFAULT_RETRY_MS;
   #events = 0;
   #stopped: UpstreamError | undefined;
+  /** Ends the pause before a resumption. */
+  #pausing: AbortController | undefined;
 
   constructor(connection: HttpConnection, options: HttpCallOptions) {
     this.#connection = connection;
@@ -78,10 +80,24 @@ export class HttpCall {
     return { answer: this.#fromBody(answer), headers: answer.headers };
   }
 
+  /** Whether this is the request with that id, as raw JSON. */
+  has(idText: string): boolean {
+    return this.#options.idText === idText;
+  }
+
+  /** Takes the answer that came another way than the call's own stream. */
+  take(answer: UpstreamAnswer): void {
+    if (this.#streamed || this.#stopped) return;
+    this.#streamed = answer;
+    this.#exchange?.finish(LINGER_MS);
+    this.#pausing?.abort();
+  }
+
   /** Ends the call with an error, in whatever state it is. */
   stop(error: UpstreamError): void {
     this.#stopped = error;
     this.#exchange?.stop(error);
+    this.#pausing?.abort();
   }
 
   #exchangeOnce(send: Parameters<HttpConnection["send"]>[0]): Promise<HttpAnswer> {
@@ -150,7 +166,7 @@ export class HttpCall {
    * fails is repeated, after growing pauses: it executes nothing. The request itself never is.
    */
   async #resume(): Promise<UpstreamAnswer> {
-    const { resumeHeaders, signal } = this.#options;
+    const { resumeHeaders } = this.#options;
     let failures = 0;
     let last: UpstreamError | undefined;
     for (let barren = 0; barren < MAX_BARREN_RESUMPTIONS; barren++) {
@@ -161,7 +177,8 @@ export class HttpCall {
         MAX_RETRY_MS,
         this.#deadline - performance.now(),
       );
-      await pause(pauseMs, signal, "sent_no_response");
+      await this.#pause(pauseMs);
+      if (this.#streamed) return this.#streamed;
       if (performance.now() >= this.#deadline) throw outOfTime(this.#options.timeoutMs);
       const before = this.#events;
       const headers = [...resumeHeaders(), "last-event-id", id];
@@ -182,6 +199,22 @@ export class HttpCall {
       networkCode: last?.networkCode,
       cause: last,
     });
+  }
+
+  /** Waits before a resumption, unless the call is over meanwhile. */
+  async #pause(milliseconds: number): Promise<void> {
+    const { signal } = this.#options;
+    const pausing = new AbortController();
+    this.#pausing = pausing;
+    const either = signal ? AbortSignal.any([signal, pausing.signal]) : pausing.signal;
+    try {
+      await pause(milliseconds, either, "sent_no_response");
+    } catch (error) {
+      if (this.#stopped) throw this.#stopped;
+      if (this.#streamed === undefined) throw error;
+    } finally {
+      this.#pausing = undefined;
+    }
   }
 
   #fromBatch(body: Buffer, status: number): UpstreamAnswer | undefined {

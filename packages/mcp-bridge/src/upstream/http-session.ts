@@ -1,7 +1,8 @@
 import { encodeHeaderValue } from "../headers.ts";
-import type { JsonObject, SingleMessage } from "../message.ts";
+import type { JsonObject, ResponseMessage, SingleMessage } from "../message.ts";
+import { textOf } from "../splice.ts";
 import { pause } from "./abort.ts";
-import type { UpstreamAnswer } from "./answer.ts";
+import { UpstreamAnswer } from "./answer.ts";
 import { GetStream } from "./get-stream.ts";
 import { HttpCall, restoreProgressToken } from "./http-call.ts";
 import type { HttpConnection } from "./http-connection.ts";
@@ -191,13 +192,28 @@ export class HttpSession implements UpstreamSession {
   }
 
   #deliver(message: SingleMessage, onMessage: (message: UpstreamMessage) => void): void {
-    let restored = message;
+    if (message.kind === "response") {
+      this.#takeAnswer(message);
+      return;
+    }
+    let restored: SingleMessage = message;
     if (message.kind === "notification" && message.spans.notifiedToken) {
       const { start, end } = message.spans.notifiedToken;
       const idText = message.bytes.toString("utf8", start, end);
       restored = restoreProgressToken(message, { idText, progressToken: this.#tokens.get(idText) });
     }
     if (restored.kind === "notification" || restored.kind === "request") onMessage(restored);
+  }
+
+  /**
+   * An answer on the session's own stream. The revisions want it on the stream of its request, but there are servers that
+   * answer on whichever stream was opened last, and clients that take it; without that the call would hang.
+   */
+  #takeAnswer({ outcome, bytes, idSpan }: ResponseMessage): void {
+    const idText = textOf(bytes, idSpan);
+    for (const call of this.#calls) {
+      if (call.has(idText)) call.take(new UpstreamAnswer(outcome, bytes, idSpan, 200, "stream"));
+    }
   }
 
   #onFailure(error: unknown, idText: string): void {
