@@ -31,11 +31,11 @@ export interface Site {
 async function startBeside(
   name: "bare proxy" | "least proxy" | "plain gateway",
   prefix: readonly string[],
-  upstream: string,
+  args: readonly string[],
   env: Readonly<Record<string, string>> = {},
 ) {
   const program = join(import.meta.dirname, `${name.replace(" ", "-")}.ts`);
-  const spawned = spawnProcess(name, [...prefix, process.execPath, program, upstream], {
+  const spawned = spawnProcess(name, [...prefix, process.execPath, program, ...args], {
     env: { ...process.env, ...env },
   });
   try {
@@ -85,10 +85,14 @@ export async function startSite({
       stops.push(() => started.process.stop());
       return started;
     };
-    const proxy = await beside("bare proxy", pinning.measured, origin);
-    const leastProxy = floor ? await beside("least proxy", pinning.measured, origin) : undefined;
+    // The plain gateway bridges for clients without sessions only; for others it is called as its upstream is.
+    const translates = bridged && front === "modern";
+    const proxy = await beside("bare proxy", pinning.measured, [origin]);
+    const leastProxy = floor ? await beside("least proxy", pinning.measured, [origin]) : undefined;
     const plainGateway = floor
-      ? await beside("plain gateway", pinning.measured, upstream.url, { PUBLIC_KEY: signer.publicKeyPem })
+      ? await beside("plain gateway", pinning.measured, [upstream.url, ...(translates ? ["bridged"] : [])], {
+          PUBLIC_KEY: signer.publicKeyPem,
+        })
       : undefined;
     const gateway = await startGatewayProcess({
       upstreamUrl: upstream.url,
@@ -100,12 +104,17 @@ export async function startSite({
     pinning.pinSelf();
 
     const tokensOf = (users: number) => userNames(users).map((user) => signer.tokenOf(user));
-    const past = (name: LoadTarget["name"], url: string, pid: number, asUsers = false): LoadTarget => ({
+    const past = (
+      name: LoadTarget["name"],
+      url: string,
+      pid: number,
+      { asUsers = false, speaking = era }: { readonly asUsers?: boolean; readonly speaking?: Front } = {},
+    ): LoadTarget => ({
       name,
       pid,
       mcp: ({ users, sessions, connections, tool, args }) => ({
         ...{ url, sessions, connections, tool, args },
-        front: era,
+        front: speaking,
         tokens: asUsers ? tokensOf(users) : [],
       }),
     });
@@ -114,7 +123,11 @@ export async function startSite({
       bareProxy: past("bare proxy", `${proxy.origin}/mcp`, proxy.process.pid),
       leastProxy: leastProxy && past("least proxy", `${leastProxy.origin}/mcp`, leastProxy.process.pid),
       plainGateway:
-        plainGateway && past("plain gateway", `${plainGateway.origin}/mcp`, plainGateway.process.pid, true),
+        plainGateway &&
+        past("plain gateway", `${plainGateway.origin}/mcp`, plainGateway.process.pid, {
+          asUsers: true,
+          speaking: translates ? front : era,
+        }),
       gateway: {
         name: "gateway",
         pid: gateway.process.pid,

@@ -232,6 +232,63 @@ describe("plain gateway", () => {
       await plain.stop();
     }
   });
+
+  it("bridges for clients without sessions, a session of the upstream for each user", async () => {
+    await using upstream = await startRawServer({ era: "legacy" });
+    const signer = createTokenSigner();
+    const plain = spawnProcess(
+      "plain gateway",
+      [process.execPath, source("plain-gateway.ts"), upstream.url, "bridged"],
+      { env: { ...process.env, PUBLIC_KEY: signer.publicKeyPem } },
+    );
+    try {
+      const [origin] = await plain.waitFor(/http:\/\/127\.0\.0\.1:\d+/, 10_000);
+      const calls = { front: "modern", tokens: [signer.tokenOf("ann"), signer.tokenOf("bob")] } as const;
+      const caller = await createMcpCaller(target(`${origin}/mcp`, calls));
+      for (let index = 0; index < 4; index++) {
+        expect(await new Promise((resolve) => caller.call(index, resolve))).toBe("ok");
+      }
+      await caller.close();
+      // Whoever sends a modern envelope on, or no session, is refused by this upstream.
+      expect(upstream.stats().requests).toMatchObject({
+        initialize: 2,
+        "notifications/initialized": 2,
+        "tools/call": 4,
+      });
+      const prefix = "io.modelcontextprotocol/";
+      const post = (method: string, name: string, version = "2026-07-28") =>
+        fetch(`${origin}/mcp`, {
+          method: "POST",
+          headers: {
+            authorization: `Bearer ${signer.tokenOf("ann")}`,
+            "content-type": "application/json",
+            "mcp-protocol-version": version,
+            "mcp-method": "tools/call",
+            "mcp-name": name,
+          },
+          body: JSON.stringify({
+            jsonrpc: "2.0",
+            id: "mine",
+            method,
+            params: {
+              name: "echo",
+              arguments: { text: "t" },
+              _meta: { [`${prefix}protocolVersion`]: "2026-07-28", [`${prefix}clientCapabilities`]: {} },
+            },
+          }),
+        });
+      const answered = await post("tools/call", `=?base64?${Buffer.from("echo").toString("base64")}?=`);
+      expect(answered.status).toBe(200);
+      expect(await answered.json()).toMatchObject({ id: "mine", result: { resultType: "complete" } });
+      await expect(post("tools/call", "other")).resolves.toMatchObject({ status: 400 });
+      await expect(post("tools/list", "echo")).resolves.toMatchObject({ status: 400 });
+      await expect(post("tools/call", "echo", "2025-11-25")).resolves.toMatchObject({ status: 400 });
+      // What such a client says of itself has a session of its own: this one names no client.
+      expect(upstream.stats().requests).toMatchObject({ initialize: 3, "tools/call": 5 });
+    } finally {
+      await plain.stop();
+    }
+  });
 });
 
 describe("processes", () => {
