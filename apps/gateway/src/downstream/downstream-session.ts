@@ -37,6 +37,7 @@ export interface TakenOver {
   readonly resumable: ReadonlyMap<string, ResumableSession>;
   readonly logLevel: string | undefined;
   readonly subscriptions: ReadonlyMap<string, ReadonlySet<string>>;
+  readonly ownSubscriptions: ReadonlyMap<string, ReadonlySet<string>>;
 }
 
 /** What a session works with. */
@@ -75,6 +76,8 @@ export class DownstreamSession {
   logLevel: string | undefined;
   /** The resources of upstreams without sessions that the client subscribed to, by upstream. */
   readonly subscriptions: Map<string, Set<string>>;
+  /** Those that the client's own upstream sessions have, by upstream. */
+  readonly ownSubscriptions: Map<string, Set<string>>;
   /** Run when the session ends here, also when another replica goes on with it. */
   readonly onEnd = new EndHooks();
   readonly questions: Questions;
@@ -95,8 +98,8 @@ export class DownstreamSession {
     this.hold = options.takenOver?.hold;
     this.resumable = new Map(options.takenOver?.resumable);
     this.logLevel = options.takenOver?.logLevel;
-    const kept = options.takenOver?.subscriptions ?? [];
-    this.subscriptions = new Map([...kept].map(([upstreamId, uris]) => [upstreamId, new Set(uris)]));
+    this.subscriptions = copyOf(options.takenOver?.subscriptions);
+    this.ownSubscriptions = copyOf(options.takenOver?.ownSubscriptions);
     this.usedAtMs = options.now();
     this.questions = new Questions(options.takenOver?.hold.epoch);
     this.#options = options;
@@ -247,4 +250,8 @@ function lostAnswer(idText: string): string {
     message: "The call has ended, and its answer is no longer kept.",
     data: { code, retryable: false },
   });
+}
+
+function copyOf(kept: TakenOver["subscriptions"] = new Map()): Map<string, Set<string>> {
+  return new Map([...kept].map(([upstreamId, uris]) => [upstreamId, new Set(uris)]));
 }

@@ -1,4 +1,4 @@
-import { type NotificationMessage, parseMessage } from "@gatewright/mcp-bridge";
+import type { NotificationMessage } from "@gatewright/mcp-bridge";
 import type { Listener, NotificationHub, SubscriptionFilter } from "@gatewright/mcp-bridge/bridge";
 import type { Target } from "../calls/target.ts";
 import { GatewayError } from "../errors.ts";
@@ -68,11 +68,4 @@ export class Ears {
     }
     throw new GatewayError("overloaded", "too many clients listen", { retryAfterMs: 5_000 });
   }
-}
-
-/** The notice that a resource was updated. */
-export function updated(uri: string): NotificationMessage | undefined {
-  const text = JSON.stringify({ jsonrpc: "2.0", method: "notifications/resources/updated", params: { uri } });
-  const message = parseMessage(Buffer.from(text));
-  return message.kind === "notification" ? message : undefined;
 }

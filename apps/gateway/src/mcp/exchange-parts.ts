@@ -2,7 +2,8 @@ import type { UpstreamCall } from "../calls/upstream-call.ts";
 import type { ParamsChange } from "../calls/upstream-params.ts";
 import type { Exchange } from "./exchange.ts";
 import type { ForwardDeps } from "./forward-deps.ts";
-import { type Caller, relayMessage } from "./upstream-access.ts";
+import { relayMessage } from "./relay-message.ts";
+import type { Caller } from "./upstream-access.ts";
 
 /** Who calls, as sessions of upstreams are told apart by. */
 export function callerOf(exchange: Exchange): Caller {

@@ -14,6 +14,7 @@ import { crossingOf } from "./crossings.ts";
 import type { Exchange } from "./exchange.ts";
 import { callerOf, relayTo, renewalOf, traced } from "./exchange-parts.ts";
 import type { ForwardDeps } from "./forward-deps.ts";
+import { rememberSubscription } from "./own-subscriptions.ts";
 import { relayAnswer, setHeaders } from "./relay-answer.ts";
 import { upstreamHeaders } from "./upstream-headers.ts";
 
@@ -68,6 +69,7 @@ export async function forwardPlainly(
       if (answered.kind === "error") throw new AnsweredError(answered, outcomeOfAnswer(answered, false));
       return answered;
     });
+    await rememberSubscription(exchange, route);
     setHeaders(exchange, giveUpHeaders(noHeaders, attempts, giveUp));
     relayAnswer(exchange, upstream, found);
   } catch (error) {

@@ -10,10 +10,11 @@ import {
 } from "@gatewright/mcp-bridge/bridge";
 import type { OpenChannels } from "../channels/open-channels.ts";
 import type { Snapshot } from "../registry/snapshot.ts";
-import { type Ears, type EarsOptions, updated } from "./ears.ts";
+import type { Ears, EarsOptions } from "./ears.ts";
 import type { Exchange } from "./exchange.ts";
 import { followedBy } from "./followed.ts";
 import type { Follower } from "./follower.ts";
+import { resourceUpdated } from "./resource-updated.ts";
 import type { SubscriptionBounds } from "./subscription-bounds.ts";
 
 /** Most notifications of one listener that wait for its acknowledgement. */
@@ -136,7 +137,7 @@ export class ListenStreams {
     const { expose } = this.#options;
     const parts = [...honoured].map(([upstreamId, filter]) => {
       const uris = (filter.resourceSubscriptions ?? []).map((uri) => {
-        const message = updated(uri);
+        const message = resourceUpdated(uri);
         const shown = message && expose(target, upstreamId, message);
         return String(shown?.params?.["uri"] ?? uri);
       });

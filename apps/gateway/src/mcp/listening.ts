@@ -5,15 +5,16 @@ import type { DownstreamSession } from "../downstream/downstream-session.ts";
 import { GatewayError } from "../errors.ts";
 import { isListChange } from "../polling/announced.ts";
 import type { Snapshot } from "../registry/snapshot.ts";
-import { Ears, type EarsOptions, updated } from "./ears.ts";
+import type { ShowNotification } from "./client-contexts.ts";
+import { Ears, type EarsOptions } from "./ears.ts";
 import type { Exchange } from "./exchange.ts";
 import { followedBy } from "./followed.ts";
 import type { Follower } from "./follower.ts";
 import { ListenStreams } from "./listen-streams.ts";
 import { endedMeanwhile, ResourceSubscriptions } from "./resource-subscriptions.ts";
+import { resourceUpdated } from "./resource-updated.ts";
 import { SubscriptionBounds } from "./subscription-bounds.ts";
 import { untilDone } from "./until-done.ts";
-import type { ShowNotification } from "./upstream-access.ts";
 
 /** Pause before what a session that was taken over lacks is tried again. */
 const againMs = 2_000;
@@ -167,7 +168,7 @@ export class Listening {
       for (const uri of uris) {
         if (this.#subscriptions.get(session, upstreamId, uri) !== undefined) continue;
         this.#subscriptions.begin(session, upstreamId, uri);
-        const message = updated(uri);
+        const message = resourceUpdated(uri);
         if (message !== undefined) deliver(this.#options.expose(session.target, upstreamId, message));
       }
     }

@@ -10,17 +10,22 @@ export interface KeptSession {
   /** Upstream sessions to go on with, by upstream. */
   readonly resumable: ReadonlyMap<string, ResumableSession>;
   readonly logLevel: string | undefined;
-  readonly subscriptions: ReadonlyMap<string, ReadonlySet<string>>;
+  readonly subscriptions: Subscriptions;
+  readonly ownSubscriptions: Subscriptions;
 }
 
+/** URIs by upstream. */
+type Subscriptions = ReadonlyMap<string, ReadonlySet<string>>;
+
 /** What a client said of itself and what it wants, as it is kept with the owner record. */
-export function keptState({ hello, target, logLevel, subscriptions }: DownstreamSession): SessionState {
-  const uris = [...subscriptions].map(([upstreamId, subscribed]) => [upstreamId, [...subscribed]]);
+export function keptState(session: DownstreamSession): SessionState {
+  const { hello, target, logLevel, subscriptions, ownSubscriptions } = session;
   return {
     hello: JSON.stringify(hello),
     target: JSON.stringify(target),
     ...(logLevel !== undefined && { logLevel }),
-    ...(uris.length > 0 && { subscriptions: JSON.stringify(uris) }),
+    ...(subscriptions.size > 0 && { subscriptions: encode(subscriptions) }),
+    ...(ownSubscriptions.size > 0 && { ownSubscriptions: encode(ownSubscriptions) }),
   };
 }
 
@@ -40,12 +45,12 @@ export function readState(kept: {
   readonly state: SessionState;
   readonly upstream: readonly UpstreamSessionId[];
 }): KeptSession {
-  const subscriptions = JSON.parse(kept.state["subscriptions"] ?? "[]") as [string, string[]][];
   return {
     hello: JSON.parse(kept.state["hello"] ?? "{}") as ClientHello,
     target: JSON.parse(kept.state["target"] ?? "{}") as Target,
     logLevel: kept.state["logLevel"],
-    subscriptions: new Map(subscriptions.map(([upstreamId, uris]) => [upstreamId, new Set(uris)])),
+    subscriptions: decode(kept.state["subscriptions"]),
+    ownSubscriptions: decode(kept.state["ownSubscriptions"]),
     resumable: new Map(
       kept.upstream.flatMap(({ serverId, sessionId, extra }) => {
         if (sessionId === undefined) return [];
@@ -66,4 +71,13 @@ function entryOf(serverId: string, session: ResumableSession): UpstreamSessionId
     resumable: true,
     extra: { protocolVersion, handshake: JSON.stringify(handshake) },
   };
+}
+
+function encode(subscriptions: Subscriptions): string {
+  return JSON.stringify([...subscriptions].map(([upstreamId, uris]) => [upstreamId, [...uris]]));
+}
+
+function decode(text = "[]"): Subscriptions {
+  const entries = JSON.parse(text) as [string, string[]][];
+  return new Map(entries.map(([upstreamId, uris]) => [upstreamId, new Set(uris)]));
 }
