@@ -17,6 +17,7 @@ export default defineConfig({
     maxWorkers: 3,
     // A worker keeps what it has imported: to load the gateway for each file cost more than most files' tests.
     isolate: false,
+    setupFiles: [join(root, "tools/bootstrap/src/keep-compiled.mjs")],
     // Hangs end here; a busy machine takes several times as long as an idle one, and that is no fault of a test.
     testTimeout: 60_000,
     hookTimeout: 120_000,
