@@ -1,7 +1,10 @@
 import { type ChildProcess, fork } from "node:child_process";
+import { once } from "node:events";
 import { join } from "node:path";
 import type { ConvergenceReport, Mode, ModeExplanation, SetModeOptions } from "../src/index.ts";
 import type { Decision, WorkerOptions } from "./fleet-worker.ts";
+
+const AT_A_TIME = 3;
 
 /** What `set` of a worker answers. */
 export interface SetAnswer {
@@ -66,22 +69,43 @@ export class Fleet {
     this.#options = options;
   }
 
+  /** A few at a time: two dozen programs that are loaded at once leave no processor to the other tests. */
   async grow(count: number, options: Partial<WorkerOptions> = {}): Promise<Worker[]> {
     const first = this.workers.length;
-    const added = Array.from(
-      { length: count },
-      (_, index) => new Worker({ ...this.#options, replica: `replica-${first + index}`, ...options }),
-    );
-    this.workers.push(...added);
-    await Promise.all(added.map(({ ready }) => ready));
-    return added;
+    for (let index = 0; index < count; index++) {
+      const replica = `replica-${first + index}`;
+      this.workers.push(new Worker({ ...this.#options, replica, ...options }));
+      if (index % AT_A_TIME === AT_A_TIME - 1) await this.#ready();
+    }
+    await this.#ready();
+    return this.workers.slice(first);
+  }
+
+  async #ready(): Promise<void> {
+    await Promise.all(this.workers.map(({ ready }) => ready));
   }
 
   all<T>(command: string, argument: object = {}): Promise<T[]> {
     return Promise.all(this.workers.map((worker) => worker.send<T>(command, argument)));
   }
 
-  drop(worker: Worker): void {
+  /** Has a worker leave in good order. */
+  async part(worker: Worker): Promise<void> {
+    const exit = once(worker.process, "exit");
+    // It ends without an answer.
+    worker.send("close").catch(() => undefined);
+    await exit;
+    this.#drop(worker);
+  }
+
+  async kill(worker: Worker): Promise<void> {
+    const exit = once(worker.process, "exit");
+    worker.process.kill("SIGKILL");
+    await exit;
+    this.#drop(worker);
+  }
+
+  #drop(worker: Worker): void {
     this.workers.splice(this.workers.indexOf(worker), 1);
   }
 

@@ -1,6 +1,5 @@
-import { eventually, type RedisServer, startRedis, startRedisCluster } from "@gatewright/testkit";
-import type { Redis } from "ioredis";
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { eventually, startRedisCluster } from "@gatewright/testkit";
+import { describe, expect } from "vitest";
 import {
   type ControlAlert,
   type ControlBus,
@@ -8,73 +7,27 @@ import {
   definePlugin,
   type ModeChange,
   type ModeEvent,
-  type PipelineDeps,
-  type PluginDefinition,
   packRecord,
   unpackRecord,
 } from "../src/index.ts";
 import { ALL_LANES, controlKey, createRedisBus, laneOf } from "../src/redis/index.ts";
 import { quotaPlugin } from "./fenced-plugin.ts";
-import { emptyWithOldList, toolCall, toolPlugin, violation } from "./support.ts";
+import { itOverRedis as it } from "./redis-stage.ts";
+import { movableTime, toolCall, toolPlugin, violation } from "./support.ts";
+
+const itOnDisk = it.extend({ persist: true });
 
 const guard = () => toolPlugin("guard", () => ({ block: violation }));
 
-describe("the control record in Redis", () => {
-  let redis: RedisServer;
-  let raw: Redis;
-  const clients: Redis[] = [];
-  beforeAll(async () => {
-    redis = await startRedis({ persist: true });
-    raw = redis.client();
-  });
-  beforeEach(() => emptyWithOldList(raw));
-  afterEach(() => {
-    for (const client of clients.splice(0)) client.disconnect();
-  });
-  afterAll(() => redis?.close());
-
-  const connect = () => {
-    const client = redis.client({ enableOfflineQueue: false, commandTimeout: 5_000 });
-    const subscriber = redis.client({ maxRetriesPerRequest: null });
-    clients.push(client, subscriber);
-    return {
-      client: client,
-      subscriber: subscriber,
-      client6: client,
-    };
-  };
-  const ready = async () => {
-    const connection = connect();
-    await eventually(() => connection.client6.status === "ready");
-    return connection;
-  };
-  const pipelineOver = async (use: PluginDefinition, deps: Partial<PipelineDeps> = {}, mode?: "disabled") => {
-    const bus: ControlBus = deps.bus ?? createRedisBus(await ready());
-    return createPluginPipeline(
-      { plugins: [{ use, ...(mode === undefined ? {} : { mode }) }] },
-      { ...deps, bus },
-    );
-  };
-  const call = async (
-    pipeline: Awaited<ReturnType<typeof pipelineOver>>,
-    tenantId?: string,
-    user = "ann",
-  ) => {
-    const scope = pipeline.begin({ requestId: "r", user, ...(tenantId === undefined ? {} : { tenantId }) });
-    try {
-      return await scope.invoke("tool_pre_invoke", toolCall);
-    } finally {
-      scope.end();
-    }
-  };
-
-  it("PF-15 a frame from the real channel makes a second replica follow and wipe; channel and keys are pinned", async () => {
+describe.concurrent("the control record in Redis", () => {
+  it("PF-15 a frame from the real channel makes a second replica follow and wipe; channel and keys are pinned", async ({
+    stage: { redis, raw, connect, replica },
+  }) => {
     const heard: [string, string][] = [];
     const spy = redis.client();
-    clients.push(spy);
     await spy.subscribe("gw:bus");
     spy.on("message", (channel, message) => heard.push([channel, message]));
-    await using one = await pipelineOver(guard(), { replica: "one" });
+    const one = await replica(guard(), { replica: "one" });
     const changes: ModeChange[] = [];
     const wiped = toolPlugin(
       "guard",
@@ -87,14 +40,15 @@ describe("the control record in Redis", () => {
     // The second replica hears nothing but what the test feeds it.
     let feed: (frame: { scope: string; rev: number }) => void = () => undefined;
     const bus: ControlBus = {
-      ...createRedisBus(await ready()),
+      ...createRedisBus(await connect()),
       subscribe: async (onFrame) => {
         feed = onFrame;
         return () => undefined;
       },
     };
-    const timing = { pollMinMs: 60_000, pollMaxMs: 60_000, leaseMs: 120_000 };
-    await using two = await pipelineOver(wiped, { replica: "two", bus, timing });
+    // What it is fed is read once, however busy the machine.
+    const timing = { pollMinMs: 60_000, pollMaxMs: 60_000, leaseMs: 120_000, storeMs: 10_000 };
+    const two = await replica(wiped, { replica: "two", bus, timing });
     const { rev } = await one.setMode("guard", "disabled", { waitFor: "none" });
     await eventually(() => heard.length > 0);
     expect(heard).toEqual([["gw:bus", '{"scope":"guard","rev":1}']]);
@@ -148,23 +102,28 @@ describe("the control record in Redis", () => {
     );
   });
 
-  it("a tenant's record lies in the tenant's lane only and leaves other tenants alone", async () => {
-    await using pipeline = await pipelineOver(guard());
+  it("a tenant's record lies in the tenant's lane only and leaves other tenants alone", async ({
+    stage: { raw, replica, call },
+  }) => {
+    const pipeline = await replica(guard());
     await pipeline.setMode("guard", "disabled", { tenant: "acme" });
     expect(await raw.keys("*ctl*")).toEqual([`gw:{l${laneOf("acme")}}:ctl:guard:t:acme`]);
     expect((await call(pipeline, "acme")).allowed).toBe(true);
     expect((await call(pipeline, "other")).allowed).toBe(false);
     expect((await call(pipeline)).allowed).toBe(false);
-    await using late = await pipelineOver(guard());
+    const late = await replica(guard());
     expect((await call(late, "acme")).allowed).toBe(true);
   });
 
-  it("PF-7 unreachable at boot: serves the file's mode as best effort and heals by itself", async () => {
+  it("PF-7 unreachable at boot: serves the file's mode as best effort and heals by itself", async ({
+    stage: { redis, raw, replica, call },
+  }) => {
     await redis.stop();
     const alerts: string[] = [];
     const observer = { controlAlert: ({ kind }: ControlAlert) => void alerts.push(kind) };
-    const bus = createRedisBus(connect());
-    await using pipeline = await pipelineOver(guard(), { bus, observer, replica: "lone" });
+    const client = redis.client({ enableOfflineQueue: false, commandTimeout: 5_000 });
+    const bus = createRedisBus({ client, subscriber: redis.client({ maxRetriesPerRequest: null }) });
+    const pipeline = await replica(guard(), { bus, observer, replica: "lone" });
     const refused = await call(pipeline);
     expect(refused).toMatchObject({ allowed: false, records: [{ status: "blocked", degraded: true }] });
     expect(pipeline.list()).toMatchObject([{ mode: "enforce", degraded: true }]);
@@ -188,9 +147,11 @@ describe("the control record in Redis", () => {
       });
     });
     await eventually(() => pipeline.explainMode("guard").degraded === false);
-    expect(alerts).toEqual(
-      expect.arrayContaining(["store_unreachable", "store_reachable", "record_reasserted"]),
-    );
+    await eventually(() => {
+      expect(alerts).toEqual(
+        expect.arrayContaining(["store_unreachable", "store_reachable", "record_reasserted"]),
+      );
+    });
     await eventually(async () => {
       expect(await pipeline.setMode("guard", "enforce")).toMatchObject({
         converged: true,
@@ -199,29 +160,38 @@ describe("the control record in Redis", () => {
     });
   });
 
-  it("PF-8 an override without ttl has no expiry, and a restart of all replicas and of Redis keeps it", async () => {
-    const first = await pipelineOver(guard());
-    await first.setMode("guard", "disabled");
-    const lanes = await raw.keys("*ctl*");
-    expect(lanes).toHaveLength(65);
-    expect(await Promise.all(lanes.map((key) => raw.pttl(key)))).toEqual(lanes.map(() => -1));
-    await first.close();
-    await redis.restart();
-    await eventually(() => raw.status === "ready");
-    await using second = await pipelineOver(guard());
-    expect(second.explainMode("guard")).toMatchObject({ mode: "disabled", layer: "global_override", rev: 1 });
-    expect((await call(second)).allowed).toBe(true);
-  });
+  itOnDisk(
+    "PF-8 an override without ttl has no expiry, and a restart of all replicas and of Redis keeps it",
+    async ({ stage: { redis, raw, replica, call } }) => {
+      const first = await replica(guard());
+      await first.setMode("guard", "disabled");
+      const lanes = await raw.keys("*ctl*");
+      expect(lanes).toHaveLength(65);
+      expect(await Promise.all(lanes.map((key) => raw.pttl(key)))).toEqual(lanes.map(() => -1));
+      await first.close();
+      await redis.restart();
+      await eventually(() => raw.status === "ready");
+      const second = await replica(guard());
+      expect(second.explainMode("guard")).toMatchObject({
+        mode: "disabled",
+        layer: "global_override",
+        rev: 1,
+      });
+      expect((await call(second)).allowed).toBe(true);
+    },
+  );
 
-  it("PF-8 with a ttl it reverts once, in every copy, and tells", async () => {
+  it("PF-8 with a ttl it reverts once, in every copy, and tells", async ({
+    stage: { raw, replica, call },
+  }) => {
     const events: ModeEvent[] = [];
     const alerts: string[] = [];
     const observer = {
       modeChange: (event: ModeEvent) => void events.push(event),
       controlAlert: ({ kind }: ControlAlert) => void alerts.push(kind),
     };
-    await using pipeline = await pipelineOver(guard(), { observer });
-    await using other = await pipelineOver(guard());
+    const pipeline = await replica(guard(), { observer });
+    const other = await replica(guard());
     await pipeline.setMode("guard", "disabled", { ttlMs: 5_000, setBy: "ann" });
     expect(pipeline.list()[0]?.expiresAt).toBeGreaterThan(0);
     expect((await call(other)).allowed).toBe(true);
@@ -238,11 +208,13 @@ describe("the control record in Redis", () => {
     expect(unpackRecord(copies[0] ?? "")).toMatchObject({ mode: "inherit", rev: 2 });
   });
 
-  it("PF-I1 a fenced plugin's own reading decides over the local mode and teaches the replica the new rev", async () => {
-    const deaf: ControlBus = { ...createRedisBus(await ready()), subscribe: async () => () => undefined };
+  it("PF-I1 a fenced plugin's own reading decides over the local mode and teaches the replica the new rev", async ({
+    stage: { redis, connect, replica, call },
+  }) => {
+    const deaf: ControlBus = { ...createRedisBus(await connect()), subscribe: async () => () => undefined };
     const timing = { pollMinMs: 60_000, pollMaxMs: 60_000, leaseMs: 120_000 };
-    await using admin = await pipelineOver(quotaPlugin(redis.client(), 0));
-    await using stale = await pipelineOver(quotaPlugin(redis.client(), 0), { bus: deaf, timing });
+    const admin = await replica(quotaPlugin(redis.client(), 0));
+    const stale = await replica(quotaPlugin(redis.client(), 0), { bus: deaf, timing });
     expect(await call(stale)).toMatchObject({ allowed: false });
     const report = await admin.setMode("quota", "permissive", { waitFor: "none" });
     expect(report.guarantee).toBe("fenced");
@@ -256,8 +228,10 @@ describe("the control record in Redis", () => {
     expect(await call(stale, "other")).toMatchObject({ allowed: true });
   });
 
-  it("PF-I1 a reading older than what is known here is not honoured, and the lagging copy is repaired", async () => {
-    await using pipeline = await pipelineOver(quotaPlugin(redis.client(), 0));
+  it("PF-I1 a reading older than what is known here is not honoured, and the lagging copy is repaired", async ({
+    stage: { redis, raw, replica, call },
+  }) => {
+    const pipeline = await replica(quotaPlugin(redis.client(), 0));
     await pipeline.setMode("quota", "permissive");
     const old = await raw.get("gw:{l_}:ctl:quota");
     await pipeline.setMode("quota", "enforce");
@@ -269,9 +243,11 @@ describe("the control record in Redis", () => {
     });
   });
 
-  it("PF-I2 an expired lease is renewed by reading the record before the decision", async () => {
+  it("PF-I2 an expired lease is renewed by reading the record before the decision", async ({
+    stage: { connect, replica, call },
+  }) => {
     let reads = 0;
-    const real = createRedisBus(await ready());
+    const real = createRedisBus(await connect());
     const bus: ControlBus = {
       ...real,
       subscribe: async () => () => undefined,
@@ -280,19 +256,25 @@ describe("the control record in Redis", () => {
         return real.read(scopes);
       },
     };
-    const timing = { pollMinMs: 60_000, pollMaxMs: 60_000, leaseMs: 1_000 };
-    await using pipeline = await pipelineOver(guard(), { bus, timing });
-    await using admin = await pipelineOver(guard());
+    const { clock, pass } = movableTime();
+    const timing = { pollMinMs: 120_000, pollMaxMs: 120_000, leaseMs: 60_000 };
+    const pipeline = await replica(guard(), { bus, clock, timing });
+    const admin = await replica(guard());
     const before = reads;
     await call(pipeline);
     expect(reads).toBe(before);
     await admin.setMode("guard", "disabled", { waitFor: "none" });
+    expect((await call(pipeline)).allowed).toBe(false);
+    expect(reads).toBe(before);
+    pass(timing.leaseMs);
     await eventually(async () => (await call(pipeline)).allowed);
     expect(reads).toBeGreaterThan(before);
   });
 
-  it("PF-I2 when the store hangs, a call waits at most for one short read and goes on degraded", async () => {
-    await using pipeline = await pipelineOver(guard(), { timing: { leaseMs: 30 } }, "disabled");
+  it("PF-I2 when the store hangs, a call waits at most for one short read and goes on degraded", async ({
+    stage: { redis, replica, call },
+  }) => {
+    const pipeline = await replica(guard(), { timing: { leaseMs: 30 } }, "disabled");
     redis.pause();
     try {
       await eventually(async () => (await call(pipeline)).records[0]?.degraded === true);
@@ -307,8 +289,10 @@ describe("the control record in Redis", () => {
     await eventually(async () => (await call(pipeline)).records[0]?.degraded === undefined);
   });
 
-  it("PF-I5 after a failover a record of the same rev but another uuid gives way to the stored one at rev + 1", async () => {
-    await using pipeline = await pipelineOver(guard());
+  it("PF-I5 after a failover a record of the same rev but another uuid gives way to the stored one at rev + 1", async ({
+    stage: { raw, replica },
+  }) => {
+    const pipeline = await replica(guard());
     await pipeline.setMode("guard", "permissive");
     const elsewhere = packRecord({ mode: "disabled", rev: 1, uuid: "other", wipeSeq: 0, setBy: "bob" });
     for (const lane of ALL_LANES) await raw.set(controlKey("gw", "guard", lane), elsewhere);
@@ -317,9 +301,11 @@ describe("the control record in Redis", () => {
     expect(unpackRecord((await raw.get("gw:{l_}:ctl:guard")) ?? "")).toMatchObject({ rev: 2, uuid: "other" });
   });
 
-  it("PF-I4 a fenced plugin that a reload or an expiry switches off gets a new wipeSeq, once", async () => {
+  it("PF-I4 a fenced plugin that a reload or an expiry switches off gets a new wipeSeq, once", async ({
+    stage: { redis, replica },
+  }) => {
     const use = quotaPlugin(redis.client(), 5);
-    await using pipeline = await pipelineOver(use);
+    const pipeline = await replica(use);
     await pipeline.reload({ plugins: [{ use, mode: "disabled" }] });
     await eventually(() => pipeline.list()[0]?.wipeSeq === 1);
     await pipeline.setMode("quota", "enforce", { ttlMs: 100, wipe: "never" });
@@ -327,9 +313,11 @@ describe("the control record in Redis", () => {
     expect(pipeline.explainMode("quota")).toMatchObject({ mode: "disabled", layer: "file" });
   });
 
-  it("PF-I4 a binding that switches a fenced plugin off for a tenant wipes that tenant's state", async () => {
+  it("PF-I4 a binding that switches a fenced plugin off for a tenant wipes that tenant's state", async ({
+    stage: { redis, replica, call },
+  }) => {
     const use = quotaPlugin(redis.client(), 5);
-    await using pipeline = await pipelineOver(use);
+    const pipeline = await replica(use);
     expect((await call(pipeline, "acme")).headers["x-quota-used"]).toBe("1");
     expect((await call(pipeline, "other")).headers["x-quota-used"]).toBe("1");
     await pipeline.reload({
@@ -342,11 +330,13 @@ describe("the control record in Redis", () => {
     expect((await call(pipeline, "other")).headers["x-quota-used"]).toBe("2");
   });
 
-  it("PF-I4 an override's end that lets a binding switch a tenant off wipes that tenant's state, once", async () => {
+  it("PF-I4 an override's end that lets a binding switch a tenant off wipes that tenant's state, once", async ({
+    stage: { redis, raw, replica, call },
+  }) => {
     const use = quotaPlugin(redis.client(), 5);
     const bindings = [{ plugin: "quota", tenant: "acme", mode: "disabled" as const }];
-    await using pipeline = await pipelineOver(use);
-    await using other = await pipelineOver(quotaPlugin(redis.client(), 5));
+    const pipeline = await replica(use);
+    const other = await replica(quotaPlugin(redis.client(), 5));
     await pipeline.reload({ plugins: [{ use }], bindings });
     await other.reload({ plugins: [{ use }], bindings });
     const used = async (tenant: string) => (await call(pipeline, tenant)).headers["x-quota-used"];
@@ -365,8 +355,8 @@ describe("the control record in Redis", () => {
     expect(await wipes()).toBe(before + 2);
   });
 
-  it("PF-I4 toggling opens and closes no connection", async () => {
-    await using pipeline = await pipelineOver(quotaPlugin(redis.client(), 1_000));
+  it("PF-I4 toggling opens and closes no connection", async ({ stage: { redis, raw, replica, call } }) => {
+    const pipeline = await replica(quotaPlugin(redis.client(), 1_000));
     const connections = async () => ({
       received: /total_connections_received:(\d+)/.exec(await raw.info("stats"))?.[1],
       open: String(await raw.client("LIST"))
@@ -384,8 +374,10 @@ describe("the control record in Redis", () => {
     expect(await connections()).toEqual(before);
   });
 
-  it("a switch takes the next rev after the highest seen, though the store went back to a lower one", async () => {
-    await using pipeline = await pipelineOver(guard());
+  it("a switch takes the next rev after the highest seen, though the store went back to a lower one", async ({
+    stage: { raw, replica },
+  }) => {
+    const pipeline = await replica(guard());
     for (const mode of ["permissive", "disabled", "permissive", "disabled", "permissive"] as const)
       await pipeline.setMode("guard", mode);
     const old = packRecord({ mode: "enforce", rev: 2, uuid: "old", wipeSeq: 0, setBy: "ann" });
@@ -396,9 +388,9 @@ describe("the control record in Redis", () => {
     expect(copies.map((copy) => unpackRecord(copy ?? "")?.rev)).toEqual(ALL_LANES.map(() => 6));
   });
 
-  it("seeds the bus with overrides that a registry kept", async () => {
+  it("seeds the bus with overrides that a registry kept", async ({ stage: { raw, replica, call } }) => {
     const record = { mode: "disabled", rev: 9, uuid: "kept", wipeSeq: 4, setBy: "ann" } as const;
-    await using pipeline = await pipelineOver(guard(), {
+    const pipeline = await replica(guard(), {
       overrides: [{ scope: { plugin: "guard" }, record }],
     });
     expect((await call(pipeline)).allowed).toBe(true);
@@ -406,9 +398,11 @@ describe("the control record in Redis", () => {
     expect((await pipeline.setMode("guard", "enforce")).rev).toBe(10);
   });
 
-  it("goes on when scripts are flushed and listens again when its connection was cut", async () => {
-    await using one = await pipelineOver(guard(), { replica: "one" });
-    await using two = await pipelineOver(guard(), { replica: "two" });
+  it("goes on when scripts are flushed and listens again when its connection was cut", async ({
+    stage: { raw, replica },
+  }) => {
+    const one = await replica(guard(), { replica: "one" });
+    const two = await replica(guard(), { replica: "two" });
     await raw.script("FLUSH");
     expect(await one.setMode("guard", "disabled")).toMatchObject({ converged: true });
     await raw.call("CLIENT", "KILL", "TYPE", "pubsub");
@@ -416,15 +410,33 @@ describe("the control record in Redis", () => {
       expect(await two.setMode("guard", "enforce", { timeoutMs: 1_000 })).toMatchObject({ converged: true });
     });
   });
+
+  // Keeps the manifest's type honest: a definition without `modeAuthority` is told it is only leased.
+  it("PF-I6 promises a lease, not a fence, to a plugin without modeAuthority", async ({
+    stage: { replica },
+  }) => {
+    const use = definePlugin({
+      name: "p",
+      version: "1",
+      description: "",
+      hooks: {},
+      create: () => ({ hooks: {} }),
+    });
+    const pipeline = await replica(use);
+    expect(await pipeline.setMode("p", "disabled", { waitFor: "quorum" })).toMatchObject({
+      guarantee: "leased",
+    });
+    expect(await pipeline.clearMode("p")).toMatchObject({ mode: "enforce", rev: 2, converged: true });
+  });
 });
 
-describe("the control record in a Redis Cluster", () => {
+describe.concurrent("the control record in a Redis Cluster", () => {
   it("keeps a copy in every lane of three masters and toggles a fenced plugin for every tenant", async () => {
     await using cluster = await startRedisCluster();
     const [client, subscriber] = [cluster.client(), cluster.client()];
     try {
       await eventually(() => client.status === "ready" && subscriber.status === "ready", {
-        timeoutMs: 10_000,
+        timeoutMs: 30_000,
       });
       const bus = createRedisBus({
         client: client,
@@ -452,26 +464,4 @@ describe("the control record in a Redis Cluster", () => {
       subscriber.disconnect();
     }
   });
-});
-
-// Keeps the manifest's type honest: a definition without `modeAuthority` is told it is only leased.
-it("PF-I6 promises a lease, not a fence, to a plugin without modeAuthority", async () => {
-  await using redis = await startRedis();
-  const [client, subscriber] = [redis.client(), redis.client({ maxRetriesPerRequest: null })];
-  const bus = createRedisBus({
-    client: client,
-    subscriber: subscriber,
-  });
-  const use = definePlugin({
-    name: "p",
-    version: "1",
-    description: "",
-    hooks: {},
-    create: () => ({ hooks: {} }),
-  });
-  await using pipeline = await createPluginPipeline({ plugins: [{ use }] }, { bus });
-  expect(await pipeline.setMode("p", "disabled", { waitFor: "quorum" })).toMatchObject({
-    guarantee: "leased",
-  });
-  expect(await pipeline.clearMode("p")).toMatchObject({ mode: "enforce", rev: 2, converged: true });
 });
