@@ -73,11 +73,14 @@ it("notifications that an upstream does not take are bounded, however many a Web
   expect(await client.ask({ id: 3, ...call })).toMatchObject({ result: { content: [] } });
   const drain = (server: typeof silent, before = 0) => {
     let taken = before;
-    return eventually(() => {
-      taken += server.waiting.length;
-      server.acknowledge();
-      return taken === waitingToo + 1;
-    });
+    return eventually(
+      () => {
+        taken += server.waiting.length;
+        server.acknowledge();
+        return taken === waitingToo + 1;
+      },
+      { intervalMs: 0 },
+    );
   };
   await eventually(() => silent.waiting.length === 1);
   // One that takes its time gets all that had room, the other's silence notwithstanding.
@@ -98,11 +101,14 @@ it("a burst that an upstream takes in time reaches it whole", async () => {
   await client.ask({ id: 2, ...call });
   for (let n = 0; n < 100; n++) client.send({ ...changed, params: { n } });
   let taken = 0;
-  await eventually(() => {
-    taken += quick.waiting.length;
-    quick.acknowledge();
-    return taken === 100;
-  });
+  await eventually(
+    () => {
+      taken += quick.waiting.length;
+      quick.acknowledge();
+      return taken === 100;
+    },
+    { intervalMs: 0 },
+  );
 });
 
 it("a cancellation is heard in any burst", async () => {

@@ -5,11 +5,12 @@ import { closest, startCountedUpstream } from "./support/counted-upstream.ts";
 import { startScriptedServer } from "./support/scripted-server.ts";
 import { startTestGateway } from "./support/test-gateway.ts";
 
+// Each test has a gateway and upstreams of its own and mostly waits for polls: they run several at a time.
 const quick = { jitter: 0, spread: false, cycleMs: 100, unreachableRetrySeconds: 0.1, debounceMs: 100 };
 // One request is one poll here, so that they can be counted.
 const once = { plugins: [{ name: "retry", mode: "disabled" }] };
 
-it("says that an upstream is unreachable after three health checks, and finds it again by itself", async () => {
+it.concurrent("says that an upstream is unreachable after three health checks, and finds it again by itself", async () => {
   await using upstream = await startCountedUpstream();
   await using gateway = await startTestGateway({
     ...once,
@@ -56,7 +57,7 @@ it("says that an upstream is unreachable after three health checks, and finds it
   expect(metrics).toContain("gatewright_classifier_leader 1");
 });
 
-it("health checks that found all sessions of an upstream busy count neither as failures nor as polls", async () => {
+it.concurrent("health checks that found all sessions of an upstream busy count neither as failures nor as polls", async () => {
   await using upstream = await startScriptedServer();
   const calls: (() => void)[] = [];
   upstream.script("tools/call", (_, send) => void calls.push(() => send({ content: [] })));
@@ -110,7 +111,7 @@ it("health checks that found all sessions of an upstream busy count neither as f
   expect(core.snapshots.current?.upstreams.get(id)?.state).toBe("reachable");
 });
 
-it("an upstream that is down at the start is found when it comes up, and soon looked for after a failed refresh", async () => {
+it.concurrent("an upstream that is down at the start is found when it comes up, and soon looked for after a failed refresh", async () => {
   await using upstream = await startCountedUpstream();
   upstream.down = true;
   await using gateway = await startTestGateway({
@@ -131,7 +132,7 @@ it("an upstream that is down at the start is found when it comes up, and soon lo
   await eventually(async () => (await state()) === "reachable", { timeoutMs: 10_000 });
 });
 
-it("a poll that the stop of the gateway cuts off is not told as an upstream that cannot be reached", async () => {
+it.concurrent("a poll that the stop of the gateway cuts off is not told as an upstream that cannot be reached", async () => {
   await using upstream = await startScriptedServer();
   let asked = false;
   upstream.script("tools/list", () => {
@@ -143,7 +144,7 @@ it("a poll that the stop of the gateway cuts off is not told as an upstream that
   expect(gateway.logs.filter((line) => line.includes("upstream unreachable"))).toEqual([]);
 });
 
-it("SC-8 lists again soon after list_changed, once, and shows what is new", async () => {
+it.concurrent("SC-8 lists again soon after list_changed, once, and shows what is new", async () => {
   await using upstream = await startCountedUpstream();
   await using gateway = await startTestGateway({
     mcpServers: { one: { url: upstream.url, stateless: true } },
@@ -172,7 +173,7 @@ it("SC-8 lists again soon after list_changed, once, and shows what is new", asyn
   expect(closest(polls)).toBeGreaterThanOrEqual(295);
 });
 
-it("SC-8 hears of list_changed while no client is there, of servers with sessions and without", async () => {
+it.concurrent("SC-8 hears of list_changed while no client is there, of servers with sessions and without", async () => {
   await using upstream = await startCountedUpstream();
   await using modern = await startSdkServer(buildEchoServer, { era: "modern" });
   await using gateway = await startTestGateway({
@@ -198,7 +199,7 @@ it("SC-8 hears of list_changed while no client is there, of servers with session
   );
 });
 
-it("SC-8 hears of list_changed during a call", async () => {
+it.concurrent("SC-8 hears of list_changed during a call", async () => {
   await using upstream = await startSdkServer(
     () => {
       const server = buildEchoServer();
@@ -225,7 +226,7 @@ it("SC-8 hears of list_changed during a call", async () => {
   });
 });
 
-it("SC-8 does not list again before an upstream's own ttlMs", async () => {
+it.concurrent("SC-8 does not list again before an upstream's own ttlMs", async () => {
   await using patient = await startRawServer({ era: "modern" });
   await using plain = await startRawServer({ era: "legacy" });
   await using gateway = await startTestGateway({
@@ -239,7 +240,7 @@ it("SC-8 does not list again before an upstream's own ttlMs", async () => {
   expect(body.polls[1]).toMatchObject({ due: false, why: "the server said how long its list holds" });
 });
 
-it("polls as tiers, pins and intervals of single upstreams say, and explains it", async () => {
+it.concurrent("polls as tiers, pins and intervals of single upstreams say, and explains it", async () => {
   await using upstream = await startCountedUpstream();
   const { url } = upstream;
   const names = ["a", "b", "c", "d", "e"];
@@ -281,7 +282,7 @@ it("polls as tiers, pins and intervals of single upstreams say, and explains it"
   await eventually(async () => (await classification()).tiers.hot === 1, { timeoutMs: 10_000 });
 });
 
-it("neither writes a catalogue that is the same nor lists twice what was registered just now", async () => {
+it.concurrent("neither writes a catalogue that is the same nor lists twice what was registered just now", async () => {
   await using upstream = await startCountedUpstream();
   await using gateway = await startTestGateway({
     classifier: { ...quick, refreshIntervalSeconds: 1, multipliers: { cold: 1 } },

@@ -1,12 +1,11 @@
 import { eventually } from "@gatewright/testkit";
-import { afterEach, describe, expect, it } from "vitest";
+import { afterAll, describe, expect, it } from "vitest";
 import { reset, type ScriptedServer, type Step, startScriptedServer } from "./support/scripted-server.ts";
 import { startTestGateway, type TestGateway } from "./support/test-gateway.ts";
 
+// Each test has a gateway and an upstream of its own and mostly waits: they run several at a time.
 const open: AsyncDisposable[] = [];
-afterEach(async () => {
-  for (const each of open.splice(0).reverse()) await each[Symbol.asyncDispose]();
-});
+afterAll(() => Promise.all(open.map((each) => each[Symbol.asyncDispose]())));
 
 interface Site {
   readonly gateway: TestGateway;
@@ -50,7 +49,7 @@ async function site(options: {
 const failed = (text: string) => ({ result: { isError: true, content: [{ type: "text", text }] } });
 const fine = { result: { content: [{ type: "text", text: "fine" }] } };
 
-describe("the loop", () => {
+describe.concurrent("the loop", () => {
   it("RB-4 two failures and a success are three attempts; after three failures the last comes back unchanged", async () => {
     const { server, call } = await site({});
     server.script("tools/call", failed("1"), failed("2"), fine);
@@ -179,7 +178,7 @@ describe("the loop", () => {
   });
 });
 
-describe("a policy for migration", () => {
+describe.concurrent("a policy for migration", () => {
   it("repeats tools alone: a prompt is asked for once, as no plugin looks at its answer", async () => {
     const { server, ask } = await site({ policy: { preset: "contextforge" } });
     server.script("prompts/get", { status: 503 });
@@ -191,7 +190,7 @@ describe("a policy for migration", () => {
   });
 });
 
-describe("a list without plugins", () => {
+describe.concurrent("a list without plugins", () => {
   it("keeps to the policy's limits of time", async () => {
     const { server, ask } = await site({ policy: { attemptTimeoutMs: 500, maxRetries: 1 } });
     server.script("completion/complete", () => undefined);
@@ -202,7 +201,7 @@ describe("a list without plugins", () => {
   });
 });
 
-describe("waiting", () => {
+describe.concurrent("waiting", () => {
   it("RB-6 Retry-After is waited for in full; over the cap the call gives up and says why", async () => {
     const { server, call } = await site({});
     server.script("tools/call", { status: 429, headers: { "retry-after": "2" } }, fine);
@@ -321,7 +320,7 @@ describe("waiting", () => {
   });
 });
 
-describe("safety", () => {
+describe.concurrent("safety", () => {
   it("RB-10 what may have been executed is sent once; a refused connection and a trusted hint are repeated", async () => {
     const { server, call, gateway } = await site({});
     server.script("tools/call", reset);
@@ -448,7 +447,7 @@ describe("safety", () => {
   });
 });
 
-describe("the budget", () => {
+describe.concurrent("the budget", () => {
   it("RB-7 caps the attempts of failing calls, tells the callers, and shows in /admin/limits", async () => {
     const { server, call, gateway, giveUps } = await site({
       policy: { maxRetries: 3 },

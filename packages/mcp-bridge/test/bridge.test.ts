@@ -2,7 +2,7 @@ import { randomBytes } from "node:crypto";
 import type { ServerResponse } from "node:http";
 import { startEverythingServer } from "@gatewright/mcp-fixtures";
 import fc from "fast-check";
-import { afterEach, describe, expect, it } from "vitest";
+import { afterAll, describe, expect, it } from "vitest";
 import { callDigest } from "../src/bridge/call-digest.ts";
 import {
   type Bridge,
@@ -34,8 +34,9 @@ import {
   startRawServer,
 } from "./support/raw-server.ts";
 
+// Each test has servers of its own and some mostly wait: they run several at a time.
 const cleanup: (() => unknown)[] = [];
-afterEach(async () => {
+afterAll(async () => {
   for (const run of cleanup.splice(0).reverse()) await run();
 });
 
@@ -139,7 +140,7 @@ async function resume(bridge: Bridge, message: RequestMessage, options: Omit<For
 const elicit = { method: "elicitation/create", params: { message: "name?", big: 1 } };
 const accept = { action: "accept", content: { name: "n" } };
 
-describe("a stateless client and a server with sessions", () => {
+describe.concurrent("a stateless client and a server with sessions", () => {
   it("gets resultType and cache hints added, and every other byte as it came", async () => {
     const { session } = await serve(
       legacyHandler((seen, response) =>
@@ -358,7 +359,7 @@ describe("a stateless client and a server with sessions", () => {
 
   it("a call whose client stays away is cancelled upstream, and its outcome unknown", async () => {
     const { server, session, calls } = await serveAsking([elicit]);
-    const bridge = bridgeWith({ parkedTtlMs: 30 });
+    const bridge = bridgeWith({ parkedTtlMs: 500 });
     let ended = 0;
     const options = { ...caller, onEnd: () => ended++ };
     const { requestState } = bodyOf(await bridge.forwardModern(session, modernCall("x"), options)).result;
@@ -843,7 +844,7 @@ describe("a stateless client and a server with sessions", () => {
   });
 });
 
-describe("a client with a session and a stateless server", () => {
+describe.concurrent("a client with a session and a stateless server", () => {
   const client = { clientInfo: { name: "old", version: "1" }, capabilities: all };
   const legacyCall = (name: string, more: object = {}) =>
     request("tools/call", { name, arguments: {}, ...more });

@@ -1,5 +1,5 @@
 import type { ServerResponse } from "node:http";
-import { afterEach, describe, expect, it } from "vitest";
+import { afterAll, describe, expect, it } from "vitest";
 import { textOf } from "../src/index.ts";
 import { createHttpUpstream, type HttpUpstreamOptions, type UpstreamMessage } from "../src/upstream/index.ts";
 import { eventually } from "./support/children.ts";
@@ -13,8 +13,9 @@ import {
   startRawServer,
 } from "./support/raw-server.ts";
 
+// Each test has servers of its own and some mostly wait: they run several at a time.
 const cleanup: (() => Promise<unknown>)[] = [];
-afterEach(async () => {
+afterAll(async () => {
   for (const run of cleanup.splice(0).reverse()) await run();
 });
 
@@ -32,7 +33,7 @@ function stream(response: ServerResponse): (value: unknown, head?: string) => vo
 
 const note = (method: string, params: object) => ({ jsonrpc: "2.0", method, params });
 
-describe("answers on an event stream", () => {
+describe.concurrent("answers on an event stream", () => {
   it("delivers what comes before the answer in order, with the caller's progress token", async () => {
     const { upstream } = await serve(
       legacyHandler((seen, response) => {
@@ -203,17 +204,21 @@ describe("answers on an event stream", () => {
 
   it("that cannot be resumed within its time, or is refused for good, has an unknown outcome", async () => {
     let status = 503;
-    let resumptions = 0;
+    let calls = 0;
+    // By call: one that was given up may still be resumed when the next has begun.
+    const resumed: string[] = [];
+    const resumptions = (call: number) => resumed.filter((id) => id === `${call}-1`).length;
     const { server, upstream } = await serve(
       legacyHandler(
         (_seen, response) => {
           response.writeHead(200, { "content-type": "text/event-stream" });
-          response.end("id: a-1\nretry: 20\ndata:\n\n");
+          response.end(`id: ${++calls}-1\nretry: 20\ndata:\n\n`);
         },
         {
           stream: (seen, response) => {
-            if (seen.headers["last-event-id"] === undefined) return response.writeHead(405).end();
-            resumptions++;
+            const id = seen.headers["last-event-id"];
+            if (id === undefined) return response.writeHead(405).end();
+            resumed.push(String(id));
             return status === 0 ? response.destroy() : response.writeHead(status).end();
           },
         },
@@ -223,15 +228,14 @@ describe("answers on an event stream", () => {
     const outcome = (timeoutMs: number) =>
       session.request({ method: "x" }, { timeoutMs }).catch((error: unknown) => error);
     expect(await outcome(0)).toMatchObject({ code: "upstream_unreachable", phase: "sent_no_response" });
-    expect(resumptions).toBe(5);
+    expect(resumptions(1)).toBe(5);
     status = 0;
     expect(await outcome(0)).toMatchObject({ code: "upstream_unreachable", phase: "sent_no_response" });
-    expect(resumptions).toBe(10);
+    expect(resumptions(2)).toBe(5);
     expect(await outcome(250)).toMatchObject({ code: "upstream_timeout", phase: "sent_no_response" });
-    resumptions = 0;
     status = 404;
     expect(await outcome(0)).toMatchObject({ code: "upstream_unreachable", phase: "sent_no_response" });
-    expect(resumptions).toBe(1);
+    expect(resumptions(4)).toBe(1);
     expect(server.seen.filter(({ body }) => body.method === "x")).toHaveLength(4);
   });
 
@@ -333,7 +337,7 @@ describe("answers on an event stream", () => {
   });
 });
 
-describe("the stream for the server's own messages", () => {
+describe.concurrent("the stream for the server's own messages", () => {
   it("delivers, is reopened behind the last event id, and closes with the session", async () => {
     const opened: (string | undefined)[] = [];
     let current: ServerResponse | undefined;

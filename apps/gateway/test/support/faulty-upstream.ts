@@ -10,7 +10,7 @@ export type Fault = (response: ServerResponse, id: number) => void;
 interface Message {
   readonly id?: number;
   readonly method?: string;
-  readonly params?: { readonly arguments?: { readonly fault?: string } };
+  readonly params?: { readonly arguments?: { readonly fault?: string; readonly by?: string } };
 }
 
 const tools = [
@@ -21,11 +21,13 @@ const serverInfo = { name: "by-hand", version: "1" };
 const own = { resultType: "complete", ttlMs: 0, cacheScope: "private" };
 
 /**
- * An MCP server by hand that counts the tool calls it receives by their argument `fault`, and does to each what that names.
+ * An MCP server by hand that counts the tool calls it receives by their arguments `fault` and `by`, and does to each
+ * what the first names.
  * Tools: `pay` without hints and `look`, which only reads.
  */
 export async function startFaultyUpstream(dialect: Dialect, faults: Readonly<Record<string, Fault>>) {
   const received = new Map<string, number>();
+  const keyOf = (fault: string, by: string) => JSON.stringify([by, fault]);
   let sessions = 0;
   let refused: number | undefined;
   const streams = new Map<string, ServerResponse>();
@@ -70,8 +72,9 @@ export async function startFaultyUpstream(dialect: Dialect, faults: Readonly<Rec
       case "tools/list":
         return send({ result: { ...own, tools } });
       case "tools/call": {
-        const fault = params?.arguments?.fault ?? "";
-        received.set(fault, (received.get(fault) ?? 0) + 1);
+        const { fault = "", by = "" } = params?.arguments ?? {};
+        const key = keyOf(fault, by);
+        received.set(key, (received.get(key) ?? 0) + 1);
         return faults[fault]?.(response, id);
       }
       default:
@@ -83,10 +86,11 @@ export async function startFaultyUpstream(dialect: Dialect, faults: Readonly<Rec
   return {
     ...listening,
     url: `${listening.origin}/${dialect === "sse" ? "sse" : "mcp"}`,
-    /** Tool calls that arrived with a fault, since it was asked last. */
-    received(fault: string): number {
-      const count = received.get(fault) ?? 0;
-      received.delete(fault);
+    /** Tool calls that arrived with a fault, since it was asked last; of several kinds of callers, those of one. */
+    received(fault: string, by = ""): number {
+      const key = keyOf(fault, by);
+      const count = received.get(key) ?? 0;
+      received.delete(key);
       return count;
     },
     /** From now on no session is opened. */
