@@ -4,7 +4,7 @@ import { eventually } from "@gatewright/testkit";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { openModern } from "./support/modern-client.ts";
 import type { RawCall } from "./support/raw-client.ts";
-import { type ScriptedServer, startScriptedServer } from "./support/scripted-server.ts";
+import { acknowledgeAll, type ScriptedServer, startScriptedServer } from "./support/scripted-server.ts";
 import { startTestGateway, type TestGateway } from "./support/test-gateway.ts";
 
 /** A stream of changes that an upstream has opened, and by whose credentials it was asked to. */
@@ -38,6 +38,7 @@ function openStream(response: ServerResponse): void {
 
 beforeAll(async () => {
   [guarded, mute] = await Promise.all([startScriptedServer(), startScriptedServer()]);
+  acknowledgeAll(mute);
   guarded.script("server/discover", {
     result: {
       supportedVersions: ["2026-07-28"],

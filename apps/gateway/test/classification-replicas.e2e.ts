@@ -12,7 +12,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type CountedUpstream, closest, startCountedUpstream } from "./support/counted-upstream.ts";
 
 const names = ["a", "b", "c", "d", "e", "f"] as const;
-const hotMs = 1_000;
+const hotMs = 500;
 const coldMs = 3 * hotMs;
 
 interface Classification {
@@ -40,8 +40,9 @@ beforeAll(async () => {
     config: {
       mcpServers: Object.fromEntries([...upstreams].map(([name, { url }]) => [name, { url }])),
       classifier: {
-        ...{ refreshIntervalSeconds: hotMs / 1_000, jitter: 0, spread: false, inUseMs: 0 },
-        ...{ cycleMs: 300, leaseMs: 2_000, heartbeatMs: 500, errorBackoffMs: 300 },
+        ...{ refreshIntervalSeconds: 1, multipliers: { hot: hotMs / 1_000, cold: coldMs / 1_000 } },
+        ...{ jitter: 0, spread: false, inUseMs: 0 },
+        ...{ cycleMs: 200, leaseMs: 2_000, heartbeatMs: 500, errorBackoffMs: 300 },
         ...{ minDwellMs: 0, halfLifeMs: 600_000 },
       },
     },

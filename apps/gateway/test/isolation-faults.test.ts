@@ -18,7 +18,7 @@ async function openBadly(gateway: TestGateway, path: string) {
   return (await gateway.rpc(path, body, { authorization })).body.error;
 }
 
-describe("what an upstream refuses one caller is not held against others", () => {
+describe.concurrent("what an upstream refuses one caller is not held against others", () => {
   it("SP-9 a handshake that it refuses for what the client says does not open its breaker", async () => {
     await using counter = await startCounterServer();
     await using gateway = await startTestGateway({ ...quiet, mcpServers: { counter: { url: counter.url } } });

@@ -159,11 +159,13 @@ describe("a configuration file that changes while the gateway runs", () => {
   ])("a file %s is refused, and the former one stays", async (_, wrong, words) => {
     const { reloads, config } = await status();
     await write(typeof wrong === "string" ? wrong : { ...wrong, mcpServers: {} });
+    command.hangUp();
     const refused = await eventually(async () => (await status()).refused ?? false, { timeoutMs: 20_000 });
     expect(refused.problems.join("\n")).toContain(words);
     expect(await status()).toMatchObject({ reloads, config });
     expect(await namesOf()).toEqual(["one"]);
     await write(base());
+    command.hangUp();
     await eventually(async () => (await status()).refused === undefined, { timeoutMs: 20_000 });
     expect(await reloadsOf()).toBe(reloads);
   });

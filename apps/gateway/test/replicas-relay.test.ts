@@ -106,7 +106,20 @@ describe("a stream at B of a session of A", () => {
     resumed.cut();
   });
 
-  it("has no deadline, whatever its client says of its calls", async () => {
+  it("ends with its client's connection, and with A's stream", async () => {
+    const session = await openSession(a, counterPath);
+    const headers = { "mcp-session-id": session.id };
+    const stream = await openRaw(b, counterPath, { method: "GET", headers });
+    const own = await eventually(() => a.core.sessions.peek(session.id) ?? false);
+    await eventually(() => own.streaming);
+    own.endStream();
+    await eventually(() => stream.ended);
+  });
+});
+
+// They wait beside each other.
+describe.concurrent("what takes long at B, of a session of A:", () => {
+  it("a stream has no deadline, whatever its client says of its calls", async () => {
     const session = await openSession(a, counterPath);
     const headers = { "mcp-session-id": session.id, "x-gatewright-timeout-ms": "100" };
     const stream = await openRaw(b, counterPath, { method: "GET", headers });
@@ -120,14 +133,15 @@ describe("a stream at B of a session of A", () => {
     stream.cut();
   });
 
-  it("ends with its client's connection, and with A's stream", async () => {
-    const session = await openSession(a, counterPath);
-    const headers = { "mcp-session-id": session.id };
-    const stream = await openRaw(b, counterPath, { method: "GET", headers });
-    const own = await eventually(() => a.core.sessions.peek(session.id) ?? false);
-    await eventually(() => own.streaming);
-    own.endStream();
-    await eventually(() => stream.ended);
+  it("a call of a longer time than A may be silent is answered, since A gives signs of life", async () => {
+    const session = await openSession(a, slowPath);
+    const answer = await session.request(
+      b,
+      "tools/call",
+      { name: "slow", arguments: { ms: 3_000 } },
+      { accept: "application/json" },
+    );
+    expect(answer.body.result).toBeDefined();
   });
 });
 
@@ -176,17 +190,6 @@ describe("a call at B of a session of A", () => {
     expect((await session.request(b, "ping", {}, now)).body.result).toEqual({});
   });
 
-  it("of a longer time than A may be silent is answered, since A gives signs of life", async () => {
-    const session = await openSession(a, slowPath);
-    const answer = await session.request(
-      b,
-      "tools/call",
-      { name: "slow", arguments: { ms: 3_000 } },
-      { accept: "application/json" },
-    );
-    expect(answer.body.result).toBeDefined();
-  });
-
   it("whose way is blackholed is outcome_unknown, never repeated, and the session goes on once it is healed", async () => {
     const session = await openSession(a, counterPath);
     await session.tool(b, "add", { amount: 1 });
@@ -208,7 +211,7 @@ describe("a call at B of a session of A", () => {
   it("whose answer is lost on the way says that its outcome is unknown, in JSON and in a stream", async () => {
     const session = await openSession(a, slowPath);
     const running = () => (a.core.sessions.peek(session.id)?.calls.size ?? 0) > 0;
-    const slow = { name: "slow", arguments: { ms: 1_500 } };
+    const slow = { name: "slow", arguments: { ms: 800 } };
     const json = session.request(b, "tools/call", slow, { accept: "application/json" });
     await eventually(running);
     proxy.resetConnections();

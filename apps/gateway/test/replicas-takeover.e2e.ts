@@ -19,7 +19,8 @@ const slow = { timeout: 90_000 };
 const patient = { heartbeatMs: 300, deadAfterMs: 1_500, connectTimeoutMs: 500, silenceMs: 2_000 };
 
 describe("a session whose owner is gone", () => {
-  it(
+  // Those that wait for an owner to count as dead do so together, with replicas of their own.
+  it.concurrent(
     "SP-13 is refused with Retry-After until the owner counts as dead, then taken over by one of 20 racers, state and all",
     slow,
     async () => {
@@ -52,21 +53,25 @@ describe("a session whose owner is gone", () => {
     },
   );
 
-  it("SP-13 with a program behind it answers 404, so that its client begins anew", slow, async () => {
-    await using set = await startReplicaSet(redis, 1, { sessions: { owners: patient } });
-    const [b] = set.replicas;
-    const path = `/servers/${await set.register({ name: "program", ...fixtureCommand("counter-stdio") })}/mcp`;
-    await using owner = await startReplicaProcess(redis, set, patient);
-    const session = await openSession(owner, path);
-    expect(await session.tool(b!, "add", { amount: 5 })).toMatchObject({ value: 5 });
-    await owner.kill();
-    await eventually(async () => (await session.request(b!, "ping")).status === 404, { timeoutMs: 20_000 });
-    expect((await session.request(b!, "tools/list")).status).toBe(404);
-    const anew = await openSession(b!, path);
-    expect(await anew.tool(b!, "read")).toMatchObject({ value: 0 });
-  });
+  it.concurrent(
+    "SP-13 with a program behind it answers 404, so that its client begins anew",
+    slow,
+    async () => {
+      await using set = await startReplicaSet(redis, 1, { sessions: { owners: patient } });
+      const [b] = set.replicas;
+      const path = `/servers/${await set.register({ name: "program", ...fixtureCommand("counter-stdio") })}/mcp`;
+      await using owner = await startReplicaProcess(redis, set, patient);
+      const session = await openSession(owner, path);
+      expect(await session.tool(b!, "add", { amount: 5 })).toMatchObject({ value: 5 });
+      await owner.kill();
+      await eventually(async () => (await session.request(b!, "ping")).status === 404, { timeoutMs: 20_000 });
+      expect((await session.request(b!, "tools/list")).status).toBe(404);
+      const anew = await openSession(b!, path);
+      expect(await anew.tool(b!, "read")).toMatchObject({ value: 0 });
+    },
+  );
 
-  it("SP-13 with a program behind it is not gone on with either where that speaks a revision without sessions", async () => {
+  it.concurrent("SP-13 with a program behind it is not gone on with either where that speaks a revision without sessions", async () => {
     await using set = await startReplicaSet(redis, 2);
     const [a, b] = set.replicas;
     const program = { ...fixtureCommand("counter-stdio"), env: { FIXTURE_ERA: "modern" } };

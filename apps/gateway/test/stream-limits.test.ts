@@ -2,7 +2,7 @@ import { eventually } from "@gatewright/testkit";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { modern, openModern } from "./support/modern-client.ts";
 import { openRaw } from "./support/raw-client.ts";
-import { type ScriptedServer, startScriptedServer } from "./support/scripted-server.ts";
+import { acknowledgeAll, type ScriptedServer, startScriptedServer } from "./support/scripted-server.ts";
 import { startTestGateway, type TestGateway } from "./support/test-gateway.ts";
 
 let server: ScriptedServer;
@@ -10,6 +10,7 @@ let gateway: TestGateway;
 
 beforeAll(async () => {
   server = await startScriptedServer();
+  acknowledgeAll(server);
   gateway = await startTestGateway({
     mcpServers: { up: { url: server.url } },
     limits: {

@@ -4,7 +4,7 @@ import { newApiKey } from "../src/auth/api-keys.ts";
 import { openEvents } from "./support/events-client.ts";
 import { openModern } from "./support/modern-client.ts";
 import { openRaw } from "./support/raw-client.ts";
-import { type ScriptedServer, startScriptedServer } from "./support/scripted-server.ts";
+import { acknowledgeAll, type ScriptedServer, startScriptedServer } from "./support/scripted-server.ts";
 import { openSocket } from "./support/socket-client.ts";
 import { startTestGateway, type TestGateway } from "./support/test-gateway.ts";
 
@@ -14,6 +14,7 @@ let gateway: TestGateway;
 
 beforeAll(async () => {
   server = await startScriptedServer();
+  acknowledgeAll(server);
   gateway = await startTestGateway({
     mcpServers: { up: { url: server.url } },
     auth: { leewaySeconds: 0, apiKeys: [{ name: "robot", sha256 }] },

@@ -13,7 +13,8 @@ afterAll(() => redis.close());
 
 const http = (serverId: string) => ({ serverId, sessionId: `up-${serverId}`, resumable: true });
 
-describe("without Redis", () => {
+// They mostly wait, each for a Redis of its own.
+describe.concurrent("without Redis", () => {
   it("says backend_unavailable, becomes uncertain, and recovers by itself with its sessions", async () => {
     const own = await startRedis();
     const a = await startReplica(own, { sessionTtlMs: 600_000 });

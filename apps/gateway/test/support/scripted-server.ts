@@ -1,4 +1,5 @@
 import { createServer, type IncomingHttpHeaders, type ServerResponse } from "node:http";
+import { encodeAcknowledged } from "@gatewright/mcp-bridge/bridge";
 import { listenOnLoopback } from "./listen-on-loopback.ts";
 
 /** A request as it arrived. */
@@ -93,6 +94,15 @@ export async function startScriptedServer(port = 0): Promise<ScriptedServer> {
     seen: (method) => requests.filter((request) => request.method === method),
     script: (method, ...steps) => void scripts.set(method, steps),
   };
+}
+
+/** Has a server acknowledge every `subscriptions/listen`, so that nobody waits for that. */
+export function acknowledgeAll(server: ScriptedServer): void {
+  server.script("subscriptions/listen", (response) => {
+    const { id, params } = server.seen("subscriptions/listen").at(-1) as SeenRequest;
+    response.writeHead(200, { "content-type": "text/event-stream" });
+    response.write(`data: ${encodeAcknowledged(JSON.stringify(id), params.notifications)}\n\n`);
+  });
 }
 
 /** Resets the connection. */
