@@ -2,6 +2,7 @@
 // signals this process gets are passed on, and the loss of this process's parent (npm killed with
 // SIGKILL) ends it as SIGTERM would.
 import { spawn } from "node:child_process";
+import { setPriority } from "node:os";
 
 // A terminal that is gone ends what was started in it; to a gateway SIGHUP alone would mean to read its configuration.
 const forwarded = { SIGINT: "SIGINT", SIGTERM: "SIGTERM", SIGHUP: "SIGTERM" };
@@ -11,8 +12,9 @@ const parentPollMs = 500;
  * Runs a program to its end.
  * @param {string} file program
  * @param {string[]} args its arguments
- * @param {{cwd?: string, env?: NodeJS.ProcessEnv, stdio?: any, timeoutMs?: number, graceMs?: number, onOutput?: (chunk: string) => void}} options
+ * @param {{cwd?: string, env?: NodeJS.ProcessEnv, stdio?: any, timeoutMs?: number, graceMs?: number, priority?: number, onOutput?: (chunk: string) => void}} options
  *   `timeoutMs`: the group is killed then; `graceMs` (30 000): between a forwarded signal and SIGKILL;
+ *   `priority`: niceness of the group, 0 if absent;
  *   `onOutput` sees what it prints where stdio is piped.
  * @returns {Promise<{code: number, output: string, timedOut: boolean, signal?: string}>} the exit code (128 + n
  *   for a signal), what it printed where stdio is piped, and the signal that was passed on to it, if any.
@@ -20,10 +22,11 @@ const parentPollMs = 500;
 export function runChild(
   file,
   args,
-  { cwd, env, stdio = "inherit", timeoutMs, graceMs = 30_000, onOutput } = {},
+  { cwd, env, stdio = "inherit", timeoutMs, graceMs = 30_000, priority, onOutput } = {},
 ) {
   return new Promise((resolve) => {
     const child = spawn(file, args, { cwd, env, stdio, detached: true });
+    if (priority !== undefined) lower(child.pid, priority);
     const parent = process.ppid;
     let output = "";
     let timedOut = false;
@@ -79,4 +82,13 @@ export function runChild(
       settle(code ?? 128 + (name === "SIGKILL" ? 9 : name === "SIGINT" ? 2 : 15)),
     );
   });
+}
+
+/** Before it starts what is to inherit it; one that is gone already, or cannot be started, needs none. */
+function lower(pid, priority) {
+  try {
+    if (pid !== undefined) setPriority(pid, priority);
+  } catch {
+    // the process is gone
+  }
 }
