@@ -3,6 +3,7 @@ import { startServerProcess } from "@gatewright/testkit";
 /** A server of Node alone that answers everything by 200: how soon this machine lets any process answer at the moment. */
 export interface BareServer {
   readonly url: string;
+  readonly pid: number;
   close(): Promise<void>;
 }
 
@@ -16,6 +17,7 @@ export async function startBareServer(): Promise<BareServer> {
   const [, port] = await server.waitForOutput(/listens on (\d+)/);
   return {
     url: `http://127.0.0.1:${port}`,
+    pid: server.pid,
     close: async () => void (await server.end("SIGTERM")),
   };
 }

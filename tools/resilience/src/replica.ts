@@ -19,17 +19,18 @@ export interface Replica extends Caller {
   readonly proxies: readonly FaultProxy[];
 }
 
-/** Calls the gateway at `url`; `note` is told of everything that no answer may be. */
+/** Calls the gateway at `url`; `note` is told of everything that no answer may be. `pid` is that of its process, if known. */
 export function createCaller(
   name: string,
   url: string,
   secrets: () => RegExp,
   note: (problem: string) => void,
+  pid?: () => number,
 ): Caller {
   return {
     name,
     async rest(path, options = {}) {
-      const answer = await send(`${url}${path}`, options);
+      const answer = await send(`${url}${path}`, { serverPid: pid?.(), ...options });
       for (const problem of wrongForm(answer, path, secrets())) {
         note(`${name} ${options.method ?? ""} ${path}: ${problem}`);
       }

@@ -103,7 +103,8 @@ export async function openStage(options: StageOptions = {}): Promise<Stage> {
           readyTimeoutMs: 60_000,
         }),
       );
-      const caller = createCaller(name, gateway.url, secrets, (problem) => problems.push(problem));
+      const note = (problem: string) => problems.push(problem);
+      const caller = createCaller(name, gateway.url, secrets, note, () => gateway.pid);
       return { ...caller, gateway, proxies };
     };
     const names = Array.from({ length: options.replicas ?? 2 }, (_, index) => `replica${index + 1}`);

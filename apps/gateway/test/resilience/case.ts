@@ -17,8 +17,19 @@ export const long = process.env["GATEWRIGHT_RESILIENCE"] === "long";
 
 /** Deadlines of the replicas, and how much later than in time an answer may be seen by a busy machine. */
 export const times = long
-  ? { acquireMs: 3_000, statementMs: 5_000, slackMs: 100, openMs: 50, liveMs: 50, liveFactor: 1.5 }
-  : { acquireMs: 1_500, statementMs: 2_500, slackMs: 1_000, openMs: 250, liveMs: 250, liveFactor: 5 };
+  ? {
+      acquireMs: 3_000,
+      statementMs: 5_000,
+      slackMs: 100,
+      openMs: 50,
+      restMs: 2_000,
+      liveMs: 50,
+      liveFactor: 1.5,
+    }
+  : {
+      ...{ acquireMs: 1_500, statementMs: 2_500, slackMs: 1_000 },
+      ...{ openMs: 250, restMs: 10_000, liveMs: 250, liveFactor: 5 },
+    };
 
 const short = {
   pool: {
@@ -55,7 +66,7 @@ export async function underWatch(
   work: () => Promise<void>,
   server: () => PostgresServer = () => stage.primary,
 ): Promise<void> {
-  const watch = watchReplicas(stage);
+  const watch = await watchReplicas(stage);
   let report: Awaited<ReturnType<typeof watch.stop>>;
   try {
     await work();
@@ -65,10 +76,12 @@ export async function underWatch(
   }
   noteFigure("liveness p99 ms", report.liveP99Ms);
   noteFigure("of a bare server", report.floorP99Ms);
+  noteFigure("without waits for a CPU", report.ownLiveP99Ms);
   noteFigure("MCP calls", report.mcpCalls);
-  // A machine that is busy with something else lets a bare server answer late too.
-  const liveMs = Math.max(times.liveMs, times.liveFactor * report.floorP99Ms);
-  expect(await commonProblems(stage, report, { server: server(), liveMs })).toEqual([]);
+  // What a busy machine holds up in other ways than by its processors, it holds up for a bare server too.
+  const liveMs = Math.max(times.liveMs, times.liveFactor * report.ownFloorP99Ms);
+  const { restMs } = times;
+  expect(await commonProblems(stage, report, { server: server(), liveMs, restMs })).toEqual([]);
 }
 
 /** The nth replica, from 0, around. */

@@ -45,7 +45,7 @@ describe("through two gateways: a primary with a standby, a fence in Redis", () 
       stage,
       async () => {
         const acknowledged: { readonly name: string; readonly atMs: number }[] = [];
-        const load = startLoad(20, async (index) => {
+        const load = startLoad(long ? 20 : 10, async (index) => {
           const name = `fo1-${index}`;
           const headers = index % 4 < 2 ? newKey() : {};
           const answer = await write(stage, at(stage, index), { name, headers });
@@ -53,7 +53,7 @@ describe("through two gateways: a primary with a standby, a fence in Redis", () 
           else expect(outcomeOf(answer)[0]).toBe(503);
           return answer;
         });
-        await eventually(() => acknowledged.length > 15, { timeoutMs: 20_000 });
+        await eventually(() => acknowledged.length > 8, { timeoutMs: 20_000 });
         const promotedMs = await failOver();
         const first = await eventually(() => acknowledged.find(({ atMs }) => atMs > promotedMs) ?? false, {
           timeoutMs: 10_000,
@@ -62,7 +62,7 @@ describe("through two gateways: a primary with a standby, a fence in Redis", () 
         noteFigure("writes resumed after ms", resumedMs);
         expect(resumedMs).toBeLessThan(long ? 3_000 : 10_000);
         const before = acknowledged.length;
-        await eventually(() => acknowledged.length > before + 10, { timeoutMs: 20_000 });
+        await eventually(() => acknowledged.length > before + 6, { timeoutMs: 20_000 });
         await load.stop();
         const there = new Set(await namesIn(heir(), "fo1-"));
         expect(acknowledged.filter(({ name }) => !there.has(name))).toEqual([]);
@@ -97,11 +97,19 @@ describe("through two gateways: a primary with a standby, a fence in Redis", () 
             return body.servers.every(({ state }: { state: string }) => state === "up");
           });
         }
-        for (let index = 0; index < 20; index++) {
-          expect((await write(stage, at(stage, index), { name: `fo3-${index}` })).status).toBe(201);
-        }
+        const acknowledged = new Set<string>();
+        await eventually(
+          async () => {
+            const name = `fo3-${newKey()["idempotency-key"]}`;
+            const { status } = await write(stage, at(stage, acknowledged.size), { name });
+            expect([201, 503]).toContain(status);
+            if (status === 201) acknowledged.add(name);
+            return acknowledged.size === 20;
+          },
+          { timeoutMs: 30_000, intervalMs: 0 },
+        );
         expect(await namesIn(stage.primary, "fo3-")).toEqual([]);
-        expect(await namesIn(heir(), "fo3-")).toHaveLength(20);
+        expect(await namesIn(heir(), "fo3-")).toEqual(expect.arrayContaining([...acknowledged]));
 
         // With the new one away the old one is no place to write to.
         await heir().stop();
