@@ -9,6 +9,7 @@ import { type HostAddress, type ParsedOptions, statementDeadlineMs } from "./opt
 import type { QueryResult, Row, Statement } from "./query-result.ts";
 import { aborted, deadlinePassed, givenUp } from "./refusals.ts";
 import { beginsReadOnly, boundsTransaction, commitsByItself, isCommit } from "./statement-kind.ts";
+import { sendableValues } from "./statement-values.ts";
 import { Wire } from "./wire.ts";
 
 /** How to run one statement. */
@@ -148,11 +149,12 @@ export class PooledConnection {
   ): Promise<QueryResult<R>> {
     const wire = this.#wire;
     const { signal, timeoutMs = this.#defaultTimeoutMs } = options;
-    const config = (typeof text === "string" ? { text, values } : text) as QueryConfig;
     return new Promise((resolve, reject) => {
       if (wire.isLost) return reject(this.#afterLoss());
       if (this.#taint !== undefined || wire.isEnding) return reject(givenUp(this.#taint));
       if (signal?.aborted) return reject(aborted(signal.reason));
+      const given = typeof text === "string" ? { text, values } : text;
+      const config = { ...given, values: sendableValues(given.values) } as QueryConfig;
       const commit = wire.inTransaction && isCommit(config.text);
       const commits = commit || (!wire.inTransaction && commitsByItself(config.text));
       this.#readsOnly = (wire.inTransaction && this.#readsOnly) || beginsReadOnly(config.text);
@@ -193,7 +195,8 @@ export class PooledConnection {
       this.#pending.add(lose);
 
       wire.send(config, commits, (error: Error | null, result: DriverResult | DriverResult[]) => {
-        if (settled) return;
+        // What was said first stands: where pg fails to write a statement it says so, and then that all is done.
+        if (settled || said) return;
         if (error) {
           const readOnlyByChoice = this.#readsOnly || !this.#takesWrites;
           const wrapped = toDatabaseError(error, { duringCommit: commits, readOnlyByChoice });
