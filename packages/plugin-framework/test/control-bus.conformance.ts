@@ -177,8 +177,8 @@ export function controlBusConformance(name: string, open: () => Promise<BusPair>
             observer: { controlAlert: ({ kind }) => alerts.push(kind) },
           },
         );
-        await one.setMode("guard", "disabled");
-        await one.setMode("guard", "permissive");
+        for (const mode of ["disabled", "permissive"] as const)
+          await one.setMode("guard", mode, { waitFor: "none" });
         await pair.lose();
         await pair.one.publish({ scope: "guard", rev: 3 });
         await eventually(async () => {
@@ -187,7 +187,8 @@ export function controlBusConformance(name: string, open: () => Promise<BusPair>
         });
         expect(one.explainMode("guard")).toMatchObject({ mode: "permissive", rev: 2 });
         await eventually(() => alerts.includes("record_lost") && alerts.includes("record_reasserted"));
-        const report = await one.setMode("guard", "enforce");
+        // All that live would be waited for, until a list of members that has just begun is whole.
+        const report = await one.setMode("guard", "enforce", { waitFor: "none" });
         expect(report.rev).toBe(3);
       });
     });

@@ -4,10 +4,14 @@ import { createMemoryStore } from "@gatewright/rate-limiter";
 import { rateLimiterPlugin } from "@gatewright/rate-limiter/plugin";
 import { createRedisStore, laneOf } from "@gatewright/rate-limiter/redis";
 import { eventually, startRedis } from "@gatewright/testkit";
+import type { Redis } from "ioredis";
 import { describe, expect, it } from "vitest";
 import { writeRecord } from "./support/control-record.ts";
 
 const call = { name: "search", args: {}, headers: {} };
+
+/** Of a fleet that has run for a while: in one that has just begun, a switch waits three seconds for its members. */
+const asInOldFleet = (client: Redis) => client.zadd("gw:{bus}:members", -1, "~since");
 
 describe("in a pipeline", () => {
   it("blocks under enforce, shadows under permissive and starts afresh after disabled", async () => {
@@ -70,6 +74,7 @@ describe("in a pipeline", () => {
     const client = redis.client({ enableOfflineQueue: false });
     const subscriber = redis.client({ maxRetriesPerRequest: null });
     await eventually(() => client.status === "ready" && subscriber.status === "ready");
+    await asInOldFleet(client);
     const use = rateLimiterPlugin({ store: createRedisStore({ client }) });
     const config = { rules: { by_user: "1/h" }, failurePolicy: "local" };
     const bus = framework.createRedisBus({ client, subscriber });
@@ -121,6 +126,7 @@ describe("in a pipeline", () => {
       const client = redis.client({ enableOfflineQueue: false });
       const subscriber = redis.client({ maxRetriesPerRequest: null });
       await eventually(() => client.status === "ready" && subscriber.status === "ready");
+      await asInOldFleet(client);
       const use = rateLimiterPlugin({ store: createRedisStore({ client }) });
       const plugins = [{ use, config: { rules: { by_user: "1/h" } }, ...entry }];
       const bus = framework.createRedisBus({ client, subscriber });
@@ -186,6 +192,7 @@ describe("in a pipeline", () => {
     const client = redis.client({ enableOfflineQueue: false });
     const subscriber = redis.client({ maxRetriesPerRequest: null });
     await eventually(() => client.status === "ready" && subscriber.status === "ready");
+    await asInOldFleet(client);
     const use = rateLimiterPlugin({ store: createRedisStore({ client }) });
     const alerts: string[] = [];
     await using pipeline = await createPluginPipeline(

@@ -4,13 +4,18 @@ import { eventually, type RedisCluster, startRedisCluster } from "@gatewright/te
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { writeRecord } from "./support/control-record.ts";
 
-let cluster: RedisCluster;
+/** One that stays whole, and two that lose a master: all need the same two seconds before they serve. */
+let [cluster, partial, broken] = [] as RedisCluster[] as [RedisCluster, RedisCluster, RedisCluster];
 beforeAll(async () => {
-  cluster = await startRedisCluster();
+  [cluster, partial, broken] = await Promise.all([
+    startRedisCluster(),
+    startRedisCluster(),
+    startRedisCluster(),
+  ]);
 });
-afterAll(() => cluster.close());
+afterAll(() => Promise.all([cluster, partial, broken].map((each) => each?.close())));
 
-describe("Redis Cluster with three masters", () => {
+describe.concurrent("Redis Cluster with three masters", () => {
   it("RL-7 checks three rules for any tenant without a cross-slot error, and every lane can be toggled", async () => {
     const client = cluster.client();
     const errors: unknown[] = [];
@@ -65,7 +70,7 @@ describe("Redis Cluster with three masters", () => {
   });
 
   it("RL-6 that lost a master but serves the rest: only the tenants of that master are decided by the policy", async () => {
-    await using own = await startRedisCluster();
+    const own = partial;
     for (const node of own.nodes) await node.client().config("SET", "cluster-require-full-coverage", "no");
     const client = own.client({ enableOfflineQueue: false, maxRedirections: 1 });
     await eventually(() => client.status === "ready");
@@ -111,7 +116,7 @@ describe("Redis Cluster with three masters", () => {
   }, 60_000);
 
   it("RL-6 that lost a master: every check is decided in time by the policy, and by counters again when it is back", async () => {
-    await using own = await startRedisCluster();
+    const own = broken;
     const client = own.client({ enableOfflineQueue: false });
     await eventually(() => client.status === "ready");
     const limiter = createRateLimiter(
