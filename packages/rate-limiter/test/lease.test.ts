@@ -13,11 +13,10 @@ beforeAll(async () => {
   client = redis.client({ enableOfflineQueue: false });
   await eventually(() => client.status === "ready");
 });
-beforeEach(() => client.flushall());
 afterAll(() => redis.close());
 
-function replica(options: RateLimiterOptions = {}) {
-  const store = createRedisStore({ client });
+function replica(options: RateLimiterOptions = {}, prefix = "gw") {
+  const store = createRedisStore({ client, prefix });
   const limiter = createRateLimiter(
     { rules: { by_user: "1000/h" }, lease: { size: 50, ttlMs: 60_000 }, timeoutMs: 10_000, ...options },
     { store },
@@ -28,6 +27,8 @@ function replica(options: RateLimiterOptions = {}) {
 const ann = { user: "ann", tenant: "t", tool: "x" };
 
 describe("leased tokens", () => {
+  beforeEach(() => client.flushall());
+
   it("cut the calls per check below 0.1 and admit exactly the limit on one replica, to its last token", async () => {
     const { limiter, calls } = replica();
     let admitted = 0;
@@ -144,38 +145,6 @@ describe("leased tokens", () => {
     expect(await limiter.check(ann)).toMatchObject({ allowed: true, verdicts: [], rev: 2 });
   });
 
-  it.each(["fixed_window", "sliding_window"] as const)(
-    "%s: a lease ends with its window",
-    async (algorithm) => {
-      const { limiter } = replica({ algorithm, rules: { by_user: "1000/2s" } });
-      await limiter.check(ann);
-      expect((await limiter.check(ann)).leased).toBe(true);
-      const spent = limiter.stats().leases?.held;
-      expect(spent).toBe(1);
-      const before = Date.now();
-      await eventually(
-        async () => {
-          const { verdicts } = await limiter.check(ann);
-          const inNewWindow = Date.now() - before >= 2_000;
-          return inNewWindow && (verdicts[0]?.remaining ?? 0) >= (algorithm === "fixed_window" ? 950 : 1);
-        },
-        { timeoutMs: 8_000, intervalMs: 50 },
-      );
-      expect(limiter.stats().leases?.reserved).toBeGreaterThanOrEqual(2);
-    },
-  );
-
-  it("ends after its ttl and gives back what is unspent; close gives back the rest", async () => {
-    const { limiter } = replica({ lease: { size: 50, ttlMs: 1_000 } });
-    const left = async () => (await limiter.peek(ann)).verdicts[0]?.remaining;
-    await limiter.check(ann);
-    expect(await left()).toBe(949);
-    await eventually(async () => (await limiter.check(ann)).leased === undefined, { timeoutMs: 5_000 });
-    const admitted = limiter.stats().allowed;
-    await limiter.close();
-    await eventually(async () => (await left()) === 1_000 - admitted, { timeoutMs: 5_000 });
-  });
-
   it("a refund goes back to the lease, and to the store when the lease has ended", async () => {
     const { limiter } = replica();
     await limiter.check(ann);
@@ -219,6 +188,46 @@ describe("leased tokens", () => {
     await own.close();
   });
 
+  it("are refused at load for algorithms whose bound they would break", () => {
+    expect(() => createRateLimiter({ algorithm: "gcra", lease: { size: 5 } })).toThrow(RateLimiterError);
+    expect(() => createRateLimiter({ algorithm: "sliding_log", lease: { size: 5 } })).toThrow("lease");
+  });
+});
+
+// They wait, each for its own counters: side by side.
+describe.concurrent("leased tokens, in time", () => {
+  it.each(["fixed_window", "sliding_window"] as const)(
+    "%s: a lease ends with its window",
+    async (algorithm) => {
+      const { limiter } = replica({ algorithm, rules: { by_user: "1000/2s" } }, algorithm);
+      await limiter.check(ann);
+      expect((await limiter.check(ann)).leased).toBe(true);
+      const spent = limiter.stats().leases?.held;
+      expect(spent).toBe(1);
+      const before = Date.now();
+      await eventually(
+        async () => {
+          const { verdicts } = await limiter.check(ann);
+          const inNewWindow = Date.now() - before >= 2_000;
+          return inNewWindow && (verdicts[0]?.remaining ?? 0) >= (algorithm === "fixed_window" ? 950 : 1);
+        },
+        { timeoutMs: 8_000, intervalMs: 50 },
+      );
+      expect(limiter.stats().leases?.reserved).toBeGreaterThanOrEqual(2);
+    },
+  );
+
+  it("ends after its ttl and gives back what is unspent; close gives back the rest", async () => {
+    const { limiter } = replica({ lease: { size: 50, ttlMs: 1_000 } }, "ttl");
+    const left = async () => (await limiter.peek(ann)).verdicts[0]?.remaining;
+    await limiter.check(ann);
+    expect(await left()).toBe(949);
+    await eventually(async () => (await limiter.check(ann)).leased === undefined, { timeoutMs: 5_000 });
+    const admitted = limiter.stats().allowed;
+    await limiter.close();
+    await eventually(async () => (await left()) === 1_000 - admitted, { timeoutMs: 5_000 });
+  });
+
   /** A limiter whose Redis has answered at once so far, and takes `delayMs` for each answer from now on. */
   async function slowed(delayMs: number, timeoutMs: number) {
     const link = await startSlowLink(redis.port);
@@ -226,7 +235,7 @@ describe("leased tokens", () => {
     await eventually(() => slow.status === "ready");
     const limiter = createRateLimiter(
       { rules: { by_user: "100000/h" }, lease: { size: 10 }, timeoutMs, failurePolicy: "closed" },
-      { store: createRedisStore({ client: slow }) },
+      { store: createRedisStore({ client: slow, prefix: `slow${delayMs}` }) },
     );
     await eventually(async () => (await limiter.check({ ...ann, user: "bob" })).degraded === undefined);
     link.delayMs = delayMs;
@@ -247,10 +256,14 @@ describe("leased tokens", () => {
   }
 
   it("RL-6 a check that waits for the blocks of others is decided within timeoutMs, all waits together", async () => {
-    await using limiter = await slowed(400, 500);
+    await using limiter = await slowed(600, 1_100);
     const told = await limiter.crowd("ann", 300);
-    expect(Math.max(...told.map(({ afterMs }) => afterMs))).toBeLessThan(1_500);
-    expect(told.filter(({ degraded }) => degraded === undefined).length).toBeGreaterThan(0);
+    expect(Math.max(...told.map(({ afterMs }) => afterMs))).toBeLessThan(5 * 1_100);
+    // The first block comes in time. For those it is too small for, an answer of their own would come too late: to wait
+    // for it, and for the blocks of others before it, would be to be served in the end.
+    const served = told.filter(({ degraded }) => degraded === undefined).length;
+    expect(served).toBeGreaterThan(0);
+    expect(served).toBeLessThan(300);
   });
 
   it("a check does not wait for others until there is no time left for a call of its own", async () => {
@@ -264,10 +277,5 @@ describe("leased tokens", () => {
     await limiter.crowd("ann", 1);
     const told = await limiter.crowd("eve", 60);
     expect(told.filter(({ degraded }) => degraded !== undefined)).toEqual([]);
-  });
-
-  it("are refused at load for algorithms whose bound they would break", () => {
-    expect(() => createRateLimiter({ algorithm: "gcra", lease: { size: 5 } })).toThrow(RateLimiterError);
-    expect(() => createRateLimiter({ algorithm: "sliding_log", lease: { size: 5 } })).toThrow("lease");
   });
 });
