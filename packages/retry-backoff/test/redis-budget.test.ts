@@ -9,7 +9,6 @@ beforeAll(async () => {
 });
 // Where no server could be started, that is the failure to read, and not one of ending it.
 afterAll(() => redis?.close());
-beforeEach(() => redis.client().flushall());
 
 /** A patient timeout, so that a busy machine is not taken for an outage. */
 const strict = { ratio: 0.2, floorPerSecond: 0, flushMs: 60_000, timeoutMs: 10_000 };
@@ -17,6 +16,8 @@ const budgetOf = (more: Partial<RedisBudgetOptions> = {}) =>
   createRedisBudget({ client: redis.client(), ...strict, ...more });
 
 describe("createRedisBudget", () => {
+  beforeEach(() => redis.client().flushall());
+
   it("RB-7 replicas share one budget: with everything failing, calls stay below 1.2 times the requests", async () => {
     const budgets = [budgetOf(), budgetOf(), budgetOf()];
     const retriers = budgets.map((budget) =>
@@ -75,14 +76,6 @@ describe("createRedisBudget", () => {
     };
     expect(await drain()).toBeGreaterThanOrEqual(20);
     await eventually(async () => (await budget.withdraw()).granted);
-  });
-
-  it("grants a retry now and then where the floor is below one a second, however often it is asked", async () => {
-    const budget = budgetOf({ ratio: 0, floorPerSecond: 0.9 });
-    expect((await budget.withdraw()).granted).toBe(true);
-    expect((await budget.withdraw()).granted).toBe(false);
-    await eventually(async () => (await budget.withdraw()).granted);
-    expect((await budget.withdraw()).granted).toBe(false);
   });
 
   it("tells its counters, the most refused first, and what is left of each in Redis", async () => {
@@ -149,6 +142,58 @@ describe("createRedisBudget", () => {
     for (const key of accounts) expect(key).toMatch(/^x:\{b:[^{}]{1,64}\}:budget$/);
   });
 
+  it("charges Redis for what was granted without it, once, and what calls earned meanwhile counts", async () => {
+    const client = redis.client();
+    const [budget, other] = [budgetOf({ client }), budgetOf()];
+    for (let i = 0; i < 50; i++) budget.deposit();
+    await budget.flush();
+    client.disconnect();
+    for (let i = 0; i < 25; i++) budget.deposit();
+    let granted = 0;
+    while ((await budget.withdraw()).granted) granted++;
+    expect(granted).toBe(15);
+    for (let i = 0; i < 10; i++) budget.deposit();
+    await client.connect();
+    await budget.flush();
+    await budget.flush();
+    expect(budget.stats().pending).toBe(0);
+    expect(await redis.client().hget("gw:{b:global}:budget", "earned")).toBe("2000");
+    for (const wanted of [true, true, false]) expect((await other.withdraw()).granted).toBe(wanted);
+    await Promise.all([budget.close(), other.close()]);
+  });
+
+  it("charges the floor, too, but for no more than it gives in a second", async () => {
+    const client = redis.client();
+    const floor = { ratio: 0, floorPerSecond: 0.001 };
+    const [budget, other] = [budgetOf({ ...floor, client }), budgetOf(floor)];
+    client.disconnect();
+    expect(await budget.withdraw()).toMatchObject({ granted: true, degraded: true });
+    expect((await budget.withdraw()).granted).toBe(false);
+    await client.connect();
+    await budget.flush();
+    expect((await other.withdraw()).granted).toBe(false);
+    expect(Number(await redis.client().hget("gw:{b:global}:budget", "floor"))).toBeGreaterThanOrEqual(0);
+    await Promise.all([budget.close(), other.close()]);
+  });
+
+  it("keeps a bounded number of waiting accounts and refuses bad options", () => {
+    const budget = budgetOf({ maxKeys: 3 });
+    for (let i = 0; i < 50; i++) budget.deposit({ tool: `t${i}` });
+    expect(budget.stats().pending).toBe(3);
+    expect(() => budgetOf({ ratio: 7 })).toThrow(/ratio/);
+  });
+});
+
+// They wait, each for a Redis or for accounts of its own: side by side.
+describe.concurrent("createRedisBudget, in time", () => {
+  it("grants a retry now and then where the floor is below one a second, however often it is asked", async () => {
+    const budget = budgetOf({ prefix: "floor", ratio: 0, floorPerSecond: 0.9 });
+    expect((await budget.withdraw()).granted).toBe(true);
+    expect((await budget.withdraw()).granted).toBe(false);
+    await eventually(async () => (await budget.withdraw()).granted);
+    expect((await budget.withdraw()).granted).toBe(false);
+  });
+
   it("decides alone while Redis is away, and together again afterwards", async () => {
     const own = await startRedis();
     const budget = createRedisBudget({ client: own.client(), ...strict, timeoutMs: 2_000 });
@@ -184,40 +229,6 @@ describe("createRedisBudget", () => {
     });
     expect(await own.client().hget("gw:{b:global}:budget", "earned")).toBe("1000");
     await budget.close();
-  });
-
-  it("charges Redis for what was granted without it, once, and what calls earned meanwhile counts", async () => {
-    const client = redis.client();
-    const [budget, other] = [budgetOf({ client }), budgetOf()];
-    for (let i = 0; i < 50; i++) budget.deposit();
-    await budget.flush();
-    client.disconnect();
-    for (let i = 0; i < 25; i++) budget.deposit();
-    let granted = 0;
-    while ((await budget.withdraw()).granted) granted++;
-    expect(granted).toBe(15);
-    for (let i = 0; i < 10; i++) budget.deposit();
-    await client.connect();
-    await budget.flush();
-    await budget.flush();
-    expect(budget.stats().pending).toBe(0);
-    expect(await redis.client().hget("gw:{b:global}:budget", "earned")).toBe("2000");
-    for (const wanted of [true, true, false]) expect((await other.withdraw()).granted).toBe(wanted);
-    await Promise.all([budget.close(), other.close()]);
-  });
-
-  it("charges the floor, too, but for no more than it gives in a second", async () => {
-    const client = redis.client();
-    const floor = { ratio: 0, floorPerSecond: 0.001 };
-    const [budget, other] = [budgetOf({ ...floor, client }), budgetOf(floor)];
-    client.disconnect();
-    expect(await budget.withdraw()).toMatchObject({ granted: true, degraded: true });
-    expect((await budget.withdraw()).granted).toBe(false);
-    await client.connect();
-    await budget.flush();
-    expect((await other.withdraw()).granted).toBe(false);
-    expect(Number(await redis.client().hget("gw:{b:global}:budget", "floor"))).toBeGreaterThanOrEqual(0);
-    await Promise.all([budget.close(), other.close()]);
   });
 
   it.each(["is cut off", "hangs"])(
@@ -271,12 +282,5 @@ describe("createRedisBudget", () => {
     expect(await budget.withdraw(scope)).toEqual({ granted: true, remaining: 0 });
     expect(await budget.withdraw(scope)).toMatchObject({ granted: false, refusedBy: "global" });
     await budget.close();
-  });
-
-  it("keeps a bounded number of waiting accounts and refuses bad options", () => {
-    const budget = budgetOf({ maxKeys: 3 });
-    for (let i = 0; i < 50; i++) budget.deposit({ tool: `t${i}` });
-    expect(budget.stats().pending).toBe(3);
-    expect(() => budgetOf({ ratio: 7 })).toThrow(/ratio/);
   });
 });
