@@ -1,4 +1,10 @@
-import { eventually, type RedisServer, startRedis, startRedisCluster } from "@gatewright/testkit";
+import {
+  eventually,
+  type RedisCluster,
+  type RedisServer,
+  startRedis,
+  startRedisCluster,
+} from "@gatewright/testkit";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { classify } from "../src/index.ts";
 import { createRedisClassifierStore } from "../src/redis/index.ts";
@@ -10,25 +16,38 @@ import { servers } from "./support/usage.ts";
 const pass = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
 
 let redis: RedisServer;
+/** Two seconds before it serves, in which the other tests are made. */
+let starting: Promise<RedisCluster>;
 beforeAll(async () => {
+  starting = startRedisCluster();
+  starting.catch(() => undefined);
   redis = await startRedis();
 });
-afterAll(() => redis.close());
+afterAll(async () => {
+  await redis.close();
+  await (await starting).close();
+});
 
-describe("Redis store", () => {
+let stores = 0;
+
+// Time has to pass for most of it: side by side, each with keys of its own.
+describe.concurrent("Redis store, as every store", () => {
   describeStore({
     async open() {
-      await redis.client().flushall();
+      const prefix = `store${stores++}`;
       const store = () =>
         createRedisClassifierStore({
           client: redis.client(),
           subscriber: redis.client({ commandTimeout: undefined }),
+          prefix,
         });
       return { a: store(), b: store() };
     },
     wait: pass,
   });
+});
 
+describe("Redis store", () => {
   it("keeps all keys under one hash tag, each with a TTL but the epoch", async () => {
     const client = redis.client();
     await client.flushall();
@@ -162,7 +181,7 @@ describe("Redis store", () => {
   });
 
   it("SC-9 works on a Cluster of three masters without a cross-slot error", async () => {
-    await using cluster = await startRedisCluster();
+    const cluster = await starting;
     const store = createRedisClassifierStore({ client: cluster.client() });
     expect((await store.acquire("A", 5_000, 0)).leader).toBe(true);
     await store.report({

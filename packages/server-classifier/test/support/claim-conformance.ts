@@ -167,19 +167,19 @@ export function describeClaims({ open, wait }: StoreHarness): void {
 
   it("keeps a claim for its holder as long as it is renewed, and for nobody else", async () => {
     const { a, b } = await open();
-    const short = { claimMs: 700 };
+    const short = { claimMs: 1_200 };
     const renew = async (token: string) =>
       (await a.finish([{ scope: "p", ending: { kind: "renewed", token } }])).states[0];
     const { replies, now } = await a.claim([request("p", "t1", short)]);
     expect(replies[0]?.granted).toBe(true);
-    await wait(400);
+    await wait(700);
     expect(await renew("other")).toMatchObject({ holder: "t1", heldAt: now });
     const renewed = await renew("t1");
     expect(renewed).toMatchObject({ holder: "t1", claimedAt: now });
-    expect(renewed?.heldAt).toBeGreaterThanOrEqual(now + 400);
-    await wait(400);
+    expect(renewed?.heldAt).toBeGreaterThanOrEqual(now + 700);
+    await wait(700);
     expect((await b.claim([request("p", "t2", short)])).replies[0]?.granted).toBe(false);
-    await wait(320);
+    await wait(530);
     expect((await b.claim([request("p", "t3", short)])).replies[0]?.granted).toBe(true);
     expect(await renew("t1")).toMatchObject({ holder: "t3" });
   });
