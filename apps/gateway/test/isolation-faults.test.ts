@@ -32,7 +32,9 @@ describe.concurrent("what an upstream refuses one caller is not held against oth
 
   it("SP-9 nor does one that a program refuses, which is started for others as if nothing had been", async () => {
     const program = { ...fixtureCommand("counter-stdio"), env: { FIXTURE_ERA: "legacy" } };
-    await using gateway = await startTestGateway({ ...quiet, mcpServers: { program } });
+    // Without repeats: each would start the program again.
+    const plugins = [{ name: "retry", mode: "disabled" }];
+    await using gateway = await startTestGateway({ ...quiet, plugins, mcpServers: { program } });
     await gateway.core.refresher.ready();
     const path = `/servers/${await gateway.idOf("program")}/mcp`;
     const refused = await Promise.all(Array.from({ length: 6 }, () => openBadly(gateway, path)));

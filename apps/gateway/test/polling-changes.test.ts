@@ -34,7 +34,7 @@ const announces = (...lists: string[]) => ({
   },
 });
 
-it("SC-8 finds a tool that is added while the list is read that an earlier change asked for", async () => {
+it.concurrent("SC-8 finds a tool that is added while the list is read that an earlier change asked for", async () => {
   await using upstream = await startScriptedServer();
   const tools = ["one"];
   const held: (() => void)[] = [];
@@ -72,7 +72,7 @@ it("SC-8 finds a tool that is added while the list is read that an earlier chang
   await eventually(async () => (await known()) === 3, { timeoutMs: 10_000 });
 });
 
-it("SC-8 listens for what an upstream announces by now, also when that becomes more or less", async () => {
+it.concurrent("SC-8 listens for what an upstream announces by now, also when that becomes more or less", async () => {
   await using upstream = await startScriptedServer();
   upstream.script("server/discover", announces("tools"));
   const streams = openStreams(upstream);

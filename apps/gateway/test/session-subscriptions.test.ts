@@ -63,7 +63,7 @@ const firstFor = async (uri: string): Promise<Asked> => {
 describe("subscriptions of a session to resources of an upstream without sessions", () => {
   const unsaid = { code: -31_003, data: { code: "upstream_timeout", retryable: true, retryAfterMs: 2_000 } };
 
-  it.concurrent("one that is begun again while the upstream is silent about the first is not ended with that", async () => {
+  it("one that is begun again while the upstream is silent about the first is not ended with that", async () => {
     const uri = "res://again";
     const session = await openSession(gateway, path);
     const first = send(session, "subscribe", uri);
@@ -83,7 +83,7 @@ describe("subscriptions of a session to resources of an upstream without session
     await session.delete(gateway);
   });
 
-  it.concurrent("one that comes while the upstream is silent about another is to be asked for again, and taken then", async () => {
+  it("one that comes while the upstream is silent about another is to be asked for again, and taken then", async () => {
     const [one, other] = [await openSession(gateway, path), await openSession(gateway, path)];
     const silent = send(one, "subscribe", "res://silent");
     const { acknowledge } = await firstFor("res://silent");

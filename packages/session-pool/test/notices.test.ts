@@ -96,7 +96,7 @@ describe("eviction on every replica", () => {
   });
 
   it("asks for a comparison of everything when notices were missed", async () => {
-    const quiet = await startReplica(redis, { maxNotices: 2, pollMs: 2_000 }, { subscribe: false });
+    const quiet = await startReplica(redis, { maxNotices: 2, pollMs: 500 }, { subscribe: false });
     const a = await startReplica(redis, { maxNotices: 2 });
     for (const id of ["s1", "s2", "s3", "s4"]) await a.ownership.serverChanged(id);
     await eventually(() => quiet.evicted.length >= 3);
