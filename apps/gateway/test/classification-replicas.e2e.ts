@@ -195,10 +195,14 @@ describe("three gateways over one Redis and one registry", () => {
     })();
     const stoppedAt = Date.now();
     await redis.stop();
-    await eventually(() => Date.now() - stoppedAt > 5 * hotMs, { timeoutMs: 10_000, intervalMs: 100 });
+    const pollsSince = (name: string, from: number) => timesSince(name, "tools/list", from).length;
+    await eventually(
+      () => Date.now() - stoppedAt > 5 * hotMs && names.every((name) => pollsSince(name, stoppedAt) > 0),
+      { timeoutMs: 20_000, intervalMs: 20 },
+    );
     const outageMs = Date.now() - stoppedAt;
     for (const name of names) {
-      const polls = timesSince(name, "tools/list", stoppedAt).length;
+      const polls = pollsSince(name, stoppedAt);
       // Each replica goes on by itself at its usual rate.
       const perReplica = Math.ceil(outageMs / (name === "c" ? hotMs : coldMs)) + 1;
       expect(polls, name).toBeGreaterThanOrEqual(1);
@@ -226,7 +230,7 @@ describe("three gateways over one Redis and one registry", () => {
       const shown = await Promise.all(among.map(classificationOf));
       return among[shown.findIndex(({ leader }) => leader)];
     };
-    const first = (await leaderOf(replicas)) as Gateway;
+    const first = await eventually(async () => (await leaderOf(replicas)) ?? false);
     const others = replicas.filter((replica) => replica !== first);
     const tiers = tiersOf(await agreed());
     await first.stop();
@@ -237,7 +241,7 @@ describe("three gateways over one Redis and one registry", () => {
     });
     expect(Date.now() - stoppedAt).toBeLessThan(5_000);
     await first.restart();
-    const second = (await leaderOf(others)) as Gateway;
+    const second = await eventually(async () => (await leaderOf(others)) ?? false);
     await second.kill();
     const killedAt = Date.now();
     const left = replicas.filter((replica) => replica !== second);

@@ -31,7 +31,7 @@ const patience = { timeoutMs: 30_000 };
 const main = join(import.meta.dirname, "../src/main.ts");
 
 describe("gatewright translate, a server elsewhere on standard input and output", () => {
-  it.concurrent.each([
+  it.each([
     { name: "streamable HTTP", flag: "--connect", url: () => http.url, mode: "legacy" },
     {
       name: "streamable HTTP of any revision",
