@@ -2,8 +2,9 @@ import type { CallError, CallPhase } from "./call-outcome.ts";
 import { type HeadersLike, parseRetryAfter } from "./retry-after.ts";
 
 /** Codes of failures that come before anything was sent. */
-const NOT_SENT =
-  /^(ECONNREFUSED|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH|EHOSTDOWN|UND_ERR_CONNECT_TIMEOUT)$/;
+const NOT_SENT = /^(ECONNREFUSED|ENOTFOUND|EAI_AGAIN|UND_ERR_CONNECT_TIMEOUT)$/;
+/** Those that may also end a connection that was in use; what the system was asked for tells. */
+const UNREACHABLE = /^E(HOSTUNREACH|NETUNREACH|HOSTDOWN)$/;
 const PROGRAMMING = /^(Type|Reference|Syntax|Range)Error$/;
 const PHASES: readonly unknown[] = ["not_sent", "refused", "sent_no_response", "response_received"];
 
@@ -18,6 +19,9 @@ interface Thrown {
   readonly httpStatus?: unknown;
   readonly rpcCode?: unknown;
   readonly networkCode?: unknown;
+  readonly syscall?: unknown;
+  /** Of an `AggregateError`: one for each address that was tried. */
+  readonly errors?: readonly Thrown[] | null;
   readonly phase?: unknown;
   readonly retryAfterMs?: unknown;
   readonly headers?: HeadersLike | null;
@@ -64,7 +68,7 @@ function read(thrown: Thrown): CallError {
   return {
     kind: "error",
     code,
-    phase: PHASES.includes(phase) ? phase : phaseOf(answered, networkCode, code),
+    phase: PHASES.includes(phase) ? phase : phaseOf(answered, networkCode, code, connected(thrown)),
     httpStatus,
     rpcCode,
     networkCode,
@@ -72,10 +76,24 @@ function read(thrown: Thrown): CallError {
   } as CallError;
 }
 
-function phaseOf(answered: number | undefined, networkCode: string | undefined, code: string): CallPhase {
+function phaseOf(
+  answered: number | undefined,
+  networkCode: string | undefined,
+  code: string,
+  inUse: boolean,
+): CallPhase {
   if (answered !== undefined) return "response_received";
-  if (networkCode !== undefined) return NOT_SENT.test(networkCode) ? "not_sent" : "sent_no_response";
-  return code.endsWith("timeout") ? "sent_no_response" : "response_received";
+  if (networkCode === undefined) return code.endsWith("timeout") ? "sent_no_response" : "response_received";
+  return NOT_SENT.test(networkCode) || (UNREACHABLE.test(networkCode) && !inUse)
+    ? "not_sent"
+    : "sent_no_response";
+}
+
+/** Whether a failure of the network may be one of a connection that stood. */
+function connected({ syscall, errors, cause }: Thrown): boolean {
+  return [syscall, errors?.[0]?.syscall, cause?.syscall, cause?.errors?.[0]?.syscall].every(
+    (call) => call !== "connect",
+  );
 }
 
 function callError(code: string): CallError {

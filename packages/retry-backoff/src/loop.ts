@@ -1,14 +1,15 @@
 import { type AttemptFunction, runAttempt } from "./attempt.ts";
 import type { Budget } from "./budget.ts";
+import type { CallOutcome } from "./call-outcome.ts";
 import { classifyError } from "./classify-error.ts";
 import type { Clock } from "./clock.ts";
-import { type Decision, decide, type GiveUpDecision, giveUp } from "./decide.ts";
+import { type Decision, decide, type GiveUpDecision, giveUp, signalOf } from "./decide.ts";
 import { RetryError } from "./errors.ts";
 import { runHedged } from "./hedge.ts";
 import { idempotencyKeyFor } from "./idempotency-key.ts";
 import { type RetryObserver, tell } from "./observer.ts";
 import type { RetryPolicy } from "./policy.ts";
-import type { GiveUpReason } from "./reasons.ts";
+import type { GiveUpReason, RetryReason } from "./reasons.ts";
 import { mayRepeat } from "./repeat-safety.ts";
 import { resultSignal } from "./result-signals.ts";
 import type { RetryOptions } from "./retrier.ts";
@@ -105,6 +106,32 @@ export async function runCall<T>(
     }
   };
 
+  /** Waits; says what ended the wait before its time. */
+  const sleep = (ms: number, own = signal) =>
+    shared.sleeper.sleep(ms, { signal: own }).then(
+      () => undefined,
+      () => (signal?.aborted ? ("aborted" as const) : ("shutdown" as const)),
+    );
+
+  /** How long a sleep may be. */
+  const room = () => timeLeft() - TIMER_LATENESS_MS - policy.minAttemptMs;
+
+  /** What a budget that answers later decides, unless the call is over before; what it grants after that is lost. */
+  const inTime = async (asked: Promise<Decision>, outcome: CallOutcome): Promise<Decision> => {
+    const answered = new AbortController();
+    const own = signal ? AbortSignal.any([signal, answered.signal]) : answered.signal;
+    const decision = await Promise.race([asked, sleep(room(), own)]);
+    answered.abort();
+    const failure = signalOf(outcome, policy) as RetryReason;
+    if (typeof decision !== "object") return giveUp(decision ?? "deadline", failure);
+    if (!decision.retry) return decision;
+    // Time has passed since the delay was chosen.
+    const left = room();
+    const least = policy.respectRetryAfter ? (outcome.retryAfterMs ?? 1) : 1;
+    if (left < Math.max(1, least)) return giveUp("deadline", failure);
+    return { ...decision, delayMs: Math.min(decision.delayMs, left) };
+  };
+
   if (first === undefined && timeLeft() < policy.minAttemptMs) {
     tellGiveUp(giveUp("deadline"), 0);
     tell(observer, "onDone", { name, attempts: 0, ok: false });
@@ -117,10 +144,10 @@ export async function runCall<T>(
   for (let number = 1; ; ended = await attempt(++number, error)) {
     error = ended.ok ? undefined : ended.error;
     const outcome = ended.ok ? ({ kind: "result", result: ended.value } as const) : classify(error);
-    let decision: Decision =
+    const asked =
       !ended.ok && error === outOfTime
         ? { ...giveUp("deadline"), outcomeUnknown: true }
-        : await decide(outcome, {
+        : decide(outcome, {
             ...hints,
             policy,
             attempt: number,
@@ -133,6 +160,7 @@ export async function runCall<T>(
             scope,
             random: shared.random,
           });
+    let decision = "then" in asked ? await inTime(asked, outcome) : asked;
     if (decision.retry) {
       // A key, or the operator's word, makes the repeat safe, but not what a caller would do anew.
       inDoubt ||= !mayRepeat(outcome, { ...hints, idempotencyKey: "" }, false);
@@ -144,13 +172,11 @@ export async function runCall<T>(
       counts.retries++;
       tell(observer, "onRetry", decision, { name, attempts: number });
       previousDelayMs = decision.delayMs;
-      const woken = await shared.sleeper.sleep(previousDelayMs, { signal }).then(
-        // A timer may come late, and then there may be no time for what was planned.
-        () => (timeLeft() < policy.minAttemptMs ? "deadline" : undefined),
-        () => (signal?.aborted ? "aborted" : "shutdown"),
-      );
-      if (woken === undefined) continue;
-      decision = giveUp(woken, decision.reason);
+      // Whoever heard of it may have stopped the retrier.
+      const woken = shared.stopped ? "shutdown" : await sleep(previousDelayMs);
+      // A timer may come late, and then there may be no time for what was planned.
+      if (woken === undefined && timeLeft() >= policy.minAttemptMs) continue;
+      decision = giveUp(woken ?? "deadline", decision.reason);
       if (inDoubt) decision = doubted(decision);
       tell(options, "onDecision", decision, outcome);
     }

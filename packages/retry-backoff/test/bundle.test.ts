@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { bundleSize, PEER_PROGRAMS } from "../bench/bundle-size.ts";
 
 /** Bytes of gzip of all that the root entry is, so that it does not grow unseen. */
-const LIMIT = 7_450;
+const LIMIT = 7_700;
 
 let outDir: string;
 
@@ -36,7 +36,7 @@ describe("the root entry, minified, without zod", () => {
     expect(code).not.toMatch(/\bimport\(/);
   });
 
-  it("stays below 7.45 kB of gzip", async () => {
+  it("stays below 7.7 kB of gzip", async () => {
     const code = await readFile(join(outDir, "index.js"));
     expect(gzipSync(code, { level: 9 }).byteLength).toBeLessThanOrEqual(LIMIT);
   });

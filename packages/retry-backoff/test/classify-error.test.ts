@@ -30,6 +30,24 @@ describe("classifyError", () => {
       { networkCode: "UND_ERR_CONNECT_TIMEOUT", phase: "not_sent" },
     ],
     [
+      { code: "EHOSTUNREACH", syscall: "connect" },
+      { networkCode: "EHOSTUNREACH", phase: "not_sent" },
+    ],
+    [
+      { cause: { code: "ENETUNREACH", errors: [{ syscall: "connect" }] } },
+      { networkCode: "ENETUNREACH", phase: "not_sent" },
+    ],
+    // A connection that was in use ends with the same codes, and then the call may have been executed.
+    [
+      { code: "EHOSTUNREACH", syscall: "read" },
+      { networkCode: "EHOSTUNREACH", phase: "sent_no_response" },
+    ],
+    [
+      { cause: { code: "EHOSTDOWN", syscall: "write" } },
+      { networkCode: "EHOSTDOWN", phase: "sent_no_response" },
+    ],
+    [{ networkCode: "ENETUNREACH" }, { phase: "sent_no_response" }],
+    [
       { networkCode: "EPIPE", phase: "not_sent", code: "upstream_unreachable" },
       { networkCode: "EPIPE", phase: "not_sent" },
     ],
