@@ -45,7 +45,7 @@ function replaceText(
 ): string {
   return text.replace(REFERENCE, (whole: string, name: string, fallback: string | undefined) => {
     if (whole.startsWith("$$")) return whole.slice(1);
-    const value = env[name];
+    const value = Object.hasOwn(env, name) ? env[name] : undefined;
     if (value !== undefined && (value !== "" || fallback === undefined)) return value;
     if (fallback !== undefined) return fallback.replaceAll("\\}", "}");
     const suggestion = nearest(name, Object.keys(env));

@@ -120,6 +120,7 @@ describe("configuration", () => {
     expect(() => substituteEnv({ list: [{ key: ref("SECRE") }] }, env)).toThrow(
       'list[0].key: the environment has no SECRE; did you mean "SECRET"?',
     );
+    expect(() => substituteEnv(ref("constructor"), env)).toThrow("the environment has no constructor");
     fc.assert(
       fc.property(fc.string({ unit: "binary" }), (value) => {
         expect(substituteEnv({ k: `<${ref("V")}>` }, { V: value })).toEqual({ k: `<${value}>` });

@@ -145,6 +145,16 @@ describe("leased tokens", () => {
     expect(await limiter.check(ann)).toMatchObject({ allowed: true, verdicts: [], rev: 2 });
   });
 
+  it("close waits for what is being reserved, and gives that back too", async () => {
+    const { limiter } = replica();
+    const crowd = Array.from({ length: 5 }, () => limiter.check(ann));
+    await limiter.close();
+    expect((await limiter.peek(ann)).verdicts[0]?.remaining).toBeGreaterThanOrEqual(995);
+    for (const { allowed } of await Promise.all(crowd)) expect(allowed).toBe(true);
+    expect((await limiter.peek(ann)).verdicts[0]?.remaining).toBe(995);
+    expect((await limiter.check(ann)).leased).toBeUndefined();
+  });
+
   it("a refund goes back to the lease, and to the store when the lease has ended", async () => {
     const { limiter } = replica();
     await limiter.check(ann);

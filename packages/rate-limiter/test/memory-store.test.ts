@@ -77,6 +77,25 @@ describe("memory store", () => {
     expect(store.stats()["keys"]).toBe(2_500);
   });
 
+  it.each(["token_bucket", "gcra"] as const)(
+    "%s: a refund of what a tenant's wipe has emptied gives nothing, however many wipes of others came after",
+    (algorithm) => {
+      const clock = { now: () => 1_700_000_000_000 };
+      const options = { rules: { by_user: { rate: "10/h", burst: 10 } }, algorithm };
+      const limiter = createRateLimiter(options, { store: createMemoryStore({}, { clock }), clock });
+      const ann = { user: "ann", tenant: "t" };
+      const before = limiter.check(ann, { cost: 10 }) as Decision;
+      limiter.wipe({ scope: "tenant", tenant: "t" });
+      const after = limiter.check(ann, { cost: 4 }) as Decision;
+      for (let i = 0; i < 1_000; i++) limiter.wipe({ scope: "tenant", tenant: `other ${i}` });
+      limiter.refund(before);
+      expect((limiter.peek(ann) as Decision).verdicts[0]?.remaining).toBe(6);
+      const last = limiter.check(ann, { cost: 6 }) as Decision;
+      limiter.refund(last);
+      expect([after.allowed, (limiter.peek(ann) as Decision).verdicts[0]?.remaining]).toEqual([true, 6]);
+    },
+  );
+
   it("a wipe costs the same whatever the number of counters", () => {
     const { limiter, check } = setUp(100_000);
     for (let i = 0; i < 50_000; i++) check(`u${i}`);

@@ -34,7 +34,7 @@ export function drawDelay(
   previousMs: number = options.baseMs,
 ): number {
   const { baseMs, maxMs, jitter } = options;
-  const ceiling = delayCeiling(failure, options);
+  const ceiling = Math.floor(delayCeiling(failure, options));
   switch (jitter) {
     case "none":
       return ceiling;
@@ -43,7 +43,7 @@ export function drawDelay(
     case "equal":
       return between(random, ceiling / 2, ceiling);
     case "decorrelated":
-      return Math.min(maxMs, between(random, baseMs, Math.max(baseMs, previousMs * 3)));
+      return Math.min(Math.floor(maxMs), between(random, baseMs, Math.max(baseMs, previousMs * 3)));
   }
 }
 

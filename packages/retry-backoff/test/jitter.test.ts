@@ -32,6 +32,15 @@ describe("delays", () => {
     }
   });
 
+  it("draws whole milliseconds up to the ceiling, also of one with a fraction", () => {
+    for (const jitter of ["none", "full", "equal", "decorrelated"] as const) {
+      for (const r of [0, 0.3, 0.7, 0.999_999]) {
+        const delay = drawDelay(1, { baseMs: 1.5, maxMs: 1.7, jitter }, () => r);
+        expect(delay).toBe(1);
+      }
+    }
+  });
+
   it("never draws zero, so that a delay never reads as giving up", () => {
     for (const jitter of ["none", "full", "equal", "decorrelated"] as const) {
       expect(drawDelay(1, { baseMs: 1, maxMs: 1, jitter }, () => 0)).toBe(1);

@@ -168,6 +168,16 @@ describe("forwarding between replicas", () => {
     expect(await forward()).toMatchObject({ retryable: true, details: { retryAfterMs: 2_000 } });
   });
 
+  it("that ended without a route to the owner is known not to have been sent only where connecting failed", () => {
+    const location = { kind: "remote", owner: "a", url: "", epoch: 1, deadInMs: 2_000 } as const;
+    const failed = (cause: object) => forwardFailure(location, new TypeError("fetch failed", { cause })).code;
+    const inUse = { code: "EHOSTUNREACH", syscall: "read" };
+    const connecting = { code: "EHOSTUNREACH", syscall: "connect" };
+    expect(failed(connecting)).toBe("session_owner_unreachable");
+    expect(failed({ code: "ENETUNREACH", errors: [connecting] })).toBe("session_owner_unreachable");
+    expect([failed(inUse), failed({ code: "EHOSTDOWN" })]).toEqual(["outcome_unknown", "outcome_unknown"]);
+  });
+
   it("is accepted by the owner and misdirected to anybody else", async () => {
     const a = await startReplica(redis);
     const b = await startReplica(redis);

@@ -2,7 +2,15 @@ import { type Decision, decide, LEASES, RECEIPT, type Receipt, type Verdict } fr
 import { DeadlineQueue } from "../guard/deadline-queue.ts";
 import type { Charge } from "../rule.ts";
 import type { CheckRequest, LimiterStore, WipeScope } from "../store.ts";
-import { type Fence, type Lease, localVerdict, outdated, sameFence, untilWindowEnds } from "./lease.ts";
+import {
+  type Fence,
+  keyOf,
+  type Lease,
+  localVerdict,
+  outdated,
+  sameFence,
+  untilWindowEnds,
+} from "./lease.ts";
 import { orAborted } from "./or-aborted.ts";
 
 /** Options of leased tokens. */
@@ -59,6 +67,7 @@ export class LeaseBook {
   #lastMs = 0;
   #spent = 0;
   #reserved = 0;
+  #closed = false;
 
   constructor(options: LeaseOptions, backend: LeaseBackend, now: () => number) {
     this.#options = options;
@@ -73,7 +82,8 @@ export class LeaseBook {
 
   /** May this check be served from leases? Others go to the store as they are. */
   serves(request: CheckRequest): boolean {
-    if (request.peek || request.dedupeId !== undefined || request.cost > this.#options.size) return false;
+    if (this.#closed || request.peek || request.dedupeId !== undefined || request.cost > this.#options.size)
+      return false;
     return request.charges.every(({ rule }) => rule.limit >= LEAST_BLOCKS * this.#options.size);
   }
 
@@ -108,9 +118,13 @@ export class LeaseBook {
     }
   }
 
-  /** Returns everything unspent to the store. */
+  /** Returns everything unspent to the store, also what is being reserved; nothing more is reserved. */
   close(): void | Promise<void> {
-    return settleAll([...this.#leases].map(([key, lease]) => this.#end(key, lease)));
+    this.#closed = true;
+    const endAll = () => settleAll([...this.#leases].map(([key, lease]) => this.#end(key, lease)));
+    const ended = endAll();
+    if (this.#pending.size === 0) return ended;
+    return Promise.allSettled([ended, ...this.#pending.values()]).then(endAll);
   }
 
   #spend(request: CheckRequest): Decision | undefined {
@@ -164,7 +178,7 @@ export class LeaseBook {
       if (decision) return decision;
     }
     const now = this.#now();
-    if (keys.some((key) => (this.#dry.get(key) ?? 0) > now || this.#pending.has(key)))
+    if (this.#closed || keys.some((key) => (this.#dry.get(key) ?? 0) > now || this.#pending.has(key)))
       return this.#ask(request, signal);
     const reservation = this.#reserve(request, keys);
     for (const key of keys) this.#pending.set(key, reservation);
@@ -287,10 +301,6 @@ export class LeaseBook {
     if (this.#dry.size + keys.length > MOST_LEASES) this.#dry.clear();
     for (const key of keys) this.#dry.set(key, now + this.#options.ttlMs);
   }
-}
-
-function keyOf(tenant: string | undefined, { rule, id }: Charge): string {
-  return `${tenant ?? ""}\n${rule.identity}\n${id}`;
 }
 
 function settleAll(waits: readonly (void | Promise<void>)[]): void | Promise<void> {

@@ -66,3 +66,8 @@ export function localVerdict(lease: Lease, now: number): Verdict {
     retryAfterMs: 0,
   };
 }
+
+/** Names a counter. */
+export function keyOf(tenant: string | undefined, { rule, id }: Charge): string {
+  return `${tenant ?? ""}\n${rule.identity}\n${id}`;
+}

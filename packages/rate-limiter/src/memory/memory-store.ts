@@ -92,7 +92,7 @@ export class MemoryStore implements LimiterStore {
   }
 
   refund(receipt: Receipt): void {
-    if (receipt.wipeSeq < this.#marks.oldest(receipt.tenant)) return;
+    if (receipt.wipeSeq < this.#marks.oldestCharge(receipt.tenant)) return;
     const now = this.#clock.now();
     for (const { rule, id } of receipt.charges) {
       const number = this.#rules.of(rule);

@@ -6,6 +6,8 @@ export class WipeMarks {
   readonly #tenants = new Map<string, number>();
   #now = 0;
   #all = 0;
+  /** Marks of tenants up to this number may have been forgotten. */
+  #forgotten = 0;
 
   /** The number to write states under. */
   get current(): number {
@@ -20,6 +22,11 @@ export class WipeMarks {
   /** States of this tenant below this number are empty. */
   oldest(tenant: string | undefined): number {
     return this.#tenants.size === 0 ? this.#all : this.#oldestOf(tenant);
+  }
+
+  /** What was charged below this number, by this tenant, may have been wiped since. */
+  oldestCharge(tenant: string | undefined): number {
+    return tenant === undefined ? this.#all : Math.max(this.oldest(tenant), this.#forgotten);
   }
 
   /** For the wipe of a key, which empties no other. */
@@ -38,6 +45,7 @@ export class WipeMarks {
 
   /** To be called once no state is left that a tenant's mark empties. */
   forgetTenants(): void {
+    this.#forgotten = this.#now;
     this.#tenants.clear();
   }
 
