@@ -1,3 +1,4 @@
+export { ByteCollector, type Collected, collect, collected } from "./byte-collector.ts";
 export { checkHeaders, mirroredMember } from "./check-headers.ts";
 export { classifyEra, type EraVerdict } from "./classify-era.ts";
 export { encodeErrorBody, encodeResultBody, encodeWireError, type RpcErrorBody } from "./error-body.ts";

@@ -1,3 +1,5 @@
+import { type Collected, collect, collected } from "./byte-collector.ts";
+
 /** One decoded event. */
 export interface SseEvent {
   /** The `data:` lines joined by line feeds; empty for an event that only carries an id. */
@@ -20,7 +22,7 @@ const LF = 0x0a;
 const CR = 0x0d;
 const COLON = 0x3a;
 const SPACE = 0x20;
-const EMPTY = Buffer.alloc(0);
+const NEWLINE = Buffer.from("\n");
 
 /** Thrown when an event outgrows its limit. */
 export class SseLimitError extends Error {
@@ -38,10 +40,11 @@ export class SseDecoder {
   lastEventId: string | undefined;
   readonly #options: SseDecoderOptions;
   readonly #maxEventBytes: number;
-  /** Pieces of the line that is not complete yet. */
-  #partial: Buffer[] = [];
+  /** The line that is not complete yet: its only piece, or all of them. */
+  #partial: Collected;
   #partialBytes = 0;
-  #data: Buffer[] = [];
+  /** The event's data so far: its only line, or all of them. */
+  #data: Collected;
   #dataBytes = 0;
   #event = "";
   #idInEvent = false;
@@ -87,13 +90,13 @@ export class SseDecoder {
 
   #keep(piece: Buffer): void {
     this.#grow(piece.length);
-    this.#partial.push(piece);
+    this.#partial = collect(this.#partial, piece);
     this.#partialBytes += piece.length;
   }
 
   #join(piece: Buffer): Buffer {
-    const line = Buffer.concat([...this.#partial, piece]);
-    this.#partial = [];
+    const line = collected(collect(this.#partial, piece));
+    this.#partial = undefined;
     this.#partialBytes = 0;
     return line;
   }
@@ -125,7 +128,7 @@ export class SseDecoder {
     switch (name) {
       case "data":
         this.#grow(value.length + 1);
-        this.#data.push(value);
+        this.#data = this.#data === undefined ? value : collect(collect(this.#data, NEWLINE), value);
         this.#dataBytes += value.length + 1;
         break;
       case "event":
@@ -149,13 +152,13 @@ export class SseDecoder {
     const data = this.#data;
     const event = this.#event;
     const withId = this.#idInEvent;
-    this.#data = [];
+    this.#data = undefined;
     this.#dataBytes = 0;
     this.#event = "";
     this.#idInEvent = false;
-    if (data.length === 0 && !withId) return;
+    if (data === undefined && !withId) return;
     this.#options.onEvent({
-      data: joinLines(data),
+      data: collected(data),
       event: event === "" ? "message" : event,
       id: this.lastEventId,
     });
@@ -165,11 +168,4 @@ export class SseDecoder {
 function indexOrEnd(chunk: Buffer, byte: number, from: number): number {
   const at = chunk.indexOf(byte, from);
   return at < 0 ? chunk.length : at;
-}
-
-function joinLines(lines: readonly Buffer[]): Buffer {
-  const [first = EMPTY] = lines;
-  if (lines.length <= 1) return first;
-  const newline = Buffer.from("\n");
-  return Buffer.concat(lines.flatMap((line, index) => (index === 0 ? [line] : [newline, line])));
 }

@@ -2,6 +2,7 @@ import type { FastifyInstance } from "fastify";
 import { SseEndpoint } from "../channels/sse-endpoint.ts";
 import { registerForwardRoute } from "../http/forward-route.ts";
 import { createMcpListener } from "../http/mcp-routes.ts";
+import { readBody } from "../http/read-body.ts";
 import { registerRestRoutes } from "../http/rest-routes.ts";
 import { McpEndpoint } from "../mcp/mcp-endpoint.ts";
 import { createBareApp } from "./bare-app.ts";
@@ -25,17 +26,23 @@ export async function createApp(core: GatewayCore): Promise<FastifyInstance> {
   const events = new SseEndpoint(surface);
   serveChannels(app, events, surface);
   registerForwardRoute(app, { endpoint, events, core });
-  acceptJsonOnly(app);
+  acceptJsonOnly(app, config.limits.bodyBytes);
   registerRestRoutes(app, core, surface.guard, surface.admission);
   return app;
 }
 
 /** REST takes JSON alone; where nothing was sent, there is no body, whatever its type was said to be. */
-function acceptJsonOnly(app: FastifyInstance): void {
+function acceptJsonOnly(app: FastifyInstance, maxBytes: number): void {
   const parse = app.getDefaultJsonParser("error", "error");
   app.removeAllContentTypeParsers();
-  app.addContentTypeParser("application/json", { parseAs: "string" }, (request, text, done) => {
-    if (text.length === 0) done(null, undefined);
-    else parse(request, text.toString(), done);
+  // Fastify's own reader keeps each chunk as an object of its own, of which a body of tiny ones has millions.
+  app.addContentTypeParser("application/json", (request, raw, done) => {
+    readBody(raw, maxBytes).then(
+      (body) => {
+        if (body.length === 0) done(null, undefined);
+        else parse(request, body.toString(), done);
+      },
+      (error) => done(error),
+    );
   });
 }

@@ -31,6 +31,12 @@ export interface SocketEndpointDeps extends ConversationDeps {
 /** How long a client has to answer the closing handshake before its connection is cut. */
 const closeTimeoutMs = 2_000;
 
+/**
+ * Most frames that a message may come in, and most chunks that wait to be read: each is an object of its own, and counts
+ * only by its bytes.
+ */
+const pieces = { maxFragments: 4_096, maxBufferedChunks: 16_384 };
+
 /** The subprotocol that MCP clients ask for. */
 const subprotocol = "mcp";
 
@@ -41,7 +47,8 @@ export class SocketEndpoint {
 
   constructor(deps: SocketEndpointDeps) {
     this.#deps = deps;
-    const options: ServerOptions & { readonly closeTimeout: number } = {
+    const options: ServerOptions & typeof pieces & { readonly closeTimeout: number } = {
+      ...pieces,
       noServer: true,
       clientTracking: false,
       maxPayload: deps.limits.bodyBytes,

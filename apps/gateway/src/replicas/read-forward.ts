@@ -1,4 +1,5 @@
 import type { IncomingMessage } from "node:http";
+import { ByteCollector } from "@gatewright/mcp-bridge";
 import { GatewayError } from "../errors.ts";
 
 /** A request as another replica sent it. */
@@ -28,8 +29,7 @@ export function readForward(
   { maxBodyBytes, judge }: ReadForwardOptions,
 ): Promise<ForwardParts | string> {
   return new Promise((resolve, reject) => {
-    const chunks: Buffer[] = [];
-    let length = 0;
+    const bytes = new ByteCollector();
     let envelope: string | undefined;
     const stop = () => {
       request.off("data", onData);
@@ -43,28 +43,25 @@ export function readForward(
       return false;
     };
     const onData = (chunk: Buffer) => {
-      chunks.push(chunk);
-      length += chunk.length;
+      bytes.add(chunk);
       if (envelope === undefined) {
         if (!chunk.includes("\n")) {
-          if (length > maxEnvelopeBytes) judged(undefined);
+          if (bytes.length > maxEnvelopeBytes) judged(undefined);
           return;
         }
-        const bytes = Buffer.concat(chunks.splice(0));
-        const end = bytes.indexOf("\n");
-        envelope = bytes.toString("latin1", 0, end);
-        const rest = bytes.subarray(end + 1);
-        chunks.push(rest);
-        length = rest.length;
+        const begun = bytes.take();
+        const end = begun.indexOf("\n");
+        envelope = begun.toString("latin1", 0, end);
+        bytes.add(begun.subarray(end + 1));
         if (!judged(envelope)) return;
       }
-      if (length <= maxBodyBytes) return;
+      if (bytes.length <= maxBodyBytes) return;
       stop();
       reject(new GatewayError("payload_too_large", `the body is longer than ${maxBodyBytes} bytes`));
     };
     request.on("data", onData);
     request.on("end", () => {
-      if (envelope !== undefined) resolve({ envelope, body: Buffer.concat(chunks) });
+      if (envelope !== undefined) resolve({ envelope, body: bytes.take() });
       else judged(undefined);
     });
     request.on("error", () => reject(new GatewayError("validation_failed", "the request ended too early")));

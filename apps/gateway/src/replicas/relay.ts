@@ -1,4 +1,5 @@
 import type { IncomingHttpHeaders, ServerResponse } from "node:http";
+import { type Collected, collect, collected } from "@gatewright/mcp-bridge";
 import type { Dispatcher } from "undici";
 
 /** What came of handing a request to another replica. */
@@ -42,7 +43,7 @@ export class Relay implements Dispatcher.DispatchHandler {
   #controller: Dispatcher.DispatchController | undefined;
   #phase: "waiting" | "sent" | "held" | "streaming" | "settled" = "waiting";
   #head: { readonly status: number; readonly headers: IncomingHttpHeaders } | undefined;
-  readonly #chunks: Buffer[] = [];
+  #held: Collected;
   #events = false;
   #silence: NodeJS.Timeout | undefined;
   /** Longest silence of the other replica, as things stand. */
@@ -107,7 +108,7 @@ export class Relay implements Dispatcher.DispatchHandler {
 
   onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
     this.#silence?.refresh();
-    if (this.#phase === "held") this.#chunks.push(chunk);
+    if (this.#phase === "held") this.#held = collect(this.#held, chunk);
     // Its client may not read on: its token is no longer taken.
     if (this.#options.response.writableEnded) this.#stop({ kind: "answered" });
     if (this.#phase !== "streaming" || this.#options.response.write(chunk)) return;
@@ -120,7 +121,7 @@ export class Relay implements Dispatcher.DispatchHandler {
     if (this.#phase === "settled") return;
     const { response } = this.#options;
     if (this.#phase === "held") this.#begin();
-    response.end(this.#chunks.length === 0 ? undefined : Buffer.concat(this.#chunks));
+    response.end(this.#held === undefined ? undefined : collected(this.#held));
     this.#settle({ kind: "answered" });
   }
 

@@ -1,4 +1,5 @@
 import type { Dispatcher } from "undici";
+import { type Collected, collect, collected } from "../byte-collector.ts";
 import { SseLimitError } from "../sse-decoder.ts";
 import { abortError } from "./abort.ts";
 import type { Deadlines, Expiring } from "./deadlines.ts";
@@ -48,7 +49,7 @@ export class HttpExchange implements Dispatcher.DispatchHandler, Expiring {
   #status = 0;
   #headers: ResponseHeaders = {};
   #reader: StreamReader | undefined;
-  #chunks: Buffer[] = [];
+  #body: Collected;
   #bytes = 0;
   /** Ends what goes on in the background after {@link finish}. */
   #grace: NodeJS.Timeout | undefined;
@@ -125,7 +126,7 @@ export class HttpExchange implements Dispatcher.DispatchHandler, Expiring {
       this.stop(tooLarge(`The upstream's answer is longer than ${this.#options.maxBytes} bytes.`));
       return;
     }
-    this.#chunks.push(chunk);
+    this.#body = collect(this.#body, chunk);
   }
 
   onResponseEnd(): void {
@@ -140,17 +141,15 @@ export class HttpExchange implements Dispatcher.DispatchHandler, Expiring {
 
   #succeed(): void {
     this.#settle();
-    const chunks = this.#chunks;
-    const [first] = chunks;
-    const body = first !== undefined && chunks.length === 1 ? first : Buffer.concat(chunks);
-    this.#chunks = [];
+    const body = collected(this.#body);
+    this.#body = undefined;
     this.#resolve({ status: this.#status, headers: this.#headers, body });
   }
 
   #fail(error: unknown): void {
     if (this.#settled) return;
     this.#settle();
-    this.#chunks = [];
+    this.#body = undefined;
     this.#reject(error);
   }
 

@@ -1,3 +1,5 @@
+import { type Collected, collect, collected } from "../byte-collector.ts";
+
 const LF = 0x0a;
 const CR = 0x0d;
 
@@ -14,7 +16,7 @@ export interface LineSplitterOptions {
 /** Splits a byte stream into lines at LF (a CR before it is dropped); chunks may be cut anywhere. Bounded. */
 export class LineSplitter {
   readonly #options: LineSplitterOptions;
-  #partial: Buffer[] = [];
+  #partial: Collected;
   #bytes = 0;
   #dropping = false;
 
@@ -41,26 +43,25 @@ export class LineSplitter {
     const { maxBytes, tooLong, onTooLong } = this.#options;
     if (this.#dropping) return;
     if (this.#bytes + piece.length <= maxBytes) {
-      this.#partial.push(piece);
+      this.#partial = collect(this.#partial, piece);
       this.#bytes += piece.length;
       return;
     }
     this.#dropping = true;
     if (tooLong === "cut") {
-      this.#partial.push(piece.subarray(0, maxBytes - this.#bytes));
+      this.#partial = collect(this.#partial, piece.subarray(0, maxBytes - this.#bytes));
       this.#bytes = maxBytes;
     } else {
-      this.#partial = [];
+      this.#partial = undefined;
       this.#bytes = 0;
       onTooLong?.();
     }
   }
 
   #emit(): void {
-    const [first] = this.#partial;
-    const line = first !== undefined && this.#partial.length === 1 ? first : Buffer.concat(this.#partial);
+    const line = collected(this.#partial);
     const dropped = this.#dropping && this.#options.tooLong === "fail";
-    this.#partial = [];
+    this.#partial = undefined;
     this.#bytes = 0;
     this.#dropping = false;
     if (dropped) return;
