@@ -126,6 +126,17 @@ export class JsonCursor {
     return true;
   }
 
+  /** True when the last key begins with `prefix` (ASCII). */
+  keyStartsWith(prefix: string): boolean {
+    if (this.keyEscaped) return this.key().startsWith(prefix);
+    const { bytes, keyStart } = this;
+    if (this.keyEnd - keyStart < prefix.length) return false;
+    for (let index = 0; index < prefix.length; index++) {
+      if (bytes[keyStart + index] !== prefix.charCodeAt(index)) return false;
+    }
+    return true;
+  }
+
   /** Skips one value of any kind, counting its depth on top of what is open. */
   skipValue(): void {
     const { bytes, maxDepth } = this;

@@ -4,25 +4,33 @@ import type { Edit, Span } from "./splice.ts";
 /** Depth to which texts that were parsed before are searched. */
 const MAX_DEPTH = 1024;
 
-/** Edits that remove members of an object, commas included. */
-export function removedMembers(bytes: Buffer, object: Span, isRemoved: (key: string) => boolean): Edit[] {
+/**
+ * Edits that remove members of an object, commas included. `isRemoved` looks at the cursor's last key.
+ */
+export function removedMembers(
+  bytes: Buffer,
+  object: Span,
+  isRemoved: (cursor: JsonCursor) => boolean,
+): Edit[] {
+  const edits: Edit[] = [];
   const cursor = new JsonCursor(bytes, object.start, MAX_DEPTH);
-  if (!cursor.enter("{")) return [];
-  const members: { readonly removed: boolean; readonly start: number; readonly end: number }[] = [];
+  if (!cursor.enter("{")) return edits;
+  let keptEnd = object.start + 1;
+  let removedStart: number | undefined;
   while (cursor.nextMember()) {
     const start = cursor.keyStart - 1;
-    const removed = isRemoved(cursor.key());
+    const removed = isRemoved(cursor);
     cursor.skipValue();
-    members.push({ removed, start, end: cursor.at });
+    if (removed) {
+      removedStart ??= start;
+      continue;
+    }
+    // Removed members take the commas behind them along.
+    if (removedStart !== undefined) edits.push({ start: removedStart, end: start, text: "" });
+    removedStart = undefined;
+    keptEnd = cursor.at;
   }
-  if (!members.some((member) => member.removed)) return [];
-  // Each removed member takes the comma behind it along; the last kept one loses its own when only removed follow.
-  const lastKept = members.findLastIndex((member) => !member.removed);
-  return members.flatMap((member, index) => {
-    const next = members[index + 1];
-    if (index < lastKept)
-      return member.removed && next ? [{ start: member.start, end: next.start, text: "" }] : [];
-    if (index === lastKept) return next ? [{ start: member.end, end: object.end - 1, text: "" }] : [];
-    return lastKept < 0 && index === 0 ? [{ start: object.start + 1, end: object.end - 1, text: "" }] : [];
-  });
+  // The last kept one loses its own comma where only removed ones follow.
+  if (removedStart !== undefined) edits.push({ start: keptEnd, end: object.end - 1, text: "" });
+  return edits;
 }

@@ -22,7 +22,7 @@ export class ModernClient implements Crossing {
     this.#hear = hear;
   }
 
-  async send(
+  send(
     session: UpstreamSession,
     request: UpstreamRequest,
     { signal, timeoutMs, onEnd }: CrossingOptions,
@@ -31,10 +31,12 @@ export class ModernClient implements Crossing {
     if (message.method === "server/discover") {
       const answer = localResult(JSON.stringify(this.#bridge.discoverResult(session)));
       onEnd({ answer });
-      return answer;
+      return Promise.resolve(answer);
     }
+    const { principal, endpoint } = ownerOf(this.#exchange);
     return this.#bridge.forwardModern(session, message, {
-      ...ownerOf(this.#exchange),
+      principal,
+      endpoint,
       request,
       timeoutMs,
       signal,

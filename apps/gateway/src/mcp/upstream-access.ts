@@ -125,8 +125,9 @@ export class UpstreamAccesses {
 
 /** The user whose own credentials the upstream is shown, or finds in its environment. */
 export function ownCredential(upstream: UpstreamRecord, principal: Principal): string | undefined {
-  const user = credentialUser(principal);
   const own = principal.environment !== undefined && upstream.definition.command !== undefined;
+  if (!own && upstream.credentials.users === undefined) return undefined;
+  const user = credentialUser(principal);
   return own || hasOwnCredentials(upstream, user) ? user : undefined;
 }
 

@@ -6,6 +6,7 @@ import { LEGACY_REVISIONS, META, negotiateLegacy, SUPPORTED_REVISIONS } from "..
 import { splice, textOf } from "../splice.ts";
 import { abortError, pause } from "../upstream/abort.ts";
 import type { UpstreamAnswer } from "../upstream/answer.ts";
+import { Deadlines } from "../upstream/deadlines.ts";
 import { localError, localResult } from "../upstream/local-answer.ts";
 import type { UpstreamMessage, UpstreamRequest, UpstreamSession } from "../upstream/upstream.ts";
 import { onceBegun, UpstreamError } from "../upstream/upstream-error.ts";
@@ -66,6 +67,8 @@ class EraBridge implements Bridge {
   readonly #waiting: WaitingCalls;
   /** Calls of stateless clients that run, or wait, in a session. */
   readonly #active = new WeakMap<UpstreamSession, Set<ParkedCall>>();
+  /** Of the calls of stateless clients that run. */
+  readonly #deadlines = new Deadlines();
   readonly #logLevels: ServerLogLevels;
 
   constructor(options: z.output<typeof bridgeSchema>, now: () => number) {
@@ -106,11 +109,12 @@ class EraBridge implements Bridge {
     const call: ParkedCall = new ParkedCall({
       session,
       given: answersOf(message),
-      request: freshRequest(options.request ?? { method, params: paramsBytes(message), extras }),
+      request: freshRequest(options.request ?? { method, params: paramsBytes(message), extras }, message),
       timeoutMs,
       capabilities: (meta[META.clientCapabilities] ?? {}) as JsonObject,
       askable: ASKING.has(method),
       now: this.#now,
+      deadlines: this.#deadlines,
       maxQuestions: this.#options.maxQuestions,
       onEnd: (outcome) => {
         active.delete(call);
@@ -209,7 +213,7 @@ class EraBridge implements Bridge {
     };
     let step: CallStep;
     try {
-      step = await parked.call.next({ signal, onMessage, onHeard }, responses);
+      step = await parked.call.proceed({ signal, onMessage, onHeard }, responses);
     } catch (error) {
       if (error instanceof MissingCapability) return missingCapability(error);
       throw error;
@@ -241,8 +245,9 @@ function answersOf({ bytes, spans }: RequestMessage): Map<string, string> | unde
   return spans.inputResponses && membersOf(bytes, spans.inputResponses);
 }
 
-/** A request without what the bridge reads: a server with sessions knows nothing of it. */
-function freshRequest(request: UpstreamRequest): UpstreamRequest {
+/** The message's request without what the bridge reads: a server with sessions knows nothing of it. */
+function freshRequest(request: UpstreamRequest, { spans }: RequestMessage): UpstreamRequest {
+  if (spans.inputResponses === undefined && spans.requestState === undefined) return request;
   const params = withoutMembers(request.params, ["inputResponses", "requestState"]);
   return params === request.params ? request : { ...request, params };
 }

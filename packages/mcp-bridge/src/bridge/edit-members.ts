@@ -74,7 +74,7 @@ export function withoutMembers(
   cursor.skipValue();
   return splice(
     bytes,
-    removedMembers(bytes, { start, end: cursor.at }, (key) => names.includes(key)),
+    removedMembers(bytes, { start, end: cursor.at }, (at) => names.some((name) => at.keyIs(name))),
   );
 }
 

@@ -14,7 +14,7 @@ export const LOG_LEVELS = [
 
 /** A log level that a client asked for; `undefined` for anything else. */
 export function readLogLevel(value: unknown): string | undefined {
-  return LOG_LEVELS.find((level) => level === value);
+  return severityOf(value) < 0 ? undefined : (value as string);
 }
 
 /** Place of a level in {@link LOG_LEVELS}; −1 for none. */

@@ -2,6 +2,7 @@ import { RPC } from "../errors.ts";
 import type { JsonObject, NotificationMessage, RequestMessage } from "../message.ts";
 import { textOf } from "../splice.ts";
 import type { UpstreamAnswer } from "../upstream/answer.ts";
+import type { Deadlines, Expiring } from "../upstream/deadlines.ts";
 import type { UpstreamMessage, UpstreamRequest, UpstreamSession } from "../upstream/upstream.ts";
 import { UpstreamError } from "../upstream/upstream-error.ts";
 import type { CallOutcome } from "./bridge-contract.ts";
@@ -33,6 +34,8 @@ export interface ParkedCallOptions {
   /** What the client declared that it can be asked. */
   readonly capabilities: JsonObject;
   readonly now: () => number;
+  /** Keeps the time that the upstream has. */
+  readonly deadlines: Deadlines;
   /** Most questions that may be open at once. */
   readonly maxQuestions: number;
   /** Answers that the client gave with the call (raw JSON by key): what they answer is not asked. */
@@ -60,20 +63,23 @@ const GATHER_MS = 2;
  * One call to a legacy server on behalf of a stateless client. When the server asks something, the call stays
  * open ("parked") until the client comes back with the answers; the time it may take stands still meanwhile.
  */
-export class ParkedCall {
+export class ParkedCall implements Expiring {
   readonly session: UpstreamSession;
   readonly #options: ParkedCallOptions;
   readonly #controller = new AbortController();
-  readonly #questions = new OpenQuestions();
+  /** Made with the first question: most calls ask nothing. */
+  #questions: OpenQuestions | undefined;
   #outcome: CallOutcome | undefined;
   #wake: (() => void) | undefined;
   /** Who waits, or waited last. */
   #listener: CallListener | undefined;
   #listening = false;
-  readonly #kept = new KeptMessages();
-  #timer: NodeJS.Timeout | undefined;
+  /** What came while nobody listened, if anything did. */
+  #kept: KeptMessages | undefined;
+  deadlineAt = 0;
+  previous: Expiring | undefined = undefined;
+  next: Expiring | undefined = undefined;
   #leftMs: number;
-  #runningSince = 0;
 
   constructor(options: ParkedCallOptions) {
     this.#options = options;
@@ -94,7 +100,7 @@ export class ParkedCall {
 
   /** When the oldest question came that is not answered yet. */
   get askedAt(): number | undefined {
-    return this.#questions.askedAt;
+    return this.#questions?.askedAt;
   }
 
   /**
@@ -104,11 +110,11 @@ export class ParkedCall {
    *   ignored
    * @throws UpstreamError
    */
-  async next(listener: CallListener, responses?: ReadonlyMap<string, string>): Promise<CallStep> {
+  async proceed(listener: CallListener, responses?: ReadonlyMap<string, string>): Promise<CallStep> {
     const { signal, onMessage } = listener;
     this.#listener = listener;
     this.#listening = true;
-    for (const message of this.#kept.take()) onMessage(message);
+    if (this.#kept) for (const message of this.#kept.take()) onMessage(message);
     this.#startClock();
     // Whoever listens is known first: what the server says upon the answers may come before they are acknowledged.
     if (responses !== undefined) this.#answer(responses);
@@ -118,13 +124,13 @@ export class ParkedCall {
     signal?.addEventListener("abort", onAbort, { once: true });
     try {
       while (!this.#outcome) {
-        if (this.#questions.size === 0) {
+        if (this.#openQuestions === 0) {
           await this.#change();
           continue;
         }
         await this.#gather();
         // What was asked may have been withdrawn meanwhile.
-        if (this.#questions.size > 0) break;
+        if (this.#openQuestions > 0) break;
       }
     } finally {
       signal?.removeEventListener("abort", onAbort);
@@ -132,7 +138,7 @@ export class ParkedCall {
       this.#listening = false;
     }
     const outcome = this.#outcome;
-    if (outcome === undefined) return { kind: "questions", questions: this.#questions.list() };
+    if (outcome === undefined) return { kind: "questions", questions: this.#questions?.list() ?? new Map() };
     if ("error" in outcome) throw outcome.error;
     return { kind: "answer", answer: outcome.answer };
   }
@@ -146,7 +152,7 @@ export class ParkedCall {
 
   /** Takes a question back that the server no longer asks. Returns false when it is none of this call. */
   withdraw(idText: string): boolean {
-    return this.#questions.withdraw(idText);
+    return this.#questions?.withdraw(idText) ?? false;
   }
 
   /** Takes what came outside the call's own stream. */
@@ -167,12 +173,15 @@ export class ParkedCall {
     }
     this.#listener?.onHeard?.(message);
     if (this.#listening) this.#listener?.onMessage(message);
-    else this.#kept.keep(message);
+    else {
+      this.#kept ??= new KeptMessages();
+      this.#kept.keep(message);
+    }
   }
 
   #answer(responses: ReadonlyMap<string, string>): void {
     for (const [key, result] of responses) {
-      const idText = this.#questions.close(key);
+      const idText = this.#questions?.close(key);
       if (idText !== undefined) this.#respond(idText, result);
     }
   }
@@ -191,7 +200,7 @@ export class ParkedCall {
     const needed = neededCapability(method, message.params);
     const { capabilities, askable, maxQuestions } = this.#options;
     const missing = askable && needed !== undefined && !declares(capabilities, needed);
-    if (needed === undefined || !askable || missing || this.#questions.size >= maxQuestions) {
+    if (needed === undefined || !askable || missing || this.#openQuestions >= maxQuestions) {
       const text = missing
         ? `The client did not declare ${capabilityName(needed)}.`
         : "The client cannot be asked this.";
@@ -200,6 +209,7 @@ export class ParkedCall {
       if (missing) this.abort(new MissingCapability(needed));
       return;
     }
+    this.#questions ??= new OpenQuestions();
     const key = this.#questions.keyFor(method, message.params);
     const result = this.#options.given?.get(key);
     if (result !== undefined) {
@@ -213,9 +223,12 @@ export class ParkedCall {
   #settle(outcome: CallOutcome): void {
     if (this.#outcome) return;
     this.#outcome = outcome;
-    clearTimeout(this.#timer);
     this.#wake?.();
     this.#options.onEnd(outcome);
+  }
+
+  get #openQuestions(): number {
+    return this.#questions?.size ?? 0;
   }
 
   #change(): Promise<void> {
@@ -228,20 +241,25 @@ export class ParkedCall {
     return new Promise((resolve) => setTimeout(resolve, GATHER_MS));
   }
 
+  /** The time that the upstream has is over. */
+  expire(): void {
+    const text = `The upstream did not answer within ${this.#options.timeoutMs} ms.`;
+    this.abort(new UpstreamError("upstream_timeout", text, { phase: "sent_no_response" }));
+  }
+
   #startClock(): void {
-    const { timeoutMs, now } = this.#options;
+    const { timeoutMs, deadlines } = this.#options;
     if (timeoutMs === 0 || this.#outcome) return;
-    this.#runningSince = now();
-    const text = `The upstream did not answer within ${timeoutMs} ms.`;
-    const expire = () =>
-      this.abort(new UpstreamError("upstream_timeout", text, { phase: "sent_no_response" }));
-    this.#timer = setTimeout(expire, Math.max(0, this.#leftMs));
+    const now = performance.now();
+    this.deadlineAt = now + Math.max(0, this.#leftMs);
+    deadlines.add(this, now);
   }
 
   #stopClock(): void {
-    if (this.#options.timeoutMs === 0) return;
-    clearTimeout(this.#timer);
-    this.#leftMs -= this.#options.now() - this.#runningSince;
+    if (this.deadlineAt === 0) return;
+    this.#options.deadlines.remove(this);
+    if (!this.#outcome) this.#leftMs = this.deadlineAt - performance.now();
+    this.deadlineAt = 0;
   }
 }
 

@@ -46,19 +46,21 @@ export function encodeRequest(
   const head = id === undefined ? '{"jsonrpc":"2.0"' : `{"jsonrpc":"2.0","id":${id}`;
   const opening = `${head},"method":${JSON.stringify(method)}${extras === undefined ? "" : `,${extras}`}`;
   const prepared = prepareParams(request, id, profile);
-  const { params } = prepared;
-  const body =
-    params === undefined
-      ? `${opening}}`
-      : typeof params === "string"
-        ? `${opening},"params":${params}}`
-        : withParams(`${opening},"params":`, params);
   return {
-    body,
+    body: encodeBody(opening, prepared),
     progressToken: prepared.progressToken,
     name: prepared.name,
     protocolVersion: prepared.protocolVersion ?? profile.protocolVersion,
   };
+}
+
+function encodeBody(opening: string, { params, edits }: Prepared): string | Buffer {
+  if (params === undefined) return `${opening}}`;
+  if (typeof params === "string") return `${opening},"params":${params}}`;
+  if (edits === undefined || edits.length === 0) return withParams(`${opening},"params":`, params);
+  // Edited and put into the message in one go.
+  const front: Edit = { start: 0, end: 0, text: `${opening},"params":` };
+  return splice(params, [front, ...edits, { start: params.length, end: params.length, text: "}" }]);
 }
 
 /** The message in one piece: its opening, the params as they are, and the closing brace. */
@@ -77,6 +79,8 @@ const RESERVED_KEY = Buffer.from(RESERVED_META_PREFIX);
 
 interface Prepared {
   readonly params: string | Buffer | undefined;
+  /** What is to change in the bytes of `params`. */
+  readonly edits?: readonly Edit[];
   readonly progressToken?: string | undefined;
   readonly name?: string | undefined;
   readonly protocolVersion?: string | undefined;
@@ -89,23 +93,25 @@ function prepareParams(request: UpstreamRequest, id: number | undefined, profile
     return modern ? { params: `{"_meta":{${envelopeOf(profile)}}}` } : { params: undefined };
   }
   const bytes = typeof params === "string" ? Buffer.from(params) : params;
-  const hasToken = id !== undefined && bytes.includes(TOKEN_KEY);
-  if (!modern && !hasToken && !bytes.includes(RESERVED_KEY)) return { params };
+  if (!modern && !bytes.includes(RESERVED_KEY) && !(id !== undefined && bytes.includes(TOKEN_KEY))) {
+    return { params };
+  }
   const { spans, start } = scan(bytes);
   const edits: Edit[] = [];
   let progressToken: string | undefined;
-  if (spans.progressToken && hasToken) {
+  if (spans.progressToken && id !== undefined) {
     progressToken = textOf(bytes, spans.progressToken);
     edits.push({ ...spans.progressToken, text: String(id) });
   }
   if (modern && spans.protocolVersion === undefined) edits.push(envelopeEdit(bytes, spans, start, profile));
   if (!modern) edits.push(...strippedMembers(bytes, spans.meta));
-  edits.sort((left, right) => left.start - right.start);
+  if (edits.length > 1) edits.sort((left, right) => left.start - right.start);
   const member = mirroredMember(request.method);
   const nameSpan = member && spans[member];
   const version = modern && spans.protocolVersion ? stringAt(bytes, spans.protocolVersion) : undefined;
   return {
-    params: edits.length === 0 ? params : splice(bytes, edits),
+    params: edits.length === 0 ? params : bytes,
+    edits,
     progressToken,
     name: nameSpan && stringAt(bytes, nameSpan),
     protocolVersion: version,
@@ -148,7 +154,9 @@ function envelopeEdit(bytes: Buffer, spans: ParamsSpans, start: number, profile:
   return { start: at, end: at, text: spans.meta ? envelope + comma : `"_meta":{${envelope}}${comma}` };
 }
 
+const isReserved = (cursor: JsonCursor) => cursor.keyStartsWith(RESERVED_META_PREFIX);
+
 /** Edits that remove the reserved members of `_meta`, commas included. */
 export function strippedMembers(bytes: Buffer, meta: Span | undefined): Edit[] {
-  return meta === undefined ? [] : removedMembers(bytes, meta, (key) => key.startsWith(RESERVED_META_PREFIX));
+  return meta === undefined ? [] : removedMembers(bytes, meta, isReserved);
 }
