@@ -1,6 +1,6 @@
 import { eventually, type PostgresServer, startPostgres, startPostgresPair } from "@gatewright/testkit";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
-import { openDatabase, proxyOf, type Subject } from "./support.ts";
+import { keepDatabase, openDatabase, proxyOf, type Subject, test } from "./support.ts";
 
 let postgres: PostgresServer;
 beforeAll(async () => {
@@ -19,10 +19,13 @@ function open(...[hosts, options]: Parameters<typeof openDatabase>): Subject {
 }
 
 /** Holds a lock until its signal aborts. */
-function hold({ database }: Subject, signal?: AbortSignal) {
+function hold(
+  { database }: Subject,
+  { name = "held", signal }: { name?: string; signal?: AbortSignal } = {},
+) {
   let seen: AbortSignal | undefined;
   const done = database.withAdvisoryLock(
-    "held",
+    name,
     (given) => {
       seen = given;
       return new Promise<string>((resolve) => {
@@ -62,31 +65,6 @@ describe("withAdvisoryLock", () => {
     }
   });
 
-  it("finds out that its line swallows everything", async () => {
-    const proxy = await proxyOf(postgres);
-    opened.push(proxy);
-    const first = hold(open([proxy], { monitor: { intervalMs: 100 } }));
-    await first.taken();
-    proxy.set({ up: { blackhole: true }, down: { blackhole: true } });
-    await expect(first.done).rejects.toMatchObject(lost);
-  });
-
-  it("finds that out where the monitor has given the server up already", async () => {
-    const [proxy, pair] = [await proxyOf(postgres), await startPostgresPair()];
-    opened.push(proxy, pair);
-    const subject = open([proxy, pair.standby], {
-      monitor: { intervalMs: 3_000 },
-      pool: { connectTimeoutMs: 300, validationTimeoutMs: 300 },
-    });
-    const first = hold(subject);
-    await first.taken();
-    proxy.set({ up: { blackhole: true }, down: { blackhole: true } });
-    // A statement in vain makes the monitor look at once, long before the line of the lock is asked.
-    await subject.database.query("select 1", [], { timeoutMs: 100 }).catch(() => {});
-    await eventually(() => subject.database.stats().hosts[0]?.state === "down", { timeoutMs: 10_000 });
-    await expect(first.done).rejects.toMatchObject(lost);
-  });
-
   it("ends with a server whose place another one has taken, though its session stays open", async () => {
     const pair = await startPostgresPair();
     opened.push(pair);
@@ -100,7 +78,7 @@ describe("withAdvisoryLock", () => {
   it("aborts its work's signal with the caller's, and ends as the work does", async () => {
     const subject = open([postgres], { monitor: { intervalMs: 20 } });
     const caller = new AbortController();
-    const first = hold(subject, caller.signal);
+    const first = hold(subject, { signal: caller.signal });
     await first.taken();
     caller.abort("enough");
     expect(await first.done).toBe("stopped");
@@ -132,5 +110,31 @@ describe("withAdvisoryLock", () => {
     expect(await subject.database.withAdvisoryLock("held", work)).toBe("done");
     expect(looks).toBeGreaterThan(0);
     expect(await other.database.withAdvisoryLock("held", async () => "next")).toBe("next");
+  });
+});
+
+/** The time that a line may be silent for is seconds, so these are waited for at once. */
+describe.concurrent("withAdvisoryLock on a line that swallows everything", () => {
+  test("finds that out", async ({ keep }) => {
+    const proxy = keep(await proxyOf(postgres));
+    const first = hold(keepDatabase(keep, [proxy], { monitor: { intervalMs: 100 } }), { name: "alone" });
+    await first.taken();
+    proxy.set({ up: { blackhole: true }, down: { blackhole: true } });
+    await expect(first.done).rejects.toMatchObject(lost);
+  });
+
+  test("finds that out where the monitor has given the server up already", async ({ keep }) => {
+    const [proxy, pair] = [keep(await proxyOf(postgres)), keep(await startPostgresPair())];
+    const subject = keepDatabase(keep, [proxy, pair.standby], {
+      monitor: { intervalMs: 1_500 },
+      pool: { connectTimeoutMs: 300, validationTimeoutMs: 300 },
+    });
+    const first = hold(subject, { name: "given up" });
+    await first.taken();
+    proxy.set({ up: { blackhole: true }, down: { blackhole: true } });
+    // A statement in vain makes the monitor look at once, long before the line of the lock is asked.
+    await subject.database.query("select 1", [], { timeoutMs: 100 }).catch(() => {});
+    await eventually(() => subject.database.stats().hosts[0]?.state === "down", { timeoutMs: 10_000 });
+    await expect(first.done).rejects.toMatchObject(lost);
   });
 });

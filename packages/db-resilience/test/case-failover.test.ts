@@ -394,7 +394,10 @@ describe("several servers, all well", () => {
     expect((await insert(subject, 2)).status).toBe(200);
     const silent = await createFaultProxy({ upstream: pair.standby, faults: { both: { blackhole: true } } });
     opened.push(silent);
-    const waiting = open([pair.primary, silent], { pool: { acquireTimeoutMs: 300 } });
+    const waiting = open([pair.primary, silent], {
+      pool: { acquireTimeoutMs: 300 },
+      fencing: { discoveryMs: 1_500 },
+    });
     const early = await insert(waiting, 3);
     expect(early).toMatchObject({ status: 503, code: "db_unavailable" });
     expect(early.ms).toBeLessThan(5 * 300);

@@ -1,13 +1,17 @@
 import { eventually, type PostgresPair, type PostgresServer, startPostgresPair } from "@gatewright/testkit";
-import { afterEach, describe, expect, it } from "vitest";
+import { describe, expect } from "vitest";
 import { createMemoryFenceStore } from "../src/index.ts";
 import type { FaultProxy } from "../src/testing/index.ts";
-import { type Outcome, openDatabase, proxyOf, type Subject, timed } from "./support.ts";
-
-const opened: { close(): Promise<unknown> }[] = [];
-afterEach(async () => {
-  for (const one of opened.splice(0).reverse()) await one.close();
-});
+import {
+  type Keep,
+  keepDatabase,
+  type Outcome,
+  type openDatabase,
+  proxyOf,
+  type Subject,
+  test,
+  timed,
+} from "./support.ts";
 
 const short = {
   pool: { min: 0, acquireTimeoutMs: 300 },
@@ -15,20 +19,16 @@ const short = {
   monitor: { intervalMs: 100 },
 } as const;
 
-function open(...[hosts, options, deps]: Parameters<typeof openDatabase>): Subject {
-  const subject = openDatabase(hosts, { ...short, targetSessionAttrs: "read-write", ...options }, deps);
-  opened.push({ close: () => subject.database.close({ deadlineMs: 100 }) });
-  return subject;
+function open(keep: Keep, ...[hosts, options, deps]: Parameters<typeof openDatabase>): Subject {
+  return keepDatabase(keep, hosts, { ...short, targetSessionAttrs: "read-write", ...options }, deps);
 }
 
 /** A pair whose standby is reached through a proxy. */
-async function pairBehindProxy(): Promise<{ pair: PostgresPair; proxy: FaultProxy }> {
-  const pair = await startPostgresPair();
-  opened.push(pair);
+async function pairBehindProxy(keep: Keep): Promise<{ pair: PostgresPair; proxy: FaultProxy }> {
+  const pair = keep(await startPostgresPair());
   await pair.primary.query("create table t (n int primary key)");
   await pair.caughtUp();
-  const proxy = await proxyOf(pair.standby);
-  opened.push(proxy);
+  const proxy = keep(await proxyOf(pair.standby));
   return { pair, proxy };
 }
 
@@ -51,10 +51,10 @@ async function insertSome(subject: Subject, from: number): Promise<Outcome[]> {
   return outcomes;
 }
 
-describe("FO-03 after the sight of a later timeline nothing is written to the old primary", () => {
-  it("while the new one waits for a standby of its own", async () => {
-    const { pair } = await pairBehindProxy();
-    const subject = open([pair.primary, pair.standby], { pool: { min: 0, acquireTimeoutMs: 2_000 } });
+describe.concurrent("FO-03 after the sight of a later timeline nothing is written to the old primary", () => {
+  test("while the new one waits for a standby of its own", async ({ keep }) => {
+    const { pair } = await pairBehindProxy(keep);
+    const subject = open(keep, [pair.primary, pair.standby], { pool: { min: 0, acquireTimeoutMs: 2_000 } });
     await begin(subject, pair);
     await pair.standby.query("alter system set synchronous_standby_names = '*'");
     await pair.standby.query("select pg_reload_conf()");
@@ -65,9 +65,11 @@ describe("FO-03 after the sight of a later timeline nothing is written to the ol
     expect(await rows(pair.primary)).toEqual([1]);
   });
 
-  it("while the new one takes no connection, nor when it is gone again; an operator's word ends that", async () => {
-    const { pair, proxy } = await pairBehindProxy();
-    const subject = open([pair.primary, proxy]);
+  test("while the new one takes no connection, nor when it is gone again; an operator's word ends that", async ({
+    keep,
+  }) => {
+    const { pair, proxy } = await pairBehindProxy(keep);
+    const subject = open(keep, [pair.primary, proxy]);
     await begin(subject, pair);
     proxy.set({ connect: "reset" });
     await pair.promote();
@@ -88,9 +90,9 @@ describe("FO-03 after the sight of a later timeline nothing is written to the ol
     expect((await insert(subject, 50)).status).toBe(200);
   });
 
-  it("and without a call readiness says so, until the new one is back", async () => {
-    const { pair, proxy } = await pairBehindProxy();
-    const subject = open([pair.primary, proxy]);
+  test("and without a call readiness says so, until the new one is back", async ({ keep }) => {
+    const { pair, proxy } = await pairBehindProxy(keep);
+    const subject = open(keep, [pair.primary, proxy]);
     await begin(subject, pair);
     proxy.set({ connect: "reset" });
     await pair.promote();
@@ -103,12 +105,14 @@ describe("FO-03 after the sight of a later timeline nothing is written to the ol
     expect(subject.database.readiness().timeline).toBe(2);
   });
 
-  it("by a process that reaches the old one alone, once the store has been told by another", async () => {
-    const { pair, proxy } = await pairBehindProxy();
+  test("by a process that reaches the old one alone, once the store has been told by another", async ({
+    keep,
+  }) => {
+    const { pair, proxy } = await pairBehindProxy(keep);
     const fenceStore = createMemoryFenceStore();
     const fencing = { leaseMs: 100 };
-    const subject = open([pair.primary, proxy], { fencing }, { fenceStore });
-    const other = open([pair.primary], { fencing }, { fenceStore });
+    const subject = open(keep, [pair.primary, proxy], { fencing }, { fenceStore });
+    const other = open(keep, [pair.primary], { fencing }, { fenceStore });
     await begin(subject, pair);
     await begin(other, pair, 2);
     proxy.set({ connect: "reset" });

@@ -7,39 +7,33 @@ import {
   startPostgres,
   startPostgresPair,
 } from "@gatewright/testkit";
-import { afterEach, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { createReadSession } from "../src/index.ts";
 import { strangeness } from "../src/lineage.ts";
-import { openDatabase, proxyOf, type Subject } from "./support.ts";
-
-const opened: { close(): Promise<unknown> }[] = [];
-afterEach(async () => {
-  for (const one of opened.splice(0).reverse()) await one.close();
-});
+import { type Keep, keepDatabase, type openDatabase, proxyOf, type Subject, test } from "./support.ts";
 
 const ways = [
   { how: "with fencing", fencing: { enabled: true } },
   { how: "without fencing", fencing: { enabled: false } },
 ] as const;
 
-async function startPair(): Promise<PostgresPair> {
-  const pair = await startPostgresPair();
-  opened.push(pair);
+async function startPair(keep: Keep): Promise<PostgresPair> {
+  const pair = keep(await startPostgresPair());
   await pair.primary.query("create table t (n int)");
   await pair.caughtUp();
   return pair;
 }
 
 async function open(
+  keep: Keep,
   hosts: Parameters<typeof openDatabase>[0],
   options: Parameters<typeof openDatabase>[1] = {},
 ): Promise<Subject> {
-  const subject = openDatabase(hosts, {
+  const subject = keepDatabase(keep, hosts, {
     monitor: { intervalMs: 100 },
     ...options,
     replicas: { answerMs: 5_000, ...options.replicas },
   });
-  opened.push({ close: () => subject.database.close({ deadlineMs: 100 }) });
   await subject.database.untilReady();
   await eventually(() => subject.database.stats().hosts.every(({ state }) => state === "up"));
   return subject;
@@ -89,11 +83,13 @@ async function fork({ primary, standby }: PostgresPair): Promise<void> {
 
 const unproven = ({ events }: Subject) => events.filter(({ type }) => type === "db_standby_unproven");
 
-describe.each(ways)("FO-02 reading from standbys after a promotion, $how", ({ fencing }) => {
-  it("reads nothing from one that was forked off, however far it is, and tells so once", async () => {
-    const pair = await startPair();
+describe.concurrent.each(ways)("FO-02 reading from standbys after a promotion, $how", ({ fencing }) => {
+  test("reads nothing from one that was forked off, however far it is, and tells so once", async ({
+    keep,
+  }) => {
+    const pair = await startPair(keep);
     await fork(pair);
-    const subject = await open([pair.primary, pair.standby], { fencing });
+    const subject = await open(keep, [pair.primary, pair.standby], { fencing });
     const session = createReadSession();
     await subject.database.query("insert into t values (42)", [], { session });
     for (let n = 0; n < 5; n++) {
@@ -115,9 +111,9 @@ describe.each(ways)("FO-02 reading from standbys after a promotion, $how", ({ fe
     expect(unproven(subject)).toHaveLength(1);
   });
 
-  it("reads nothing from it where the process has seen the whole of it", async () => {
-    const pair = await startPair();
-    const subject = await open([pair.primary, pair.standby], { fencing });
+  test("reads nothing from it where the process has seen the whole of it", async ({ keep }) => {
+    const pair = await startPair(keep);
+    const subject = await open(keep, [pair.primary, pair.standby], { fencing });
     const session = createReadSession();
     await subject.database.query("insert into t values (1)", [], { session });
     await pair.caughtUp();
@@ -136,13 +132,13 @@ describe.each(ways)("FO-02 reading from standbys after a promotion, $how", ({ fe
       expect(await count(subject, { session })).toEqual({ rows: 2, port: pair.standby.port });
   });
 
-  it("reads from the old primary where it came back as a standby that follows", async () => {
-    const pair = await startPair();
+  test("reads from the old primary where it came back as a standby that follows", async ({ keep }) => {
+    const pair = await startPair(keep);
     await pair.caughtUp();
     await pair.primary.stop();
     await pair.promote();
     await returnAsStandby(pair.primary, streamFrom(pair.standby));
-    const subject = await open([pair.primary, pair.standby], { fencing });
+    const subject = await open(keep, [pair.primary, pair.standby], { fencing });
     const session = createReadSession();
     await subject.database.query("insert into t values (42)", [], { session });
     await eventually(async () => {
@@ -158,13 +154,14 @@ describe.each(ways)("FO-02 reading from standbys after a promotion, $how", ({ fe
   });
 });
 
-it("FO-02 reads nothing from a standby of a copy that is written to apart, though timeline and cluster are the same", async () => {
-  const pair = await startPair();
-  const copy = await startPostgres();
-  opened.push(copy);
+test.concurrent("FO-02 reads nothing from a standby of a copy that is written to apart, though timeline and cluster are the same", async ({
+  keep,
+}) => {
+  const pair = await startPair(keep);
+  const copy = keep(await startPostgres());
   await copy.query("create table t (n int)");
-  const subject = await open([copy, pair.standby]);
-  const other = await open([pair.primary, pair.standby]);
+  const subject = await open(keep, [copy, pair.standby]);
+  const other = await open(keep, [pair.primary, pair.standby]);
   await readsFrom(other, pair.standby);
   await eventually(async () => {
     expect((await count(subject, { maxLagMs: 60_000 }))?.port).toBe(copy.port);
@@ -186,8 +183,10 @@ it("knows a standby of another cluster, or of a later timeline, by what its moni
   expect(strangeness({ ...info, systemIdentifier: "7", timeline: 1 }, unfenced)).toMatch(/not known/);
 });
 
-it("FO-02 a standby fed by an archive alone is read from once it has what was written on the new timeline", async () => {
-  const pair = await startPair();
+test.concurrent("FO-02 a standby fed by an archive alone is read from once it has what was written on the new timeline", async ({
+  keep,
+}) => {
+  const pair = await startPair(keep);
   await pair.primary.stop();
   await pair.promote();
   const archive = join(pair.standby.dataDirectory, "pg_wal");
@@ -195,7 +194,7 @@ it("FO-02 a standby fed by an archive alone is read from once it has what was wr
     pair.primary,
     `primary_conninfo = ''\nprimary_slot_name = ''\nrestore_command = 'cp ${archive}/%f %p'`,
   );
-  const subject = await open([pair.primary, pair.standby]);
+  const subject = await open(keep, [pair.primary, pair.standby]);
   const session = createReadSession();
   await subject.database.query("insert into t values (42)", [], { session });
   await eventually(async () => {
@@ -208,11 +207,12 @@ it("FO-02 a standby fed by an archive alone is read from once it has what was wr
   expect(await pair.primary.query("select 1 from pg_stat_wal_receiver")).toEqual([]);
 });
 
-it("FO-02 a session that has written on a later timeline than that of the server for writes is refused", async () => {
-  const pair = await startPair();
-  const proxy = await proxyOf(pair.standby);
-  opened.push(proxy);
-  const subject = await open([pair.primary, proxy]);
+test.concurrent("FO-02 a session that has written on a later timeline than that of the server for writes is refused", async ({
+  keep,
+}) => {
+  const pair = await startPair(keep);
+  const proxy = keep(await proxyOf(pair.standby));
+  const subject = await open(keep, [pair.primary, proxy]);
   await eventually(async () => (await count(subject, { maxLagMs: 60_000 }))?.port === pair.standby.port);
   expect((await count(subject, { session: createReadSession("0/1@1"), maxLagMs: 60_000 }))?.port).toBe(
     pair.standby.port,
@@ -221,7 +221,7 @@ it("FO-02 a session that has written on a later timeline than that of the server
   proxy.set({ up: { blackhole: true }, down: { blackhole: true } });
   await pair.promote();
   const session = createReadSession();
-  const other = await open([pair.primary, pair.standby]);
+  const other = await open(keep, [pair.primary, pair.standby]);
   await other.database.query("insert into t values (1)", [], { session });
   expect(session.token).toMatch(/@2$/);
   const late = () => count(subject, { session: createReadSession(session.token) });
@@ -235,10 +235,12 @@ it("FO-02 a session that has written on a later timeline than that of the server
   expect(await late()).toEqual({ rows: 1, port: pair.standby.port });
 });
 
-it("FO-02 reads nothing from a standby that was forked off where the options allow none but standbys", async () => {
-  const pair = await startPair();
+test.concurrent("FO-02 reads nothing from a standby that was forked off where the options allow none but standbys", async ({
+  keep,
+}) => {
+  const pair = await startPair(keep);
   await fork(pair);
-  const subject = await open([pair.primary, pair.standby], { targetSessionAttrs: "standby" });
+  const subject = await open(keep, [pair.primary, pair.standby], { targetSessionAttrs: "standby" });
   for (const session of [undefined, createReadSession("0/1"), createReadSession("0/1@2")])
     await expect(count(subject, { session })).rejects.toMatchObject({ code: "db_unavailable" });
 });

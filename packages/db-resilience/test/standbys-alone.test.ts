@@ -1,28 +1,22 @@
 import { eventually, type PostgresPair, startPostgresPair } from "@gatewright/testkit";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { describe, expect } from "vitest";
 import { createReadSession, type ReadSession } from "../src/index.ts";
-import { openDatabase, proxyOf, type Subject } from "./support.ts";
+import { type Keep, keepDatabase, openDatabase, proxyOf, type Subject, test } from "./support.ts";
 
-let pair: PostgresPair;
-const opened: { close(): Promise<unknown> }[] = [];
-beforeEach(async () => {
-  pair = await startPostgresPair();
-  opened.push(pair);
+async function startPair(keep: Keep): Promise<PostgresPair> {
+  const pair = keep(await startPostgresPair());
   await pair.primary.query("create table t (n int)");
   await pair.caughtUp();
-});
-afterEach(async () => {
-  for (const one of opened.splice(0).reverse()) await one.close();
-});
+  return pair;
+}
 
-async function open(...[hosts, options]: Parameters<typeof openDatabase>): Promise<Subject> {
-  const subject = openDatabase(hosts, {
+async function open(keep: Keep, ...[hosts, options]: Parameters<typeof openDatabase>): Promise<Subject> {
+  const subject = keepDatabase(keep, hosts, {
     monitor: { intervalMs: 100 },
     // A busy machine may be slow to answer, which is not what is tested.
     replicas: { answerMs: 5_000, maxLagMs: 60_000 },
     ...options,
   });
-  opened.push({ close: () => subject.database.close({ deadlineMs: 100 }) });
   await subject.database.untilReady();
   await eventually(() => subject.database.stats().hosts.every(({ state }) => state === "up"));
   return subject;
@@ -38,7 +32,7 @@ async function count({ database }: Subject, session?: ReadSession): Promise<numb
 }
 
 /** Writes where the standby does not follow, and returns the token of that. */
-async function writeUnseen(): Promise<string> {
+async function writeUnseen(pair: PostgresPair): Promise<string> {
   await pair.standby.query("select pg_wal_replay_pause()");
   await pair.primary.query("insert into t values (1)");
   const [row] = await pair.primary.query<{ lsn: string }>("select pg_current_wal_insert_lsn()::text as lsn");
@@ -47,18 +41,18 @@ async function writeUnseen(): Promise<string> {
 
 const refused = { code: "db_unavailable", httpStatus: 503, retryable: true };
 
-describe("reading where there is no primary to go to", () => {
-  it.each(["standby", "prefer-standby", "read-only", "any"] as const)(
+describe.concurrent("reading where there is no primary to go to", () => {
+  test.for(["standby", "prefer-standby", "read-only", "any"] as const)(
     "FO-02 with %s and none but standbys, by turns, no session reads older than its own write",
-    async (targetSessionAttrs) => {
-      const proxy = await proxyOf(pair.standby);
-      opened.push(proxy);
-      const subject = await open([pair.standby, proxy], { targetSessionAttrs });
-      const alone = await open([pair.standby], { targetSessionAttrs });
+    async (targetSessionAttrs, { keep }) => {
+      const pair = await startPair(keep);
+      const proxy = keep(await proxyOf(pair.standby));
+      const subject = await open(keep, [pair.standby, proxy], { targetSessionAttrs });
+      const alone = await open(keep, [pair.standby], { targetSessionAttrs });
       const used = new Set<string>();
       for (let n = 0; n < 4; n++) await subject.database.read(async (session) => void used.add(session.host));
       expect(used.size).toBe(2);
-      const token = await writeUnseen();
+      const token = await writeUnseen(pair);
       for (const one of [subject, alone]) {
         for (let n = 0; n < 3; n++) {
           await expect(count(one, createReadSession(token))).rejects.toMatchObject(refused);
@@ -77,22 +71,24 @@ describe("reading where there is no primary to go to", () => {
     },
   );
 
-  it.each(["standby", "read-only"] as const)(
+  test.for(["standby", "read-only"] as const)(
     "FO-02 with %s a session that the standby is behind for is refused, though the primary is up",
-    async (targetSessionAttrs) => {
-      const subject = await open([pair.primary, pair.standby], { targetSessionAttrs });
-      const token = await writeUnseen();
+    async (targetSessionAttrs, { keep }) => {
+      const pair = await startPair(keep);
+      const subject = await open(keep, [pair.primary, pair.standby], { targetSessionAttrs });
+      const token = await writeUnseen(pair);
       for (let n = 0; n < 3; n++)
         await expect(count(subject, createReadSession(token))).rejects.toMatchObject(refused);
       expect(await count(subject)).toBe(0);
     },
   );
 
-  it.each(["any", "prefer-standby"] as const)(
+  test.for(["any", "prefer-standby"] as const)(
     "FO-02 with %s a session that the standby is behind for is refused while the primary is down",
-    async (targetSessionAttrs) => {
-      const subject = await open([pair.primary, pair.standby], { targetSessionAttrs });
-      const token = await writeUnseen();
+    async (targetSessionAttrs, { keep }) => {
+      const pair = await startPair(keep);
+      const subject = await open(keep, [pair.primary, pair.standby], { targetSessionAttrs });
+      const token = await writeUnseen(pair);
       expect(await count(subject, createReadSession(token))).toBe(1);
       await pair.primary.kill();
       await eventually(() => subject.database.stats().hosts[0]?.state === "down");
@@ -103,9 +99,9 @@ describe("reading where there is no primary to go to", () => {
     },
   );
 
-  it("waits for hosts that were not asked yet, and for none after close()", async () => {
-    const subject = openDatabase([pair.standby], { targetSessionAttrs: "any" });
-    opened.push({ close: () => subject.database.close({ deadlineMs: 100 }) });
+  test("waits for hosts that were not asked yet, and for none after close()", async ({ keep }) => {
+    const pair = await startPair(keep);
+    const subject = keepDatabase(keep, [pair.standby], { targetSessionAttrs: "any" });
     expect(await count(subject, createReadSession("0/1"))).toBe(0);
     const closed = openDatabase([pair.primary, pair.standby], { targetSessionAttrs: "any" });
     await closed.database.close();

@@ -1,5 +1,5 @@
 import { eventually, type PostgresServer } from "@gatewright/testkit";
-import { expect } from "vitest";
+import { test as base, expect } from "vitest";
 import {
   createResilientDatabase,
   type DatabaseError,
@@ -9,6 +9,22 @@ import {
   type ResilientDatabaseOptions,
 } from "../src/index.ts";
 import { createFaultProxy, type FaultProxy } from "../src/testing/index.ts";
+
+/** What a test has opened is closed when it ends, the last one first. */
+export type Keep = <T extends { close(): Promise<unknown> }>(one: T) => T;
+
+/** For tests that run beside each other: each closes what it has itself opened. */
+export const test = base.extend<{ readonly keep: Keep }>({
+  // biome-ignore lint/correctness/noEmptyPattern: vitest reads from it which other fixtures are needed.
+  keep: async ({}, use) => {
+    const opened: { close(): Promise<unknown> }[] = [];
+    await use((one) => {
+      opened.push(one);
+      return one;
+    });
+    for (const one of opened.reverse()) await one.close();
+  },
+});
 
 /** A database under test with the events it has reported. */
 export interface Subject<DB = unknown> {
@@ -37,6 +53,13 @@ export function openDatabase<DB = unknown>(
     { ...deps, observer: { ...deps.observer, event: (event) => void events.push(event) } },
   );
   return { database, events };
+}
+
+/** The same, closed when its test ends. */
+export function keepDatabase(keep: Keep, ...given: Parameters<typeof openDatabase>): Subject {
+  const subject = openDatabase(...given);
+  keep({ close: () => subject.database.close({ deadlineMs: 100 }) });
+  return subject;
 }
 
 /** A fault proxy in front of a server. */
