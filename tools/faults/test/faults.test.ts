@@ -9,9 +9,11 @@ import { runFaults } from "../src/run-faults.ts";
 const unmet = (bars: readonly { what: string; figure: string; met: boolean }[]) =>
   bars.filter((bar) => !bar.met).map((bar) => `${bar.what}: ${bar.figure}`);
 
-// Slow, as each starts a gateway in a process of its own and waits for attempts that hang.
-describe("faults through the gateway", { timeout: 60_000 }, () => {
-  it("with 10 % failing attempts no unhinted call is executed twice, and reads succeed", async () => {
+// Slow, as each starts a gateway in a process of its own and waits for attempts that hang; so these run at once.
+describe.concurrent("attempts that fail, through the gateway", { timeout: 60_000 }, () => {
+  it("with 10 % failing attempts no unhinted call is executed twice, and reads succeed", async ({
+    expect,
+  }) => {
     let progress = 0;
     const report = await runFaults({
       calls: 300,
@@ -29,11 +31,13 @@ describe("faults through the gateway", { timeout: 60_000 }, () => {
     expect(progress).toBe(1);
   });
 
-  it("with 60 % failing attempts the budget holds the calls down and says so", async () => {
+  it("with 60 % failing attempts the budget holds the calls down and says so", async ({ expect }) => {
     const report = await runFaults({ calls: 300, share: 0.6, concurrency: 32, seed: 1 });
     expect(unmet(outageBars(report))).toEqual([]);
   });
+});
 
+describe("connections that fail, on either side of the gateway", { timeout: 60_000 }, () => {
   it("refused connections cost no call that may be repeated", async () => {
     const report = await runFaults({ calls: 200, share: 0, concurrency: 8, seed: 1, refuseEvery: 50 });
     expect(unmet(refusalBars(report))).toEqual([]);

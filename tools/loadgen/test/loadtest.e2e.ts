@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, describe, expect, it } from "vitest";
+import { afterAll, describe, it } from "vitest";
 import { PROFILES } from "../src/profiles.ts";
 import type { ProfileReport } from "../src/report.ts";
 
@@ -24,8 +24,9 @@ async function loadtest(...args: string[]): Promise<{ code: number; output: stri
   return { code, output };
 }
 
-describe("loadtest command", () => {
-  it("runs a profile against a real gateway, and writes its reports", async () => {
+// At once, as each starts processes of its own and mostly waits for their schedules.
+describe.concurrent("loadtest command", { timeout: 120_000 }, () => {
+  it("runs a profile against a real gateway, and writes its reports", async ({ expect }) => {
     const { code, output } = await loadtest("perf-01", "--scale", "smoke");
     const report = JSON.parse(readFileSync(join(folder, "perf-01-smoke.json"), "utf8")) as ProfileReport;
     expect(
@@ -45,8 +46,9 @@ describe("loadtest command", () => {
     expect(readFileSync(join(folder, "perf-01-smoke.html"), "utf8")).toMatch(/<svg/);
   });
 
-  // Slow because each starts an upstream and a gateway of its own.
-  it("runs the profiles of streams: every message arrives, over one stream to the upstream", async () => {
+  it("runs the profiles of streams: every message arrives, over one stream to the upstream", async ({
+    expect,
+  }) => {
     const { code, output } = await loadtest("ws", "sse", "--scale", "smoke");
     const read = (name: string) =>
       JSON.parse(readFileSync(join(folder, `${name}-smoke.json`), "utf8")) as {
@@ -62,9 +64,9 @@ describe("loadtest command", () => {
     });
     // Where other tests take the processor, times are missed or the run is void.
     expect([0, 1, 3]).toContain(code);
-  }, 60_000);
+  });
 
-  it("lists upstreams of which some hang: whole but for their items, which are named", async () => {
+  it("lists upstreams of which some hang: whole but for their items, which are named", async ({ expect }) => {
     const { code, output } = await loadtest("lists", "--scale", "smoke", "--seconds", "1");
     const { checks, overMs } = JSON.parse(readFileSync(join(folder, "lists-smoke.json"), "utf8")) as {
       checks: { what: string; measured: string }[];
@@ -73,9 +75,9 @@ describe("loadtest command", () => {
     expect(checks[0], output).toMatchObject({ what: "lists that lack something", measured: "0" });
     expect(Math.min(...overMs)).toBeGreaterThan(-50);
     expect([0, 1]).toContain(code);
-  }, 60_000);
+  });
 
-  it("refuses what it does not know, with the names that it does", async () => {
+  it("refuses what it does not know, with the names that it does", async ({ expect }) => {
     const [unknown, scale, none, seconds] = await Promise.all([
       loadtest("perf-99"),
       loadtest("perf-01", "--scale", "huge"),

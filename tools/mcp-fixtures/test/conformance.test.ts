@@ -1,19 +1,14 @@
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { runConformance, type SdkFixture, startEverythingServer } from "../src/index.ts";
+import { describe, it } from "vitest";
+import { runConformance, startEverythingServer } from "../src/index.ts";
 
 /** The suite takes a few seconds per revision; most of it is its own waiting on streams. */
 const SUITE_MS = 60_000;
 
-describe("public conformance suite, directly against the everything server", () => {
-  let dual: SdkFixture;
-  beforeAll(async () => {
-    dual = await startEverythingServer();
-  });
-  afterAll(() => dual.close());
-
+describe.concurrent("public conformance suite, directly against the everything server", () => {
   it(
     "passes all 30 scenarios that 2025-11-25 requires",
-    async () => {
+    async ({ expect }) => {
+      await using dual = await startEverythingServer();
       const report = await runConformance({ url: dual.url, requirements: "2025-11-25" });
       expect(report.failed, report.output).toEqual([]);
       expect({ passed: report.passed, exitCode: report.exitCode }).toEqual({ passed: 30, exitCode: 0 });
@@ -23,7 +18,8 @@ describe("public conformance suite, directly against the everything server", () 
 
   it(
     "passes all 37 scenarios that 2026-07-28 requires",
-    async () => {
+    async ({ expect }) => {
+      await using dual = await startEverythingServer();
       const report = await runConformance({ url: dual.url, requirements: "2026-07-28" });
       expect(report.failed, report.output).toEqual([]);
       expect({ passed: report.passed, exitCode: report.exitCode }).toEqual({ passed: 37, exitCode: 0 });
@@ -33,7 +29,7 @@ describe("public conformance suite, directly against the everything server", () 
 
   it(
     "passes the same when it speaks one era only, and fails the other's",
-    async () => {
+    async ({ expect }) => {
       await using legacy = await startEverythingServer({ era: "legacy" });
       await using modern = await startEverythingServer({ era: "modern" });
       const [asLegacy, asModern, wrong] = await Promise.all([
