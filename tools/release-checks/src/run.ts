@@ -10,16 +10,20 @@ export interface Finished {
 export function run(file: string, args: readonly string[], options: RunOptions): Promise<Finished> {
   const { cwd, env = process.env, timeoutMs = 120_000 } = options;
   return new Promise((resolve) => {
-    execFile(
-      file,
-      [...args],
-      { cwd, env, timeout: timeoutMs, maxBuffer: 32 << 20 },
-      (error, stdout, stderr) => {
-        const code = error === null ? 0 : typeof error.code === "number" ? error.code : 1;
-        const cause = error !== null && typeof error.code !== "number" ? `\n${error.message}` : "";
-        resolve({ code, output: `${stdout}${stderr}${cause}` });
-      },
-    );
+    let stopped = false;
+    const child = execFile(file, [...args], { cwd, env, maxBuffer: 32 << 20 }, (error, stdout, stderr) => {
+      clearTimeout(timer);
+      const failed = error !== null || stopped;
+      const code = typeof error?.code === "number" ? error.code : failed ? 1 : 0;
+      const cause = error !== null && typeof error.code !== "number" ? `\n${error.message}` : "";
+      const late = stopped ? `\nended after ${timeoutMs} ms, unfinished` : "";
+      resolve({ code, output: `${stdout}${stderr}${cause}${late}` });
+    });
+    // Not execFile's own: a command that ends with 0 when it gets a signal (turbo does) would pass for one that is done.
+    const timer = setTimeout(() => {
+      stopped = true;
+      child.kill();
+    }, timeoutMs);
   });
 }
 
@@ -27,6 +31,6 @@ export function run(file: string, args: readonly string[], options: RunOptions):
 export interface RunOptions {
   readonly cwd: string;
   readonly env?: NodeJS.ProcessEnv;
-  /** Milliseconds until it is killed; 120 000. */
+  /** Milliseconds until it is killed, and has failed; 120 000. */
   readonly timeoutMs?: number;
 }

@@ -9,8 +9,7 @@ import { run } from "./run.ts";
  * @returns the tarball of each package, by package name
  */
 export async function packAll(folder: string): Promise<ReadonlyMap<string, string>> {
-  // It gives way to the tests beside it: some of those measure times.
-  const built = await run("nice", ["turbo", "run", "build", "--output-logs=errors-only"], {
+  const built = await run("turbo", ["run", "build", "--output-logs=errors-only"], {
     cwd: root,
     timeoutMs: 240_000,
   });
