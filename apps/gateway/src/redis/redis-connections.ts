@@ -20,6 +20,8 @@ export interface RedisConnections {
   close(): void;
 }
 
+/** Pause before a connection that the driver has given up is opened anew. */
+const againMs = 100;
 /** Longest wait of a health check. */
 const healthTimeoutMs = 250;
 
@@ -36,7 +38,11 @@ export async function openRedis(
   const { createRedisClient } = await import("./redis-clients.ts");
   const commands = createRedisClient(place, { connectTimeoutMs, commandTimeoutMs });
   const subscriber = createRedisClient(place, { connectTimeoutMs });
-  for (const [name, client] of Object.entries({ commands, subscriber })) watch(client, name, logger);
+  const closing = new AbortController();
+  for (const [name, client] of Object.entries({ commands, subscriber })) {
+    watch(client, name, logger);
+    keepOpen(client, closing.signal);
+  }
   await firstConnect(commands, connectTimeoutMs);
 
   let asked: Promise<RedisHealth> | undefined;
@@ -51,6 +57,7 @@ export async function openRedis(
       return asked;
     },
     close() {
+      closing.abort();
       commands.disconnect();
       subscriber.disconnect();
     },
@@ -67,6 +74,19 @@ function watch(client: RedisClient, connection: string, logger: Logger): void {
   client.on("ready", () => {
     if (lost) logger.info({ connection }, "Redis answers again");
     lost = false;
+  });
+}
+
+/**
+ * Opens anew what the driver gives up in spite of its retry strategy: it does where sentinels tell of a new master just
+ * while it asks them for the master, and would then be closed for good.
+ */
+function keepOpen(client: RedisClient, closing: AbortSignal): void {
+  client.on("end", () => {
+    const open = () => {
+      if (!closing.aborted && client.status === "end") client.connect().catch(() => undefined);
+    };
+    if (!closing.aborted) setTimeout(open, againMs).unref();
   });
 }
 
