@@ -62,7 +62,7 @@ describe("where Redis is", () => {
   });
 });
 
-describe("two gateways over Redis Sentinel", () => {
+describe.concurrent("two gateways over Redis Sentinel", () => {
   it("limit and switch together, and go on after the master is killed", async () => {
     await using sentinel = await startRedisSentinel();
     const redis = { sentinel: { name: sentinel.name, nodes: nodesOf(sentinel.addresses) } };
@@ -105,7 +105,7 @@ describe("two gateways over Redis Sentinel", () => {
   }, 90_000);
 });
 
-describe("two gateways over a Redis Cluster of three masters", () => {
+describe.concurrent("two gateways over a Redis Cluster of three masters", () => {
   it("RL-7 limit every tenant together whatever its lane, and switch all of them and one alone", async () => {
     await using cluster = await startRedisCluster();
     const redis = { cluster: { nodes: nodesOf(cluster.nodes.slice(0, 1)) } };
