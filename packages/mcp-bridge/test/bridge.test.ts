@@ -34,7 +34,6 @@ import {
   startRawServer,
 } from "./support/raw-server.ts";
 
-// Each test has servers of its own and some mostly wait: they run several at a time.
 const cleanup: (() => unknown)[] = [];
 afterAll(async () => {
   for (const run of cleanup.splice(0).reverse()) await run();
@@ -140,7 +139,7 @@ async function resume(bridge: Bridge, message: RequestMessage, options: Omit<For
 const elicit = { method: "elicitation/create", params: { message: "name?", big: 1 } };
 const accept = { action: "accept", content: { name: "n" } };
 
-describe.concurrent("a stateless client and a server with sessions", () => {
+describe("a stateless client and a server with sessions", () => {
   it("gets resultType and cache hints added, and every other byte as it came", async () => {
     const { session } = await serve(
       legacyHandler((seen, response) =>
@@ -377,38 +376,6 @@ describe.concurrent("a stateless client and a server with sessions", () => {
     expect(bridge.stats()).toMatchObject({ parked: 0, expired: 1 });
   });
 
-  it("a question waits its time once, however often the client comes back without an answer; the next one has its own", async () => {
-    const { session, calls } = await serveAsking([elicit, { ...elicit, id: 2 }], { gap: true });
-    const bridge = bridgeWith({ parkedTtlMs: 2_500 });
-    const pause = (milliseconds: number) => new Promise((resolve) => setTimeout(resolve, milliseconds));
-    const again = async (requestState: string, inputResponses: object) => {
-      const { answer } = (await resume(
-        bridge,
-        modernCall("x", { inputResponses, requestState }),
-        caller,
-      )) as { readonly answer: UpstreamAnswer };
-      return bodyOf(answer).result;
-    };
-    const first = bodyOf(await bridge.forwardModern(session, modernCall("x"), caller)).result;
-    await pause(1_500);
-    const [key = ""] = Object.keys(first.inputRequests);
-    const second = await again(first.requestState, { [key]: accept });
-    await pause(1_500);
-    let { requestState } = await again(second.requestState, {});
-    const unanswered = async () => {
-      for (;;) {
-        await pause(100);
-        ({ requestState } = await again(requestState, {}));
-      }
-    };
-    const before = performance.now();
-    await expect(unanswered()).rejects.toMatchObject({ code: "outcome_unknown" });
-    // One second is left of the second question's time.
-    expect(performance.now() - before).toBeLessThan(2_250);
-    await eventually(() => calls[0]?.closed === true);
-    expect(bridge.stats()).toMatchObject({ parked: 0, expired: 1 });
-  });
-
   it("waiting calls are capped, per principal and in all", async () => {
     const { session } = await serveAsking([elicit]);
     const bridge = bridgeWith({ maxParkedPerPrincipal: 1, maxParked: 2 });
@@ -421,28 +388,6 @@ describe.concurrent("a stateless client and a server with sessions", () => {
     expect(bridge.stats().parked).toBe(2);
     bridge.close();
     expect(bridge.stats().parked).toBe(0);
-  });
-
-  it("time stands still while a call waits for its client, and only then", async () => {
-    const { session } = await serveAsking([elicit]);
-    const bridge = bridgeWith();
-    const { requestState } = bodyOf(
-      await bridge.forwardModern(session, modernCall("x"), { ...caller, timeoutMs: 1_000 }),
-    ).result;
-    await new Promise((resolve) => setTimeout(resolve, 1_100));
-    const outcome = await resume(
-      bridge,
-      modernCall("x", { inputResponses: { user_input: accept }, requestState }),
-      caller,
-    );
-    expect(outcome.kind).toBe("answer");
-    const hanging = await serveAsking([]);
-    await expect(
-      bridge.forwardModern(hanging.session, modernCall("x"), { ...caller, timeoutMs: 500 }),
-    ).rejects.toMatchObject({
-      code: "upstream_timeout",
-      phase: "sent_no_response",
-    });
   });
 
   it("a client that goes away while its call runs cancels it", async () => {
@@ -730,41 +675,6 @@ describe.concurrent("a stateless client and a server with sessions", () => {
     expect(await levels("warning")).toEqual(["error", "info", "info"]);
   });
 
-  it("a server that never answers logging/setLevel holds a call up for half its time at most; who leaves meanwhile is not called for", async () => {
-    const inner = legacyHandler((seen, response) => {
-      if (seen.body.method !== "logging/setLevel") json(response, result(seen.body.id, {}));
-    });
-    const { server, session } = await serve((seen, response, request) => {
-      if (seen.body.method !== "initialize") return inner(seen, response, request);
-      const capabilities = { logging: {} };
-      return json(response, result(seen.body.id, { protocolVersion: "2025-11-25", capabilities }));
-    });
-    const calls = () => server.seen.filter((seen) => seen.body.method === "tools/call").length;
-    const bridge = bridgeWith();
-    const call = (level: string) => modernCall("x", {}, { [META.logLevel]: level });
-    const before = performance.now();
-    const answer = await bridge.forwardModern(session, call("error"), { ...caller, timeoutMs: 2_000 });
-    expect(bodyOf(answer).result).toMatchObject({ resultType: "complete" });
-    expect(performance.now() - before).toBeLessThan(2_000);
-    expect(calls()).toBe(1);
-    const leaving = new AbortController();
-    const ended: unknown[] = [];
-    const left = bridge.forwardModern(session, call("debug"), {
-      ...caller,
-      signal: leaving.signal,
-      onEnd: (outcome) => ended.push(outcome),
-    });
-    await eventually(
-      () => server.seen.filter((seen) => seen.body.method === "logging/setLevel").length === 2,
-    );
-    leaving.abort();
-    await expect(left).rejects.toMatchObject({ code: "aborted", phase: "not_sent" });
-    expect(ended).toHaveLength(1);
-    const gone = bridge.forwardModern(session, modernCall("x"), { ...caller, signal: leaving.signal });
-    await expect(gone).rejects.toMatchObject({ code: "aborted", phase: "not_sent" });
-    expect(calls()).toBe(1);
-  });
-
   it("takes a question from the session's own stream when only one call can have caused it", async () => {
     const bridge = bridgeWith();
     const offered: boolean[] = [];
@@ -844,7 +754,99 @@ describe.concurrent("a stateless client and a server with sessions", () => {
   });
 });
 
-describe.concurrent("a client with a session and a stateless server", () => {
+// These mostly wait, each for a server of its own.
+describe.concurrent("the time of a stateless client and a server with sessions", () => {
+  it("a question waits its time once, however often the client comes back without an answer; the next one has its own", async () => {
+    const { session, calls } = await serveAsking([elicit, { ...elicit, id: 2 }], { gap: true });
+    const bridge = bridgeWith({ parkedTtlMs: 3_000 });
+    const pause = (milliseconds: number) => new Promise((resolve) => setTimeout(resolve, milliseconds));
+    const again = async (requestState: string, inputResponses: object) => {
+      const { answer } = (await resume(
+        bridge,
+        modernCall("x", { inputResponses, requestState }),
+        caller,
+      )) as { readonly answer: UpstreamAnswer };
+      return bodyOf(answer).result;
+    };
+    const first = bodyOf(await bridge.forwardModern(session, modernCall("x"), caller)).result;
+    await pause(1_600);
+    const [key = ""] = Object.keys(first.inputRequests);
+    const second = await again(first.requestState, { [key]: accept });
+    await pause(1_600);
+    let { requestState } = await again(second.requestState, {});
+    const unanswered = async () => {
+      for (;;) {
+        await pause(100);
+        ({ requestState } = await again(requestState, {}));
+      }
+    };
+    const before = performance.now();
+    await expect(unanswered()).rejects.toMatchObject({ code: "outcome_unknown" });
+    // Less than half is left of the second question's time.
+    expect(performance.now() - before).toBeLessThan(2_900);
+    await eventually(() => calls[0]?.closed === true);
+    expect(bridge.stats()).toMatchObject({ parked: 0, expired: 1 });
+  });
+
+  it("time stands still while a call waits for its client, and only then", async () => {
+    const { session } = await serveAsking([elicit]);
+    const bridge = bridgeWith();
+    const { requestState } = bodyOf(
+      await bridge.forwardModern(session, modernCall("x"), { ...caller, timeoutMs: 1_000 }),
+    ).result;
+    await new Promise((resolve) => setTimeout(resolve, 1_100));
+    const outcome = await resume(
+      bridge,
+      modernCall("x", { inputResponses: { user_input: accept }, requestState }),
+      caller,
+    );
+    expect(outcome.kind).toBe("answer");
+    const hanging = await serveAsking([]);
+    await expect(
+      bridge.forwardModern(hanging.session, modernCall("x"), { ...caller, timeoutMs: 500 }),
+    ).rejects.toMatchObject({
+      code: "upstream_timeout",
+      phase: "sent_no_response",
+    });
+  });
+
+  it("a server that never answers logging/setLevel holds a call up for half its time at most; who leaves meanwhile is not called for", async () => {
+    const inner = legacyHandler((seen, response) => {
+      if (seen.body.method !== "logging/setLevel") json(response, result(seen.body.id, {}));
+    });
+    const { server, session } = await serve((seen, response, request) => {
+      if (seen.body.method !== "initialize") return inner(seen, response, request);
+      const capabilities = { logging: {} };
+      return json(response, result(seen.body.id, { protocolVersion: "2025-11-25", capabilities }));
+    });
+    const calls = () => server.seen.filter((seen) => seen.body.method === "tools/call").length;
+    const bridge = bridgeWith();
+    const call = (level: string) => modernCall("x", {}, { [META.logLevel]: level });
+    const before = performance.now();
+    const answer = await bridge.forwardModern(session, call("error"), { ...caller, timeoutMs: 2_000 });
+    expect(bodyOf(answer).result).toMatchObject({ resultType: "complete" });
+    expect(performance.now() - before).toBeLessThan(2_000);
+    expect(calls()).toBe(1);
+    const leaving = new AbortController();
+    const ended: unknown[] = [];
+    const left = bridge.forwardModern(session, call("debug"), {
+      ...caller,
+      signal: leaving.signal,
+      onEnd: (outcome) => ended.push(outcome),
+    });
+    await eventually(
+      () => server.seen.filter((seen) => seen.body.method === "logging/setLevel").length === 2,
+    );
+    leaving.abort();
+    await expect(left).rejects.toMatchObject({ code: "aborted", phase: "not_sent" });
+    expect(ended).toHaveLength(1);
+    const gone = bridge.forwardModern(session, modernCall("x"), { ...caller, signal: leaving.signal });
+    await expect(gone).rejects.toMatchObject({ code: "aborted", phase: "not_sent" });
+    expect(calls()).toBe(1);
+  });
+});
+
+describe("a client with a session and a stateless server", () => {
   const client = { clientInfo: { name: "old", version: "1" }, capabilities: all };
   const legacyCall = (name: string, more: object = {}) =>
     request("tools/call", { name, arguments: {}, ...more });
@@ -900,7 +902,7 @@ describe.concurrent("a client with a session and a stateless server", () => {
     const answer = await bridgeWith().forwardLegacy(session, legacyCall("x"), {
       client,
       ask,
-      timeoutMs: 1_000,
+      timeoutMs: 5_000,
     });
     expect(bodyOf(answer).result).toEqual({ resultType: "complete" });
     expect(asked).toEqual([
