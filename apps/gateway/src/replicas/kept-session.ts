@@ -40,14 +40,19 @@ export function keptUpstreams({ opened, resumable }: DownstreamSession): Upstrea
   return [...open, ...[...resumable].map(([serverId, session]) => entryOf(serverId, session))];
 }
 
-/** Reads again what {@link keptState} and {@link keptUpstreams} wrote. */
+/**
+ * Reads again what {@link keptState} and {@link keptUpstreams} wrote; `undefined` when it does not say who the client is and
+ * what it asked for: opened without, its session would begin anew in silence.
+ */
 export function readState(kept: {
   readonly state: SessionState;
   readonly upstream: readonly UpstreamSessionId[];
-}): KeptSession {
+}): KeptSession | undefined {
+  const { hello, target } = kept.state;
+  if (hello === undefined || target === undefined) return undefined;
   return {
-    hello: JSON.parse(kept.state["hello"] ?? "{}") as ClientHello,
-    target: JSON.parse(kept.state["target"] ?? "{}") as Target,
+    hello: JSON.parse(hello) as ClientHello,
+    target: JSON.parse(target) as Target,
     logLevel: kept.state["logLevel"],
     subscriptions: decode(kept.state["subscriptions"]),
     ownSubscriptions: decode(kept.state["ownSubscriptions"]),

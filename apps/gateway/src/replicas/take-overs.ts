@@ -83,6 +83,10 @@ export class TakeOvers {
     }
     const { sessions, onTakenOver } = this.#parts;
     const kept = readState(result);
+    if (kept === undefined) {
+      await ownership.end(sessionId, principal.key).catch(() => undefined);
+      throw noSuchSession();
+    }
     const hold = this.holdOf(ownership, sessionId);
     if (hold === undefined) return false;
     try {

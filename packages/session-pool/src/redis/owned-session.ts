@@ -10,9 +10,11 @@ export interface OwnedSession {
   certainUntilMs: number;
   /** What the application kept when it claimed the session, or last. */
   state: SessionState;
-  /** State and upstream ids, sealed; empty when there are none. */
+  /** State and upstream ids, sealed. */
   sealed: string;
-  /** Whether Redis has them. */
+  /** How often this owner has written them. */
+  rev: number;
+  /** Whether Redis said that it has them. */
   saved: boolean;
   /** Ended while Redis was out of reach: it is told with the next beat. */
   ending?: boolean;

@@ -78,16 +78,21 @@ export class OwnedSessions {
       await records.end(session, owned.principal);
       return this.ended(session);
     }
-    const { epoch, principal, saved, sealed } = owned;
     const sentMs = clock.now();
     try {
-      let answer = await records.beat(session, epoch, principal, saved ? "" : sealed);
-      if (answer === "restored" && saved) answer = await records.beat(session, epoch, principal, sealed);
+      let sent = owned.saved ? "" : owned.sealed;
+      let answer = await records.beat(session, owned, sent);
+      if (answer === "missing") {
+        // Until an answer says that all of it arrived, each beat brings all.
+        owned.saved = false;
+        sent = owned.sealed;
+        answer = await records.beat(session, owned, sent);
+      }
       this.counts.beats++;
       // Ended by another replica whose notice is still on its way: to be ended upstream too, unlike what was taken over.
       if (answer === "ended") return this.ended(session);
       if (answer !== "lost") {
-        if (owned.sealed === sealed) owned.saved = true;
+        if (owned.sealed === sent) owned.saved = true;
         owned.certainUntilMs = sentMs + deadAfterMs;
         return;
       }

@@ -33,10 +33,10 @@ export type ReclaimReply =
   | readonly ["lost" | "foreign" | "unknown"];
 
 /** Reply of a beat. */
-export type BeatReply = "lost" | "alive" | "restored" | "ended";
+export type BeatReply = "lost" | "alive" | "missing" | "ended";
 
 /** In the order of the script's numbers. */
-const beatReplies: readonly BeatReply[] = ["lost", "alive", "restored", "ended"];
+const beatReplies: readonly BeatReply[] = ["lost", "alive", "missing", "ended"];
 
 /** The owner records in Redis, as one replica reads and writes them. Rejects with `backend_unavailable`. */
 export class OwnerRecords {
@@ -67,12 +67,16 @@ export class OwnerRecords {
   }
 
   /**
-   * `restored` when Redis had lost the record: it has no sealed ids then. `ended` when somebody ended the session,
-   * `lost` when another replica owns it.
+   * `missing` when Redis has lost the record: it is made anew only by a beat that brings what is `sealed`, which is empty
+   * for no change. `ended` when somebody ended the session, `lost` when another replica owns it.
    */
-  async beat(session: string, epoch: number, principal: string, sealed: string): Promise<BeatReply> {
+  async beat(
+    session: string,
+    { epoch, principal, rev }: { readonly epoch: number; readonly principal: string; readonly rev: number },
+    sealed: string,
+  ): Promise<BeatReply> {
     const { advertiseUrl, sessionTtlMs } = this.#options;
-    const args = [this.#instanceId, epoch, sessionTtlMs, sealed, advertiseUrl, principal];
+    const args = [this.#instanceId, epoch, sessionTtlMs, sealed, rev, advertiseUrl, principal];
     const reply = await this.#ofSession(beatScript, session, args);
     return beatReplies[Number(reply)] ?? "lost";
   }

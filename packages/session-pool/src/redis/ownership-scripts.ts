@@ -2,24 +2,24 @@ import { defineScript } from "./script.ts";
 
 /*
  * An owner record is a hash: owner (instance UUID, empty when released), url, principal (keyed hash), epoch (whole
- * number, grows by one with every owner), beatAt (ms by Redis TIME; 0 when released), sealed (sealed upstream ids).
- * Every script works on one record, so on one slot. Time is always the server's.
+ * number, grows by one with every owner), beatAt (ms by Redis TIME; 0 when released), sealed (sealed state and upstream
+ * ids, never empty), rev (which of its owner's writings that is, so that one that comes late undoes none). Every script works on one record, so on one slot. Time is always the server's.
  */
 
 const NOW = `local t = redis.call('TIME') local now = t[1] * 1000 + math.floor(t[2] / 1000)`;
 
 /**
- * Makes the record of a new session. Asking again after a lost reply finds the record made and is answered alike.
+ * Makes the record of a new session. Asking again after a lost reply finds the record made, writes it anew and is answered
+ * alike.
  * KEYS[1] record. ARGV: owner, url, principal, ttlMs, sealed.
  * Returns the epoch, or 0 when the session ended or is another's.
  */
 export const claimScript = defineScript(`${NOW}
 if redis.call('EXISTS', KEYS[1]) == 1 then
-  local r = redis.call('HMGET', KEYS[1], 'owner', 'principal', 'epoch')
-  if r[1] == ARGV[1] and r[2] == ARGV[3] then return tonumber(r[3]) end
-  return 0
+  local r = redis.call('HMGET', KEYS[1], 'owner', 'principal', 'epoch', 'rev')
+  if r[1] ~= ARGV[1] or r[2] ~= ARGV[3] or r[3] ~= '1' or r[4] ~= '0' then return 0 end
 end
-redis.call('HSET', KEYS[1], 'owner', ARGV[1], 'url', ARGV[2], 'principal', ARGV[3], 'epoch', 1, 'beatAt', now, 'sealed', ARGV[5])
+redis.call('HSET', KEYS[1], 'owner', ARGV[1], 'url', ARGV[2], 'principal', ARGV[3], 'epoch', 1, 'beatAt', now, 'sealed', ARGV[5], 'rev', 0)
 redis.call('PEXPIRE', KEYS[1], ARGV[4])
 return 1`);
 
@@ -34,24 +34,27 @@ if not r[4] then return nil end
 return { r[1], r[2], r[3], tonumber(r[4]), now - tonumber(r[5]) }`);
 
 /**
- * Sign of life of an owner, and its upstream ids when they changed. A record that Redis has lost is made anew; one
- * that was ended leaves a trace, so that it is not.
- * KEYS[1] record. ARGV: owner, epoch, ttlMs, sealed or "" for no change, url, principal.
- * Returns 1, 2 when the record was made anew, 3 when the session was ended, 0 when it belongs to another owner or epoch.
+ * Sign of life of an owner, and what is sealed when it changed. A record that Redis has lost is made anew, but only whole: a
+ * beat without the sealed part is told that it is missing, and changes nothing. So is a record that an earlier owner, who does
+ * not know that it is one, made anew. A session that was ended leaves a trace, so that it is not.
+ * KEYS[1] record. ARGV: owner, epoch, ttlMs, sealed or "" for no change, rev of what is sealed, url, principal.
+ * Returns 1, 2 when the record is missing, 3 when the session was ended, 0 when it belongs to another owner or epoch.
  */
 export const beatScript = defineScript(`${NOW}
-local r = redis.call('HMGET', KEYS[1], 'owner', 'epoch')
-local code = 1
-if not r[1] and redis.call('EXISTS', KEYS[1]) == 0 then
-  redis.call('HSET', KEYS[1], 'owner', ARGV[1], 'url', ARGV[5], 'principal', ARGV[6], 'epoch', ARGV[2], 'sealed', '')
-  code = 2
-elseif r[1] ~= ARGV[1] or r[2] ~= ARGV[2] then
+local r = redis.call('HMGET', KEYS[1], 'owner', 'epoch', 'rev')
+if not r[1] and redis.call('EXISTS', KEYS[1]) == 1 then
   return redis.call('HEXISTS', KEYS[1], 'ended') == 1 and 3 or 0
+elseif not r[1] or tonumber(r[2]) < tonumber(ARGV[2]) then
+  if ARGV[4] == '' then return 2 end
+  redis.call('HSET', KEYS[1], 'owner', ARGV[1], 'url', ARGV[6], 'principal', ARGV[7], 'epoch', ARGV[2], 'sealed', ARGV[4], 'rev', ARGV[5])
+elseif r[1] ~= ARGV[1] or r[2] ~= ARGV[2] then
+  return 0
+elseif ARGV[4] ~= '' and tonumber(ARGV[5]) >= tonumber(r[3] or '0') then
+  redis.call('HSET', KEYS[1], 'sealed', ARGV[4], 'rev', ARGV[5])
 end
 redis.call('HSET', KEYS[1], 'beatAt', now)
-if ARGV[4] ~= '' then redis.call('HSET', KEYS[1], 'sealed', ARGV[4]) end
 redis.call('PEXPIRE', KEYS[1], ARGV[3])
-return code`);
+return 1`);
 
 /**
  * Takes over the session of a dead or released owner: compare-and-set on owner and epoch, so that of any number of
@@ -68,9 +71,9 @@ if r[1] ~= ARGV[4] or r[2] ~= ARGV[5] then return { 'lost', r[1], tonumber(r[2])
 local left = tonumber(r[4]) + tonumber(ARGV[6]) - now
 if left > 0 and r[1] ~= ARGV[1] then return { 'alive', left } end
 local epoch = tonumber(r[2]) + 1
-redis.call('HSET', KEYS[1], 'owner', ARGV[1], 'url', ARGV[2], 'epoch', epoch, 'beatAt', now)
+redis.call('HSET', KEYS[1], 'owner', ARGV[1], 'url', ARGV[2], 'epoch', epoch, 'beatAt', now, 'rev', 0)
 redis.call('PEXPIRE', KEYS[1], ARGV[7])
-return { 'won', epoch, r[5] }`);
+return { 'won', epoch, r[5] or '' }`);
 
 /**
  * Gives a session back so that any replica may take it over at once.

@@ -106,7 +106,7 @@ class Ownership implements RedisOwnership {
     const who = principalHash(sessionId, principal);
     const session = sessionHash(sessionId);
     const { state = {} } = options;
-    const sealed = Object.keys(state).length === 0 ? "" : this.#keep.seal(session, { state, upstream: [] });
+    const sealed = this.#keep.seal(session, { state, upstream: [] });
     let epoch = 1;
     let saved = true;
     try {
@@ -117,7 +117,7 @@ class Ownership implements RedisOwnership {
     }
     if (epoch === 0) throw new SessionPoolError("validation_failed", "the session has an owner already");
     this.#finder.forget(session);
-    this.#owned.add({ sessionId, epoch, principal: who, sealed, saved, state }, sentMs);
+    this.#owned.add({ sessionId, epoch, principal: who, sealed, rev: 0, saved, state }, sentMs);
     return { epoch };
   }
 
@@ -131,6 +131,7 @@ class Ownership implements RedisOwnership {
     if (owned === undefined) return;
     if (state !== undefined) owned.state = state;
     owned.sealed = this.#keep.seal(session, { state: owned.state, upstream });
+    owned.rev++;
     owned.saved = false;
     await this.#owned.beat(session, owned);
   }

@@ -20,9 +20,8 @@ export class SealedKeep {
     return seal(JSON.stringify(kept), first, session);
   }
 
-  /** `undefined` when what is sealed cannot be opened: as lost as a session that cannot be resumed. */
+  /** `undefined` when what is sealed is missing or cannot be opened: as lost as a session that cannot be resumed. */
   unseal(session: string, sealed: string): Kept | undefined {
-    if (sealed === "") return { state: {}, upstream: [] };
     const text = unseal(sealed, this.#keys, session);
     return text === undefined ? undefined : (JSON.parse(text) as Kept);
   }

@@ -112,7 +112,7 @@ export class SessionFinder {
     if (kept?.upstream.every(({ resumable }) => resumable)) {
       const { state, upstream } = kept;
       this.#places.forget(session);
-      owned.add({ sessionId, epoch, principal, sealed, saved: true, state }, sentMs);
+      owned.add({ sessionId, epoch, principal, sealed, rev: 0, saved: true, state }, sentMs);
       return { kind: "won", epoch, upstream, state };
     }
     await records.end(session, principal);
