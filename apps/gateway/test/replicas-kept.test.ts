@@ -17,7 +17,11 @@ it("a session of which is not kept who its client is and what it asked for is go
   const redis = await startRedis();
   const replica = () =>
     createRedisOwnership(
-      { advertiseUrl: "http://127.0.0.1:1", sealKeys: [Buffer.alloc(32, 7)], signKeys: [Buffer.alloc(32, 9)] },
+      {
+        advertiseUrl: "http://127.0.0.1:1",
+        sealKeys: [Buffer.alloc(32, 7)],
+        signKeys: [Buffer.alloc(32, 9)],
+      },
       { redis: redis.client({ enableOfflineQueue: true }), onEvict: () => {}, onOwnershipLost: () => {} },
     );
   const sessions = new DownstreamSessions({

@@ -20,6 +20,8 @@ export class Breaker {
   #state: BreakerState = { kind: "closed", failures: 0 };
   /** Whether a trial was let through ahead of its time since the last connect that worked. */
   #hurried = false;
+  /** Failures in a row before the last connect that worked, until its session was used. */
+  #before = 0;
   readonly #threshold: number;
   readonly #resetMs: number;
   readonly #changed: (state: BreakerState["kind"]) => void;
@@ -55,8 +57,27 @@ export class Breaker {
   succeeded(): void {
     this.#hurried = false;
     if (this.#state.kind === "closed") {
-      if (this.#state.failures > 0) this.#state = { kind: "closed", failures: 0 };
-    } else this.#become({ kind: "closed", failures: 0 });
+      if (this.#state.failures === 0) return;
+      this.#before = this.#state.failures;
+      this.#state = { kind: "closed", failures: 0 };
+    } else {
+      this.#before = this.#threshold - 1;
+      this.#become({ kind: "closed", failures: 0 });
+    }
+  }
+
+  /** What a connect brought was used: it has worked for good. */
+  proved(): void {
+    this.#before = 0;
+  }
+
+  /** What a connect brought was lost before anybody used it: it had not worked, and those before count on. */
+  undone(nowMs: number, cause: unknown): void {
+    if (this.#state.kind === "closed") {
+      this.#state = { kind: "closed", failures: this.#state.failures + this.#before };
+      this.#before = 0;
+    }
+    this.failed(nowMs, cause);
   }
 
   /** A connect failed for a reason that lies with the server. True when this opened the breaker. */

@@ -3,7 +3,7 @@ import type { Scope } from "./scope.ts";
 import type { ServerState } from "./server-state.ts";
 import type { CloseReason } from "./session-factory.ts";
 import type { SessionKey } from "./session-key.ts";
-import { WaiterQueue } from "./waiter.ts";
+import { type Waiter, WaiterQueue } from "./waiter.ts";
 
 /** A session being opened; owned by the pool. */
 export interface Slot<C> {
@@ -37,6 +37,8 @@ export class Bucket<S, C> {
   validating = 0;
   /** Sessions on their way out. */
   closing = 0;
+  /** Its place among the keys that wait for room under a hard cap. */
+  rank: number | undefined = undefined;
 
   constructor(key: SessionKey, server: ServerState, scopes: readonly Scope[]) {
     this.key = key;
@@ -52,6 +54,16 @@ export class Bucket<S, C> {
   /** Whether a session is there or on its way. */
   get hasHope(): boolean {
     return this.live > 0 || this.slots.size > 0;
+  }
+
+  /** The first caller for whom no session is on its way, if the key may have one more. */
+  get wanting(): Waiter<S, C> | undefined {
+    if (this.live + this.slots.size >= this.maxSessions) return undefined;
+    let covered = (this.slots.size + this.validating) * this.maxConcurrency;
+    if (covered >= this.waiters.size) return undefined;
+    let waiter = this.waiters.head;
+    for (; covered > 0; covered--) waiter = waiter?.next;
+    return waiter;
   }
 
   withdraw(entry: Entry<S, C>): void {

@@ -4,7 +4,7 @@ import { Drainer, type DrainReport } from "./drainer.ts";
 import { SessionPoolError } from "./errors.ts";
 import type { Lease } from "./lease.ts";
 import { PoolCore } from "./pool-core.ts";
-import { resolvePoolOptions, type SessionPoolOptions } from "./pool-options.ts";
+import { checkTime, isTime, notATime, resolvePoolOptions, type SessionPoolOptions } from "./pool-options.ts";
 import { PoolState } from "./pool-state.ts";
 import { poolStats, type SessionPoolStats } from "./pool-stats.ts";
 import { Reaper } from "./reaper.ts";
@@ -54,7 +54,7 @@ class KeyedSessionPool<S, C> implements SessionPool<S, C> {
 
   acquire(key: SessionKey, options?: AcquireOptions<C>): Promise<Lease<S>> {
     const bucket = this.#buckets.get(key.id);
-    if (bucket !== undefined && options?.signal?.aborted !== true) {
+    if (bucket !== undefined && (options === undefined || mayTake(options))) {
       const lease = this.#core.take(bucket, options?.purpose === "probe");
       if (lease !== undefined) return Promise.resolve(lease);
     }
@@ -87,16 +87,13 @@ class KeyedSessionPool<S, C> implements SessionPool<S, C> {
     if (!this.#state.closed) this.#core.warm(this.#state.bucketFor(key), context);
   }
 
-  drain(target: DrainTarget, options: { readonly deadlineMs?: number } = {}): Promise<DrainReport> {
+  async drain(target: DrainTarget, options: { readonly deadlineMs?: number } = {}): Promise<DrainReport> {
+    const deadlineMs = checkTime("deadlineMs", options.deadlineMs ?? this.#state.options.drainTimeoutMs);
     const buckets = [...this.#buckets.values()].filter(({ key }) =>
       "id" in target ? key.id === target.id : key.serverId === target.serverId,
     );
     for (const bucket of buckets) this.#state.applyLimits(bucket);
-    return this.#drainer.drain(
-      buckets,
-      () => "drained",
-      options.deadlineMs ?? this.#state.options.drainTimeoutMs,
-    );
+    return this.#drainer.drain(buckets, () => "drained", deadlineMs);
   }
 
   serverReached(serverId: string): void {
@@ -105,21 +102,20 @@ class KeyedSessionPool<S, C> implements SessionPool<S, C> {
   }
 
   refreshLimits(serverId: string): void {
-    for (const bucket of [...this.#buckets.values()]) {
-      if (bucket.key.serverId === serverId) this.#core.relimit(bucket);
-    }
+    this.#core.relimit([...this.#buckets.values()].filter(({ key }) => key.serverId === serverId));
   }
 
-  endDownstream(
+  async endDownstream(
     downstream: string,
     options: { readonly deadlineMs?: number; readonly handOver?: boolean } = {},
   ): Promise<DrainReport> {
+    const deadlineMs = checkTime("deadlineMs", options.deadlineMs ?? 0);
     this.#state.touched.delete(downstream);
     const buckets = [...this.#buckets.values()].filter(({ key }) => key.downstream === downstream);
     const reason = options.handOver === true ? "handed_over" : "downstream_ended";
     const ended = new SessionPoolError("not_found", "the downstream session has ended");
     for (const bucket of buckets) this.#core.room.refuse(bucket, ended);
-    return this.#drainer.drain(buckets, () => reason, options.deadlineMs ?? 0);
+    return this.#drainer.drain(buckets, () => reason, deadlineMs);
   }
 
   touchDownstream(downstream: string): void {
@@ -151,11 +147,13 @@ class KeyedSessionPool<S, C> implements SessionPool<S, C> {
     return poolStats(this.#state);
   }
 
-  close(options: { readonly deadlineMs?: number; readonly handOver?: boolean } = {}): Promise<DrainReport> {
+  async close(
+    options: { readonly deadlineMs?: number; readonly handOver?: boolean } = {},
+  ): Promise<DrainReport> {
+    const deadlineMs = checkTime("deadlineMs", options.deadlineMs ?? this.#state.options.drainTimeoutMs);
     if (this.#closing === undefined) {
       this.#state.closed = true;
       this.#reaper.stop();
-      const deadlineMs = options.deadlineMs ?? this.#state.options.drainTimeoutMs;
       this.#closing = this.#drainer.close(deadlineMs, options.handOver === true);
     }
     return this.#closing;
@@ -177,6 +175,7 @@ class KeyedSessionPool<S, C> implements SessionPool<S, C> {
     if (state.closed) return Promise.reject(new SessionPoolError("pool_closed", "the pool is closed"));
     let timeoutMs = state.options.acquireTimeoutMs;
     if (options?.deadline !== undefined) {
+      if (!isTime(options.deadline)) return Promise.reject(notATime("deadline", options.deadline));
       timeoutMs = Math.min(timeoutMs, options.deadline - state.clock.wallNow());
       if (timeoutMs <= 0) {
         const { serverId } = key;
@@ -204,4 +203,9 @@ class KeyedSessionPool<S, C> implements SessionPool<S, C> {
       }
     }
   }
+}
+
+/** Whether a caller may have what is there, whatever else is to be said to it. */
+function mayTake({ deadline, signal }: AcquireOptions): boolean {
+  return signal?.aborted !== true && (deadline === undefined || isTime(deadline));
 }

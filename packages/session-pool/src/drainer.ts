@@ -34,8 +34,8 @@ export class Drainer<S, C> {
     for (const bucket of buckets) {
       for (const slot of bucket.slots) cancelSlot(slot, reasonFor(bucket));
       for (const entry of [...bucket.entries]) this.#evictor.retire(entry, reasonFor(bucket));
-      this.#core.pump(bucket);
     }
+    this.#core.pump(...buckets);
     const forced = await this.#settle(entries, deadlineMs);
     return { closed: entries.length, forced };
   }

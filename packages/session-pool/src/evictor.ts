@@ -28,6 +28,8 @@ export class Evictor<S, C> {
       bucket.validating--;
     }
     bucket.withdraw(entry);
+    // Who waits for another session of the key takes its place before what this one frees is given away.
+    if (bucket.waiters.size > 0) this.#state.blocked.place(bucket);
     this.#state.idle.remove(entry);
     this.#state.evictions.set(reason, (this.#state.evictions.get(reason) ?? 0) + 1);
     if (bucket.stateful) for (const scope of bucket.scopes) scope.stateful--;

@@ -17,7 +17,8 @@ export type Growth =
 
 /** What the pool does when a connect ends. */
 export interface GrowthOwner<S, C> {
-  adopt(bucket: Bucket<S, C>, session: S): void;
+  /** False when the session is lost already; else it is `opened` before anybody gets it. */
+  adopt(bucket: Bucket<S, C>, session: S, opened: () => void): boolean;
   connectFailed(bucket: Bucket<S, C>, error: SessionPoolError): void;
   connectCancelled(bucket: Bucket<S, C>): void;
 }
@@ -73,6 +74,7 @@ export class Grower<S, C> {
     const state = this.#state;
     const startedMs = state.clock.now();
     const { breaker } = bucket.server;
+    let stillborn = false;
     try {
       await Promise.all(closes);
       const session = await this.#connect(bucket, slot);
@@ -81,17 +83,21 @@ export class Grower<S, C> {
         await this.#evictor.closeSession(bucket, session, slot.lateReason);
         throw slot.abort.signal.reason;
       }
-      breaker.succeeded();
-      bucket.slots.delete(slot);
-      state.tell("sessionOpened", { ...state.eventOf(bucket), connectMs: state.clock.now() - startedMs });
-      this.#owner.adopt(bucket, session);
+      stillborn = !this.#owner.adopt(bucket, session, () => {
+        breaker.succeeded();
+        bucket.slots.delete(slot);
+        state.tell("sessionOpened", { ...state.eventOf(bucket), connectMs: state.clock.now() - startedMs });
+      });
+      if (!stillborn) return;
+      void this.#evictor.closeSession(bucket, session, "lost");
+      throw new Error("the session was lost as soon as it was open");
     } catch (error) {
       bucket.slots.delete(slot);
       for (const scope of bucket.scopes) {
         scope.used--;
         if (bucket.stateful) scope.stateful--;
       }
-      const kind = kindOf(slot, () => state.classify(error).kind);
+      const kind = stillborn ? "session_lost" : kindOf(slot, () => state.classify(error).kind);
       if (blames(kind)) breaker.failed(state.clock.now(), error);
       else breaker.neutral(state.clock.now(), slot.trial);
       if (slot.cancelled) return this.#owner.connectCancelled(bucket);

@@ -3,10 +3,11 @@ import type { Bucket } from "./bucket.ts";
 import { Entry } from "./entry.ts";
 import type { SessionPoolError } from "./errors.ts";
 import { Evictor } from "./evictor.ts";
-import { Grower, type Growth } from "./grower.ts";
+import { Grower } from "./grower.ts";
 import { Lease, type LeaseOwner, type ReleaseVerdict } from "./lease.ts";
 import type { PoolState } from "./pool-state.ts";
 import { ReleaseJudge } from "./release-judge.ts";
+import type { Scope } from "./scope.ts";
 import type { FaultKind } from "./session-factory.ts";
 import { Validator } from "./validator.ts";
 import type { Waiter } from "./waiter.ts";
@@ -32,15 +33,17 @@ export class PoolCore<S, C> implements LeaseOwner<Entry<S, C>> {
   constructor(state: PoolState<S, C>) {
     this.state = state;
     this.evictor = new Evictor(state, () => this.#blocked.serve());
-    this.#blocked = new BlockedKeys(state, this.evictor, (bucket) => this.pump(bucket));
+    this.#blocked = new BlockedKeys(state, this.evictor, {
+      grow: (bucket) => this.#grow(bucket),
+      pump: (bucket) => this.pump(bucket),
+    });
     this.#judge = new ReleaseJudge(state, this.evictor);
     this.#grower = new Grower(state, this.evictor, {
-      adopt: (bucket, session) => this.#adopt(bucket, session),
+      adopt: (bucket, session, opened) => this.#adopt(bucket, session, opened),
       connectFailed: (bucket, error) => this.#connectFailed(bucket, error),
       connectCancelled: (bucket) => {
         this.pump(bucket);
         state.dropIfEmpty(bucket);
-        this.#blocked.serve();
       },
     });
     this.#validator = new Validator(state);
@@ -72,8 +75,9 @@ export class PoolCore<S, C> implements LeaseOwner<Entry<S, C>> {
     probe: boolean,
   ): Promise<Lease<S>> {
     const lease = this.room.enter(bucket, timeoutMs, signal, context, probe);
-    // Full and busy: nothing that `pump` could do.
-    if (bucket.live < bucket.maxSessions || bucket.available.length > 0) this.pump(bucket);
+    // Full and busy, or behind others of its key that wait for room: nothing that `pump` could do.
+    const mayGrow = bucket.live < bucket.maxSessions && !this.state.blocked.has(bucket);
+    if (mayGrow || bucket.available.length > 0) this.pump(bucket);
     return lease;
   }
 
@@ -118,8 +122,18 @@ export class PoolCore<S, C> implements LeaseOwner<Entry<S, C>> {
     return this.state.classify(error).kind;
   }
 
-  /** Serves the waiters of a key as far as its sessions go, then opens the sessions that are still missing. */
-  pump(bucket: Bucket<S, C>): void {
+  /** Serves the waiters of keys as far as their sessions go, then opens the sessions that are still missing. */
+  pump(...buckets: Bucket<S, C>[]): void {
+    const { state } = this;
+    for (const bucket of buckets) {
+      this.#handOut(bucket);
+      state.blocked.place(bucket);
+    }
+    this.#blocked.serve();
+  }
+
+  /** Hands the available sessions of a key to its waiters. */
+  #handOut(bucket: Bucket<S, C>): void {
     const { state } = this;
     const nowMs = state.clock.now();
     while (bucket.waiters.head !== undefined) {
@@ -134,26 +148,37 @@ export class PoolCore<S, C> implements LeaseOwner<Entry<S, C>> {
         if (entry.inFlight < bucket.maxConcurrency && entry.usesLeft > 0) bucket.available.push(entry);
       }
     }
-    for (let head = bucket.waiters.head; head !== undefined; head = bucket.waiters.head) {
-      if (bucket.waiters.size <= (bucket.slots.size + bucket.validating) * bucket.maxConcurrency) return;
-      const growth = this.#grower.grow(bucket, head.context);
-      if (growth.kind === "started") continue;
-      if (growth.kind === "capacity" && !(growth.hopeless && !bucket.hasHope)) state.blocked.add(bucket);
-      else if (!bucket.hasHope) this.#refuseAll(bucket, growth);
-      return;
-    }
-    state.blocked.delete(bucket);
   }
 
-  /** Asks for the limits of a key anew, and serves those who wait within them. Ends nothing. */
-  relimit(bucket: Bucket<S, C>): void {
-    this.state.applyLimits(bucket);
-    bucket.available.length = 0;
-    for (const entry of bucket.entries) {
-      const lendable = entry.state === "live" && !entry.validating && entry.usesLeft > 0;
-      if (lendable && entry.inFlight < bucket.maxConcurrency) bucket.available.push(entry);
+  /** Begins one session for a key that wants one; the hard cap that it waits for if there is no room. */
+  #grow(bucket: Bucket<S, C>): Scope | undefined {
+    const { blocked } = this.state;
+    const growth = this.#grower.grow(bucket, bucket.waiters.head?.context);
+    if (growth.kind === "started") blocked.place(bucket);
+    if (growth.kind === "breaker_open" || growth.kind === "key_full") {
+      blocked.delete(bucket);
+      if (!bucket.hasHope) this.room.refuseFor(bucket, growth);
     }
-    this.pump(bucket);
+    if (growth.kind !== "capacity") return undefined;
+    if (growth.hopeless) {
+      for (const waiting of blocked.under(growth.scope)) {
+        if (!waiting.hasHope) this.room.refuseFor(waiting, growth);
+      }
+    }
+    return growth.scope;
+  }
+
+  /** Asks for the limits of keys anew, and serves those who wait within them. Ends nothing. */
+  relimit(buckets: readonly Bucket<S, C>[]): void {
+    for (const bucket of buckets) {
+      this.state.applyLimits(bucket);
+      bucket.available.length = 0;
+      for (const entry of bucket.entries) {
+        const lendable = entry.state === "live" && !entry.validating && entry.usesLeft > 0;
+        if (lendable && entry.inFlight < bucket.maxConcurrency) bucket.available.push(entry);
+      }
+    }
+    this.pump(...buckets);
   }
 
   /** Begins one session for a key that has none, without anybody waiting for it. */
@@ -172,8 +197,10 @@ export class PoolCore<S, C> implements LeaseOwner<Entry<S, C>> {
 
   #take(entry: Entry<S, C>, probe: boolean): void {
     if (probe) entry.probesInFlight++;
-    else if (entry.uses === 0) this.state.misses++;
-    else this.state.hits++;
+    else if (entry.uses === 0) {
+      this.state.misses++;
+      entry.bucket.server.breaker.proved();
+    } else this.state.hits++;
     entry.inFlight++;
     entry.uses++;
     entry.usesLeft--;
@@ -185,18 +212,6 @@ export class PoolCore<S, C> implements LeaseOwner<Entry<S, C>> {
     waiter.resolve(new Lease(this, entry, nowMs, waiter.probe));
   }
 
-  #refuseAll(bucket: Bucket<S, C>, growth: Growth): void {
-    if (growth.kind === "breaker_open") {
-      const { retryAfterMs, cause } = growth;
-      const facts = { retryAfterMs, breaker: "open" };
-      const message = "the server failed repeatedly";
-      this.room.refuse(bucket, this.room.refusal(bucket, "upstream_unreachable", message, facts, cause));
-    } else if (growth.kind === "capacity") {
-      const facts = { scope: growth.scope.name, limit: growth.scope.limit };
-      this.room.refuse(bucket, this.room.refusal(bucket, "pool_capacity", "the pool is full", facts));
-    }
-  }
-
   #refreshDue(entry: Entry<S, C>, nowMs: number): void {
     const { factory, options } = this.state;
     entry.freshUntilMs =
@@ -205,46 +220,59 @@ export class PoolCore<S, C> implements LeaseOwner<Entry<S, C>> {
         : Math.min(nowMs + options.idleCheckMs, entry.expiresAtMs);
   }
 
-  #adopt(bucket: Bucket<S, C>, session: S): void {
+  #adopt(bucket: Bucket<S, C>, session: S, opened: () => void): boolean {
     const { state } = this;
-    const { options } = state;
     const nowMs = state.clock.now();
-    const ages = !bucket.stateful;
-    const lifeMs = options.maxAgeMs * (0.9 + 0.2 * state.random());
-    const uses = bucket.key.oneShot ? 1 : ages ? options.maxUses : Number.POSITIVE_INFINITY;
-    const entry = new Entry<S, C>(
-      bucket,
-      session,
-      nowMs,
-      ages ? nowMs + lifeMs : Number.POSITIVE_INFINITY,
-      uses,
-      0,
-    );
+    const entry = entryOf(bucket, session, state, nowMs);
     this.#refreshDue(entry, nowMs);
+    if (!this.#watch(entry)) return false;
+    opened();
     bucket.entries.add(entry);
     bucket.live++;
     bucket.available.push(entry);
-    if (ages) state.idle.add(entry);
+    if (!bucket.stateful) state.idle.add(entry);
+    this.pump(bucket);
+    if (bucket.key.oneShot && entry.inFlight === 0) this.evictor.retire(entry, "one_shot");
+    return true;
+  }
+
+  /** Listens for the end of a session that is about to be taken in; false when it has come already. */
+  #watch(entry: Entry<S, C>): boolean {
+    const { bucket, session } = entry;
+    let lost = false;
     try {
-      entry.unsubscribe = state.factory.onLost?.(session, () => {
-        this.evictor.retire(entry, "lost");
-        this.pump(bucket);
+      entry.unsubscribe = this.state.factory.onLost?.(session, () => {
+        if (bucket.entries.has(entry)) this.#lost(entry);
+        else lost = true;
       });
+      if (lost) entry.unsubscribe?.();
     } catch {
       // Without a subscription the session's end is seen by the next call on it.
     }
+    return !lost;
+  }
+
+  #lost(entry: Entry<S, C>): void {
+    const { clock, options } = this.state;
+    const { bucket } = entry;
+    const nowMs = clock.now();
+    if (entry.state === "live" && entry.uses === 0 && nowMs - entry.lastUsedMs <= options.connectTimeoutMs) {
+      bucket.server.breaker.undone(nowMs, new Error("a session was lost before its first use"));
+    }
+    this.evictor.retire(entry, "lost");
     this.pump(bucket);
-    if (bucket.key.oneShot && entry.inFlight === 0) this.evictor.retire(entry, "one_shot");
-    if (state.blocked.size > 0) this.#blocked.serve();
   }
 
   #connectFailed(bucket: Bucket<S, C>, error: SessionPoolError): void {
     if (!bucket.hasHope) {
       this.room.refuse(bucket, error, bucket.maxConcurrency);
       this.pump(bucket);
+    } else {
+      // It waits for its own sessions, but if it waits for room then for one caller more.
+      if (this.state.blocked.has(bucket)) this.state.blocked.place(bucket);
+      this.#blocked.serve();
     }
     this.state.dropIfEmpty(bucket);
-    this.#blocked.serve();
   }
 
   #validate(entry: Entry<S, C>): void {
@@ -257,7 +285,15 @@ export class PoolCore<S, C> implements LeaseOwner<Entry<S, C>> {
         if (!bucket.stateful) state.idle.add(entry);
       } else this.evictor.retire(entry, "unhealthy");
       this.pump(bucket);
-      if (state.blocked.size > 0) this.#blocked.serve();
     });
   }
+}
+
+/** A session as it comes into the pool. */
+function entryOf<S, C>(bucket: Bucket<S, C>, session: S, state: PoolState<S, C>, nowMs: number): Entry<S, C> {
+  const { options, random } = state;
+  const ages = !bucket.stateful;
+  const expiresAtMs = ages ? nowMs + options.maxAgeMs * (0.9 + 0.2 * random()) : Number.POSITIVE_INFINITY;
+  const uses = bucket.key.oneShot ? 1 : ages ? options.maxUses : Number.POSITIVE_INFINITY;
+  return new Entry<S, C>(bucket, session, nowMs, expiresAtMs, uses, 0);
 }

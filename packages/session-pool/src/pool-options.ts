@@ -52,7 +52,7 @@ export interface SessionPoolOptions {
   readonly maxTrackedServers?: number;
 }
 
-/** Limits of one key that differ from the pool's. */
+/** Limits of one key that differ from the pool's: whole numbers of at least 1, or infinity. */
 export interface KeyLimits {
   /** Default: `maxConcurrencyPerSession` of the pool. */
   readonly maxConcurrencyPerSession?: number;
@@ -60,6 +60,38 @@ export interface KeyLimits {
   readonly maxPerKey?: number;
   /** Default: `maxPerServer` of the pool. A server has one: what was said last of any of its keys. */
   readonly maxPerServer?: number;
+}
+
+/** Returns limits that `limitsOf` gave for a key. Throws `validation_failed`. */
+export function checkKeyLimits(limits: KeyLimits): KeyLimits {
+  for (const name of ["maxConcurrencyPerSession", "maxPerKey", "maxPerServer"] as const) {
+    const value = limits[name];
+    if (value === undefined || value === Number.POSITIVE_INFINITY) continue;
+    if (!Number.isInteger(value) || value < 1) throw badNumber(name, value, "a whole number of at least 1");
+  }
+  return limits;
+}
+
+/** Returns a number of milliseconds. Throws `validation_failed`. */
+export function checkTime(name: string, value: number): number {
+  if (!isTime(value)) throw notATime(name, value);
+  return value;
+}
+
+/** Whether something is a number of milliseconds; an infinite one is no bound. */
+export function isTime(value: unknown): boolean {
+  return typeof value === "number" && !Number.isNaN(value);
+}
+
+/** The error for an option that is no time. */
+export function notATime(name: string, value: unknown): SessionPoolError {
+  return badNumber(name, value, "a number of milliseconds");
+}
+
+function badNumber(name: string, value: unknown, wanted: string): SessionPoolError {
+  return new SessionPoolError("validation_failed", `option "${name}": ${String(value)} is not ${wanted}`, {
+    details: { path: name },
+  });
 }
 
 /** {@link SessionPoolOptions} with every default filled in. */

@@ -1,3 +1,4 @@
+import { BlockedSet } from "./blocked-set.ts";
 import { Breaker } from "./breaker.ts";
 import { Bucket } from "./bucket.ts";
 import type { Clock } from "./clock.ts";
@@ -5,7 +6,7 @@ import { SessionPoolError } from "./errors.ts";
 import { Histogram } from "./histogram.ts";
 import { IdleList } from "./idle-list.ts";
 import type { SessionEvent, SessionPoolObserver } from "./observer.ts";
-import type { KeyLimits, ResolvedPoolOptions } from "./pool-options.ts";
+import { checkKeyLimits, type KeyLimits, type ResolvedPoolOptions } from "./pool-options.ts";
 import { Scope } from "./scope.ts";
 import { ServerState } from "./server-state.ts";
 import {
@@ -35,8 +36,8 @@ export class PoolState<S, C> {
   readonly limitsOf: (key: SessionKey) => KeyLimits | undefined;
   readonly buckets = new Map<string, Bucket<S, C>>();
   readonly idle = new IdleList<S, C>();
-  /** Keys whose waiters could not get a session because a hard cap was reached, first come first. */
-  readonly blocked = new Set<Bucket<S, C>>();
+  /** Keys whose waiters could not get a session because a hard cap was reached. */
+  readonly blocked = new BlockedSet<S, C>();
   readonly servers = new Map<string, ServerState>();
   readonly tenants = new Map<string, Scope>();
   readonly total: Scope;
@@ -71,12 +72,13 @@ export class PoolState<S, C> {
     if (!isSessionKey(key)) {
       throw new SessionPoolError("validation_failed", "session keys are made by createSessionKeys only");
     }
-    const server = this.serverFor(key.serverId, this.limitsOf(key)?.maxPerServer);
+    const server = this.serverFor(key.serverId);
     const scopes = [server.scope, this.total];
     if (key.tenant !== undefined) scopes.splice(1, 0, this.#tenantFor(key.tenant));
     const bucket = new Bucket<S, C>(key, server, scopes);
     this.applyLimits(bucket);
     this.buckets.set(key.id, bucket);
+    for (const scope of scopes) scope.keys++;
     return bucket;
   }
 
@@ -84,7 +86,7 @@ export class PoolState<S, C> {
   applyLimits(bucket: Bucket<S, C>): void {
     const { key } = bucket;
     const { options } = this;
-    const limits = this.limitsOf(key) ?? {};
+    const limits = checkKeyLimits(this.limitsOf(key) ?? {});
     const exclusive = key.strategy === "exclusive" || key.oneShot;
     bucket.maxConcurrency = exclusive
       ? 1
@@ -99,11 +101,13 @@ export class PoolState<S, C> {
     if (bucket.waiters.size === 0) this.blocked.delete(bucket);
     if (!bucket.isEmpty || this.buckets.get(bucket.key.id) !== bucket) return;
     this.buckets.delete(bucket.key.id);
+    for (const scope of bucket.scopes) scope.keys--;
     const { tenant } = bucket.key;
-    if (tenant !== undefined && this.tenants.get(tenant)?.used === 0) this.tenants.delete(tenant);
+    // As long as a key refers to it, a second one for the same tenant would be a second cap.
+    if (tenant !== undefined && this.tenants.get(tenant)?.keys === 0) this.tenants.delete(tenant);
   }
 
-  serverFor(id: string, maxPerServer = this.options.maxPerServer): ServerState {
+  serverFor(id: string): ServerState {
     const known = this.servers.get(id);
     if (known !== undefined) return known;
     if (this.servers.size >= this.options.maxTrackedServers) this.#forgetOneServer();
@@ -111,7 +115,7 @@ export class PoolState<S, C> {
       if (state === "open") this.breakerTrips++;
       this.tell("breakerChanged", { serverId: id, state });
     });
-    const server = new ServerState(id, new Scope("server", maxPerServer), breaker);
+    const server = new ServerState(id, new Scope("server", this.options.maxPerServer), breaker);
     this.servers.set(id, server);
     return server;
   }
@@ -153,7 +157,7 @@ export class PoolState<S, C> {
 
   #forgetOneServer(): void {
     for (const server of this.servers.values()) {
-      if (server.scope.used > 0) continue;
+      if (server.scope.keys > 0) continue;
       this.servers.delete(server.id);
       return;
     }

@@ -6,6 +6,8 @@ export class Scope {
   used = 0;
   /** Those of them that no pressure may close, because a downstream session owns them. */
   stateful = 0;
+  /** Keys in the pool that count against it, with sessions or without. */
+  keys = 0;
 
   constructor(name: Scope["name"], limit: number) {
     this.name = name;

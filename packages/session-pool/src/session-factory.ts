@@ -81,7 +81,10 @@ export interface SessionFactory<S, C = unknown> {
   close(session: S, reason: CloseReason): Promise<void>;
   /** Probes in the order they are tried, or a function that picks them for a session (its protocol era). */
   readonly probes?: readonly SessionProbe<S>[] | ((session: S) => readonly SessionProbe<S>[]);
-  /** Subscribes to the end of a session that nobody asked for; returns how to unsubscribe. */
+  /**
+   * Subscribes to the end of a session that nobody asked for; returns how to unsubscribe. Called before anybody gets the
+   * session; one whose end is told within the call counts as a failed connect.
+   */
   onLost?(session: S, lost: () => void): (() => void) | undefined;
   /** Says what a failure of `connect` or of a call means. Default: abort errors are `aborted`, the rest `transport`. */
   classify?(error: unknown): SessionFault;

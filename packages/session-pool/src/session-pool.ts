@@ -23,7 +23,7 @@ export interface SessionPoolDeps<S, C = unknown> {
 export interface AcquireOptions<C = unknown> {
   /** Ends the wait; a connect that was begun goes on for others. */
   readonly signal?: AbortSignal;
-  /** Epoch milliseconds after which waiting is pointless; the pool's `acquireTimeoutMs` still holds. */
+  /** Epoch milliseconds after which waiting is pointless; the pool's `acquireTimeoutMs` still holds. NaN is refused. */
   readonly deadline?: number;
   /** `probe` for health checks, discovery and validation: never counted as use. Default `call`. */
   readonly purpose?: "call" | "probe";
@@ -43,8 +43,8 @@ export type DrainTarget = SessionKey | { readonly serverId: string };
 /** A pool of sessions, by key. */
 export interface SessionPool<S, C = unknown> {
   /**
-   * Leases a session. Rejects with `acquire_timeout`, `pool_capacity`, `upstream_unreachable`, `pool_closed`
-   * ({@link SessionPoolError}) or the abort reason of `signal`.
+   * Leases a session. Rejects with `acquire_timeout`, `pool_capacity`, `upstream_unreachable`, `pool_closed`,
+   * `validation_failed` ({@link SessionPoolError}) or the abort reason of `signal`.
    */
   acquire(key: SessionKey, options?: AcquireOptions<C>): Promise<Lease<S>>;
   /** A lease if one can be had without waiting, probing or connecting; else `undefined`. */
@@ -59,7 +59,10 @@ export interface SessionPool<S, C = unknown> {
   ): Promise<T>;
   /** Opens the first session of a key ahead of its first call. Failures are seen by the observer only. */
   warm(key: SessionKey, context?: C): void;
-  /** Retires all sessions of a key or server: no new leases at once, closed when idle, at the deadline in any case. */
+  /**
+   * Retires all sessions of a key or server: no new leases at once, closed when idle, at the deadline in any case. Rejects with
+   * `validation_failed` for a `deadlineMs` that is no number, as do `endDownstream` and `close`, and does nothing then.
+   */
   drain(target: DrainTarget, options?: { readonly deadlineMs?: number }): Promise<DrainReport>;
   /**
    * Asks `limitsOf` anew for every key of a server. Ends nothing: what is above a lowered limit goes as it is given back

@@ -1,5 +1,6 @@
 import type { Bucket } from "./bucket.ts";
 import { SessionPoolError } from "./errors.ts";
+import type { Growth } from "./grower.ts";
 import type { Lease } from "./lease.ts";
 import type { PoolState } from "./pool-state.ts";
 import { WaitTimeouts } from "./wait-timeouts.ts";
@@ -56,6 +57,19 @@ export class WaitingRoom<S, C> {
       head = bucket.waiters.head, n++
     ) {
       this.#reject(head, error);
+    }
+  }
+
+  /** Ends all waits for a key that does not get a session, and has none to hope for. */
+  refuseFor(bucket: Bucket<S, C>, growth: Growth): void {
+    if (growth.kind === "breaker_open") {
+      const { retryAfterMs, cause } = growth;
+      const facts = { retryAfterMs, breaker: "open" };
+      const message = "the server failed repeatedly";
+      this.refuse(bucket, this.refusal(bucket, "upstream_unreachable", message, facts, cause));
+    } else if (growth.kind === "capacity") {
+      const facts = { scope: growth.scope.name, limit: growth.scope.limit };
+      this.refuse(bucket, this.refusal(bucket, "pool_capacity", "the pool is full", facts));
     }
   }
 

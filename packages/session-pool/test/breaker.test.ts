@@ -1,7 +1,7 @@
 import { createSessionPool, type SessionPoolOptions } from "@gatewright/session-pool";
 import { describe, expect, it } from "vitest";
-import { identityKey } from "./support/keys.ts";
-import { MemoryFactory } from "./support/memory-factory.ts";
+import { exclusiveKey, identityKey } from "./support/keys.ts";
+import { MemoryFactory, type MemorySession } from "./support/memory-factory.ts";
 import { createPoolClock } from "./support/pool-clock.ts";
 
 function setup(options: SessionPoolOptions = {}) {
@@ -167,5 +167,81 @@ describe("the breaker of a server", () => {
     expect((await attempt()).session).toBe(warm.session);
     factory.beforeConnect = async () => {};
     expect((await attempt("bob", "s2")).session.id).toBe(2);
+  });
+});
+
+describe("a session that is lost before anybody used it", () => {
+  /** Sessions whose end is told with the subscription to it, as long as `dead` says so. */
+  class StillbornFactory extends MemoryFactory {
+    dead = true;
+    override onLost(session: MemorySession, lost: () => void): () => void {
+      if (this.dead) lost();
+      return super.onLost(session, lost);
+    }
+  }
+
+  it("is a failed connect: who waits for it is told, nothing connects without pause, and the breaker opens", async () => {
+    const factory = new StillbornFactory();
+    const { clock, time } = createPoolClock();
+    const pool = createSessionPool({}, { factory, clock });
+    const attempt = () => pool.acquire(exclusiveKey()).catch((error) => error);
+    const many = await Promise.all(Array.from({ length: 20 }, attempt));
+    for (const error of many) expect(error).toMatchObject({ code: "upstream_unreachable" });
+    expect(many[0]).toMatchObject({ details: { kind: "session_lost" } });
+    // As many as connect at the same time, and none once the breaker is open.
+    expect(factory.connects).toBe(10);
+    expect(await attempt()).toMatchObject({ details: { breaker: "open" } });
+    expect(factory.connects).toBe(10);
+    expect(factory.sessions.map(({ closed }) => closed)).toEqual(Array(10).fill("lost"));
+    expect(pool.stats()).toMatchObject({ sessions: 0, queueDepth: 0, perKey: [] });
+    factory.dead = false;
+    await time.advance(60_000);
+    (await attempt()).release();
+    expect(pool.stats()).toMatchObject({ sessions: 1, perServer: [{ breaker: "closed" }] });
+    await pool.close();
+  });
+
+  it("leaves who waits for another session of its key to that one", async () => {
+    const factory = new StillbornFactory();
+    const { clock, time } = createPoolClock();
+    const pool = createSessionPool({ acquireTimeoutMs: 100 }, { factory, clock });
+    factory.dead = false;
+    const lease = await pool.acquire(exclusiveKey());
+    factory.dead = true;
+    const [next, late] = [1, 2].map(() => pool.acquire(exclusiveKey()).catch((error) => error.code));
+    await time.advance(1);
+    lease.release();
+    const again = await next;
+    expect(again.session).toBe(lease.session);
+    await time.advance(110);
+    expect(await late).toBe("acquire_timeout");
+    expect(factory.connects).toBe(3);
+    again.release();
+    await pool.close();
+  });
+
+  it("counts as one also when that takes a moment, up to the time of a connect; one that was used does not", async () => {
+    const factory = new MemoryFactory();
+    const { clock, time } = createPoolClock();
+    const pool = createSessionPool({ breakerFailures: 3, connectTimeoutMs: 1000 }, { factory, clock });
+    const breaker = () => pool.stats().perServer[0]?.breaker;
+    const warmAndLose = async (afterMs: number) => {
+      pool.warm(exclusiveKey());
+      await time.advance(afterMs);
+      factory.sessions.at(-1)?.lose();
+    };
+    for (let n = 0; n < 5; n++) await warmAndLose(1001);
+    for (let n = 0; n < 2; n++) await warmAndLose(10);
+    expect(breaker()).toBe("closed");
+    (await pool.acquire(exclusiveKey())).release();
+    factory.sessions.at(-1)?.lose();
+    for (let n = 0; n < 2; n++) await warmAndLose(10);
+    expect(breaker()).toBe("closed");
+    await warmAndLose(10);
+    expect(breaker()).toBe("open");
+    await time.advance(60_000);
+    await warmAndLose(10);
+    expect(breaker()).toBe("open");
+    await pool.close();
   });
 });

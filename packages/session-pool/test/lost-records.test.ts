@@ -116,18 +116,21 @@ describe("a record that Redis lost", () => {
 });
 
 describe("what a record keeps", () => {
-  it.each(["", undefined])("is never taken for nothing when it is missing (%j): the session is gone", async (sealed) => {
-    const [a, b] = [await startReplica(redis), await startReplica(redis)];
-    const session = randomUUID();
-    await a.ownership.claim(session, "ann");
-    await a.ownership.close();
-    const client = redis.client({ enableOfflineQueue: true });
-    if (sealed === undefined) await client.hdel(record(session), "sealed");
-    else await client.hset(record(session), "sealed", sealed);
-    expect(await b.ownership.reclaim(session, "ann")).toEqual({ kind: "unresumable" });
-    expect(await b.ownership.locate(session, "ann")).toEqual({ kind: "unknown" });
-    await b.ownership.close();
-  });
+  it.each(["", undefined])(
+    "is never taken for nothing when it is missing (%j): the session is gone",
+    async (sealed) => {
+      const [a, b] = [await startReplica(redis), await startReplica(redis)];
+      const session = randomUUID();
+      await a.ownership.claim(session, "ann");
+      await a.ownership.close();
+      const client = redis.client({ enableOfflineQueue: true });
+      if (sealed === undefined) await client.hdel(record(session), "sealed");
+      else await client.hset(record(session), "sealed", sealed);
+      expect(await b.ownership.reclaim(session, "ann")).toEqual({ kind: "unresumable" });
+      expect(await b.ownership.locate(session, "ann")).toEqual({ kind: "unknown" });
+      await b.ownership.close();
+    },
+  );
 
   it("is what was said last, though an earlier writing arrives later", async () => {
     const [a, b] = [cutReplica(), cutReplica()];

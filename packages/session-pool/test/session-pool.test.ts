@@ -280,6 +280,22 @@ describe("caps", () => {
     expect(factory.maxOpen).toBe(1);
   });
 
+  it("holds a tenant's cap also when its sessions are gone while a caller of it waits for room elsewhere", async () => {
+    const { factory, pool, time } = setup({ maxPerServer: 1, maxPerTenant: 1 });
+    const other = await pool.acquire(identityKey("x", "s1"));
+    const wait = pool.acquire(identityKey("a", "s1", "t1"));
+    (await pool.acquire(identityKey("b", "s2", "t1"))).release();
+    await pool.drain({ serverId: "s2" });
+    const lease = await pool.acquire(identityKey("c", "s3", "t1"));
+    other.release();
+    await time.advance(1);
+    expect(
+      factory.sessions.filter(({ key, closed }) => key.tenant === "t1" && closed === undefined),
+    ).toHaveLength(1);
+    lease.release();
+    expect((await wait).session.key.tenant).toBe("t1");
+  });
+
   it("says pool_capacity at once when only living stateful sessions are left, and never closes one", async () => {
     const { factory, pool } = setup({ maxTotal: 2 });
     (await pool.acquire(downstreamKey("d1"))).release();
@@ -400,6 +416,46 @@ describe("child processes", () => {
 describe("options", () => {
   it("names an unknown key and the nearest right one", () => {
     expect(() => setup({ maxPerKeys: 3 } as never)).toThrow(/"maxPerKeys".*"maxPerKey"/);
+  });
+
+  it.each([Number.NaN, "5"])(
+    "of a call with %s for a time are refused at once, and nobody else is held up",
+    async (bad) => {
+      const { pool, time } = setup({ maxPerKey: 1, acquireTimeoutMs: 100 });
+      const wrong = { code: "validation_failed", message: expect.stringContaining("deadline") };
+      const deadline = { deadline: bad as number };
+      const deadlineMs = { deadlineMs: bad as number };
+      await expect(pool.acquire(exclusiveKey(), deadline)).rejects.toMatchObject(wrong);
+      const lease = await pool.acquire(exclusiveKey());
+      const before = pool.acquire(exclusiveKey()).catch((error) => error.code);
+      await expect(pool.acquire(exclusiveKey(), deadline)).rejects.toMatchObject(wrong);
+      await expect(pool.run(exclusiveKey(), async () => 1, deadline)).rejects.toMatchObject(wrong);
+      const after = pool.acquire(exclusiveKey()).catch((error) => error.code);
+      await time.advance(200);
+      expect(await Promise.all([before, after])).toEqual(["acquire_timeout", "acquire_timeout"]);
+      await expect(pool.drain({ serverId: "s1" }, deadlineMs)).rejects.toMatchObject(wrong);
+      await expect(pool.endDownstream("d1", deadlineMs)).rejects.toMatchObject(wrong);
+      await expect(pool.close(deadlineMs)).rejects.toMatchObject(wrong);
+      lease.release();
+      // None of them did anything.
+      (await pool.acquire(exclusiveKey(), deadline).catch(() => pool.acquire(exclusiveKey()))).release();
+      expect(pool.stats()).toMatchObject({ sessions: 1, evictions: {} });
+      await pool.close();
+    },
+  );
+
+  it("of a key must be numbers that are limits", async () => {
+    for (const limits of [
+      { maxPerKey: Number.NaN },
+      { maxPerServer: 0 },
+      { maxConcurrencyPerSession: 1.5 },
+    ]) {
+      const pool = createSessionPool({}, { factory: new MemoryFactory(), limitsOf: () => limits });
+      const [name] = Object.keys(limits);
+      const wrong = { code: "validation_failed", details: { path: name } };
+      await expect(pool.acquire(identityKey())).rejects.toMatchObject(wrong);
+      expect(pool.stats().perKey).toEqual([]);
+    }
   });
 
   it("names a key with a wrong value", () => {
