@@ -6,6 +6,7 @@ import { eventually } from "@gatewright/testkit";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { syncConfiguredUpstreams } from "../src/app/configured-upstreams.ts";
 import { mcpServersConfig } from "../src/config/mcp-servers.ts";
+import { GatewayError } from "../src/errors.ts";
 import { openPostgresRegistry } from "../src/registry/postgres-registry.ts";
 import type { Discovery } from "../src/registry/records.ts";
 import type { Registry } from "../src/registry/registry.ts";
@@ -168,6 +169,42 @@ describe.each([
     expect((await a.upstream(id)).revision).toBe(5);
     expect((await b.server(server.id)).revision).toBe(3);
     expect((await b.server(id)).name).toBe((await a.upstream(id)).name);
+  });
+
+  it("makes each of several changes at once of what the one before has left, and undoes one that is refused", async () => {
+    const [a, b] = await openTwo();
+    const { id } = await a.createUpstream(upstreamInput("x"));
+    const tagged = (registry: Registry, tag: string) =>
+      registry.updateUpstream(id, ({ definition, credentials }) => ({
+        definition: { ...definition, tags: [...definition.tags, tag] },
+        credentials: { ...credentials, env: { ...credentials.env, [tag]: "set" } },
+      }));
+    const tags = Array.from({ length: 12 }, (_, index) => `t${index}`);
+    await Promise.all(tags.map((tag, index) => tagged(index % 2 === 0 ? a : b, tag)));
+    const { definition, credentials, revision } = await b.upstream(id);
+    expect([...definition.tags].sort()).toEqual([...tags].sort());
+    expect(Object.keys(credentials.env).sort()).toEqual([...tags].sort());
+    const refuse = () => {
+      throw new GatewayError("validation_failed", "no");
+    };
+    await expect(a.updateUpstream(id, refuse)).rejects.toMatchObject({ code: "validation_failed" });
+    expect((await a.upstream(id)).revision).toBe(revision);
+  });
+
+  it("never gives plain names to a server of several upstreams, in whatever order two changes come", async () => {
+    const [a, b] = await openTwo();
+    const [one, two] = [
+      await a.createUpstream(upstreamInput("x")),
+      await a.createUpstream(upstreamInput("y")),
+    ];
+    for (let round = 0; round < 10; round++) {
+      const server = await a.createServer({ name: `s${round}`, gatewayIds: [one.id], names: "prefixed" });
+      const outcomes = await codes([
+        a.updateServer(server.id, { names: "plain" }),
+        b.updateServer(server.id, { gatewayIds: [one.id, two.id] }),
+      ]);
+      expect(outcomes.filter((code) => code === "validation_failed")).toHaveLength(1);
+    }
   });
 
   it("tells listeners of changes, those of another process within the poll, until they stop", async () => {

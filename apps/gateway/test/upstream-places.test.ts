@@ -54,6 +54,16 @@ describe("a URL without a path", () => {
     expect([made.status, made.body.url]).toEqual([201, events.url]);
     const other = await register("registered-http", originOf(http));
     expect([other.status, other.body.url]).toEqual([201, http.url]);
+    // The same when one that is registered moves; how it was spoken to is not kept.
+    expect([made.body.transport, other.body.transport]).toEqual(["sse", "http"]);
+    const path = `/gateways/${made.body.id}`;
+    for (const { url, transport } of [
+      { ...http, transport: "http" },
+      { ...events, transport: "sse" },
+    ]) {
+      const moved = await gateway.rest("PATCH", path, { url: new URL(url).origin });
+      expect(moved.body).toMatchObject({ url, transport, state: "reachable" });
+    }
     for (const name of ["plain", "older"]) {
       const params = { name: `${name}_echo`, arguments: { message: name } };
       const text = await eventually(

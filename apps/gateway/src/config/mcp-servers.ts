@@ -1,13 +1,9 @@
 import { z } from "zod";
-
-const headerMap = z.record(
-  z.string().regex(/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/, "is not a header name"),
-  z.string(),
-);
+import { headerMap, headerValue, isOfConnection } from "./sent-headers.ts";
 
 const oneAuth = [
   z.strictObject({ type: z.literal("none") }),
-  z.strictObject({ type: z.literal("bearer"), token: z.string().min(1) }),
+  z.strictObject({ type: z.literal("bearer"), token: headerValue.min(1) }),
   z.strictObject({ type: z.literal("basic"), username: z.string(), password: z.string() }),
   z.strictObject({ type: z.literal("headers"), headers: headerMap }),
 ] as const;
@@ -55,10 +51,15 @@ export const upstreamSettings = {
       z
         .string()
         .transform((name) => name.toLowerCase())
-        .refine((name) => name !== "authorization" && name !== "cookie", "may not be passed through"),
+        .refine(
+          (name) => name !== "authorization" && name !== "cookie" && !isOfConnection(name),
+          "may not be passed through",
+        ),
     )
     .default([])
-    .describe("Request headers of the caller that are sent on; never authorization or cookie."),
+    .describe(
+      "Request headers of the caller that are sent on; never authorization, cookie or what belongs to the connection.",
+    ),
   tags: z.array(z.string()).default([]),
 } as const;
 

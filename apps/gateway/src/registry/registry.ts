@@ -34,6 +34,12 @@ export interface UpstreamInput {
   readonly source: "config" | "api";
 }
 
+/**
+ * A change of a record: the parts that get other values, or what says them of the record as it is when its turn has come.
+ * Changes of one record follow each other. It may be asked again when a transaction is begun anew; what it throws undoes all.
+ */
+export type Change<Input, Stored> = Partial<Input> | ((before: Stored) => Partial<Input>);
+
 /** What is needed to write a virtual server. */
 export interface ServerInput {
   readonly name: string;
@@ -52,20 +58,20 @@ export interface RegistryContents {
 /**
  * Upstreams, virtual servers and catalogues. Creating an upstream also creates its implicit virtual server, of the same
  * id and with plain names; deleting it deletes that too. Names are unique whatever their case: a second one is refused
- * with `conflict`; a missing id with `not_found`. A database that is away is a `db_*` refusal.
+ * with `conflict`; a missing id with `not_found`; plain names of several upstreams with `validation_failed`. A database that is away is a `db_*` refusal.
  */
 export interface RegistryRecords {
   upstreams(query: PageQuery): Promise<Page<UpstreamRecord>>;
   upstream(id: string): Promise<UpstreamRecord>;
   createUpstream(input: UpstreamInput, discovery?: Discovery): Promise<UpstreamRecord>;
-  updateUpstream(id: string, input: Partial<UpstreamInput>): Promise<UpstreamRecord>;
+  updateUpstream(id: string, change: Change<UpstreamInput, UpstreamRecord>): Promise<UpstreamRecord>;
   deleteUpstream(id: string): Promise<void>;
   /** Stores what listing found, or why it failed (the last good catalogue then stays). */
   saveDiscovery(id: string, outcome: Discovery | { readonly failure: string }): Promise<void>;
   servers(query: PageQuery): Promise<Page<ServerRecord>>;
   server(id: string): Promise<ServerRecord>;
   createServer(input: ServerInput): Promise<ServerRecord>;
-  updateServer(id: string, input: Partial<ServerInput>): Promise<ServerRecord>;
+  updateServer(id: string, change: Partial<ServerInput>): Promise<ServerRecord>;
   deleteServer(id: string): Promise<void>;
   items(kind: ItemKind, query: PageQuery): Promise<Page<CatalogueItem>>;
   contents(): Promise<RegistryContents>;

@@ -71,6 +71,11 @@ async function refuseImplicit(trx: Kysely<Tables>, id: string): Promise<void> {
 }
 
 async function check(trx: Kysely<Tables>, id: string, input: ServerInput): Promise<void> {
+  if (input.names === "plain" && input.gatewayIds.length !== 1) {
+    throw new GatewayError("validation_failed", "plain names need exactly one gateway", {
+      details: { path: "body.names" },
+    });
+  }
   const taken = await trx
     .selectFrom("servers")
     .select("id")

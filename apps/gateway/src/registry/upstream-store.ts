@@ -2,7 +2,7 @@ import type { Kysely } from "kysely";
 import { GatewayError } from "../errors.ts";
 import type { GatewaySecret } from "../secret/gateway-secret.ts";
 import type { Discovery, UpstreamRecord } from "./records.ts";
-import type { UpstreamInput } from "./registry.ts";
+import type { Change, UpstreamInput } from "./registry.ts";
 import { fromServer } from "./server-row.ts";
 import { slugOf } from "./slug.ts";
 import type { Tables } from "./tables.ts";
@@ -60,12 +60,12 @@ export async function insertUpstream(
   return readUpstream(trx, secret, id);
 }
 
-/** Changes an upstream; a new name also renames its implicit virtual server, but never the slug. */
+/** Changes an upstream as it is then; a new name also renames its implicit virtual server, but never the slug. */
 export async function changeUpstream(
   trx: Kysely<Tables>,
   secret: GatewaySecret,
   id: string,
-  input: Partial<UpstreamInput>,
+  change: Change<UpstreamInput, UpstreamRecord>,
   nowMs: number,
 ): Promise<UpstreamRecord> {
   // The row is taken first, so that changes of it follow each other, and each is made of what the one before has left.
@@ -77,6 +77,7 @@ export async function changeUpstream(
     .executeTakeFirst();
   if (row === undefined) throw missing(id);
   const before = toUpstream(row, secret);
+  const input = typeof change === "function" ? change(before) : change;
   if (input.name !== undefined) await refuseTakenName(trx, input.name, id);
   const named =
     input.name === undefined

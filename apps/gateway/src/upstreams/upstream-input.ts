@@ -6,24 +6,67 @@ import {
   type upstreamAuth,
   upstreamSettings,
 } from "../config/mcp-servers.ts";
+import { GatewayError } from "../errors.ts";
 import type { UpstreamCredentials, UpstreamDefinition, UpstreamRecord } from "../registry/records.ts";
 import type { UpstreamInput } from "../registry/registry.ts";
 
+const oneOf = "needs either `url` or `command`";
+
+const bodyFields = mcpServerEntry.extend({
+  name: z.string().trim().min(1).max(64),
+  // A configuration keeps what it does not use; what is registered is used.
+  disabled: z.literal(false, "is for configuration files only: what is not to be used is deleted").optional(),
+});
+
 /** Body of `POST /gateways`. */
-export const upstreamBody = mcpServerEntry.extend({ name: z.string().trim().min(1).max(64) });
+export const upstreamBody = bodyFields
+  .refine(({ url, command }) => (url === undefined) !== (command === undefined), {
+    message: oneOf,
+    path: ["url"],
+  })
+  .superRefine(checkTransport);
 
 /** Body of `PATCH /gateways/{id}`: any part of it; `auth: {type: "none"}` forgets credentials. */
-export const upstreamPatch = z.strictObject(
-  Object.fromEntries(
-    Object.entries(upstreamBody.shape).map(([key, schema]) => [
-      key,
-      (schema instanceof z.ZodDefault ? schema.unwrap() : schema).optional(),
-    ]),
-  ),
-) as unknown as z.ZodType<Partial<z.infer<typeof upstreamBody>>>;
+export const upstreamPatch = z
+  .strictObject(
+    Object.fromEntries(
+      Object.entries(bodyFields.shape).map(([key, schema]) => [
+        key,
+        (schema instanceof z.ZodDefault ? schema.unwrap() : schema).optional(),
+      ]),
+    ),
+  )
+  .refine(({ url, command }) => url === undefined || command === undefined, { message: oneOf, path: ["url"] })
+  .superRefine(checkTransport) as unknown as z.ZodType<Partial<z.infer<typeof bodyFields>>>;
 
 /** Parsed body of `POST /gateways`. */
 export type UpstreamBody = z.infer<typeof upstreamBody>;
+
+interface Place {
+  readonly url?: string | undefined;
+  readonly command?: string | undefined;
+}
+
+/** The transport that was asked for; `type` is another word for it. */
+function transportOf({ type, transport }: Pick<Partial<McpServerEntry>, "type" | "transport">) {
+  return type ?? transport;
+}
+
+/** Whether a transport is not for what is at a place: a program is spoken to over its standard streams, a URL never. */
+function isUnfit(transport: string | undefined, { url, command }: Place): boolean {
+  if (transport === undefined) return false;
+  return transport === "stdio" ? url !== undefined : command !== undefined;
+}
+
+function checkTransport(entry: Partial<McpServerEntry>, context: z.RefinementCtx): void {
+  if (!isUnfit(transportOf(entry), entry)) return;
+  const path = [entry.type === undefined ? "transport" : "type"];
+  context.addIssue({ code: "custom", path, message: unfit(entry) });
+}
+
+function unfit({ url }: Place): string {
+  return `does not go with \`${url === undefined ? "command" : "url"}\``;
+}
 
 /** Splits what a user wrote into what is kept in the open and what is sealed. */
 export function splitEntry(entry: McpServerEntry): {
@@ -41,7 +84,7 @@ export function splitEntry(entry: McpServerEntry): {
     ...(caps === undefined ? {} : { caps }),
     ...(refreshIntervalSeconds === undefined ? {} : { refreshIntervalSeconds }),
     ...(tier === undefined ? {} : { tier }),
-    ...((entry.type ?? entry.transport) === "sse" ? { transport: "sse" as const } : {}),
+    ...(transportOf(entry) === "sse" ? { transport: "sse" as const } : {}),
     stateless: entry.stateless,
     trusted: entry.trusted,
     idempotency: entry.idempotency,
@@ -115,10 +158,17 @@ export function authHeaders(auth: z.infer<typeof plainAuth> | undefined): Record
   }
 }
 
-/** What a patch makes of an upstream; parts that it does not name stay as they are. */
+/**
+ * What a patch makes of an upstream; parts that it does not name stay as they are. How an upstream at another URL is spoken
+ * to is found out again, unless the patch says it.
+ *
+ * @param found where an upstream with a new URL was found
+ * @throws {GatewayError} `validation_failed` for a transport that does not go with where the upstream is
+ */
 export function changedInput(
   before: UpstreamRecord,
   patch: z.infer<typeof upstreamPatch>,
+  found?: UpstreamDefinition,
 ): Partial<UpstreamInput> {
   const { name, auth, headers, env, url, command, ...settings } = patch;
   const known = new Set<string>(["args", "cwd", ...Object.keys(upstreamSettings)]);
@@ -126,17 +176,29 @@ export function changedInput(
     Object.entries(settings).filter(([key, value]) => known.has(key) && value !== undefined),
   );
   const split = splitUrl(url);
-  const moved =
-    split.url !== undefined ? { url: split.url } : command !== undefined ? { command } : undefined;
-  const { url: oldUrl, command: oldCommand, ...kept } = before.definition;
-  const place = moved ?? {
-    ...(oldUrl === undefined ? {} : { url: oldUrl }),
-    ...(oldCommand === undefined ? {} : { command: oldCommand }),
-  };
+  const { url: oldUrl, command: oldCommand, transport: oldTransport, ...kept } = before.definition;
+  const moved = url !== undefined || command !== undefined;
+  const place: Place = moved
+    ? { url: found?.url ?? split.url, command }
+    : { url: oldUrl, command: oldCommand };
+  const wanted = transportOf(patch);
+  if (isUnfit(wanted, place)) {
+    const key = patch.type === undefined ? "transport" : "type";
+    throw new GatewayError("validation_failed", `body.${key}: ${unfit(place)}`, {
+      details: { path: `body.${key}` },
+    });
+  }
+  const events = wanted === undefined && !moved ? oldTransport === "sse" : wanted === "sse";
   const replaced = headers !== undefined || auth !== undefined || Object.keys(split.headers).length > 0;
   return {
     ...(name === undefined ? {} : { name }),
-    definition: { ...kept, ...place, ...changes },
+    definition: {
+      ...kept,
+      ...(place.url === undefined ? {} : { url: place.url }),
+      ...(place.command === undefined ? {} : { command: place.command }),
+      ...(events || found?.transport === "sse" ? { transport: "sse" as const } : {}),
+      ...changes,
+    },
     credentials: {
       headers: replaced ? credentialHeaders(split, { headers, auth }) : before.credentials.headers,
       env: env ?? before.credentials.env,

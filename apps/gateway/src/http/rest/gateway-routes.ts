@@ -1,11 +1,11 @@
 import type { GatewayCore } from "../../app/gateway-core.ts";
 import { GatewayError } from "../../errors.ts";
 import type { UpstreamRecord } from "../../registry/records.ts";
-import type { RegistryRecords, UpstreamInput } from "../../registry/registry.ts";
-import { checkUpstreamUrl } from "../../upstreams/address-guard.ts";
+import type { RegistryRecords } from "../../registry/registry.ts";
+import { changeUpstream } from "../../upstreams/change-upstream.ts";
 import { isReachedAlike } from "../../upstreams/live-upstreams.ts";
 import { registerUpstream } from "../../upstreams/register-upstream.ts";
-import { changedInput, upstreamBody, upstreamPatch } from "../../upstreams/upstream-input.ts";
+import { upstreamBody, upstreamPatch } from "../../upstreams/upstream-input.ts";
 import { pageQuery, registryQuery, withTotal } from "./paging.ts";
 import { defineRoute, type RestRoute, type RestViewer } from "./route.ts";
 import { upstreamView } from "./upstream-view.ts";
@@ -79,11 +79,8 @@ export function gatewayRoutes(core: GatewayCore): RestRoute[] {
       body: upstreamPatch,
       show,
       handle: async ({ params, body, principal, registry }) => {
-        const before = await registry.upstream(params["id"] ?? "");
-        const input: Partial<UpstreamInput> = changedInput(before, body);
-        const url = input.definition?.url;
-        if (url !== undefined) await checkUpstreamUrl(url, core.allowPrivate);
-        const record = await registry.updateUpstream(before.id, input);
+        const deps = { ...core.registering, registry };
+        const { before, record } = await changeUpstream(deps, params["id"] ?? "", body);
         await snapshots.catchUp();
         if (!isReachedAlike(before, record)) core.replicas.upstreamChanged(record.id);
         return upstreamView(await listedAnew(record, registry), principal);

@@ -1,7 +1,5 @@
 import { z } from "zod";
 import type { GatewayCore } from "../../app/gateway-core.ts";
-import { GatewayError } from "../../errors.ts";
-import type { ServerInput } from "../../registry/registry.ts";
 import { pageQuery, registryQuery, withTotal } from "./paging.ts";
 import { defineRoute, type RestRoute } from "./route.ts";
 import { serverView } from "./upstream-view.ts";
@@ -50,7 +48,6 @@ export function serverRoutes(core: GatewayCore): RestRoute[] {
       handle: async ({ body, registry }) => {
         const { description, ...rest } = body;
         const input = { ...rest, ...(description === undefined ? {} : { description }) };
-        checkNames(input);
         const record = await registry.createServer(input);
         await snapshots.catchUp();
         return serverView(record);
@@ -77,7 +74,6 @@ export function serverRoutes(core: GatewayCore): RestRoute[] {
       handle: async ({ params, body, registry }) => {
         const id = params["id"] ?? "";
         const input = Object.fromEntries(Object.entries(body).filter(([, value]) => value !== undefined));
-        checkNames({ ...(await registry.server(id)), ...input });
         const record = await registry.updateServer(id, input);
         await snapshots.catchUp();
         return serverView(record);
@@ -96,11 +92,4 @@ export function serverRoutes(core: GatewayCore): RestRoute[] {
       },
     }),
   ];
-}
-
-function checkNames(input: ServerInput): void {
-  if (input.names !== "plain" || input.gatewayIds.length === 1) return;
-  throw new GatewayError("validation_failed", "plain names need exactly one gateway", {
-    details: { path: "body.names" },
-  });
 }

@@ -13,7 +13,7 @@ export function upstreamView(record: UpstreamRecord, viewer: Principal | undefin
   return {
     ...rest,
     ...shown,
-    transport: definition.command === undefined ? "http" : "stdio",
+    transport: definition.command === undefined ? (definition.transport ?? "http") : "stdio",
     hasCredentials: Object.keys(credentials.headers).length > 0,
     usersWithCredentials: Object.keys(credentials.users ?? {}).length,
     envKeys: Object.keys(credentials.env),
