@@ -31,6 +31,7 @@ interface DriverError {
   readonly message?: unknown;
   readonly errors?: unknown;
   readonly severity?: unknown;
+  readonly routine?: unknown;
 }
 
 /**
@@ -104,6 +105,15 @@ export function endsSession(error: unknown): boolean {
   if (typeof error !== "object" || error === null) return false;
   const { severity } = error as DriverError;
   return severity === "FATAL" || severity === "PANIC";
+}
+
+/**
+ * Whether a prepared statement was not carried out because the server has it no more, or would answer otherwise than
+ * it has announced ("cached plan must not change result type"; the same pgJDBC looks for).
+ */
+export function isStaleStatement(error: unknown): boolean {
+  const { code, routine } = error as DriverError;
+  return code === "26000" || (code === "0A000" && routine === "RevalidateCachedQuery");
 }
 
 function sqlStateOf(error: unknown): string | undefined {

@@ -6,8 +6,9 @@ import { IdleConnections, isFarewell } from "./idle-connections.ts";
 import { LeakDetector } from "./leak-detector.ts";
 import type { ParsedOptions } from "./options.ts";
 import type { AcquireOptions, PoolContext, PoolStats } from "./pool-context.ts";
-import { deadlineTaint, type PooledConnection } from "./pooled-connection.ts";
+import type { PooledConnection } from "./pooled-connection.ts";
 import { aborted, closedError } from "./refusals.ts";
+import { deadlineTaint } from "./statement-run.ts";
 import { WaitingRoom } from "./waiting-room.ts";
 
 const reapIntervalMs = 500;

@@ -1,15 +1,13 @@
-import type { QueryResult as DriverResult, QueryConfig } from "pg";
-import { classifyDbError, endsSession, toDatabaseError } from "./classify-db-error.ts";
+import { toDatabaseError } from "./classify-db-error.ts";
 import type { ConnectionRole } from "./client-config.ts";
 import type { Clock } from "./clock.ts";
-import { startDeadline } from "./deadline.ts";
-import { type DatabaseError, TransactionOutcomeUnknown } from "./errors.ts";
+import type { DatabaseError } from "./errors.ts";
 import type { QueryOutcome } from "./observer.ts";
 import { type HostAddress, type ParsedOptions, statementDeadlineMs } from "./options.ts";
 import type { QueryResult, Row, Statement } from "./query-result.ts";
-import { aborted, deadlinePassed, givenUp } from "./refusals.ts";
-import { beginsReadOnly, boundsTransaction, commitsByItself, isCommit } from "./statement-kind.ts";
-import { sendableValues } from "./statement-values.ts";
+import { aborted, givenUp } from "./refusals.ts";
+import { sendable } from "./sendable-statement.ts";
+import { type RunContext, StatementRun } from "./statement-run.ts";
 import { Wire } from "./wire.ts";
 
 /** How to run one statement. */
@@ -30,9 +28,6 @@ export interface ConnectionEvents {
   notified?(channel: string, payload: string): void;
 }
 
-/** The taint of a connection that did not answer in time, perhaps because the network swallows everything. */
-export const deadlineTaint = "a deadline passed";
-
 /**
  * One connection to PostgreSQL for its whole life: it knows whether it may be used again, and gives itself up — cancel
  * request, then destruction — when a deadline passes.
@@ -46,16 +41,14 @@ export class PooledConnection {
 
   readonly #wire: Wire;
   readonly #options: ParsedOptions;
-  readonly #clock: Clock;
-  readonly #events: ConnectionEvents;
   readonly #defaultTimeoutMs: number;
-  #running = 0;
-  #takesWrites = true;
-  /** The transaction that is open, if one is, was begun as read-only. */
-  #readsOnly = false;
+  readonly #context: RunContext;
   #taint: string | undefined;
-  /** To be told when the connection ends: statements under way, and who wants to hear of it. */
-  readonly #pending = new Set<(error: unknown) => void>();
+  /** Statements in the order in which they were asked for: one is under way, the others wait for their turn. */
+  readonly #runs = new Set<StatementRun>();
+  #current: StatementRun | undefined;
+  /** To be told when the connection ends. */
+  readonly #hearers = new Set<(error: unknown) => void>();
 
   private constructor(
     address: Required<HostAddress>,
@@ -65,8 +58,6 @@ export class PooledConnection {
     role: ConnectionRole,
   ) {
     this.#options = options;
-    this.#clock = clock;
-    this.#events = events;
     this.openedAtMs = clock.monotonic();
     this.lastUsedAtMs = this.openedAtMs;
     this.#defaultTimeoutMs = statementDeadlineMs(options);
@@ -77,6 +68,19 @@ export class PooledConnection {
       },
       ...(events.notified ? { notified: (channel, payload) => events.notified?.(channel, payload) } : {}),
     });
+    this.#context = {
+      wire: this.#wire,
+      clock,
+      takesWrites: true,
+      readsOnly: false,
+      taint: (reason) => this.taint(reason),
+      leave: (cancel) => void this.#leave(cancel),
+      refusal: () => this.#refusal(),
+      ended: (run, durationMs, outcome) => {
+        this.#ended(run);
+        events.measured?.(durationMs, outcome);
+      },
+    };
   }
 
   /**
@@ -100,7 +104,7 @@ export class PooledConnection {
   get unusable(): string | undefined {
     if (this.#wire.isLost) return "the connection was lost";
     if (this.#taint !== undefined) return this.#taint;
-    if (this.#running > 0) return "a statement is unfinished";
+    if (this.#runs.size > 0) return "a statement is unfinished";
     if (this.#wire.status !== "I") return "a transaction is open";
     return undefined;
   }
@@ -117,8 +121,8 @@ export class PooledConnection {
   /** Calls `hearer` when the connection ends, whoever ends it, at once where it has; returns how to stop that. */
   onEnd(hearer: (error: unknown) => void): () => void {
     if (this.isLost) hearer(this.#wire.lostBy);
-    else this.#pending.add(hearer);
-    return () => this.#pending.delete(hearer);
+    else this.#hearers.add(hearer);
+    return () => this.#hearers.delete(hearer);
   }
 
   /** Process id of the backend. */
@@ -147,83 +151,20 @@ export class PooledConnection {
     values?: readonly unknown[],
     options: StatementOptions = {},
   ): Promise<QueryResult<R>> {
-    const wire = this.#wire;
     const { signal, timeoutMs = this.#defaultTimeoutMs } = options;
     return new Promise((resolve, reject) => {
-      if (wire.isLost) return reject(this.#afterLoss());
-      if (this.#taint !== undefined || wire.isEnding) return reject(givenUp(this.#taint));
-      if (signal?.aborted) return reject(aborted(signal.reason));
-      const given = typeof text === "string" ? { text, values } : text;
-      const config = { ...given, values: sendableValues(given.values) } as QueryConfig;
-      const commit = wire.inTransaction && isCommit(config.text);
-      const commits = commit || (!wire.inTransaction && commitsByItself(config.text));
-      this.#readsOnly = (wire.inTransaction && this.#readsOnly) || beginsReadOnly(config.text);
-      const start = this.#clock.monotonic();
-      let settled = false;
-      const settle = (outcome: QueryOutcome): boolean => {
-        if (settled) return false;
-        settled = true;
-        this.#running--;
-        this.#pending.delete(lose);
-        clearDeadline();
-        signal?.removeEventListener("abort", abort);
-        this.#events.measured?.(this.#clock.monotonic() - start, outcome);
-        return true;
-      };
-      const fail = (error: DatabaseError) => {
-        if (settle(error.code)) reject(error);
-      };
-      /** What the server said before the connection ended tells more than its end. */
-      let said: DatabaseError | undefined;
-      const lose = (error: unknown) =>
-        fail(said ?? (commits ? new TransactionOutcomeUnknown(error) : toDatabaseError(error)));
-      const giveUp = (error: DatabaseError, why: string) => {
-        fail(error);
-        this.taint(why);
-        void this.#leave(!commit);
-      };
-      const abort = () => {
-        const error = aborted(signal?.reason);
-        giveUp(commits ? new TransactionOutcomeUnknown(error) : error, "a statement was aborted");
-      };
-      const clearDeadline = startDeadline(this.#clock, timeoutMs, () => {
-        const error = deadlinePassed("statement", timeoutMs);
-        giveUp(commits ? new TransactionOutcomeUnknown(error) : error, deadlineTaint);
-      });
-      signal?.addEventListener("abort", abort, { once: true });
-      this.#running++;
-      this.#pending.add(lose);
-
-      wire.send(config, commits, (error: Error | null, result: DriverResult | DriverResult[]) => {
-        // What was said first stands: where pg fails to write a statement it says so, and then that all is done.
-        if (settled || said) return;
-        if (error) {
-          const readOnlyByChoice = this.#readsOnly || !this.#takesWrites;
-          const wrapped = toDatabaseError(error, { duringCommit: commits, readOnlyByChoice });
-          const failure =
-            wrapped.class === "unknown_outcome" && commits ? new TransactionOutcomeUnknown(error) : wrapped;
-          said = failure;
-          if (boundsTransaction(config.text)) this.taint("a BEGIN, COMMIT or ROLLBACK failed");
-          if (classifyDbError(error).connectionLost || endsSession(error)) wire.lose(error);
-          // The server reports the error before it is ready again; only then its transaction status is known.
-          wire.whenReady().then((ready) => {
-            if (!ready) this.taint("the server did not become ready after an error");
-            fail(failure);
-          });
-        } else if (wire.unconfirmed) {
-          this.taint("waiting for the standby was cancelled");
-          fail(new TransactionOutcomeUnknown(undefined, { reason: "not confirmed by the standby" }));
-        } else if (settle("ok")) {
-          // Of several statements in one text the last one's, as libpq does.
-          resolve((Array.isArray(result) ? result.at(-1) : result) as unknown as QueryResult<R>);
-        }
-      });
+      const refusal = signal?.aborted ? aborted(signal.reason) : this.#refusal();
+      if (refusal) return reject(refusal);
+      const config = sendable(text, values);
+      const run = new StatementRun(this.#context, config, { signal, timeoutMs, resolve, reject });
+      this.#runs.add(run);
+      this.#startNext();
     });
   }
 
   /** Whether the server takes changes in this session, as far as that was asked for. */
   get takesWrites(): boolean {
-    return this.#takesWrites;
+    return this.#context.takesWrites;
   }
 
   /**
@@ -233,7 +174,7 @@ export class PooledConnection {
    */
   async allowWrites(yes: boolean): Promise<void> {
     await this.query(`set default_transaction_read_only = ${yes ? "default" : "on"}`);
-    this.#takesWrites = yes;
+    this.#context.takesWrites = yes;
   }
 
   /** Asks the server for a sign of life within `validationTimeoutMs`; true when it came. */
@@ -260,7 +201,7 @@ export class PooledConnection {
 
   /** Cancels what is running and closes the socket; not to be called while COMMIT is on its way. */
   abandon(): void {
-    if (this.#running === 0) {
+    if (this.#runs.size === 0) {
       this.destroy();
       return;
     }
@@ -280,7 +221,33 @@ export class PooledConnection {
     return error.class === "timeout" ? error : givenUp("the connection was lost");
   }
 
+  #refusal(): DatabaseError | undefined {
+    if (this.#wire.isLost) return this.#afterLoss();
+    return this.#taint !== undefined || this.#wire.isEnding ? givenUp(this.#taint) : undefined;
+  }
+
+  /** Starts the statement whose turn it is; the others wait, since what a statement does depends on those before it. */
+  #startNext(): void {
+    for (const run of this.#runs) {
+      if (this.#current) return;
+      const refusal = this.#refusal();
+      if (refusal) run.fail(refusal);
+      else {
+        this.#current = run;
+        run.start();
+      }
+    }
+  }
+
+  #ended(run: StatementRun): void {
+    this.#runs.delete(run);
+    if (this.#current !== run) return;
+    this.#current = undefined;
+    this.#startNext();
+  }
+
   #failPending(error: unknown): void {
-    for (const lose of [...this.#pending]) lose(error);
+    for (const hear of [...this.#hearers]) hear(error);
+    for (const run of [...this.#runs]) run.lose(error);
   }
 }

@@ -14,6 +14,36 @@ export function aborted(reason: unknown): DatabaseError {
   });
 }
 
+/** The statement cannot be sent as it is; nothing was. */
+export function invalidStatement(
+  message: string,
+  details?: Record<string, unknown>,
+  cause?: unknown,
+): DatabaseError {
+  return new DatabaseError({
+    code: "db_query_invalid",
+    class: "permanent",
+    message,
+    retryable: false,
+    httpStatus: 500,
+    details,
+    cause,
+  });
+}
+
+/** A prepared statement is out of date or gone (after ALTER TABLE, DEALLOCATE); the next use of its name prepares it anew. */
+export function staleStatement(cause: unknown): DatabaseError {
+  return new DatabaseError({
+    ...retryable,
+    code: "tx_conflict",
+    class: "tx_retry",
+    message: "A prepared statement was out of date at the database; what it belongs to can be repeated.",
+    retryAfterMs: 1_000,
+    sqlState: (cause as { code?: string }).code,
+    cause,
+  });
+}
+
 /** A deadline of the client has passed. */
 export function deadlinePassed(
   what: "statement" | "transaction" | "validation",

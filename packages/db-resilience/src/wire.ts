@@ -23,7 +23,7 @@ type Status = "I" | "T" | "E";
 
 /** Node's side of pg's client that its types leave out. */
 interface ClientInternals {
-  readonly connection: EventEmitter;
+  readonly connection: EventEmitter & { readonly parsedStatements: Readonly<Record<string, string>> };
   readonly processID: number | null;
   readonly secretKey: number | null;
 }
@@ -59,9 +59,13 @@ export class Wire {
   #unconfirmed = false;
   /** A statement of this session may have kept warnings from being sent. */
   #deaf = false;
+  #copies = false;
   #lost: unknown;
   #ending = false;
   #ready: (() => void)[] = [];
+  /** Other names that statements have at the server, where those of their own stand for something out of date. */
+  readonly #renamed = new Map<string, string>();
+  #renamings = 0;
 
   constructor(
     address: Required<HostAddress>,
@@ -84,6 +88,11 @@ export class Wire {
     });
     if (events.notified) {
       this.#client.on("notification", ({ channel, payload }) => events.notified?.(channel, payload ?? ""));
+    }
+    for (const event of ["copyInResponse", "copyOutResponse"]) {
+      this.#internals.connection.on(event, () => {
+        this.#copies = true;
+      });
     }
     this.#internals.connection.on("readyForQuery", ({ status }: { status?: Status }) => {
       this.#status = status;
@@ -154,19 +163,38 @@ export class Wire {
     return this.#unconfirmed;
   }
 
+  /** Since the last `send` the server began to copy data from or to here, which pg throws away. */
+  get copies(): boolean {
+    return this.#copies;
+  }
+
   /** Lets the process end in spite of this socket, or not. */
   keepProcessAlive(yes: boolean): void {
     if (yes) this.#socket.ref();
     else this.#socket.unref();
   }
 
+  /** The text that was prepared under this name, or undefined. */
+  preparedText(name: string | undefined): string | undefined {
+    if (!name) return undefined;
+    return this.#internals.connection.parsedStatements[this.#renamed.get(name) ?? name];
+  }
+
+  /** Has what was prepared under this name prepared anew at its next use, under another one, since the server may have it. */
+  forget(name: string | undefined): void {
+    if (name) this.#renamed.set(name, `~${++this.#renamings}`);
+  }
+
   /**
    * Sends a statement; with `commits`, after making sure that a warning that it was not confirmed will be heard. Behind a
    * pooler only in transactions: a session's setting would stay with a server that others use.
    */
-  send(config: QueryConfig, commits: boolean, done: StatementCallback): void {
+  send(given: QueryConfig, commits: boolean, done: StatementCallback): void {
+    const renamed = given.name && this.#renamed.get(given.name);
+    const config = renamed ? { ...given, name: renamed } : given;
     this.#status = undefined;
     this.#unconfirmed = false;
+    this.#copies = false;
     const pooled = this.#options.pooler === "transaction";
     const ours = pooled && config.text.endsWith(hearWarnings);
     if (!ours && hidesWarnings.test(config.text)) this.#deaf = true;
@@ -176,7 +204,10 @@ export class Wire {
     }
     const hear = this.#inTransaction ? hearWarnings : "set session client_min_messages = warning";
     // In a transaction that has failed this fails too, and so does the COMMIT.
-    this.#client.query(hear, () => {
+    this.#client.query(hear, (error: Error | null) => {
+      // What was given up meanwhile is not sent, nor is what might commit unheard.
+      if (this.#ending) return;
+      if (error && !this.#inTransaction) return done(error, []);
       this.#status = undefined;
       this.#client.query(config, done);
     });

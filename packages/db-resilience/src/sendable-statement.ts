@@ -1,5 +1,6 @@
-import pg from "pg";
-import { DatabaseError } from "./errors.ts";
+import pg, { type QueryConfig } from "pg";
+import type { Statement } from "./query-result.ts";
+import { invalidStatement } from "./refusals.ts";
 
 /** How pg turns a value into what it sends; its types leave that out. */
 const { prepareValue } = (pg as unknown as { utils: { prepareValue(value: unknown): unknown } }).utils;
@@ -8,18 +9,30 @@ const { prepareValue } = (pg as unknown as { utils: { prepareValue(value: unknow
 const maxValues = 65_535;
 
 /**
+ * A statement in the form in which pg cannot fail to send it.
+ *
+ * @throws DatabaseError `db_query_invalid`; nothing was sent.
+ */
+export function sendable(statement: string | Statement, values?: readonly unknown[]): QueryConfig {
+  const given: Statement = typeof statement === "string" ? { text: statement } : statement;
+  if (typeof given.text !== "string")
+    throw invalidStatement("A statement for the database has to be a text.");
+  return { ...given, values: sendableValues(given.values ?? values) as unknown[] };
+}
+
+/**
  * The values as pg sends them, made before anything is sent: pg does so while it writes the statement, and where a value
  * throws then — a cycle or a BigInt inside JSON, a `toPostgres` or a getter that fails — it reports the statement first
  * as failed and then as done.
  *
  * @throws DatabaseError `db_query_invalid`, `cause` being what the value has thrown.
  */
-export function sendableValues(values: readonly unknown[] | undefined): readonly unknown[] | undefined {
+function sendableValues(values: readonly unknown[] | undefined): readonly unknown[] | undefined {
   if (values === undefined || values === null) return undefined;
   if (!Array.isArray(values))
-    throw unsendable("The values of a statement for the database have to be an array.");
+    throw invalidStatement("The values of a statement for the database have to be an array.");
   if (values.length > maxValues)
-    throw unsendable(`The database takes at most ${maxValues} values with a statement.`);
+    throw invalidStatement(`The database takes at most ${maxValues} values with a statement.`);
   let sendable: unknown[] | undefined;
   for (let i = 0; i < values.length; i++) {
     try {
@@ -29,7 +42,7 @@ export function sendableValues(values: readonly unknown[] | undefined): readonly
       sendable[i] = prepareValue(value);
     } catch (error) {
       const message = "A value of the statement cannot be turned into what the database takes.";
-      throw unsendable(message, { value: i + 1 }, error);
+      throw invalidStatement(message, { value: i + 1 }, error);
     }
   }
   return sendable ?? values;
@@ -39,16 +52,4 @@ export function sendableValues(values: readonly unknown[] | undefined): readonly
 function isPlain(value: unknown): boolean {
   if (typeof value === "object") return value === null || Buffer.isBuffer(value);
   return typeof value !== "function";
-}
-
-function unsendable(message: string, details?: Record<string, unknown>, cause?: unknown): DatabaseError {
-  return new DatabaseError({
-    code: "db_query_invalid",
-    class: "permanent",
-    message,
-    retryable: false,
-    httpStatus: 500,
-    details,
-    cause,
-  });
 }

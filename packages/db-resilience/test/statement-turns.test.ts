@@ -1,0 +1,132 @@
+import { eventually, type PostgresServer, startPostgres } from "@gatewright/testkit";
+import { types } from "pg";
+import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import type { FaultProxy } from "../src/testing/index.ts";
+import { openDatabase, proxyOf, running, type Subject, timed } from "./support.ts";
+
+let postgres: PostgresServer;
+let proxy: FaultProxy;
+let subject: Subject;
+const rows = async () =>
+  (await postgres.query<{ n: number }>("select n from t order by n")).map(({ n }) => n);
+const backend = async () => (await subject.database.query("select pg_backend_pid() as pid")).rows[0];
+
+beforeAll(async () => {
+  postgres = await startPostgres();
+  proxy = await proxyOf(postgres);
+  await postgres.query("create table t (n int primary key)");
+  subject = openDatabase([proxy], { pool: { size: 1, overflow: 0 } });
+});
+afterEach(async () => {
+  proxy.heal();
+  await eventually(() => subject.database.readiness().state === "ready");
+  await postgres.query("truncate t");
+});
+afterAll(async () => {
+  await subject.database.close({ deadlineMs: 100 });
+  await proxy.close();
+  await postgres.close();
+});
+
+describe("statements of one session that are asked for at once", () => {
+  it("count as what they are when their turn comes: a change after a COMMIT may have taken effect", async () => {
+    proxy.set({ up: { cutAt: { pattern: "insert into t values (2)", position: "after" } } });
+    const outcomes = await subject.database.withConnection(async (session) => {
+      await session.query("begin");
+      await session.query("insert into t values (1)");
+      return Promise.all(
+        ["commit", "insert into t values (2)"].map((text) => timed(() => session.query(text))),
+      );
+    });
+    expect(outcomes.map(({ code }) => code)).toEqual(["ok", "outcome_unknown"]);
+    await eventually(async () => (await rows()).length === 2);
+  });
+
+  it("are not sent after a BEGIN that failed", async () => {
+    const outcomes = await subject.database.withConnection((session) =>
+      Promise.all(
+        ["begin isolation level none", "insert into t values (1)"].map((text) =>
+          timed(() => session.query(text)),
+        ),
+      ),
+    );
+    expect(outcomes.map(({ code }) => code)).toEqual(["db_query_invalid", "db_unavailable"]);
+    expect(await rows()).toEqual([]);
+  });
+
+  it("are not sent after one whose deadline has passed", async () => {
+    const outcomes = await subject.database.withConnection((session) =>
+      Promise.all([
+        timed(() => session.query("select pg_sleep(30)", [], { timeoutMs: 100 })),
+        ...[1, 2].map((n) => timed(() => session.query("insert into t values ($1)", [n]))),
+      ]),
+    );
+    expect(outcomes.map(({ code }) => code)).toEqual(["db_timeout", "db_unavailable", "db_unavailable"]);
+    const asleep =
+      "select 1 from pg_stat_activity where state = 'active' and query like '%(30)%' and pid <> pg_backend_pid()";
+    await eventually(async () => (await postgres.query(asleep)).length === 0);
+    expect(await rows()).toEqual([]);
+  });
+
+  it("leave the connection alone when they are given up before their turn", async () => {
+    const before = await backend();
+    const controller = new AbortController();
+    const [slow, late, gone] = await subject.database.withConnection((session) => {
+      const first = timed(() => session.query("select pg_sleep(0.5)"));
+      const second = timed(() => session.query("insert into t values (1)", [], { timeoutMs: 50 }));
+      const third = timed(() => session.query("insert into t values (2)", [], { signal: controller.signal }));
+      controller.abort();
+      return Promise.all([first, second, third]);
+    });
+    expect([slow.code, late.code, gone.code]).toEqual(["ok", "db_timeout", "db_aborted"]);
+    expect(await backend()).toEqual(before);
+    expect(await rows()).toEqual([]);
+  });
+
+  it("all end with the connection, and those not sent have done nothing", async () => {
+    const ended = subject.database.withConnection((session) =>
+      Promise.all([
+        timed(() => session.query("select pg_sleep(31)")),
+        ...Array.from({ length: 300 }, (_, n) =>
+          timed(() => session.query("insert into t values ($1)", [n])),
+        ),
+      ]),
+    );
+    await running(postgres, "%pg_sleep(31)%");
+    proxy.resetConnections();
+    expect(new Set((await ended).map(({ code }) => code))).toEqual(new Set(["db_unavailable"]));
+    expect(await rows()).toEqual([]);
+  });
+});
+
+describe("an answer that pg cannot read", () => {
+  it("leaves the outcome of a change unknown, since it has been made, and fails a question", async () => {
+    const uuid = 2950;
+    const before = await backend();
+    types.setTypeParser(uuid, () => {
+      throw new Error("unreadable");
+    });
+    try {
+      const change = "insert into t values (1) returning gen_random_uuid()";
+      expect((await timed(() => subject.database.query(change))).code).toBe("outcome_unknown");
+      expect(await rows()).toEqual([1]);
+      const question = await timed(() => subject.database.query("select gen_random_uuid()"));
+      expect(question.error).toMatchObject({ code: "db_query_invalid", cause: { message: "unreadable" } });
+    } finally {
+      types.setTypeParser(uuid, (text: string) => text);
+    }
+    expect(await backend()).toEqual(before);
+  });
+});
+
+describe("COPY", () => {
+  it("from or to the client is refused, since pg would throw the data away, and the connection stays", async () => {
+    const before = await backend();
+    await postgres.query("insert into t values (1)");
+    for (const text of ["copy t from stdin", "copy t to stdout"]) {
+      const { error } = await timed(() => subject.database.query(text));
+      expect(error).toMatchObject({ code: "db_query_invalid", class: "permanent", retryable: false });
+    }
+    expect(await backend()).toEqual(before);
+  });
+});
