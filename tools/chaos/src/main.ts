@@ -68,3 +68,5 @@ setTimeout(() => {
   process.stderr.write(`left behind: ${process.getActiveResourcesInfo().join(", ")}\n`);
   process.exit(3);
 }, 10_000).unref();
+// Node 24 can spin for ever when a process ends of itself while a socket that was reset has a request under way.
+process.once("beforeExit", () => process.exit());
