@@ -21,9 +21,15 @@ const nodesOf = (servers: readonly { readonly host: string; readonly port: numbe
 const start = (redis: object, more: object = { auth: { required: false } }) =>
   startTestGateway({
     ...more,
-    redis,
+    redis: { ...redis, commandTimeoutMs: 5_000 },
     mcpServers: { raw: { url: upstream.url } },
-    plugins: [{ name: "rate_limiter", config: { rules: { by_user: "4/m" }, failurePolicy: "closed" } }],
+    // A busy machine is not taken for a Redis that is away.
+    plugins: [
+      {
+        name: "rate_limiter",
+        config: { rules: { by_user: "4/m" }, failurePolicy: "closed", timeoutMs: 5_000 },
+      },
+    ],
   });
 
 describe("where Redis is", () => {

@@ -12,6 +12,9 @@ const guard = (name = "guard") => toolPlugin(name, () => ({ block: violation }))
 /** A poll and a lease so long that nothing but what a test does can teach a replica anything. */
 const still = { pollMinMs: 60_000, pollMaxMs: 60_000, leaseMs: 120_000 };
 
+/** Longer than a switch waits for members that may come back, however busy the machine. */
+const patient = { timeoutMs: 20_000 };
+
 describe.concurrent("what Redis has lost or refuses", () => {
   describe("the list of members", () => {
     it("PF-I6 is waited for when the store lost it: a report converges with all that live, none stale after it", async ({
@@ -24,7 +27,7 @@ describe.concurrent("what Redis has lost or refuses", () => {
       ];
       await one.setMode("guard", "enforce");
       await raw.flushall();
-      const report = await one.setMode("guard", "disabled");
+      const report = await one.setMode("guard", "disabled", patient);
       expect(report).toMatchObject({ converged: true, missing: [] });
       expect([...report.expected].sort()).toEqual(["one", "two"]);
       expect((await call(two)).allowed).toBe(true);
@@ -43,7 +46,7 @@ describe.concurrent("what Redis has lost or refuses", () => {
         const [, name = ""] = await raw.zrange("gw:{bus}:members", "0", "-1");
         return pipelines.get(name) ?? false;
       });
-      const report = await first.setMode("guard", "disabled");
+      const report = await first.setMode("guard", "disabled", patient);
       expect(report).toMatchObject({ converged: true });
       expect([...report.expected].sort()).toEqual(["one", "three", "two"]);
     });
@@ -54,7 +57,7 @@ describe.concurrent("what Redis has lost or refuses", () => {
       const one = await replica(guard(), { replica: "one" });
       await Promise.all(["two", "three"].map((name) => replica(guard(), { replica: name })));
       await raw.del("gw:{bus}:members");
-      const report = await one.setMode("guard", "disabled", { waitFor: "quorum" });
+      const report = await one.setMode("guard", "disabled", { ...patient, waitFor: "quorum" });
       expect([...report.expected].sort()).toEqual(["one", "three", "two"]);
       expect(report.acked.length).toBeGreaterThanOrEqual(2);
     });
@@ -70,7 +73,7 @@ describe.concurrent("what Redis has lost or refuses", () => {
       const bus = await deaf();
       await raw.flushall();
       const late = await replica(guard(), { replica: "late", bus });
-      const report = await late.setMode("guard", "disabled");
+      const report = await late.setMode("guard", "disabled", patient);
       expect(report).toMatchObject({ converged: true, missing: [] });
       expect([...report.expected].sort()).toEqual(["late", "one", "two"]);
       for (const pipeline of [one, two]) expect((await call(pipeline)).allowed).toBe(true);
@@ -242,8 +245,8 @@ describe.concurrent("what Redis has lost or refuses", () => {
     }) => {
       const names = ["ended", "stands"];
       const pipeline = await replica(names.map(guard));
-      await pipeline.setMode("ended", "disabled", { ttlMs: 300 });
       await pipeline.setMode("stands", "disabled");
+      await pipeline.setMode("ended", "disabled", { ttlMs: 2_000, waitFor: "none" });
       await raw.config("SET", "maxmemory", "1");
       await eventually(() => pipeline.explainMode("ended").mode === "enforce");
       const startedAt = performance.now();
