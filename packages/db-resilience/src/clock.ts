@@ -1,3 +1,5 @@
+import { longestMs } from "./duration.ts";
+
 /** Time as this package needs it; a fake one makes tests exact. */
 export interface Clock {
   /** Milliseconds that never go back. */
@@ -17,6 +19,6 @@ export interface TimerHandle {
 export const systemClock: Clock = {
   monotonic: () => performance.now(),
   now: () => Date.now(),
-  setTimeout: (callback, delayMs) => setTimeout(callback, delayMs),
+  setTimeout: (callback, delayMs) => setTimeout(callback, Math.min(delayMs, longestMs)),
   clearTimeout: (timer) => clearTimeout(timer as NodeJS.Timeout | undefined),
 };

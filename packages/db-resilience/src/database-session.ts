@@ -1,3 +1,4 @@
+import { checkedMs } from "./duration.ts";
 import { DatabaseError } from "./errors.ts";
 import type { PooledConnection } from "./pooled-connection.ts";
 import type { QueryResult, Row, Statement } from "./query-result.ts";
@@ -74,7 +75,8 @@ export class LeasedSession implements DatabaseSession {
       // Meanwhile the connection may have become somebody else's.
       if (this.#released) throw releasedError();
     }
-    const { signal = this.#signal, timeoutMs } = options;
+    const { signal = this.#signal } = options;
+    const timeoutMs = options.timeoutMs === undefined ? undefined : checkedMs("timeoutMs", options.timeoutMs);
     const statement =
       typeof text === "string" || this.#namedStatements
         ? text

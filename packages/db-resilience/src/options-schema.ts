@@ -1,7 +1,8 @@
 import type { ConnectionOptions as TlsOptions } from "node:tls";
 import { z } from "zod";
+import { longestMs } from "./duration.ts";
 
-const ms = (fallback: number, min = 0) => z.number().min(min).max(2_147_483_647).default(fallback);
+const ms = (fallback: number, min = 0) => z.number().min(min).max(longestMs).default(fallback);
 
 /** One server: text or object. */
 export const addressSchema = z.union([
@@ -63,6 +64,7 @@ export const optionsSchema = z.strictObject({
       baseDelayMs: ms(10),
       maxDelayMs: ms(500),
       budgetRatio: z.number().min(0).max(10).default(0.5),
+      settleMs: ms(15_000),
     })
     .prefault({}),
   fencing: z

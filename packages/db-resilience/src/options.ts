@@ -1,10 +1,11 @@
 import type { LookupFunction } from "node:net";
 import type { ConnectionOptions as TlsOptions } from "node:tls";
 import { z } from "zod";
-import { DatabaseError } from "./errors.ts";
+import type { DatabaseError } from "./errors.ts";
 import { nearestKey } from "./nearest-key.ts";
 import { type addressSchema, optionsSchema } from "./options-schema.ts";
 import { parseConnectionString } from "./parse-connection-string.ts";
+import { wrongOptions } from "./refusals.ts";
 import { createSharedLookup } from "./shared-lookup.ts";
 
 /** Where a server is. */
@@ -89,6 +90,8 @@ export interface TransactionDefaults {
   maxDelayMs?: number;
   /** Repetitions allowed per transaction begun, over all transactions (with a burst of 20); default 0.5. */
   budgetRatio?: number;
+  /** How long the outcome of a lost COMMIT is looked for (`settle`), where the deadline leaves so much; default 15 000. */
+  settleMs?: number;
 }
 
 /** Protection from writing to a server that has been replaced. */
@@ -165,7 +168,7 @@ export function parseOptions(input: ResilientDatabaseOptions): ParsedOptions {
   const { data } = parsed;
   const hosts = data.hosts.map(toAddress);
   const { pool } = data;
-  if (pool.min > pool.size) throw optionError("pool.min is larger than pool.size");
+  if (pool.min > pool.size) throw wrongOptions("pool.min is larger than pool.size");
   return {
     ...data,
     hosts,
@@ -187,7 +190,7 @@ function toAddress(value: z.output<typeof addressSchema>): Required<HostAddress>
   const host = match?.[1] ?? match?.[2];
   const port = Number(match?.[3] ?? 5432);
   if (!host || port < 1 || port > 65_535)
-    throw optionError("hosts: expected host, host:port or [address]:port, without a login");
+    throw wrongOptions("hosts: expected host, host:port or [address]:port, without a login");
   return { host, port };
 }
 
@@ -197,7 +200,7 @@ function invalidOptions(error: z.ZodError): DatabaseError {
     if (issue.code !== "unrecognized_keys") return `${path || "options"}: ${issue.message}`;
     return issue.keys.map((key) => unknownKey(issue.path, key)).join("; ");
   });
-  return optionError(lines.join("; "));
+  return wrongOptions(lines.join("; "));
 }
 
 function unknownKey(path: readonly PropertyKey[], key: string): string {
@@ -208,14 +211,4 @@ function unknownKey(path: readonly PropertyKey[], key: string): string {
   const nearest = nearestKey(key, path.length === 0 ? [...known, "connectionString"] : known);
   const hint = nearest === undefined ? "" : `; did you mean ${[...path, nearest].join(".")}?`;
   return `unknown option ${[...path, key].join(".")}${hint}`;
-}
-
-function optionError(message: string): DatabaseError {
-  return new DatabaseError({
-    code: "db_options_invalid",
-    class: "client",
-    message: `Wrong options: ${message}`,
-    retryable: false,
-    httpStatus: 500,
-  });
 }

@@ -44,6 +44,17 @@ export function staleStatement(cause: unknown): DatabaseError {
   });
 }
 
+/** What was given as an option cannot be meant. */
+export function wrongOptions(message: string): DatabaseError {
+  return new DatabaseError({
+    code: "db_options_invalid",
+    class: "client",
+    message: `Wrong options: ${message}`,
+    retryable: false,
+    httpStatus: 500,
+  });
+}
+
 /** A deadline of the client has passed. */
 export function deadlinePassed(
   what: "statement" | "transaction" | "validation",

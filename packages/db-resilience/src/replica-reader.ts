@@ -1,6 +1,7 @@
 import type { Clock } from "./clock.ts";
 import type { DatabaseHost } from "./database-host.ts";
 import type { LeasedSession } from "./database-session.ts";
+import { checkedMs } from "./duration.ts";
 import { DatabaseError } from "./errors.ts";
 import type { HostRouter } from "./host-router.ts";
 import { type Lineage, strangeness } from "./lineage.ts";
@@ -64,8 +65,9 @@ export class ReplicaReader {
   async read<T>(work: (session: LeasedSession) => Promise<T>, options: ReadOptions): Promise<T> {
     const { clock, router } = this.#deps;
     const token = options.session?.token ?? "";
-    const deadline =
-      clock.monotonic() + (options.acquireTimeoutMs ?? this.#deps.options.pool.acquireTimeoutMs);
+    const { acquireTimeoutMs = this.#deps.options.pool.acquireTimeoutMs, maxLagMs = 0 } = options;
+    checkedMs("maxLagMs", maxLagMs);
+    const deadline = clock.monotonic() + checkedMs("acquireTimeoutMs", acquireTimeoutMs);
     const leftMs = () => Math.max(0, deadline - clock.monotonic());
     await this.#learnTimeline(token, leftMs(), options.signal);
     for (;;) {

@@ -5,6 +5,7 @@ import { type Clock, systemClock } from "./clock.ts";
 import { DatabaseHost } from "./database-host.ts";
 import { attachInternals, type DatabaseHandle } from "./database-internals.ts";
 import type { DatabaseSession, LeasedSession, SessionStatementOptions } from "./database-session.ts";
+import { checkedMs } from "./duration.ts";
 import { FenceKeeper } from "./fence-keeper.ts";
 import type { FenceStore } from "./fence-store.ts";
 import { HostRouter } from "./host-router.ts";
@@ -221,10 +222,11 @@ export function createResilientDatabase<DB = unknown>(
 
   const listeners = new Set<ChannelListener>();
   let closed: Promise<void> | undefined;
-  const close = ({ deadlineMs = 5_000 } = {}) => {
+  const close = async ({ deadlineMs = 5_000 } = {}) => {
+    const limitMs = checkedMs("deadlineMs", deadlineMs);
     provider.close();
     for (const listener of listeners) listener.close();
-    closed ??= Promise.all(hosts.map((host) => host.close(deadlineMs))).then(() => {});
+    closed ??= Promise.all(hosts.map((host) => host.close(limitMs))).then(() => {});
     return closed;
   };
 
@@ -260,7 +262,7 @@ export function createResilientDatabase<DB = unknown>(
     resetFence: async () => keeper?.reset(),
     readiness: () => ({ ...readiness, since }),
     async untilReady({ timeoutMs = 30_000, signal } = {}) {
-      const deadline = clock.monotonic() + timeoutMs;
+      const deadline = clock.monotonic() + checkedMs("timeoutMs", timeoutMs);
       while (readiness.state !== "ready") {
         await router.nextChange(Math.max(0, deadline - clock.monotonic()), signal);
       }

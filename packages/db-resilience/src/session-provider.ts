@@ -1,6 +1,7 @@
 import type { Clock } from "./clock.ts";
 import type { DatabaseHost } from "./database-host.ts";
 import { LeasedSession, type SessionStatementOptions, type StatementGuard } from "./database-session.ts";
+import { checkedMs } from "./duration.ts";
 import { DatabaseError, type DatabaseErrorClass } from "./errors.ts";
 import type { HostRouter } from "./host-router.ts";
 import type { DatabaseObserver } from "./observer.ts";
@@ -67,7 +68,7 @@ export class SessionProvider {
   /** A session on the host that fits, writable if the options ask for it. Release it with `release`. */
   async acquire(request: SessionRequest = {}): Promise<LeasedSession> {
     const start = this.#clock.monotonic();
-    const deadline = start + (request.acquireTimeoutMs ?? this.#options.pool.acquireTimeoutMs);
+    const deadline = start + this.#patienceMs(request);
     let host: DatabaseHost;
     let refusal: DatabaseError | undefined;
     try {
@@ -92,8 +93,13 @@ export class SessionProvider {
   }
 
   /** A session for reading on this very host, whatever its history. */
-  acquireOn(host: DatabaseHost, request: SessionRequest): Promise<LeasedSession> {
-    return this.#lend(host, request, undefined);
+  async acquireOn(host: DatabaseHost, request: SessionRequest): Promise<LeasedSession> {
+    const acquireTimeoutMs = this.#patienceMs(request);
+    return this.#lend(host, { signal: request.signal, acquireTimeoutMs }, undefined);
+  }
+
+  #patienceMs({ acquireTimeoutMs = this.#options.pool.acquireTimeoutMs }: SessionRequest): number {
+    return checkedMs("acquireTimeoutMs", acquireTimeoutMs);
   }
 
   async #lend(

@@ -30,8 +30,6 @@ export interface SettleLimits {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** How long settling may take, where the transaction's deadline leaves so much. */
-const settleDeadlineMs = 15_000;
 /** Pause between two looks. */
 const pauseMs = 100;
 /** Markers are needed for seconds; after this long they are removed. */
@@ -45,7 +43,8 @@ export function createOutcomeSettler(
   options: ParsedOptions,
   clock: Clock,
 ): OutcomeSettler {
-  const usualMs = statementDeadlineMs(options) || settleDeadlineMs;
+  const { settleMs } = options.transactions;
+  const usualMs = statementDeadlineMs(options) || settleMs;
   let tableExists: Promise<void> | undefined;
   let left = 0;
   const backends = new Map<string, Backend>();
@@ -87,7 +86,7 @@ export function createOutcomeSettler(
     async settle(marker, { withinMs, signal }) {
       const backend = backends.get(marker);
       backends.delete(marker);
-      const deadline = clock.monotonic() + Math.min(settleDeadlineMs, withinMs);
+      const deadline = clock.monotonic() + Math.min(settleMs, withinMs);
       while (backend && clock.monotonic() < deadline) {
         try {
           const left = () => Math.max(1, deadline - clock.monotonic());

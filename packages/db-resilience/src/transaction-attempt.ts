@@ -1,6 +1,7 @@
 import { classifyDbError } from "./classify-db-error.ts";
 import type { Clock } from "./clock.ts";
 import type { LeasedSession } from "./database-session.ts";
+import { longestMs } from "./duration.ts";
 import { DatabaseError, TransactionOutcomeUnknown } from "./errors.ts";
 import type { DatabaseObserver } from "./observer.ts";
 import { type ParsedOptions, statementDeadlineMs } from "./options.ts";
@@ -22,9 +23,6 @@ export interface TransactionDeps {
   readonly budget: RetryBudget;
   readonly settler: OutcomeSettler;
 }
-
-/** Timers take no more. */
-const maxTimerMs = 2_147_483_647;
 
 /** What `settle` returns when the transaction turned out to be committed. */
 export const settledCommitted = Symbol("committed");
@@ -121,7 +119,7 @@ export class TransactionAttempt<T> {
   /** The table for markers may have to be made first, which others may be waiting for too. */
   #prepare(): Promise<void> {
     const { settler, clock } = this.#deps;
-    const leftMs = Math.min(this.#left(), maxTimerMs);
+    const leftMs = Math.min(this.#left(), longestMs);
     const late = () => deadlinePassed("transaction", leftMs);
     return within(clock, settler.prepare(), leftMs, late, this.#options.signal);
   }

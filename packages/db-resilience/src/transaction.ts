@@ -1,5 +1,7 @@
 import type { LeasedSession } from "./database-session.ts";
+import { checkedMs } from "./duration.ts";
 import { DatabaseError } from "./errors.ts";
+import { wrongOptions } from "./refusals.ts";
 import { sleep } from "./sleep.ts";
 import { settledCommitted, TransactionAttempt, type TransactionDeps } from "./transaction-attempt.ts";
 import type { TransactionOptions } from "./transaction-options.ts";
@@ -16,8 +18,10 @@ export async function runTransaction<T>(
   options: TransactionOptions = {},
 ): Promise<T> {
   const { clock, observer, budget } = deps;
-  const retries = options.retries ?? deps.options.transactions.retries;
-  const deadline = clock.monotonic() + (options.deadlineMs ?? Number.POSITIVE_INFINITY);
+  const { retries = deps.options.transactions.retries, deadlineMs } = options;
+  if (!(retries >= 0)) throw wrongOptions("retries has to be 0 or more");
+  const limitMs = deadlineMs === undefined ? Number.POSITIVE_INFINITY : checkedMs("deadlineMs", deadlineMs);
+  const deadline = clock.monotonic() + limitMs;
   budget.deposit();
   for (let attempt = 1; ; attempt++) {
     const run = new TransactionAttempt<T>(deps, options, deadline);
