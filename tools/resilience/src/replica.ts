@@ -40,7 +40,7 @@ export function createCaller(
       const params = { name: "echo_echo", arguments: { text: "still here" } };
       const { status, body } = await send(`${url}/mcp/http`, {
         body: { jsonrpc: "2.0", id, method: "tools/call", params },
-        timeoutMs: 5_000,
+        timeoutMs: 20_000,
       });
       return status === 200 && body?.id === id && body.result !== undefined;
     },

@@ -9,7 +9,7 @@ import {
   type StageOptions,
   watchReplicas,
 } from "@gatewright/resilience";
-import type { PostgresServer } from "@gatewright/testkit";
+import { eventually, type PostgresServer } from "@gatewright/testkit";
 import { expect } from "vitest";
 
 /** `npm run resilience` runs the cases with the times of production; in the test run they are shorter. */
@@ -40,6 +40,14 @@ const short = {
   statementTimeoutMs: times.statementMs,
   checkIntervalMs: 300,
 };
+
+/** Deadlines for stages whose servers are never silent: a busy machine alone does not reach them. */
+export const patient = long
+  ? {}
+  : {
+      pool: { acquireTimeoutMs: 5_000, connectTimeoutMs: 10_000, validationTimeoutMs: 10_000 },
+      statementTimeoutMs: 20_000,
+    };
 
 /** Two replicas over PostgreSQL with the deadlines of {@link times}. */
 export function openCaseStage({ database, ...options }: StageOptions = {}): Promise<Stage> {
@@ -87,6 +95,19 @@ export async function underWatch(
 /** The nth replica, from 0, around. */
 export function at(stage: Stage, index: number): Replica {
   return stage.replicas[index % stage.replicas.length] as Replica;
+}
+
+/**
+ * Waits until so many statements of the replicas' pools wait for a lock. It asks on one connection: to open another each
+ * time takes a busy machine so long that the statements' own time is over.
+ */
+export async function waitingForLock(stage: Stage, count = 1, timeoutMs = 10_000): Promise<void> {
+  const client = await stage.primary.client();
+  const question =
+    "select count(*)::int as waiting from pg_stat_activity where application_name ~ '^replica[0-9]$' and wait_event_type = 'Lock'";
+  await eventually(async () => (await client.query(question)).rows[0].waiting >= count, {
+    timeoutMs,
+  }).finally(() => client.end());
 }
 
 let count = 0;

@@ -1,7 +1,17 @@
 import { connectionsOf, type Stage } from "@gatewright/resilience";
 import { eventually } from "@gatewright/testkit";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { at, long, newKey, openCaseStage, outcomeOf, times, underWatch, write } from "./case.ts";
+import {
+  at,
+  long,
+  newKey,
+  openCaseStage,
+  outcomeOf,
+  times,
+  underWatch,
+  waitingForLock,
+  write,
+} from "./case.ts";
 
 let stage: Stage;
 beforeAll(async () => {
@@ -19,18 +29,6 @@ const terminate = (which = "true") =>
   stage.primary.query(
     `select pg_terminate_backend(pid) from pg_stat_activity where application_name like 'replica%' and ${which}`,
   );
-/** Waits until so many statements of the pools wait for a lock. */
-const waitingForLock = (count: number, timeoutMs = 5_000) =>
-  eventually(
-    async () => {
-      const rows = await stage.primary.query(
-        "select 1 from pg_stat_activity where application_name ~ '^replica[0-9]$' and wait_event_type = 'Lock'",
-      );
-      return rows.length >= count;
-    },
-    { timeoutMs },
-  );
-
 describe("through two gateways: the database is lost", () => {
   it("CL-01 black box: stopped and started: 503 that names it, at once when known, ready again by itself", async () => {
     await underWatch(stage, async () => {
@@ -80,7 +78,7 @@ describe("through two gateways: the database is lost", () => {
           const lock = await stage.primary.client();
           await lock.query("begin; lock table upstreams in access exclusive mode");
           const filling = many(30, get);
-          const full = await waitingForLock(30, times.statementMs).then(
+          const full = await waitingForLock(stage, 30, times.statementMs).then(
             () => true,
             () => false,
           );
@@ -109,31 +107,32 @@ describe("through two gateways: the database is lost", () => {
       const hold = (table: string) => lock.query(`begin; lock table ${table} in access exclusive mode`);
       await hold("upstreams");
       const read = get(0);
-      await waitingForLock(1);
+      await waitingForLock(stage);
       await terminate("wait_event_type = 'Lock'");
-      await waitingForLock(1);
+      await waitingForLock(stage);
       await lock.query("rollback");
       expect((await read).status).toBe(200);
 
       await hold("servers");
       const plain = write(stage, at(stage, 0));
-      await waitingForLock(1);
+      await waitingForLock(stage);
       await terminate("wait_event_type = 'Lock'");
       expect(outcomeOf(await plain)).toEqual([503, "db_unavailable"]);
       const keyed = write(stage, at(stage, 1), { headers: newKey() });
-      await waitingForLock(1);
+      await waitingForLock(stage);
       await terminate("wait_event_type = 'Lock'");
-      await waitingForLock(1);
+      await waitingForLock(stage);
       await lock.query("rollback");
       expect((await keyed).status).toBe(201);
-      await lock.end();
 
       // In a transaction, between two statements: the answers are on a slow line.
       stage.fault({ down: { latencyMs: 150 } });
       const between = write(stage, at(stage, 0), { name: "between" });
-      await eventually(async () => (await terminate("state = 'idle in transaction'")).length > 0, {
-        intervalMs: 5,
-      });
+      // The gateway's own transactions are left alone.
+      const its = `select pg_terminate_backend(pid) from pg_stat_activity where application_name like 'replica%'
+        and state = 'idle in transaction' and query ~ 'insert into "servers"'`;
+      await eventually(async () => (await lock.query(its)).rows.length > 0, { intervalMs: 5 });
+      await lock.end();
       expect(outcomeOf(await between)).toEqual([503, "db_unavailable"]);
       stage.heal();
       expect(await stage.primary.query("select 1 from servers where name = 'between'")).toEqual([]);
@@ -187,9 +186,8 @@ describe("through two gateways: the line to the database is slow", () => {
       expect(refused.length).toBeGreaterThanOrEqual(11);
       const soon = refused.filter(({ ownMs }) => ownMs < times.openMs + (long ? 200 : 500));
       expect(soon.length).toBe(refused.length);
-      const { body } = (await first?.rest("/admin/database")) ?? {};
       // None of the requests; the gateway's own look for changes may be waiting.
-      expect(body.waiting).toBeLessThanOrEqual(1);
+      await eventually(async () => (await first?.rest("/admin/database"))?.body.waiting <= 1);
 
       await warm();
       slow.fault({ down: { bytesPerSecond: 1_024 } });

@@ -9,6 +9,7 @@ import {
   noteFigure,
   openCaseStage,
   outcomeOf,
+  patient,
   times,
   underWatch,
   write,
@@ -20,7 +21,7 @@ describe("through two gateways: a primary with a standby, a fence in Redis", () 
   let stage: Stage;
   let failedOver = false;
   beforeAll(async () => {
-    stage = await openCaseStage({ pair: "synchronous", redis: true });
+    stage = await openCaseStage({ pair: "synchronous", redis: true, database: patient });
   }, 120_000);
   afterAll(() => stage.close());
 

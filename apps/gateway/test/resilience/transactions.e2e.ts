@@ -1,7 +1,18 @@
 import type { Stage } from "@gatewright/resilience";
 import { eventually } from "@gatewright/testkit";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { at, long, namesIn, newKey, openCaseStage, outcomeOf, times, underWatch, write } from "./case.ts";
+import {
+  at,
+  long,
+  namesIn,
+  newKey,
+  openCaseStage,
+  outcomeOf,
+  times,
+  underWatch,
+  waitingForLock,
+  write,
+} from "./case.ts";
 
 let stage: Stage;
 beforeAll(async () => {
@@ -9,14 +20,6 @@ beforeAll(async () => {
   stage = await openCaseStage({ settings: { deadlock_timeout: "1s" } });
 }, 120_000);
 afterAll(() => stage.close());
-
-const waitingForLock = (count = 1) =>
-  eventually(async () => {
-    const rows = await stage.primary.query(
-      "select 1 from pg_stat_activity where application_name ~ '^replica[0-9]$' and wait_event_type = 'Lock'",
-    );
-    return rows.length >= count;
-  });
 
 describe("through two gateways: transactions", () => {
   it("TX-01 black box: opposed row locks: one transaction is ended and made anew, both take effect, as if one after the other", async () => {
@@ -29,7 +32,7 @@ describe("through two gateways: transactions", () => {
       await other.query("update servers set updated_at = 7 where id = $1", [body.id]);
       const path = `/gateways/${body.id}`;
       const renamed = at(stage, 0).rest(path, { method: "PATCH", body: { name: "renamed" } });
-      await waitingForLock();
+      await waitingForLock(stage);
       await other.query("update upstreams set state_reason = 'by the other' where id = $1", [body.id]);
       await other.query("commit");
       await other.end();
