@@ -2,7 +2,15 @@ import type { ServerResponse } from "node:http";
 import { afterEach, describe, expect, it } from "vitest";
 import { createHttpUpstream, type HttpUpstreamOptions, type UpstreamMessage } from "../src/upstream/index.ts";
 import { eventually } from "./support/children.ts";
-import { CLIENT, failure, type Handler, json, result, startRawServer } from "./support/raw-server.ts";
+import {
+  CLIENT,
+  failure,
+  type Handler,
+  json,
+  result,
+  type Seen,
+  startRawServer,
+} from "./support/raw-server.ts";
 
 const cleanup: (() => Promise<unknown>)[] = [];
 afterEach(async () => {
@@ -73,6 +81,55 @@ describe("an upstream of 2024-11-05 (HTTP+SSE)", () => {
       "notifications/initialized",
     ]);
     expect(server.seen.every((seen) => seen.headers.authorization === "Bearer x")).toBe(true);
+  });
+
+  it("ends a call that is answered under its id as a text, or as another number", async () => {
+    const { upstream, say } = await serve({
+      post: (seen, response) => {
+        response.writeHead(202).end();
+        const { id, method } = seen.body;
+        if (id !== undefined) say(result(method === "text" ? String(id) : Number(id) + 1_000, {}));
+        if (method === "later") say(result(id, {}));
+      },
+    });
+    const session = await upstream.open(CLIENT);
+    await expect(session.request({ method: "text" }, { timeoutMs: 30_000 })).rejects.toMatchObject({
+      code: "upstream_protocol",
+      message: expect.stringContaining('under the id "'),
+    });
+    // One that is no call's is left alone.
+    expect((await session.request({ method: "later" })).value()).toEqual({});
+  });
+
+  it("refuses a question that is broken, and ends the call of one whose id cannot be told", async () => {
+    const refusals: unknown[] = [];
+    let asking: unknown;
+    const { upstream, say } = await serve({
+      post: (seen, response) => {
+        response.writeHead(202).end();
+        const { id, method, params, error } = seen.body as Seen["body"] & { error?: { code: number } };
+        if (method === undefined) {
+          refusals.push([id, error?.code]);
+          if (refusals.length === 2) say(result(asking, {}));
+          return;
+        }
+        asking = id;
+        for (const own of (params?.["ids"] ?? []) as unknown[])
+          say({ jsonrpc: "2.0", id: own, method: "roots/list" });
+        if (method === "tells") say(result(id, {}));
+      },
+    });
+    const session = await upstream.open(CLIENT);
+    const ask = (method: string, ids: unknown[]) =>
+      session.request({ method, params: JSON.stringify({ ids }) }, { timeoutMs: 30_000 });
+    const answered = ask("asks", [1.5, -2.5]);
+    expect((await answered).value()).toEqual({});
+    expect(refusals).toEqual([
+      [1.5, -32600],
+      [-2.5, -32600],
+    ]);
+    expect((await ask("tells", [null])).value()).toEqual({});
+    await expect(ask("asks", [{}])).rejects.toMatchObject({ code: "upstream_protocol" });
   });
 
   it("delivers messages, takes answers, and closes its stream with the session", async () => {

@@ -2,13 +2,10 @@ import { RPC } from "../errors.ts";
 import { JsonCursor, ScanError } from "../json-cursor.ts";
 import type { JsonObject } from "../message.ts";
 import type { Era } from "../revisions.ts";
-import { UpstreamAnswer } from "../upstream/answer.ts";
+import { protocolError, UpstreamAnswer } from "../upstream/answer.ts";
 import { localError } from "../upstream/local-answer.ts";
 import { insertMembers } from "./edit-members.ts";
 import { URL_ELICITATION_REQUIRED } from "./url-elicitation.ts";
-
-/** Depth to which an answer is looked through; deeper ones end the call. */
-const MAX_DEPTH = 1024;
 
 /** JSON-RPC number of a resource that does not exist, in legacy revisions. */
 const RESOURCE_NOT_FOUND = -32002;
@@ -27,10 +24,12 @@ const CACHEABLE: ReadonlySet<string> = new Set([
  * A legacy server's answer for a modern client: `resultType` and, where the method has them, cache hints are added
  * when they are missing (nothing may be cached that nobody allowed), error numbers are mapped, and the HTTP status
  * becomes the one that belongs to the error. Everything else as it came, the id included.
+ *
+ * @throws {@link UpstreamError} `upstream_protocol` for a result that is no object: a modern one says what it is
  */
 export function toModern(answer: UpstreamAnswer, method: string): UpstreamAnswer {
   if (answer.kind === "error") return modernError(answer);
-  const missing = missingMembers(answer.bytes, CACHEABLE.has(method));
+  const missing = missingMembers(answer, CACHEABLE.has(method));
   if (missing === undefined || missing.members.length === 0) return answer;
   const { at, members } = missing;
   return answer.edited([insertMembers(answer.bytes, at, members)]);
@@ -64,17 +63,18 @@ interface Missing {
 }
 
 /** Looks through a result; one that is no JSON is left to its reader. */
-function missingMembers(bytes: Buffer, cacheable: boolean): Missing | undefined {
+function missingMembers(answer: UpstreamAnswer, cacheable: boolean): Missing | undefined {
   try {
-    return scanResult(bytes, cacheable);
+    return scanResult(answer, cacheable);
   } catch (error) {
     if (error instanceof ScanError) return undefined;
     throw error;
   }
 }
 
-function scanResult(bytes: Buffer, cacheable: boolean): Missing | undefined {
-  const cursor = new JsonCursor(bytes, 0, MAX_DEPTH);
+function scanResult({ bytes, httpStatus }: UpstreamAnswer, cacheable: boolean): Missing | undefined {
+  // However deep: the cursor holds nothing for what is open, and what is not read for its values is relayed.
+  const cursor = new JsonCursor(bytes, 0, Number.POSITIVE_INFINITY);
   if (!cursor.enter("{")) return undefined;
   while (cursor.nextMember()) {
     if (!cursor.keyIs("result")) {
@@ -82,7 +82,7 @@ function scanResult(bytes: Buffer, cacheable: boolean): Missing | undefined {
       continue;
     }
     const at = cursor.at;
-    if (!cursor.enter("{")) return undefined;
+    if (!cursor.enter("{")) throw protocolError("The upstream's answer has no result object.", httpStatus);
     let type = false;
     let ttl = false;
     let scope = false;

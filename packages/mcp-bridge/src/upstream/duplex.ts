@@ -2,7 +2,7 @@ import { RPC } from "../errors.ts";
 import type { Message, SingleMessage } from "../message.ts";
 import { textOf } from "../splice.ts";
 import { abortError } from "./abort.ts";
-import { locateAnswer, UpstreamAnswer } from "./answer.ts";
+import { locateAnswer, protocolError, UpstreamAnswer } from "./answer.ts";
 import { parseUpstream, restoreProgressToken } from "./http-call.ts";
 import type { EncodedRequest } from "./request-body.ts";
 import type { CallOptions, UpstreamMessage } from "./upstream.ts";
@@ -89,8 +89,10 @@ export class Duplex {
     if (bytes.length === 0) return;
     const located = locateAnswer(bytes);
     if (located) {
-      const pending = this.#pending.get(textOf(bytes, located.idSpan));
-      pending?.settle(new UpstreamAnswer(located.kind, bytes, located.idSpan, 200, "stream"));
+      const idText = textOf(bytes, located.idSpan);
+      const pending = this.#pending.get(idText);
+      if (pending) pending.settle(new UpstreamAnswer(located.kind, bytes, located.idSpan, 200, "stream"));
+      else this.#misnamed(idText);
       return;
     }
     let message: Message;
@@ -98,6 +100,7 @@ export class Duplex {
       message = parseUpstream(bytes);
     } catch {
       this.#options.onStray(bytes);
+      this.#refuseBroken(bytes);
       return;
     }
     if (message.kind === "batch") for (const part of message.messages) this.#message(part);
@@ -126,18 +129,45 @@ export class Duplex {
     else this.#options.onMessage(restored);
   }
 
+  /** An answer whose id is not the one that was sent, and can be no other's: its call would wait in vain. */
+  #misnamed(idText: string): void {
+    const id = parsed(idText);
+    const pending =
+      typeof id === "string" || typeof id === "number" ? this.#pending.get(String(id)) : undefined;
+    pending?.settle(protocolError(`The upstream answered the request ${String(id)} under the id ${idText}.`));
+  }
+
+  /** Whoever asks waits for an answer: a broken question is refused, and where its id cannot be told the only call ends. */
+  #refuseBroken(bytes: Buffer): void {
+    const value = parsed(bytes.toString("utf8"));
+    if (typeof value !== "object" || value === null) return;
+    const { id, method } = value as { readonly id?: unknown; readonly method?: unknown };
+    if (typeof method !== "string" || id === undefined || id === null) return;
+    if (typeof id === "string" || Number.isFinite(id)) {
+      this.#refuse(
+        JSON.stringify(id),
+        RPC.invalidRequest,
+        "This is no request of JSON-RPC 2.0 as MCP has it.",
+      );
+      return;
+    }
+    if (this.#options.shared === true || this.#pending.size !== 1) return;
+    const [only] = this.#pending.values();
+    only?.settle(protocolError("The upstream asked something under an id that is none."));
+  }
+
   /** A question that could be for any of several callers is refused, a log message told to whoever runs the server. */
   #toNobody(message: UpstreamMessage): void {
     if (message.kind === "notification") {
       if (message.method === "notifications/message") this.#options.onStray(message.bytes);
       return;
     }
-    const error = {
-      code: RPC.methodNotFound,
-      message: "This connection is shared: nobody can be asked here.",
-    };
-    const idText = textOf(message.bytes, message.idSpan);
-    const body = `{"jsonrpc":"2.0","id":${idText},"error":${JSON.stringify(error)}}`;
+    const text = "This connection is shared: nobody can be asked here.";
+    this.#refuse(textOf(message.bytes, message.idSpan), RPC.methodNotFound, text);
+  }
+
+  #refuse(idText: string, code: number, message: string): void {
+    const body = `{"jsonrpc":"2.0","id":${idText},"error":${JSON.stringify({ code, message })}}`;
     const send = async () => this.#options.send(body, undefined);
     send().catch(() => undefined);
   }
@@ -153,6 +183,14 @@ export class Duplex {
     if (this.#options.shared === true || this.#pending.size !== 1) return undefined;
     const [only] = this.#pending.values();
     return only;
+  }
+}
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
   }
 }
 
