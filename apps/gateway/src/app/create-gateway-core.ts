@@ -129,6 +129,7 @@ export async function createGatewayCore(config: GatewayConfig, deps: CoreDeps): 
     () => snapshots.refresh(),
   ]);
   const backAgain = new BackAgain(pool);
+  const stopping = new AbortController();
   snapshots.onSnapshot((current) => {
     live.follow(current);
     backAgain.follow(current);
@@ -159,8 +160,8 @@ export async function createGatewayCore(config: GatewayConfig, deps: CoreDeps): 
     polling,
     metrics,
     allowPrivate,
-    registering: { registry, allowPrivate, connect, listing },
-    lifecycle: { draining: false },
+    registering: { registry, allowPrivate, connect, listing, signal: stopping.signal },
+    lifecycle: { draining: false, stopping },
     calls: {
       pipeline,
       pool,

@@ -56,7 +56,8 @@ export interface GatewayCore {
   /** What registering an upstream works with. */
   readonly registering: RegisterDeps;
   /** `draining` makes /ready say 503. */
-  readonly lifecycle: { draining: boolean };
+  /** Whether it is stopping; what need not end first is aborted then. */
+  readonly lifecycle: { draining: boolean; readonly stopping: AbortController };
   /** Ends sessions, plugins, connections and children, and closes the registry. */
   close(deadlineMs: number): Promise<void>;
 }

@@ -89,6 +89,7 @@ async function stop(core: GatewayCore, app: FastifyInstance): Promise<void> {
   const { shutdownDeadlineMs, drainNoticeMs } = core.config.server;
   const startedMs = performance.now();
   core.lifecycle.draining = true;
+  core.lifecycle.stopping.abort();
   core.sessions.endStreams();
   core.channels.drain();
   core.calls.listening.close();

@@ -27,6 +27,8 @@ export interface ListingRules {
   readonly maxItems: number;
   /** The gateway's own name among deployments; items that came from it are left out. */
   readonly hopId: string;
+  /** Ends the listing. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** What listing found, and for how long the upstream says that it holds. */
@@ -76,7 +78,7 @@ function supportedBy({ era, handshake }: UpstreamSession): {
 async function readList(
   session: UpstreamSession,
   list: { readonly method: string; readonly field: string; readonly kind: ItemKind; readonly key: string },
-  { listTimeoutMs: timeoutMs, maxItems, hopId }: ListingRules,
+  { listTimeoutMs: timeoutMs, maxItems, hopId, signal }: ListingRules,
   left: { items: number },
 ): Promise<Part> {
   let ttlMs = Number.POSITIVE_INFINITY;
@@ -86,7 +88,7 @@ async function readList(
     const params = cursor === undefined ? {} : { cursor };
     const answer = await session.request(
       { method: list.method, params: JSON.stringify(params) },
-      { timeoutMs },
+      { timeoutMs, signal },
     );
     const value = answer.value();
     // A server that announces resources need not have templates, and says so by an error.

@@ -12,6 +12,8 @@ export interface PlaceDeps {
   readonly listing: ListingRules;
   /** Makes a connection that is used once. */
   readonly connect: (record: UpstreamRecord) => Upstream;
+  /** Aborted when the gateway stops: nobody waits for a program that does not answer. */
+  readonly signal: AbortSignal;
 }
 
 /** Where an upstream answers, and what it has there. */
@@ -23,7 +25,7 @@ export interface FoundPlace {
 /**
  * Connects to an upstream and lists it, at the first of the places where it may be that answers.
  *
- * @throws {GatewayError} `validation_failed` when the place is this gateway itself
+ * @throws {GatewayError} `validation_failed` when the place is this gateway itself; `overloaded` when that stops meanwhile
  * @throws what it failed with at the first place, when none answers
  */
 export async function findPlace(deps: PlaceDeps, input: UpstreamInput): Promise<FoundPlace> {
@@ -33,6 +35,12 @@ export async function findPlace(deps: PlaceDeps, input: UpstreamInput): Promise<
       return { definition, discovery: await discoverOnce(deps, { ...input, definition }) };
     } catch (error) {
       if (GatewayError.is(error)) throw error;
+      if (deps.signal.aborted) {
+        throw new GatewayError("overloaded", "the gateway is stopping", {
+          cause: error,
+          retryAfterMs: 1_000,
+        });
+      }
       if (UpstreamError.is(error) && error.rpcCode === loopRpcCode) {
         throw new GatewayError("validation_failed", "the address leads back to this gateway", {
           cause: error,
@@ -52,8 +60,9 @@ async function discoverOnce(deps: PlaceDeps, input: UpstreamInput): Promise<Disc
     ...{ revision: 0, createdAt: 0, updatedAt: 0 },
   });
   try {
-    const session = await upstream.open(gatewayContext);
-    const found = await discover(session, deps.listing);
+    const { signal } = deps;
+    const session = await upstream.open({ ...gatewayContext, signal });
+    const found = await discover(session, { ...deps.listing, signal });
     await session.close();
     return found;
   } finally {
