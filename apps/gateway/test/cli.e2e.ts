@@ -83,6 +83,38 @@ describe("gatewright", () => {
     expect(await run(["config"]).code).toBe(2);
   });
 
+  it("refuses in a check what serving refuses: a plugin that there is not, a rule that is none, a module without plugin", async () => {
+    const module = join(folder, "empty.mjs");
+    await writeFile(module, "export {};");
+    const rule = (rules: object[]) => ({ name: "rate_limiter", config: { rules } });
+    for (const [plugins, word] of [
+      [[{ name: "rate_limter" }], 'did you mean "rate_limiter"?'],
+      [[rule([{ name: "a", by: "nobody", limit: "5/fortnight" }])], "plugins"],
+      [[{ name: "own", module }], "plugins.0.module"],
+    ] as const) {
+      const file = join(folder, "plugins.json");
+      await writeFile(file, JSON.stringify({ plugins }));
+      for (const command of [
+        ["config", "check", file],
+        ["serve", "--config", file],
+      ]) {
+        const done = run(command);
+        expect([command[0], await done.code]).toEqual([command[0], 3]);
+        expect(done.err.join("\n")).toContain(word);
+      }
+    }
+    // One from outside that is right is not started by a check.
+    const own = join(folder, "own.mjs");
+    await writeFile(
+      own,
+      `export default { name: "own", version: "1", description: "", hooks: { tool_pre_invoke: {} },
+        create() { throw new Error("started"); } };`,
+    );
+    const right = join(folder, "own.json");
+    await writeFile(right, JSON.stringify({ plugins: [{ name: "own", module: own }] }));
+    expect(await run(["config", "check", right]).code).toBe(0);
+  });
+
   it("serves the demo: the printed call works as it is printed; plugins are listed and switched", async () => {
     const demo = run(["serve", "--demo"]);
     const first = await eventually(() => demo.out[0] ?? false);

@@ -26,6 +26,8 @@ export async function configCommand(args: readonly string[], io: CommandIo): Pro
     throw new UsageError("use `config check [FILE]`, `config diff FILE [--config OLD]` or `config schema`");
   }
   const config = await loadCommandConfig(file === undefined ? values : { ...values, config: file }, io);
+  const { checkPlugins } = await import("../wiring/check-plugins.ts");
+  await checkPlugins(config);
   const upstreams = Object.keys(config.mcpServers).length;
   io.out(
     `The configuration is right: ${config.server.host}:${config.server.port}, ${upstreams} upstream(s).`,

@@ -34,16 +34,21 @@ export interface PipelineWiring {
  * The pipeline of every call: the configured plugins, and the built-in ones that the configuration does not
  * name.
  *
+ * @param fromOutside what to make of the definition of a plugin that does not come with the gateway
  * @throws {ConfigError} when a plugin does not exist or its config is wrong
  */
 export async function wirePipeline(
   config: GatewayConfig,
   builtIn: BuiltInPlugins,
   deps: PipelineDeps,
+  fromOutside: (definition: PluginDefinition) => PluginDefinition = (definition) => definition,
 ): Promise<PipelineWiring> {
   const external = createExternalPlugins();
-  const configOf = async ({ plugins }: GatewayConfig) =>
-    pipelineConfig(withDefaults(plugins), { ...builtIn, ...(await external.load(plugins)) });
+  const configOf = async ({ plugins }: GatewayConfig) => {
+    const loaded = Object.entries(await external.load(plugins));
+    const others = Object.fromEntries(loaded.map(([name, definition]) => [name, fromOutside(definition)]));
+    return pipelineConfig(withDefaults(plugins), { ...builtIn, ...others });
+  };
   const first = await configOf(config);
   const pipeline = await explained(() => createPluginPipeline(first, deps));
   return {
