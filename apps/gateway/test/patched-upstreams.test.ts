@@ -1,6 +1,8 @@
 import { startEchoServer } from "@gatewright/mcp-fixtures";
+import { eventually } from "@gatewright/testkit";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { mcpServersConfig } from "../src/config/mcp-servers.ts";
+import { startScriptedServer } from "./support/scripted-server.ts";
 import { startTestGateway, type TestGateway } from "./support/test-gateway.ts";
 
 let gateway: TestGateway;
@@ -56,6 +58,26 @@ describe("a change of an upstream", () => {
     expect(await bothRefuse({ url: echo.url, disabled: true })).toEqual(Array(2).fill("422 body.disabled"));
     expect((await gateway.rest("PATCH", path, { disabled: false })).status).toBe(200);
   });
+});
+
+it("an upstream that moves while it is listed is listed again where it is then", async () => {
+  await using before = await startScriptedServer();
+  await using after = await startScriptedServer();
+  after.script("tools/list", { result: { tools: [{ name: "moved", inputSchema: { type: "object" } }] } });
+  const made = await gateway.rest("POST", "/gateways", { name: "moving", url: before.url });
+  const own = `/gateways/${made.body.id}`;
+  const held = Promise.withResolvers<() => void>();
+  before.script("tools/list", (_, send) => held.resolve(() => send({ tools: [] })));
+  const listing = gateway.rest("POST", `${own}/refresh`);
+  const answer = await held.promise;
+  const moved = gateway.rest("PATCH", own, { url: after.url });
+  await eventually(
+    async () => (await gateway.core.registry.upstream(made.body.id)).definition.url === after.url,
+  );
+  answer();
+  await listing;
+  expect((await moved).body).toMatchObject({ url: after.url, state: "reachable" });
+  expect((await gateway.rest("GET", "/tools?name=moved")).body.total).toBe(1);
 });
 
 describe("a header that cannot be sent", () => {

@@ -4,6 +4,7 @@ import type { UpstreamRecord } from "../registry/records.ts";
 import type { Registry } from "../registry/registry.ts";
 import type { Snapshot, SnapshotHolder } from "../registry/snapshot.ts";
 import { discover, type Listing, type ListingRules } from "./discover.ts";
+import { isReachedAlike } from "./live-upstreams.ts";
 import { sameCatalogue } from "./same-catalogue.ts";
 import { wasNotAsked } from "./was-not-asked.ts";
 
@@ -36,7 +37,7 @@ export class Refresher {
   readonly #options: RefresherOptions;
   readonly #now: () => number;
   readonly #firstSeenAt = new Map<string, number>();
-  readonly #running = new Map<string, Promise<void>>();
+  readonly #running = new Map<string, { readonly record: UpstreamRecord; readonly work: Promise<void> }>();
 
   constructor(options: RefresherOptions) {
     this.#options = options;
@@ -58,15 +59,21 @@ export class Refresher {
   }
 
   /**
-   * Lists one upstream because somebody asked for it, and stores the outcome; parallel calls share one listing.
+   * Lists one upstream because somebody asked for it, and stores the outcome; parallel calls share one listing, unless the
+   * upstream is reached in another way by now: then it is listed again after that.
    *
    * @throws {GatewayError} when the upstream was not asked at all, because its sessions are all busy
    */
   refresh(record: UpstreamRecord): Promise<void> {
     const running = this.#running.get(record.id);
-    if (running !== undefined) return running;
-    const work = this.#refresh(record).finally(() => this.#running.delete(record.id));
-    this.#running.set(record.id, work);
+    if (running !== undefined && isReachedAlike(running.record, record)) return running.work;
+    const before = running?.work.catch(() => undefined) ?? Promise.resolve();
+    const work = before
+      .then(() => this.#refresh(record))
+      .finally(() => {
+        if (this.#running.get(record.id)?.work === work) this.#running.delete(record.id);
+      });
+    this.#running.set(record.id, { record, work });
     return work;
   }
 
