@@ -108,6 +108,8 @@ describe("a header that cannot be sent", () => {
     expect(await bothRefuse({ url: echo.url, passthroughHeaders: ["Content-Length"] })).toEqual(
       Array(2).fill("422 body.passthroughHeaders.0"),
     );
+    const host = await gateway.rest("PATCH", path, { headers: { host: "x" } });
+    expect(host.body.error.message).toBe("body.headers.host: is set by the connection itself");
     const secret = await gateway.rest("PATCH", path, { headers: { "x-key": "planted-secret\n" } });
     expect(JSON.stringify(secret.body)).not.toContain("planted-secret");
   });

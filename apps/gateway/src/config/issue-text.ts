@@ -25,6 +25,11 @@ export function issueText(issue: z.core.$ZodIssue): string {
       return `has to ${sized(issue.origin, issue.maximum, "at most")}`;
     case "unrecognized_keys":
       return `unknown ${issue.keys.length === 1 ? "key" : "keys"}: ${issue.keys.join(", ")}`;
+    case "invalid_key": {
+      // What is wrong with the key is said by the schema of keys.
+      const [inner] = issue.issues;
+      return inner === undefined ? issue.message : issueText(inner);
+    }
     case "invalid_format":
       return issue.format === "url" ? "has to be a URL of an allowed kind" : issue.message;
     default:
