@@ -9,7 +9,9 @@ import { startTestGateway, type TestGateway } from "./support/test-gateway.ts";
 /** A server with sessions that tells each of what it subscribed to, and that can forget them all. */
 async function startForgetfulServer() {
   const sessions = new Map<string, { uris: Set<string>; stream: ServerResponse | undefined }>();
+  const asked: string[] = [];
   let opened = 0;
+  let slow: { readonly uri: string; readonly until: Promise<unknown> } | undefined;
   const server = createServer(async (request, response) => {
     let text = "";
     for await (const chunk of request) text += chunk;
@@ -40,7 +42,11 @@ async function startForgetfulServer() {
       return;
     }
     if (id === undefined) return response.writeHead(202).end();
-    if (method === "resources/subscribe") session.uris.add(params.uri);
+    asked.push(`${method} ${params?.uri}`);
+    if (method === "resources/subscribe") {
+      if (params.uri === slow?.uri) await slow?.until;
+      session.uris.add(params.uri);
+    }
     if (method === "resources/unsubscribe") session.uris.delete(params.uri);
     if (method === "tools/list") return json({ result: { tools: [] } });
     if (method === "tools/call") return json({ result: { content: [] } });
@@ -56,6 +62,11 @@ async function startForgetfulServer() {
     url: `${listening.origin}/mcp`,
     /** What is subscribed to, in all sessions together. */
     subscribed: () => [...sessions.values()].flatMap(({ uris }) => [...uris]),
+    asked: (method: string, uri: string) => asked.filter((each) => each === `${method} ${uri}`).length,
+    /** Answers subscriptions to this one only then. */
+    hold: (uri: string, until: Promise<unknown>) => {
+      slow = { uri, until };
+    },
     forget: () => {
       for (const { stream } of sessions.values()) stream?.destroy();
       sessions.clear();
@@ -116,6 +127,31 @@ describe("what a client subscribed to in its own session with an upstream, which
       return heard().length > before;
     });
     expect(new Set(heard())).toEqual(new Set([exposed("res://kept")]));
+    expect(await session.delete(gateway)).toBe(204);
+  });
+
+  it("stays given up where the client gives it up meanwhile, and one that is not answered holds up no other", async () => {
+    const path = `/servers/${await gateway.idOf("up")}/mcp`;
+    const session = await openSession(gateway, path);
+    const headers = { "mcp-session-id": session.id, "mcp-protocol-version": "2025-11-25" };
+    const stream = await openRaw(gateway, path, { method: "GET", headers });
+    const ask = async (what: string, uri: string) =>
+      (await session.request(gateway, `resources/${what}`, { uri })).body;
+    for (const uri of ["res://held", "res://first", "res://given up"]) {
+      expect((await ask("subscribe", uri)).result).toEqual({});
+    }
+    const { promise: answered, resolve: answer } = Promise.withResolvers<void>();
+    server.hold("res://held", answered);
+    server.forget();
+    // The client's first request is what opens the session anew.
+    await eventually(async () => (await ask("unsubscribe", "res://given up")).result !== undefined);
+    await eventually(() => server.subscribed().includes("res://first"));
+    expect((await ask("unsubscribe", "res://held")).result).toEqual({});
+    answer();
+    await eventually(() => server.asked("resources/unsubscribe", "res://held") === 2);
+    await eventually(() => server.subscribed().join() === "res://first");
+    const heard = stream.events.map(({ data }) => data?.params?.uri);
+    expect(heard.filter((uri) => uri === "res://held")).toEqual([]);
     expect(await session.delete(gateway)).toBe(204);
   });
 

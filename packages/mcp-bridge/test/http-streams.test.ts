@@ -167,9 +167,15 @@ describe.concurrent("answers on an event stream", () => {
       { serverStream: false },
     );
     const session = await upstream.open(CLIENT);
-    const call = session.request({ method: "x" }, { timeoutMs: 30_000 });
+    let settled = false;
+    const call = session.request({ method: "x" }, { timeoutMs: 30_000 }).finally(() => {
+      settled = true;
+    });
     const failed = expect(call).rejects.toMatchObject({ code: "closed", phase: "sent_no_response" });
-    setTimeout(() => void session.close(), 100);
+    // The stream has ended long before; without an end of the pause this would be a failure after 10 s.
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    expect(settled).toBe(false);
+    void session.close();
     await failed;
   }, 10_000);
 

@@ -14,7 +14,7 @@ import { crossingOf } from "./crossings.ts";
 import type { Exchange } from "./exchange.ts";
 import { callerOf, relayTo, renewalOf, traced } from "./exchange-parts.ts";
 import type { ForwardDeps } from "./forward-deps.ts";
-import { rememberSubscription } from "./own-subscriptions.ts";
+import { forgetSubscription, rememberSubscription } from "./own-subscriptions.ts";
 import { relayAnswer, setHeaders } from "./relay-answer.ts";
 import { upstreamHeaders } from "./upstream-headers.ts";
 
@@ -27,6 +27,7 @@ export async function forwardPlainly(
 ): Promise<void> {
   const { message, signal } = exchange;
   const { upstream } = route;
+  forgetSubscription(exchange, route);
   const { key, context } = deps.accesses.of(callerOf(exchange), upstream);
   const call = {
     upstream,
