@@ -32,13 +32,12 @@ export class BlockedKeys<S, C> {
   serve(seq = Number.POSITIVE_INFINITY): void {
     const { blocked } = this.#state;
     if (blocked.size === 0) return;
-    // What is full stays full until somebody closes something: the rest that waits under it need not be tried.
-    const full = new Set<Scope>();
+    const tried = new Set<Scope>();
     for (;;) {
-      const bucket = blocked.oldest((scopes) => !scopes.some((scope) => full.has(scope)));
+      const bucket = blocked.oldest((scopes) => mayHelp(scopes, tried));
       if (bucket?.rank === undefined || bucket.rank >= seq) return;
       const cap = this.#owner.grow(bucket);
-      if (cap !== undefined) full.add(cap);
+      if (cap !== undefined) tried.add(cap);
     }
   }
 
@@ -47,7 +46,7 @@ export class BlockedKeys<S, C> {
     const { bucket } = entry;
     if (entry.inFlight === 0) this.serve(bucket.waiters.head?.seq);
     else this.#yield(entry, nowMs);
-    this.#owner.pump(bucket);
+    if (bucket.waiters.size > 0) this.#owner.pump(bucket);
   }
 
   /** A shared session that is never idle makes room all the same when another key has waited long; one at a time. */
@@ -65,4 +64,16 @@ export class BlockedKeys<S, C> {
     this.#yielding = entry;
     this.#evictor.retire(entry, "lru");
   }
+}
+
+/**
+ * Whether a try under these caps may come to anything: a session, or the refusal of all that wait for one in vain. What is
+ * full stays full until somebody closes something, so that the rest that waits under it need not be tried.
+ */
+function mayHelp(scopes: readonly Scope[], tried: ReadonlySet<Scope>): boolean {
+  for (const scope of scopes) {
+    if (tried.has(scope)) return false;
+    if (scope.isShut) return scope.isHopeless;
+  }
+  return true;
 }

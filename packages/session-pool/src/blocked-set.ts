@@ -23,13 +23,16 @@ export class BlockedSet<S, C> {
   place(bucket: Bucket<S, C>): void {
     const rank = bucket.wanting?.seq;
     if (rank === bucket.rank) return;
-    this.delete(bucket);
-    if (rank === undefined) return;
+    if (rank === undefined) {
+      this.delete(bucket);
+      return;
+    }
     let lane = this.#laneOf(bucket);
     if (lane === undefined) {
       lane = { scopes: bucket.scopes, queue: [] };
       this.#lanes.push(lane);
     }
+    this.#takeOut(bucket, lane);
     lane.queue.splice(placeOf(lane.queue, rank), 0, bucket);
     bucket.rank = rank;
     this.size++;
@@ -38,17 +41,18 @@ export class BlockedSet<S, C> {
   delete(bucket: Bucket<S, C>): void {
     if (bucket.rank === undefined) return;
     const lane = this.#laneOf(bucket);
-    lane?.queue.splice(placeOf(lane.queue, bucket.rank), 1);
-    if (lane?.queue.length === 0) this.#lanes.splice(this.#lanes.indexOf(lane), 1);
-    bucket.rank = undefined;
-    this.size--;
+    if (lane === undefined) return;
+    this.#takeOut(bucket, lane);
+    if (lane.queue.length === 0) this.#lanes.splice(this.#lanes.indexOf(lane), 1);
   }
 
   /** The key whose first caller came first, of those under caps that pass. */
   oldest(passes: (scopes: readonly Scope[]) => boolean): Bucket<S, C> | undefined {
     let oldest: Bucket<S, C> | undefined;
-    for (const lane of [...this.#lanes]) {
-      if (!passes(lane.scopes)) continue;
+    // From the last to the first: a lane that turns out to be empty goes.
+    for (let at = this.#lanes.length - 1; at >= 0; at--) {
+      const lane = this.#lanes[at];
+      if (lane === undefined || !passes(lane.scopes)) continue;
       const first = this.#front(lane);
       if (first !== undefined && (oldest === undefined || rankOf(first) < rankOf(oldest))) oldest = first;
     }
@@ -67,6 +71,13 @@ export class BlockedSet<S, C> {
       this.place(first);
     }
     return undefined;
+  }
+
+  #takeOut(bucket: Bucket<S, C>, { queue }: Lane<S, C>): void {
+    if (bucket.rank === undefined) return;
+    queue.splice(placeOf(queue, bucket.rank), 1);
+    bucket.rank = undefined;
+    this.size--;
   }
 
   #laneOf({ scopes }: Bucket<S, C>): Lane<S, C> | undefined {

@@ -56,11 +56,20 @@ export class Bucket<S, C> {
     return this.live > 0 || this.slots.size > 0;
   }
 
+  /** Callers for whom a session is on its way. */
+  get #covered(): number {
+    return (this.slots.size + this.validating) * this.maxConcurrency;
+  }
+
+  /** Whether a caller waits for whom no session is on its way, and the key may have one more. */
+  get wants(): boolean {
+    return this.live + this.slots.size < this.maxSessions && this.#covered < this.waiters.size;
+  }
+
   /** The first caller for whom no session is on its way, if the key may have one more. */
   get wanting(): Waiter<S, C> | undefined {
-    if (this.live + this.slots.size >= this.maxSessions) return undefined;
-    let covered = (this.slots.size + this.validating) * this.maxConcurrency;
-    if (covered >= this.waiters.size) return undefined;
+    if (!this.wants) return undefined;
+    let covered = this.#covered;
     let waiter = this.waiters.head;
     for (; covered > 0; covered--) waiter = waiter?.next;
     return waiter;

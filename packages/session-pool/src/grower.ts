@@ -61,10 +61,11 @@ export class Grower<S, C> {
     for (const scope of bucket.scopes) {
       const leaving = victims.filter((victim) => victim.bucket.scopes.includes(scope)).length;
       if (scope.used - leaving < scope.limit) continue;
-      const victim = this.#state.idle.find(
-        (entry) => entry.bucket.scopes.includes(scope) && !victims.includes(entry),
-      );
-      if (victim === undefined) return { kind: "capacity", scope, hopeless: scope.stateful >= scope.used };
+      const victim =
+        scope.evictable > leaving
+          ? this.#state.idle.find((entry) => entry.bucket.scopes.includes(scope) && !victims.includes(entry))
+          : undefined;
+      if (victim === undefined) return { kind: "capacity", scope, hopeless: scope.isHopeless };
       victims.push(victim);
     }
     return victims;

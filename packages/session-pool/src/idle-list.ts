@@ -12,6 +12,7 @@ export class IdleList<S, C> {
     if (this.#newest === undefined) this.#oldest = entry;
     else this.#newest.newer = entry;
     this.#newest = entry;
+    for (const scope of entry.bucket.scopes) scope.evictable++;
   }
 
   remove(entry: Entry<S, C>): void {
@@ -23,6 +24,7 @@ export class IdleList<S, C> {
     else entry.newer.older = entry.older;
     entry.older = undefined;
     entry.newer = undefined;
+    for (const scope of entry.bucket.scopes) scope.evictable--;
   }
 
   /** The least recently used entry that `fits`. */

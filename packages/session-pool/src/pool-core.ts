@@ -75,8 +75,8 @@ export class PoolCore<S, C> implements LeaseOwner<Entry<S, C>> {
     probe: boolean,
   ): Promise<Lease<S>> {
     const lease = this.room.enter(bucket, timeoutMs, signal, context, probe);
-    // Full and busy, or behind others of its key that wait for room: nothing that `pump` could do.
-    const mayGrow = bucket.live < bucket.maxSessions && !this.state.blocked.has(bucket);
+    // Full and busy, or behind others of its key that wait for room or for a connect: nothing that `pump` could do.
+    const mayGrow = bucket.wants && !this.state.blocked.has(bucket);
     if (mayGrow || bucket.available.length > 0) this.pump(bucket);
     return lease;
   }

@@ -180,4 +180,72 @@ describe("whoever came first is served first, over all keys,", () => {
     expect(order).toEqual(["ann", "bob", "ann", "cid", "ann", "bob"]);
     await pool.close();
   });
+
+  it("also when the first caller of the only key that waits has given up", async () => {
+    const pool = createSessionPool({ maxTotal: 1 }, { factory: new MemoryFactory() });
+    const first = await pool.acquire(exclusiveKey("ann"));
+    const abort = new AbortController();
+    const gone = pool.acquire(exclusiveKey("bob"), { signal: abort.signal }).catch(() => "gave up");
+    const served: string[] = [];
+    void pool.acquire(exclusiveKey("bob")).then((lease) => {
+      served.push("bob");
+      lease.release();
+    });
+    abort.abort();
+    expect(await gone).toBe("gave up");
+    first.release("broken");
+    await settle();
+    expect(served).toEqual(["bob"]);
+    await pool.close();
+  });
+});
+
+describe("while many servers are full and many sessions idle", () => {
+  async function crowded() {
+    const factory = new MemoryFactory();
+    const pool = createSessionPool(
+      { maxTotal: 10_000, maxPerServer: 1, acquireTimeoutMs: 600_000 },
+      { factory, limitsOf: ({ serverId }) => (serverId === "wide" ? { maxPerServer: 5_000 } : undefined) },
+    );
+    const idle = await Promise.all(
+      Array.from({ length: 800 }, (_, i) => pool.acquire(exclusiveKey(`p${i}`, "wide"))),
+    );
+    for (const lease of idle) lease.release();
+    for (let i = 0; i < 200; i++) {
+      await pool.acquire(exclusiveKey("ann", `s${i}`));
+      void pool.acquire(exclusiveKey("bob", `s${i}`)).catch(() => {});
+    }
+    expect(pool.stats().queueDepth).toBe(200);
+    return { factory, pool };
+  }
+  /** Milliseconds of the processor, so that other work on the machine counts little. */
+  const costOf = async (run: () => unknown) => {
+    const begin = process.cpuUsage();
+    await run();
+    const { user, system } = process.cpuUsage(begin);
+    return (user + system) / 1000;
+  };
+
+  it("a thousand calls on a warm session of another server cost no look at each of these", async () => {
+    const { pool } = await crowded();
+    const cost = await costOf(async () => {
+      for (let i = 0; i < 1_000; i++) (await pool.acquire(exclusiveKey("p7", "wide"))).release();
+    });
+    expect(cost).toBeLessThan(250);
+    await pool.close({ deadlineMs: 0 });
+  });
+
+  it("a thousand callers that wait for a connect of another server cost none either", async () => {
+    const { factory, pool } = await crowded();
+    const gate = Promise.withResolvers<void>();
+    factory.beforeConnect = () => gate.promise;
+    const leases: Promise<Lease<MemorySession>>[] = [];
+    const cost = await costOf(() => {
+      for (let i = 0; i < 1_000; i++) leases.push(pool.acquire(downstreamKey("d1", "wide")));
+    });
+    expect(cost).toBeLessThan(250);
+    gate.resolve();
+    for (const lease of leases) (await lease).release();
+    await pool.close({ deadlineMs: 0 });
+  });
 });
