@@ -91,6 +91,38 @@ describe("/gateways", () => {
   });
 });
 
+describe("texts that no database takes", () => {
+  it.each([
+    ["POST", "/gateways", { name: "a\0b", url: "http://127.0.0.1:1/mcp" }, "body.name", "NUL"],
+    [
+      "POST",
+      "/gateways",
+      { name: "a", url: "http://127.0.0.1:1/mcp", tags: ["x", "\ud800"] },
+      "body.tags.1",
+      "surrogate",
+    ],
+    ["POST", "/gateways", { name: "a", command: "true", env: { "K\0": "v" } }, "body.env", "a key"],
+    ["POST", "/servers", { name: "\udc00", gatewayIds: [] }, "body.name", "surrogate"],
+    ["PATCH", "/servers/a%00b", { name: "fine" }, "path.id", "NUL"],
+    ["GET", "/gateways/a%00b", undefined, "path.id", "NUL"],
+  ])("are 422 that names the place: %s %s", async (method, path, body, place, what) => {
+    const { status, body: answer } = await gateway.rest(method, path, body);
+    expect(status, JSON.stringify(answer)).toBe(422);
+    expect(answer.error).toMatchObject({ code: "validation_failed", details: { issues: [{ path: place }] } });
+    expect(answer.error.message).toContain(what);
+  });
+
+  it("are found in bodies of any depth", async () => {
+    const deep = `${'{"a":'.repeat(100_000)}"\\u0000"${"}".repeat(100_000)}`;
+    const response = await fetch(`${gateway.url}/gateways`, {
+      method: "POST",
+      headers: { authorization: `Bearer ${gateway.token}`, "content-type": "application/json" },
+      body: deep,
+    });
+    expect([400, 422]).toContain(response.status);
+  });
+});
+
 describe("/servers and the catalogue", () => {
   it("makes virtual servers of some upstreams, with plain or prefixed names", async () => {
     const a = (await gateway.rest("POST", "/gateways", { name: "a", url: echo.url })).body;

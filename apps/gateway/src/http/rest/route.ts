@@ -4,6 +4,7 @@ import type { Principal } from "../../auth/principal.ts";
 import { issueText } from "../../config/issue-text.ts";
 import { GatewayError } from "../../errors.ts";
 import type { Registry, RequestRegistry, RequestTerms } from "../../registry/registry.ts";
+import { findUnwritable } from "./unwritable-text.ts";
 import { idempotencyKeyOf, writeOnce } from "./write-once.ts";
 
 /** Who may use a route: nobody has to prove anything, any valid token will do, or the scope `admin` is needed. */
@@ -54,6 +55,7 @@ export function registerRoute(app: FastifyInstance, route: RestRoute, registry: 
     handler: async (raw, reply) => {
       if (route.status !== undefined) reply.code(route.status);
       let own: RequestRegistry | undefined;
+      checkText(raw.params, "path");
       const request: RestRequest<unknown, unknown> = {
         body: route.body === undefined ? undefined : check(route.body, raw.body, "body"),
         query: route.query === undefined ? undefined : check(route.query, raw.query, "query"),
@@ -84,14 +86,26 @@ function termsOf(route: RestRoute, raw: FastifyRequest): RequestTerms {
 }
 
 function check<T>(schema: z.ZodType<T>, value: unknown, place: string): T {
+  checkText(value, place);
   const parsed = schema.safeParse(value ?? {});
   if (parsed.success) return parsed.data;
   const issues = parsed.error.issues.map((issue) => ({
     path: [place, ...issue.path.map(String)].join("."),
     message: issueText(issue),
   }));
+  throw invalid(issues);
+}
+
+/** Refuses what no database would take, before anything asks one. */
+function checkText(value: unknown, place: string): void {
+  const found = findUnwritable(value);
+  if (found !== undefined)
+    throw invalid([{ path: [place, ...found.path].join("."), message: found.message }]);
+}
+
+function invalid(issues: readonly { readonly path: string; readonly message: string }[]): GatewayError {
   const [first] = issues;
-  throw new GatewayError("validation_failed", `${first?.path}: ${first?.message}`, { details: { issues } });
+  return new GatewayError("validation_failed", `${first?.path}: ${first?.message}`, { details: { issues } });
 }
 
 declare module "fastify" {
