@@ -20,8 +20,11 @@ export class Breaker {
   #state: BreakerState = { kind: "closed", failures: 0 };
   /** Whether a trial was let through ahead of its time since the last connect that worked. */
   #hurried = false;
-  /** Failures in a row before the last connect that worked, until its session was used. */
+  /** Failures in a row before the last connect that worked, until it is known whether that one did. */
   #before = 0;
+  /** Failures in a row up to the last session that was lost unused: as good as those since, until something works. */
+  #lost = 0;
+  #proofs = 0;
   readonly #threshold: number;
   readonly #resetMs: number;
   readonly #changed: (state: BreakerState["kind"]) => void;
@@ -34,6 +37,11 @@ export class Breaker {
 
   get state(): BreakerState {
     return this.#state;
+  }
+
+  /** How many connects and calls have worked: the same as before when nothing has worked since. */
+  get proofs(): number {
+    return this.#proofs;
   }
 
   /** Asks to connect. An allowed caller must report `succeeded`, `failed` or `neutral`. */
@@ -56,39 +64,42 @@ export class Breaker {
   /** A connect worked. */
   succeeded(): void {
     this.#hurried = false;
-    if (this.#state.kind === "closed") {
-      if (this.#state.failures === 0) return;
-      this.#before = this.#state.failures;
-      this.#state = { kind: "closed", failures: 0 };
+    this.#proofs++;
+    const state = this.#state;
+    if (state.kind === "closed") {
+      this.#before = this.#lost + state.failures;
+      if (state.failures > 0) this.#state = { kind: "closed", failures: 0 };
     } else {
       this.#before = this.#threshold - 1;
       this.#become({ kind: "closed", failures: 0 });
     }
+    this.#lost = 0;
   }
 
-  /** What a connect brought was used: it has worked for good. */
+  /** A call on a session worked: so did the connects before it that had brought one. */
   proved(): void {
+    this.#proofs++;
     this.#before = 0;
+    this.#lost = 0;
   }
 
-  /** What a connect brought was lost before anybody used it: it had not worked, and those before count on. */
+  /** What the last connect brought was lost before anything else worked: it had not worked, and those before count on. */
   undone(nowMs: number, cause: unknown): void {
-    if (this.#state.kind === "closed") {
-      this.#state = { kind: "closed", failures: this.#state.failures + this.#before };
-      this.#before = 0;
-    }
-    this.failed(nowMs, cause);
+    if (this.#state.kind !== "closed") return;
+    this.#lost += this.#before + 1;
+    this.#before = 0;
+    if (this.#lost + this.#state.failures >= this.#threshold) this.#open(nowMs, cause);
   }
 
   /** A connect failed for a reason that lies with the server. True when this opened the breaker. */
   failed(nowMs: number, cause: unknown): boolean {
     const state = this.#state;
     if (state.kind === "open") return false;
-    if (state.kind === "closed" && state.failures + 1 < this.#threshold) {
+    if (state.kind === "closed" && this.#lost + state.failures + 1 < this.#threshold) {
       this.#state = { kind: "closed", failures: state.failures + 1 };
       return false;
     }
-    this.#become({ kind: "open", untilMs: nowMs + this.#resetMs, cause });
+    this.#open(nowMs, cause);
     return true;
   }
 
@@ -108,6 +119,11 @@ export class Breaker {
     if (trial && this.#state.kind === "half_open") {
       this.#become({ kind: "open", untilMs: nowMs, cause: this.#state.cause });
     }
+  }
+
+  #open(nowMs: number, cause: unknown): void {
+    this.#lost = 0;
+    this.#become({ kind: "open", untilMs: nowMs + this.#resetMs, cause });
   }
 
   #become(state: BreakerState): void {

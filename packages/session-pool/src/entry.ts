@@ -18,6 +18,8 @@ export class Entry<S, C> {
   usesLeft: number;
   /** Consecutive calls that timed out. */
   timeouts = 0;
+  /** What had worked of its server when it came, itself included. */
+  proofs = 0;
   lastUsedMs: number;
   /** Until then it may be handed out without asking. */
   freshUntilMs: number;

@@ -1,10 +1,11 @@
 import { BlockedKeys } from "./blocked-keys.ts";
 import type { Bucket } from "./bucket.ts";
-import { Entry } from "./entry.ts";
+import type { Entry } from "./entry.ts";
 import type { SessionPoolError } from "./errors.ts";
 import { Evictor } from "./evictor.ts";
 import { Grower } from "./grower.ts";
 import { Lease, type LeaseOwner, type ReleaseVerdict } from "./lease.ts";
+import { newEntry } from "./new-entry.ts";
 import type { PoolState } from "./pool-state.ts";
 import { ReleaseJudge } from "./release-judge.ts";
 import type { Scope } from "./scope.ts";
@@ -91,8 +92,10 @@ export class PoolCore<S, C> implements LeaseOwner<Entry<S, C>> {
       bucket.server.used(nowMs, nowMs - startedMs, failed);
       if (this.onUse !== undefined) this.onUse(bucket.key.serverId, nowMs - startedMs, failed);
     }
-    if (verdict === "ok") entry.timeouts = 0;
-    else this.#judge.judge(entry, verdict);
+    if (verdict === "ok" || verdict === "application_error") {
+      entry.timeouts = 0;
+      bucket.server.breaker.proved();
+    } else this.#judge.judge(entry, verdict);
     if (entry.state === "live" && (entry.usesLeft <= 0 || nowMs >= entry.expiresAtMs)) {
       this.evictor.retire(entry, entry.usesLeft <= 0 ? (bucket.key.oneShot ? "one_shot" : "uses") : "age");
     }
@@ -197,10 +200,8 @@ export class PoolCore<S, C> implements LeaseOwner<Entry<S, C>> {
 
   #take(entry: Entry<S, C>, probe: boolean): void {
     if (probe) entry.probesInFlight++;
-    else if (entry.uses === 0) {
-      this.state.misses++;
-      entry.bucket.server.breaker.proved();
-    } else this.state.hits++;
+    else if (entry.uses === 0) this.state.misses++;
+    else this.state.hits++;
     entry.inFlight++;
     entry.uses++;
     entry.usesLeft--;
@@ -223,10 +224,11 @@ export class PoolCore<S, C> implements LeaseOwner<Entry<S, C>> {
   #adopt(bucket: Bucket<S, C>, session: S, opened: () => void): boolean {
     const { state } = this;
     const nowMs = state.clock.now();
-    const entry = entryOf(bucket, session, state, nowMs);
+    const entry = newEntry(bucket, session, state, nowMs);
     this.#refreshDue(entry, nowMs);
     if (!this.#watch(entry)) return false;
     opened();
+    entry.proofs = bucket.server.breaker.proofs;
     bucket.entries.add(entry);
     bucket.live++;
     bucket.available.push(entry);
@@ -255,9 +257,12 @@ export class PoolCore<S, C> implements LeaseOwner<Entry<S, C>> {
   #lost(entry: Entry<S, C>): void {
     const { clock, options } = this.state;
     const { bucket } = entry;
+    const { breaker } = bucket.server;
     const nowMs = clock.now();
-    if (entry.state === "live" && entry.uses === 0 && nowMs - entry.lastUsedMs <= options.connectTimeoutMs) {
-      bucket.server.breaker.undone(nowMs, new Error("a session was lost before its first use"));
+    // Of those that one event ends only the last can have been a failed connect: something has worked since the others.
+    const unproved = entry.state === "live" && entry.uses === 0 && entry.proofs === breaker.proofs;
+    if (unproved && nowMs - entry.lastUsedMs <= options.connectTimeoutMs) {
+      breaker.undone(nowMs, new Error("a session was lost before its first use"));
     }
     this.evictor.retire(entry, "lost");
     this.pump(bucket);
@@ -287,13 +292,4 @@ export class PoolCore<S, C> implements LeaseOwner<Entry<S, C>> {
       this.pump(bucket);
     });
   }
-}
-
-/** A session as it comes into the pool. */
-function entryOf<S, C>(bucket: Bucket<S, C>, session: S, state: PoolState<S, C>, nowMs: number): Entry<S, C> {
-  const { options, random } = state;
-  const ages = !bucket.stateful;
-  const expiresAtMs = ages ? nowMs + options.maxAgeMs * (0.9 + 0.2 * random()) : Number.POSITIVE_INFINITY;
-  const uses = bucket.key.oneShot ? 1 : ages ? options.maxUses : Number.POSITIVE_INFINITY;
-  return new Entry<S, C>(bucket, session, nowMs, expiresAtMs, uses, 0);
 }

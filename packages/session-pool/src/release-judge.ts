@@ -3,7 +3,7 @@ import type { Evictor } from "./evictor.ts";
 import type { ReleaseVerdict } from "./lease.ts";
 import type { PoolState } from "./pool-state.ts";
 
-/** Decides what becomes of a session that was given back with anything but `ok`. */
+/** Decides what becomes of a session that was given back after anything but an answer. */
 export class ReleaseJudge<S, C> {
   readonly #state: PoolState<S, C>;
   readonly #evictor: Evictor<S, C>;
@@ -13,11 +13,8 @@ export class ReleaseJudge<S, C> {
     this.#evictor = evictor;
   }
 
-  judge(entry: Entry<S, C>, verdict: Exclude<ReleaseVerdict, "ok">): void {
+  judge(entry: Entry<S, C>, verdict: Exclude<ReleaseVerdict, "ok" | "application_error">): void {
     switch (verdict) {
-      case "application_error":
-        entry.timeouts = 0;
-        return;
       case "cancelled":
         return;
       case "broken":

@@ -244,4 +244,81 @@ describe("a session that is lost before anybody used it", () => {
     expect(breaker()).toBe("open");
     await pool.close();
   });
+
+  /** Warms a session for each of some callers, and a way to lose those of all that were warmed. */
+  async function warmed(failures = 0) {
+    const factory = new MemoryFactory();
+    const { clock, time } = createPoolClock();
+    const pool = createSessionPool({}, { factory, clock });
+    factory.beforeConnect = () => Promise.reject(new Error("down"));
+    for (let n = 0; n < failures; n++) await pool.acquire(exclusiveKey()).catch(() => {});
+    factory.beforeConnect = async () => {};
+    const warm = async (...callers: string[]) => {
+      for (const caller of callers) pool.warm(exclusiveKey(caller));
+      await time.advance(10);
+    };
+    /** All but those of one caller. */
+    const lose = (spared?: string) => {
+      for (const session of factory.sessions) if (session.key.id !== spared) session.lose();
+    };
+    const breaker = () => pool.stats().perServer[0]?.breaker;
+    return {
+      pool,
+      warm,
+      lose,
+      breaker,
+      use: async () => (await pool.acquire(exclusiveKey("eve"))).release(),
+    };
+  }
+
+  it("counts as one with all others that the same moment ends, and as none when something worked since", async () => {
+    const { pool, warm, lose, breaker, use } = await warmed();
+    for (let n = 0; n < 4; n++) {
+      await warm("ann", "bob", "cid", "dan", "fay");
+      lose();
+    }
+    expect(breaker()).toBe("closed");
+    await warm("ann", "bob", "cid", "dan", "fay");
+    await use();
+    lose();
+    expect(breaker()).toBe("closed");
+    for (let n = 0; n < 5; n++) {
+      await warm("ann");
+      lose();
+    }
+    expect(breaker()).toBe("open");
+    await pool.close();
+  });
+
+  it("does not count on from failures before calls that worked, though the first was a probe", async () => {
+    const { pool, warm, lose, breaker, use } = await warmed(4);
+    (await pool.acquire(exclusiveKey("eve"), { purpose: "probe" })).release();
+    for (let n = 0; n < 10; n++) await use();
+    await warm("bob");
+    lose();
+    expect(breaker()).toBe("closed");
+    await use();
+    await pool.close();
+  });
+
+  it("is not in a row with those before a call that worked on another session", async () => {
+    const { pool, warm, lose, breaker, use } = await warmed();
+    await use();
+    const { id } = exclusiveKey("eve");
+    for (let n = 0; n < 4; n++) {
+      await warm("ann");
+      lose(id);
+    }
+    await use();
+    for (let n = 0; n < 4; n++) {
+      await warm("ann");
+      lose(id);
+    }
+    expect(breaker()).toBe("closed");
+    await warm("ann");
+    lose(id);
+    expect(breaker()).toBe("open");
+    await use();
+    await pool.close();
+  });
 });
