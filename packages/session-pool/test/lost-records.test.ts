@@ -85,6 +85,36 @@ describe("a record that Redis lost", () => {
     await b.ownership.close();
   });
 
+  it.each([
+    ["release", (owner: RedisOwnership, session: string) => owner.release(session)],
+    ["close", (owner: RedisOwnership) => owner.close()],
+  ])("is made anew by a graceful %s that finds it missing, free for the next", async (_, give) => {
+    const [a, b] = [cutReplica(), cutReplica()];
+    const session = randomUUID();
+    await a.ownership.claim(session, "ann", { state });
+    await a.ownership.save(session, [http("s1")]);
+    await flush();
+    await give(a.ownership, session);
+    const won = { kind: "won", epoch: 2, upstream: [http("s1")], state };
+    expect(await b.ownership.reclaim(session, "ann")).toMatchObject(won);
+    await Promise.all([a.ownership.close(), b.ownership.close()]);
+  });
+
+  it("is not, where the session was taken over or ended meanwhile", async () => {
+    const [a, b, c] = [cutReplica(), cutReplica(), cutReplica()];
+    const [taken, ended] = [randomUUID(), randomUUID()];
+    for (const session of [taken, ended]) await a.ownership.claim(session, "ann", { state });
+    const client = redis.client({ enableOfflineQueue: true });
+    await client.hset(record(taken), "beatAt", "0");
+    expect(await b.ownership.reclaim(taken, "ann")).toMatchObject({ kind: "won", epoch: 2 });
+    await b.ownership.end(ended, "ann");
+    await a.ownership.close();
+    expect(await b.ownership.locate(taken, "ann", { fresh: true })).toMatchObject({ kind: "mine", epoch: 2 });
+    expect(await c.ownership.reclaim(taken, "ann")).toMatchObject({ kind: "alive" });
+    expect(await c.ownership.reclaim(ended, "ann")).toEqual({ kind: "unknown" });
+    await Promise.all([b.ownership.close(), c.ownership.close()]);
+  });
+
   it("is never there without what was kept, so that a session whose owner dies meanwhile is gone, not empty", async () => {
     const [a, b] = [cutReplica(), cutReplica()];
     const session = randomUUID();

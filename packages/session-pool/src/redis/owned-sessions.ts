@@ -113,7 +113,16 @@ export class OwnedSessions {
     // What could not be saved yet is saved now: nobody else will.
     if (!owned.saved || owned.ending) await this.beat(session, owned).catch(() => {});
     this.#owned.delete(session);
-    await this.#parts.records.release(session, owned.epoch);
+    await this.#free(session, owned);
+  }
+
+  /** Frees a record; one that Redis lost is made anew whole before, so that somebody finds the session. */
+  async #free(session: string, owned: OwnedSession): Promise<void> {
+    const { records } = this.#parts;
+    if ((await records.release(session, owned.epoch)) || owned.ending) return;
+    // Makes nothing of a record that is another's, nor of a session that was ended.
+    await this.beat(session, owned);
+    await records.release(session, owned.epoch);
   }
 
   /** The end of a session could not be told: it is beaten for no more, and told as soon as Redis answers. */
@@ -148,7 +157,7 @@ export class OwnedSessions {
   async #giveBack([session, owned]: readonly [string, OwnedSession]): Promise<boolean> {
     try {
       if (!owned.saved || owned.ending) await this.beat(session, owned);
-      await this.#parts.records.release(session, owned.epoch);
+      await this.#free(session, owned);
       return true;
     } catch {
       return false;

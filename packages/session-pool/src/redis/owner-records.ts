@@ -99,8 +99,9 @@ export class OwnerRecords {
     return (await this.#ofSession(reclaimScript, session, args)) as ReclaimReply;
   }
 
-  async release(session: string, epoch: number): Promise<void> {
-    await this.#ofSession(releaseScript, session, [this.#instanceId, epoch]);
+  /** False when there is no record, or it is another's. */
+  async release(session: string, epoch: number): Promise<boolean> {
+    return (await this.#ofSession(releaseScript, session, [this.#instanceId, epoch])) === 1;
   }
 
   async end(session: string, principal: string): Promise<"ended" | "foreign" | "unknown"> {
