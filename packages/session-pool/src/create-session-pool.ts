@@ -92,7 +92,7 @@ class KeyedSessionPool<S, C> implements SessionPool<S, C> {
     const buckets = [...this.#buckets.values()].filter(({ key }) =>
       "id" in target ? key.id === target.id : key.serverId === target.serverId,
     );
-    for (const bucket of buckets) this.#state.applyLimits(bucket);
+    for (const bucket of buckets) this.#applyLimitsIfRight(bucket);
     return this.#drainer.drain(buckets, () => "drained", deadlineMs);
   }
 
@@ -161,6 +161,15 @@ class KeyedSessionPool<S, C> implements SessionPool<S, C> {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
+  }
+
+  /** Wrong limits must not keep sessions of old credentials open: those in force stay. */
+  #applyLimitsIfRight(bucket: Bucket<S, C>): void {
+    try {
+      this.#state.applyLimits(bucket);
+    } catch {
+      // Told to whoever asks for them to be set, or for a session of a new key.
+    }
   }
 
   // Not async: a promise around the promise would cost every waiter three turns of the microtask queue.

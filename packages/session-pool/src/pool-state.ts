@@ -72,21 +72,30 @@ export class PoolState<S, C> {
     if (!isSessionKey(key)) {
       throw new SessionPoolError("validation_failed", "session keys are made by createSessionKeys only");
     }
+    // Asked first: limits that are refused leave nothing behind.
+    const limits = this.#limitsFor(key);
     const server = this.serverFor(key.serverId);
     const scopes = [server.scope, this.total];
     if (key.tenant !== undefined) scopes.splice(1, 0, this.#tenantFor(key.tenant));
     const bucket = new Bucket<S, C>(key, server, scopes);
-    this.applyLimits(bucket);
+    this.#setLimits(bucket, limits);
     this.buckets.set(key.id, bucket);
     for (const scope of scopes) scope.keys++;
     return bucket;
   }
 
-  /** Asks for the limits of a key and sets them. */
+  /** Asks for the limits of a key and sets them. Throws what `limitsOf` throws, or `validation_failed`, and sets nothing. */
   applyLimits(bucket: Bucket<S, C>): void {
+    this.#setLimits(bucket, this.#limitsFor(bucket.key));
+  }
+
+  #limitsFor(key: SessionKey): KeyLimits {
+    return checkKeyLimits(this.limitsOf(key) ?? {});
+  }
+
+  #setLimits(bucket: Bucket<S, C>, limits: KeyLimits): void {
     const { key } = bucket;
     const { options } = this;
-    const limits = checkKeyLimits(this.limitsOf(key) ?? {});
     const exclusive = key.strategy === "exclusive" || key.oneShot;
     bucket.maxConcurrency = exclusive
       ? 1

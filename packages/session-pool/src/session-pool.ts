@@ -11,7 +11,10 @@ import type { UsageDelta, UsageRecord } from "./usage-record.ts";
 /** What a pool is given besides its options. */
 export interface SessionPoolDeps<S, C = unknown> {
   readonly factory: SessionFactory<S, C>;
-  /** Limits that differ per server or key; asked when a key is first seen, after a drain and by `refreshLimits`. */
+  /**
+   * Limits that differ per server or key; asked when a key is first seen, for a drain and by `refreshLimits`. Wrong ones fail
+   * the first and the last; a drain happens all the same, and those in force stay.
+   */
   readonly limitsOf?: (key: SessionKey) => KeyLimits | undefined;
   readonly clock?: Clock;
   /** Uniform in [0, 1); default `Math.random`. */

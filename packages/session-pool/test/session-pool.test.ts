@@ -3,6 +3,8 @@ import { promisify } from "node:util";
 import { createSessionPool, isSessionPoolError, type SessionPoolOptions } from "@gatewright/session-pool";
 import { eventually } from "@gatewright/testkit";
 import { describe, expect, it } from "vitest";
+import { resolvePoolOptions } from "../src/pool-options.ts";
+import { PoolState } from "../src/pool-state.ts";
 import { downstreamKey, exclusiveKey, identityKey, keys, sessionlessKey } from "./support/keys.ts";
 import { MemoryFactory } from "./support/memory-factory.ts";
 import { createPoolClock } from "./support/pool-clock.ts";
@@ -456,6 +458,48 @@ describe("options", () => {
       await expect(pool.acquire(identityKey())).rejects.toMatchObject(wrong);
       expect(pool.stats().perKey).toEqual([]);
     }
+  });
+
+  it.each([
+    () => ({ maxPerKey: Number.NaN }),
+    () => {
+      throw new Error("no limits");
+    },
+  ])(
+    "of a key that are wrong by now keep no drain from happening, and those in force stay",
+    async (wrong) => {
+      let limitsOf: () => { maxPerKey: number } = () => ({ maxPerKey: 1 });
+      const factory = new MemoryFactory();
+      const pool = createSessionPool({}, { factory, limitsOf: () => limitsOf() });
+      for (const who of ["ann", "bob"]) (await pool.acquire(exclusiveKey(who))).release();
+      limitsOf = wrong;
+      expect(await pool.drain({ serverId: "s1" })).toEqual({ closed: 2, forced: 0 });
+      expect(factory.sessions.map(({ closed }) => closed)).toEqual(["drained", "drained"]);
+      limitsOf = () => ({ maxPerKey: 1 });
+      const lease = await pool.acquire(exclusiveKey("ann"));
+      limitsOf = wrong;
+      const next = pool.acquire(exclusiveKey("ann"));
+      await pool.drain({ serverId: "s2" });
+      expect(() => pool.refreshLimits("s1")).toThrow();
+      expect(pool.stats()).toMatchObject({ sessions: 1, queueDepth: 1 });
+      lease.release();
+      (await next).release();
+      await pool.close();
+    },
+  );
+
+  it("of a key that are wrong leave no trace of its tenant or server", () => {
+    const { clock } = createPoolClock();
+    const state = new PoolState({
+      factory: new MemoryFactory(),
+      options: resolvePoolOptions({}),
+      clock,
+      random: Math.random,
+      observer: {},
+      limitsOf: () => ({ maxPerKey: 0 }),
+    });
+    for (let n = 0; n < 3; n++) expect(() => state.bucketFor(identityKey("ann", "s1", `t${n}`))).toThrow();
+    expect([state.tenants.size, state.servers.size, state.buckets.size]).toEqual([0, 0, 0]);
   });
 
   it("names a key with a wrong value", () => {
