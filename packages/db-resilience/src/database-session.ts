@@ -2,6 +2,7 @@ import { checkedMs } from "./duration.ts";
 import { DatabaseError } from "./errors.ts";
 import type { PooledConnection } from "./pooled-connection.ts";
 import type { QueryResult, Row, Statement } from "./query-result.ts";
+import type { StatementGuard } from "./statement-run.ts";
 
 /** A connection in the hands of a caller. */
 export interface DatabaseSession {
@@ -24,9 +25,6 @@ export interface SessionStatementOptions {
   /** How long the client waits; default statementMs + statementGraceMs. 0 is for ever. */
   readonly timeoutMs?: number;
 }
-
-/** Asked before each statement whether it may be sent; nothing to wait for where it may. */
-export type StatementGuard = (text: string) => Promise<void> | undefined;
 
 /** A session that can be taken back: afterwards its holder gets errors instead of somebody else's connection. */
 export class LeasedSession implements DatabaseSession {
@@ -81,7 +79,11 @@ export class LeasedSession implements DatabaseSession {
       typeof text === "string" || this.#namedStatements
         ? text
         : { text: text.text, ...(text.values ? { values: text.values } : {}) };
-    const result = await this.connection.query<R>(statement, values, { signal, timeoutMs });
+    const result = await this.connection.query<R>(statement, values, {
+      signal,
+      timeoutMs,
+      guard: this.#guard,
+    });
     this.#answered++;
     return result;
   }

@@ -7,7 +7,8 @@ import { type HostAddress, type ParsedOptions, statementDeadlineMs } from "./opt
 import type { QueryResult, Row, Statement } from "./query-result.ts";
 import { aborted, givenUp } from "./refusals.ts";
 import { sendable } from "./sendable-statement.ts";
-import { type RunContext, StatementRun } from "./statement-run.ts";
+import { boundsTransaction } from "./statement-kind.ts";
+import { boundaryTaint, type RunContext, type StatementGuard, StatementRun } from "./statement-run.ts";
 import { Wire } from "./wire.ts";
 
 /** How to run one statement. */
@@ -16,6 +17,8 @@ export interface StatementOptions {
   readonly signal?: AbortSignal | undefined;
   /** How long the client waits; default statementMs + statementGraceMs. 0 is for ever. */
   readonly timeoutMs?: number | undefined;
+  /** Asked again, where the statement has to wait, when its turn has come. */
+  readonly guard?: StatementGuard | undefined;
 }
 
 /** What a connection tells its pool. */
@@ -47,6 +50,7 @@ export class PooledConnection {
   /** Statements in the order in which they were asked for: one is under way, the others wait for their turn. */
   readonly #runs = new Set<StatementRun>();
   #current: StatementRun | undefined;
+  #starting = false;
   /** To be told when the connection ends. */
   readonly #hearers = new Set<(error: unknown) => void>();
 
@@ -151,14 +155,19 @@ export class PooledConnection {
     values?: readonly unknown[],
     options: StatementOptions = {},
   ): Promise<QueryResult<R>> {
-    const { signal, timeoutMs = this.#defaultTimeoutMs } = options;
+    const { signal, timeoutMs = this.#defaultTimeoutMs, guard } = options;
     return new Promise((resolve, reject) => {
-      const refusal = signal?.aborted ? aborted(signal.reason) : this.#refusal();
-      if (refusal) return reject(refusal);
+      // First, since the code of a value may abort the call or end the connection.
       const config = sendable(text, values);
-      const run = new StatementRun(this.#context, config, { signal, timeoutMs, resolve, reject });
+      const refusal = signal?.aborted ? aborted(signal.reason) : this.#refusal();
+      if (refusal) {
+        if (boundsTransaction(config.text)) this.taint(boundaryTaint);
+        return reject(refusal);
+      }
+      const run = new StatementRun(this.#context, config, { signal, timeoutMs, guard, resolve, reject });
       this.#runs.add(run);
       this.#startNext();
+      if (this.#current !== run) run.wait();
     });
   }
 
@@ -228,14 +237,21 @@ export class PooledConnection {
 
   /** Starts the statement whose turn it is; the others wait, since what a statement does depends on those before it. */
   #startNext(): void {
-    for (const run of this.#runs) {
-      if (this.#current) return;
-      const refusal = this.#refusal();
-      if (refusal) run.fail(refusal);
-      else {
-        this.#current = run;
-        run.start();
+    // A statement that ends while it is started leaves the next one to the loop that has started it.
+    if (this.#starting) return;
+    this.#starting = true;
+    try {
+      for (const run of this.#runs) {
+        if (this.#current) break;
+        const refusal = this.#refusal();
+        if (refusal) run.fail(refusal);
+        else {
+          this.#current = run;
+          run.start();
+        }
       }
+    } finally {
+      this.#starting = false;
     }
   }
 

@@ -1,6 +1,6 @@
 import type { Clock } from "./clock.ts";
 import type { DatabaseHost } from "./database-host.ts";
-import { LeasedSession, type SessionStatementOptions, type StatementGuard } from "./database-session.ts";
+import { LeasedSession, type SessionStatementOptions } from "./database-session.ts";
 import { checkedMs } from "./duration.ts";
 import { DatabaseError, type DatabaseErrorClass } from "./errors.ts";
 import type { HostRouter } from "./host-router.ts";
@@ -8,6 +8,7 @@ import type { DatabaseObserver } from "./observer.ts";
 import type { ParsedOptions } from "./options.ts";
 import { aborted, closedError, fenced, isFenceUnknown, unavailable } from "./refusals.ts";
 import { boundsTransaction, commitsByItself } from "./statement-kind.ts";
+import type { StatementGuard } from "./statement-run.ts";
 import { hearWarnings } from "./wire.ts";
 import { within } from "./within.ts";
 

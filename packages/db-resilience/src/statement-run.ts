@@ -26,16 +26,22 @@ export interface RunContext {
   ended(run: StatementRun, durationMs: number, outcome: QueryOutcome): void;
 }
 
+/** Asked before a statement whether it may be sent; nothing to wait for where it may. */
+export type StatementGuard = (text: string) => Promise<void> | undefined;
+
 /** How its caller hears of the end, and when the caller gives up waiting. */
 export interface RunCaller {
   readonly signal?: AbortSignal | undefined;
   readonly timeoutMs: number;
+  readonly guard?: StatementGuard | undefined;
   resolve(result: QueryResult<never>): void;
   reject(error: DatabaseError): void;
 }
 
 /** The taint of a connection that did not answer in time, perhaps because the network swallows everything. */
 export const deadlineTaint = "a deadline passed";
+/** The taint of a connection whose statements may not be in the transaction that they were meant for, or in one that they were not. */
+export const boundaryTaint = "a BEGIN, COMMIT or ROLLBACK failed";
 
 /** One statement from when it is asked for to its end, which it has once. */
 export class StatementRun {
@@ -45,6 +51,7 @@ export class StatementRun {
   readonly #startMs: number;
   readonly #clearDeadline: () => void;
   readonly #abort = () => this.#giveUp(aborted(this.#caller.signal?.reason), "a statement was aborted");
+  #waited = false;
   #sent = false;
   #settled = false;
   /** It ends a transaction. */
@@ -66,8 +73,35 @@ export class StatementRun {
     caller.signal?.addEventListener("abort", this.#abort, { once: true });
   }
 
+  /** Its turn is not yet. */
+  wait(): void {
+    this.#waited = true;
+  }
+
   /** Its turn has come: no other statement is under way, so that the state of the transaction is known. */
   start(): void {
+    // What was true when it was asked for may be long ago.
+    if (this.#waited) this.#whenAdmitted(() => this.#begin());
+    else this.#begin();
+  }
+
+  /** Goes on at once where there is nothing to wait for. */
+  #whenAdmitted(goOn: () => void): void {
+    const asking = this.#caller.guard?.(this.#config.text);
+    if (asking === undefined) goOn();
+    else
+      asking.then(
+        () => {
+          if (this.#settled) return;
+          const refusal = this.#context.refusal();
+          if (refusal) this.fail(refusal);
+          else goOn();
+        },
+        (error: unknown) => this.fail(toDatabaseError(error)),
+      );
+  }
+
+  #begin(): void {
     const { wire } = this.#context;
     const { text, name } = this.#config;
     const known = wire.preparedText(name);
@@ -88,8 +122,9 @@ export class StatementRun {
     this.fail(this.#said ?? (this.#commits ? new TransactionOutcomeUnknown(error) : toDatabaseError(error)));
   }
 
-  /** Ends it with an error. */
+  /** Ends it with an error; where a transaction does not begin or end as it should, sent or not, nothing may follow. */
   fail(error: DatabaseError): void {
+    if (!this.#settled && boundsTransaction(this.#config.text)) this.#context.taint(boundaryTaint);
     if (this.#settle(error.code)) this.#caller.reject(error);
   }
 
@@ -124,7 +159,6 @@ export class StatementRun {
     if (stale) wire.forget(this.#config.name);
     const failure = stale ? staleStatement(error) : this.#read(error);
     this.#said = failure;
-    if (boundsTransaction(this.#config.text)) taint("a BEGIN, COMMIT or ROLLBACK failed");
     if (classifyDbError(error).connectionLost || endsSession(error)) wire.lose(error);
     // Outside a transaction nothing was done, so that it can be prepared anew and sent again.
     const again = stale && !wire.inTransaction && !this.#repeated;

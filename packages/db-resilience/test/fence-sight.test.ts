@@ -3,11 +3,13 @@ import { describe, expect } from "vitest";
 import { createMemoryFenceStore } from "../src/index.ts";
 import type { FaultProxy } from "../src/testing/index.ts";
 import {
+  cancelRunning,
   type Keep,
   keepDatabase,
   type Outcome,
   type openDatabase,
   proxyOf,
+  running,
   type Subject,
   test,
   timed,
@@ -88,6 +90,26 @@ describe.concurrent("FO-03 after the sight of a later timeline nothing is writte
 
     await subject.database.resetFence();
     expect((await insert(subject, 50)).status).toBe(200);
+  });
+
+  test("by a statement that waits for its turn meanwhile", async ({ keep }) => {
+    const { pair } = await pairBehindProxy(keep);
+    const subject = open(keep, [pair.primary, pair.standby], { timeouts: { statementMs: 0 } });
+    await begin(subject, pair);
+    const ended = subject.database.withConnection((session) =>
+      Promise.all([
+        timed(() => session.query("select pg_sleep(3600)")),
+        timed(() => session.query("insert into t values (2)")),
+        timed(() => session.query("insert into t values (3)")),
+      ]),
+    );
+    await running(pair.primary, "%pg_sleep(3600)%");
+    await pair.promote();
+    await eventually(async () => (await insert(subject, 10)).status === 200);
+    expect(await rows(pair.standby)).toEqual([1, 10]);
+    await cancelRunning(pair.primary, "%pg_sleep(3600)%");
+    expect((await ended).map(({ code }) => code)).toEqual(["db_timeout", "db_fenced", "db_fenced"]);
+    expect(await rows(pair.primary)).toEqual([1]);
   });
 
   test("and without a call readiness says so, until the new one is back", async ({ keep }) => {

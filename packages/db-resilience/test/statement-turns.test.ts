@@ -1,5 +1,5 @@
 import { eventually, type PostgresServer, startPostgres } from "@gatewright/testkit";
-import { types } from "pg";
+import { Client, types } from "pg";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import type { FaultProxy } from "../src/testing/index.ts";
 import { openDatabase, proxyOf, running, type Subject, timed } from "./support.ts";
@@ -9,13 +9,25 @@ let proxy: FaultProxy;
 let subject: Subject;
 const rows = async () =>
   (await postgres.query<{ n: number }>("select n from t order by n")).map(({ n }) => n);
+const waitForLock = "select pg_advisory_xact_lock(7)";
+/** Holds up {@link waitForLock} until the returned function is called. */
+async function lock(): Promise<() => Promise<void>> {
+  const holder = new Client({ connectionString: postgres.url });
+  await holder.connect();
+  await holder.query("select pg_advisory_lock(7)");
+  return () => holder.end();
+}
+function abortable() {
+  const controller = new AbortController();
+  return { signal: controller.signal, abort: () => controller.abort() };
+}
 const backend = async () => (await subject.database.query("select pg_backend_pid() as pid")).rows[0];
 
 beforeAll(async () => {
   postgres = await startPostgres();
   proxy = await proxyOf(postgres);
   await postgres.query("create table t (n int primary key)");
-  subject = openDatabase([proxy], { pool: { size: 1, overflow: 0 } });
+  subject = openDatabase([proxy], { pool: { size: 1, overflow: 0 }, timeouts: { statementMs: 60_000 } });
 });
 afterEach(async () => {
   proxy.heal();
@@ -70,17 +82,62 @@ describe("statements of one session that are asked for at once", () => {
 
   it("leave the connection alone when they are given up before their turn", async () => {
     const before = await backend();
-    const controller = new AbortController();
-    const [slow, late, gone] = await subject.database.withConnection((session) => {
-      const first = timed(() => session.query("select pg_sleep(0.5)"));
-      const second = timed(() => session.query("insert into t values (1)", [], { timeoutMs: 50 }));
-      const third = timed(() => session.query("insert into t values (2)", [], { signal: controller.signal }));
-      controller.abort();
-      return Promise.all([first, second, third]);
+    const { signal, abort } = abortable();
+    const outcomes = await subject.database.withConnection(async (session) => {
+      const unlock = await lock();
+      const slow = timed(() => session.query(waitForLock));
+      const late = timed(() => session.query("insert into t values (1)", [], { timeoutMs: 50 }));
+      const gone = timed(() => session.query("insert into t values (2)", [], { signal }));
+      abort();
+      await Promise.all([late, gone]);
+      await unlock();
+      return Promise.all([slow, late, gone]);
     });
-    expect([slow.code, late.code, gone.code]).toEqual(["ok", "db_timeout", "db_aborted"]);
+    expect(outcomes.map(({ code }) => code)).toEqual(["ok", "db_timeout", "db_aborted"]);
     expect(await backend()).toEqual(before);
     expect(await rows()).toEqual([]);
+  });
+
+  it.each([
+    ["select 1", "begin"],
+    ["begin", "rollback"],
+    ["begin", "commit"],
+  ])("after %s are not sent behind a %s that was given up before its turn", async (first, bound) => {
+    for (const how of ["db_timeout", "db_aborted", "db_aborted before the call"]) {
+      const { signal, abort } = abortable();
+      if (how === "db_aborted before the call") abort();
+      const outcomes = await subject.database.withConnection(async (session) => {
+        await session.query(first);
+        const unlock = await lock();
+        const slow = timed(() => session.query(waitForLock));
+        const given = timed(() =>
+          session.query(bound, [], how === "db_timeout" ? { timeoutMs: 50 } : { signal }),
+        );
+        const others = ["insert into t values (1)", "commit"].map((text) => timed(() => session.query(text)));
+        abort();
+        await given;
+        await unlock();
+        return Promise.all([slow, given, ...others]);
+      });
+      const [code] = how.split(" ");
+      expect([how, ...outcomes.map((outcome) => outcome.code)]).toEqual([
+        ...[how, "ok", code, "db_unavailable", "db_unavailable"],
+      ]);
+      expect(await rows()).toEqual([]);
+    }
+  });
+
+  it("fail one after the other, however many they are", async () => {
+    const outcomes = await subject.database.withConnection(async (session) => {
+      await session.query({ name: "one", text: "select 1" });
+      const clash = { name: "one", text: "select 2" };
+      return Promise.all([
+        session.query("select 1"),
+        ...Array.from({ length: 5_000 }, () => session.query(clash).catch(({ code }) => code)),
+        session.query("select 1"),
+      ]);
+    });
+    expect(new Set(outcomes.slice(1, -1))).toEqual(new Set(["db_query_invalid"]));
   });
 
   it("all end with the connection, and those not sent have done nothing", async () => {

@@ -147,6 +147,15 @@ export async function running(server: PostgresServer, like: string, count = 1): 
   });
 }
 
+/** Cancels the statements like this that are under way, as an operator would. */
+export async function cancelRunning(server: PostgresServer, like: string): Promise<void> {
+  await running(server, like);
+  await server.query(
+    `select pg_cancel_backend(pid) from pg_stat_activity where query like $1 and pid <> pg_backend_pid()`,
+    [like],
+  );
+}
+
 /** Calls `call` at a fixed rate until stopped, however long each call takes. */
 export function load(
   perSecond: number,
