@@ -3,7 +3,7 @@ import type { Statement } from "./query-result.ts";
 import { invalidStatement } from "./refusals.ts";
 
 /** How pg turns a value into what it sends; its types leave that out. */
-const { prepareValue } = (pg as unknown as { utils: { prepareValue(value: unknown): unknown } }).utils;
+const { utils } = pg as unknown as { utils: { prepareValue(value: unknown): unknown } };
 
 /** The protocol counts values in 16 bits. */
 const maxValues = 65_535;
@@ -14,10 +14,12 @@ const maxValues = 65_535;
  * @throws DatabaseError `db_query_invalid`; nothing was sent.
  */
 export function sendable(statement: string | Statement, values?: readonly unknown[]): QueryConfig {
-  const given: Statement = typeof statement === "string" ? { text: statement } : statement;
-  if (typeof given.text !== "string")
-    throw invalidStatement("A statement for the database has to be a text.");
-  return { ...given, values: sendableValues(given.values ?? values) as unknown[] };
+  if (typeof statement === "string") return { text: statement, values: sendableValues(values) as unknown[] };
+  // Named, since libraries give objects of classes of theirs, whose getters a copy leaves out; read once.
+  const { text, name } = statement;
+  if (typeof text !== "string") throw invalidStatement("A statement for the database has to be a text.");
+  const all = sendableValues(statement.values ?? values) as unknown[];
+  return { ...statement, text, values: all, ...(name === undefined ? {} : { name }) };
 }
 
 /**
@@ -39,7 +41,7 @@ function sendableValues(values: readonly unknown[] | undefined): readonly unknow
       const value: unknown = values[i];
       if (isPlain(value)) continue;
       sendable ??= [...values];
-      sendable[i] = prepareValue(value);
+      sendable[i] = utils.prepareValue(value);
     } catch (error) {
       const message = "A value of the statement cannot be turned into what the database takes.";
       throw invalidStatement(message, { value: i + 1 }, error);

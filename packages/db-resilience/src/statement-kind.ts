@@ -2,6 +2,7 @@ import { statementsOf } from "./statement-text.ts";
 
 const reads =
   /^[\s(]*(?:select|show|values|table|begin|start|set|reset|listen|unlisten|fetch|discard|rollback|abort)\b/i;
+const copiesOut = /^\s*copy\s*(?:\(.*\)|(?:"[^"]*"|[\w.$])+\s*(?:\([^()]*\))?)\s*to\s+stdout\b/is;
 const tellsPlan = /^\s*explain\b/i;
 const analyzes = /\banaly[sz]e\b/i;
 const hasCommonTable = /^[\s(]*with\b/i;
@@ -39,6 +40,6 @@ export function beginsReadOnly(text: string): boolean {
 
 function mayChange(statement: string): boolean {
   if (tellsPlan.test(statement)) return analyzes.test(statement) && changes.test(statement);
-  if (hasCommonTable.test(statement)) return changes.test(statement);
+  if (hasCommonTable.test(statement) || copiesOut.test(statement)) return changes.test(statement);
   return !reads.test(statement) || makesTable.test(statement);
 }

@@ -143,8 +143,10 @@ export class StatementRun {
 
   #succeeded(result: DriverResult | DriverResult[]): void {
     const { wire } = this.#context;
-    if (wire.copies) this.fail(copyRefused());
-    else if (wire.unconfirmed) {
+    if (wire.copies) {
+      const refused = copyRefused();
+      this.fail(this.#commits ? new TransactionOutcomeUnknown(refused) : refused);
+    } else if (wire.unconfirmed) {
       this.#context.taint("waiting for the standby was cancelled");
       this.fail(new TransactionOutcomeUnknown(undefined, { reason: "not confirmed by the standby" }));
     } else if (this.#settle("ok")) {
@@ -175,11 +177,11 @@ export class StatementRun {
 
   #read(error: Error): DatabaseError {
     const { wire, readsOnly, takesWrites } = this.#context;
-    if (wire.copies && !endsSession(error)) return copyRefused(error);
     const readOnlyByChoice = readsOnly || !takesWrites;
     const failure = toDatabaseError(error, { duringCommit: this.#commits, readOnlyByChoice });
     // An error of pg's own after the server became ready: it has carried out what it was told, and the answer cannot be read.
     const unreadable = wire.status !== undefined && !("severity" in error);
+    if (wire.copies && !endsSession(error) && !unreadable) return copyRefused(error);
     const unknown = failure.class === "unknown_outcome" || unreadable;
     return unknown && this.#commits ? new TransactionOutcomeUnknown(error) : failure;
   }

@@ -270,12 +270,10 @@ describe("createResilientDatabase", () => {
       ],
       [() => database.transaction(async () => {}, { isolation: "bogus" as never }), "db_query_invalid"],
     ] as const) {
-      await database.query("select 1");
-      const before = await backends();
+      const backend = async () => (await database.query("select pg_backend_pid() as pid")).rows[0];
+      const before = await backend();
       expect(await failure(failing())).toMatchObject({ code });
-      await database.query("select 1");
-      const reused = (await backends()).filter((pid) => before.includes(pid));
-      expect([String(failing), reused]).toEqual([String(failing), []]);
+      expect([String(failing), await backend()]).not.toEqual([String(failing), before]);
     }
     expect(await postgres.query("select * from t")).toEqual([]);
     const swallowed = await failure(

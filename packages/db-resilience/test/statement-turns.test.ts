@@ -186,4 +186,24 @@ describe("COPY", () => {
     }
     expect(await backend()).toEqual(before);
   });
+
+  it("that goes with a change leaves its outcome unknown, since the change has been made", async () => {
+    for (const text of [
+      "copy (insert into t values (1) returning n) to stdout",
+      "insert into t values (2); copy t to stdout",
+      "copy t to stdout; insert into t values (3)",
+    ])
+      expect((await timed(() => subject.database.query(text))).code).toBe("outcome_unknown");
+    expect(await rows()).toEqual([1, 2, 3]);
+    // What comes to nothing with it was not made.
+    const undone = "insert into t values (4); copy t from stdin";
+    expect((await timed(() => subject.database.query(undone))).code).toBe("db_query_invalid");
+    await subject.database.withConnection(async (session) => {
+      await session.query("begin");
+      const inside = "copy (insert into t values (5) returning n) to stdout";
+      expect((await timed(() => session.query(inside))).code).toBe("db_query_invalid");
+      await session.query("rollback");
+    });
+    expect(await rows()).toEqual([1, 2, 3]);
+  });
 });

@@ -1,4 +1,5 @@
 import { type PostgresServer, startPostgres } from "@gatewright/testkit";
+import pg from "pg";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { openDatabase, type Subject, timed } from "./support.ts";
 
@@ -184,5 +185,60 @@ describe("values", () => {
       },
     ]);
     expect(values).toEqual(copy);
+  });
+});
+
+describe("a statement", () => {
+  /** As libraries for SQL in template strings make them: what pg reads are getters of their class. */
+  class Sql {
+    readonly #parts: readonly string[];
+    readonly #filled: readonly unknown[];
+    constructor(parts: readonly string[], filled: readonly unknown[]) {
+      this.#parts = parts;
+      this.#filled = filled;
+    }
+    get text() {
+      return this.#parts.reduce((before, part, at) => `${before}$${at}${part}`);
+    }
+    get values() {
+      return this.#filled;
+    }
+    get name() {
+      return "of a class";
+    }
+  }
+
+  it("may be an object whose text, values and name are getters of its class", async () => {
+    const one = (n: number) => new Sql(["select ", "::int as n"], [n]);
+    expect((await subject.database.query(one(1))).rows).toEqual([{ n: 1 }]);
+    await subject.database.withConnection(async (session) => {
+      const both = await Promise.all([session.query(one(2)), session.query(one(3))]);
+      expect(both.map(({ rows: [row] }) => row)).toEqual([{ n: 2 }, { n: 3 }]);
+      const prepared = await session.query("select name, statement from pg_prepared_statements");
+      expect(prepared.rows).toContainEqual({ name: "of a class", statement: "select $1::int as n" });
+    });
+  });
+
+  it("is not sent where the code of a value aborts the call", async () => {
+    const controller = new AbortController();
+    const value = { toPostgres: () => controller.abort() ?? "1" };
+    const { signal } = controller;
+    await subject.database.withConnection(async (session) => {
+      const outcome = await timed(() => session.query("insert into t values ($1)", [value], { signal }));
+      expect(outcome.code).toBe("db_aborted");
+    });
+    expect(await rows()).toEqual([]);
+  });
+
+  it("is sent with what pg.utils.prepareValue makes of its values, also where that was replaced later", async () => {
+    const { utils } = pg as unknown as { utils: { prepareValue: (value: unknown) => unknown } };
+    const before = utils.prepareValue;
+    utils.prepareValue = (value) => (value instanceof Map ? "a map" : before(value));
+    try {
+      const { rows: found } = await subject.database.query("select $1::text as v", [new Map()]);
+      expect(found).toEqual([{ v: "a map" }]);
+    } finally {
+      utils.prepareValue = before;
+    }
   });
 });
