@@ -32,6 +32,7 @@ interface DriverError {
   readonly errors?: unknown;
   readonly severity?: unknown;
   readonly routine?: unknown;
+  readonly where?: unknown;
 }
 
 /**
@@ -108,12 +109,21 @@ export function endsSession(error: unknown): boolean {
 }
 
 /**
- * Whether a prepared statement was not carried out because the server has it no more, or would answer otherwise than
- * it has announced ("cached plan must not change result type"; the same pgJDBC looks for).
+ * Whether the server has a prepared statement no more, or would answer otherwise than it has announced ("cached plan
+ * must not change result type"; the same pgJDBC looks for): this one, or one that it has come upon while it was
+ * carried out.
  */
 export function isStaleStatement(error: unknown): boolean {
   const { code, routine } = error as DriverError;
   return code === "26000" || (code === "0A000" && routine === "RevalidateCachedQuery");
+}
+
+/** Whether {@link isStaleStatement} is about the statement of this name itself, of which nothing was carried out then. */
+export function wasNotCarriedOut(error: unknown, name: string): boolean {
+  const { code, message, where } = error as DriverError;
+  // What a function or a block comes upon has a context; the server may add the values of the statement as one.
+  const inside = typeof where === "string" && !/^unnamed portal with parameters: .*$/.test(where);
+  return !inside && (code !== "26000" || String(message).includes(name));
 }
 
 function sqlStateOf(error: unknown): string | undefined {

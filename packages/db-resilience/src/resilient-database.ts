@@ -223,7 +223,8 @@ export function createResilientDatabase<DB = unknown>(
   const listeners = new Set<ChannelListener>();
   let closed: Promise<void> | undefined;
   const close = async ({ deadlineMs = 5_000 } = {}) => {
-    const limitMs = checkedMs("deadlineMs", deadlineMs);
+    // Whatever it is given, it closes: at once where no time is left.
+    const limitMs = Math.max(deadlineMs, 0);
     provider.close();
     for (const listener of listeners) listener.close();
     closed ??= Promise.all(hosts.map((host) => host.close(limitMs))).then(() => {});

@@ -11,6 +11,7 @@ const changes = /\b(?:insert|update|delete|merge|into|create|refresh|execute|cal
 const commit = /^\s*(?:commit|end|prepare\s+transaction)\b/i;
 const boundary =
   /^\s*(?:begin|start\s+transaction|commit|end|abort|prepare\s+transaction|rollback(?!\s+(?:work\s+|transaction\s+)?to\b))\b/i;
+const others = /^\s*(?:call|do|execute|deallocate|(?:explain|create)\b.*\bexecute)\b/is;
 const beginsReading = /^\s*(?:begin|start\s+transaction|set\s+transaction)\b.*\bread\s+only\b/is;
 
 /**
@@ -31,6 +32,11 @@ export function isCommit(text: string): boolean {
 /** Whether a text begins or ends a transaction: where it fails, its connection is in doubt. */
 export function boundsTransaction(text: string): boolean {
   return statementsOf(text)?.some((statement) => boundary.test(statement)) ?? false;
+}
+
+/** Whether a text has the server carry out what is not in it, and what it comes upon may be that statement's. */
+export function carriesOutOthers(text: string): boolean {
+  return statementsOf(text)?.some((statement) => others.test(statement)) ?? true;
 }
 
 /** Whether a text begins a transaction that takes no changes. */

@@ -1,12 +1,24 @@
 import type { QueryResult as DriverResult, QueryConfig } from "pg";
-import { classifyDbError, endsSession, isStaleStatement, toDatabaseError } from "./classify-db-error.ts";
+import {
+  classifyDbError,
+  endsSession,
+  isStaleStatement,
+  toDatabaseError,
+  wasNotCarriedOut,
+} from "./classify-db-error.ts";
 import type { Clock } from "./clock.ts";
 import { startDeadline } from "./deadline.ts";
 import { type DatabaseError, TransactionOutcomeUnknown } from "./errors.ts";
 import type { QueryOutcome } from "./observer.ts";
 import type { QueryResult } from "./query-result.ts";
 import { aborted, deadlinePassed, invalidStatement, staleStatement } from "./refusals.ts";
-import { beginsReadOnly, boundsTransaction, commitsByItself, isCommit } from "./statement-kind.ts";
+import {
+  beginsReadOnly,
+  boundsTransaction,
+  carriesOutOthers,
+  commitsByItself,
+  isCommit,
+} from "./statement-kind.ts";
 import type { Wire } from "./wire.ts";
 
 /** What a statement needs of the connection that it runs on. */
@@ -58,7 +70,6 @@ export class StatementRun {
   #commit = false;
   /** Its end is a COMMIT. */
   #commits = false;
-  #repeated = false;
   /** What the server said before the connection ended tells more than its end. */
   #said: DatabaseError | undefined;
 
@@ -157,20 +168,22 @@ export class StatementRun {
 
   #failed(error: Error, reused: boolean): void {
     const { wire, taint, refusal } = this.#context;
-    const stale = reused && isStaleStatement(error);
-    if (stale) wire.forget(this.#config.name);
+    const { name = "", text } = this.#config;
+    const doubtful = reused && isStaleStatement(error);
+    if (doubtful) wire.forget(name);
+    // Only what was certainly not carried out is sent again.
+    const stale = doubtful && wasNotCarriedOut(error, name) && !carriesOutOthers(text);
     const failure = stale ? staleStatement(error) : this.#read(error);
     this.#said = failure;
     if (classifyDbError(error).connectionLost || endsSession(error)) wire.lose(error);
-    // Outside a transaction nothing was done, so that it can be prepared anew and sent again.
-    const again = stale && !wire.inTransaction && !this.#repeated;
+    // Outside a transaction it can be prepared anew and sent again: once, since it is not reused then.
+    const again = stale && !wire.inTransaction;
     // The server reports the error before it is ready again; only then its transaction status is known.
     wire.whenReady().then((ready) => {
       if (!ready) taint("the server did not become ready after an error");
       if (again && !this.#settled && !refusal()) {
-        this.#repeated = true;
         this.#said = undefined;
-        this.#send();
+        this.#whenAdmitted(() => this.#send());
       } else this.fail(failure);
     });
   }

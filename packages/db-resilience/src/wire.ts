@@ -23,7 +23,10 @@ type Status = "I" | "T" | "E";
 
 /** Node's side of pg's client that its types leave out. */
 interface ClientInternals {
-  readonly connection: EventEmitter & { readonly parsedStatements: Readonly<Record<string, string>> };
+  readonly connection: EventEmitter & {
+    readonly parsedStatements: Record<string, string>;
+    close(what: { readonly type: "S"; readonly name: string }): void;
+  };
   readonly processID: number | null;
   readonly secretKey: number | null;
 }
@@ -63,9 +66,8 @@ export class Wire {
   #lost: unknown;
   #ending = false;
   #ready: (() => void)[] = [];
-  /** Other names that statements have at the server, where those of their own stand for something out of date. */
-  readonly #renamed = new Map<string, string>();
-  #renamings = 0;
+  /** Names of statements that the server may have, and that are to be prepared anew. */
+  readonly #forgotten = new Set<string>();
 
   constructor(
     address: Required<HostAddress>,
@@ -177,21 +179,24 @@ export class Wire {
   /** The text that was prepared under this name, or undefined. */
   preparedText(name: string | undefined): string | undefined {
     if (!name) return undefined;
-    return this.#internals.connection.parsedStatements[this.#renamed.get(name) ?? name];
+    return this.#internals.connection.parsedStatements[name];
   }
 
-  /** Has what was prepared under this name prepared anew at its next use, under another one, since the server may have it. */
+  /** Has what was prepared under this name prepared anew at its next use. */
   forget(name: string | undefined): void {
-    if (name) this.#renamed.set(name, `~${++this.#renamings}`);
+    if (!name) return;
+    delete this.#internals.connection.parsedStatements[name];
+    this.#forgotten.add(name);
   }
 
   /**
    * Sends a statement; with `commits`, after making sure that a warning that it was not confirmed will be heard. Behind a
    * pooler only in transactions: a session's setting would stay with a server that others use.
    */
-  send(given: QueryConfig, commits: boolean, done: StatementCallback): void {
-    const renamed = given.name && this.#renamed.get(given.name);
-    const config = renamed ? { ...given, name: renamed } : given;
+  send(config: QueryConfig, commits: boolean, done: StatementCallback): void {
+    // No error where the server does not have it, nor in a transaction that has failed.
+    if (config.name && this.#forgotten.delete(config.name))
+      this.#internals.connection.close({ type: "S", name: config.name });
     this.#status = undefined;
     this.#unconfirmed = false;
     this.#copies = false;

@@ -3,7 +3,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { TransactionOutcomeUnknown } from "../src/index.ts";
 import { boundsTransaction, commitsByItself, isCommit } from "../src/statement-kind.ts";
 import type { FaultProxy } from "../src/testing/index.ts";
-import { openDatabase, proxyOf, running, type Subject, timed } from "./support.ts";
+import { openDatabase, pooledBackends, proxyOf, running, type Subject, timed } from "./support.ts";
 
 let postgres: PostgresServer;
 let proxy: FaultProxy;
@@ -82,6 +82,21 @@ describe("an answer that is lost", () => {
       await eventually(() => subject.database.readiness().state === "ready");
     }
     expect(postgres.logs()).not.toMatch(/canceling statement due to user request/);
+  });
+
+  it("of what has warnings sent before a change: the change is not sent once it was given up", async () => {
+    subject = openDatabase([proxy], { pool: { size: 1, overflow: 0 } });
+    let pid = 0;
+    const outcome = await subject.database.withConnection(async (session) => {
+      pid = session.backendPid;
+      await session.query("set client_min_messages = error");
+      // The answer comes while the cancel request is under way.
+      proxy.set({ down: { latencyMs: 250 } });
+      return timed(() => session.query("insert into t values (1)", [], { timeoutMs: 100 }));
+    });
+    expect(outcome.code).toBe("outcome_unknown");
+    await eventually(async () => !(await pooledBackends(postgres)).includes(pid));
+    expect(await rows()).toEqual([]);
   });
 
   it("is asked for again where its caller says that repeating is harmless", async () => {
@@ -208,6 +223,12 @@ describe("the kind of a statement", () => {
     ["select 'never ended; insert", true],
     ["select 1 /* never ended", true],
     ["select n from t for update", false],
+    ["copy t to stdout", false],
+    ['COPY "to a"."t" (n, m) TO STDOUT with (format csv)', false],
+    ["copy (select (1)) to stdout", false],
+    ["copy (delete from t returning n) to stdout", true],
+    ["copy t to program 'cat'", true],
+    ["copy t from stdin where v = 'to stdout'", true],
   ])("%s: changes something by itself: %s", (text, changes) => {
     expect(commitsByItself(text)).toBe(changes);
   });

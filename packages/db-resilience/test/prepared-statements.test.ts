@@ -1,5 +1,6 @@
 import { type PostgresServer, startPostgres } from "@gatewright/testkit";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import type { DatabaseSession } from "../src/index.ts";
 import { openDatabase, refusedAtOnce, type Subject, timed } from "./support.ts";
 
 let postgres: PostgresServer;
@@ -110,4 +111,77 @@ describe("the name of a prepared statement", () => {
     const outcome = await refusedAtOnce(() => subject.database.query({ name: "none" } as never));
     expect(outcome.code).toBe("db_query_invalid");
   });
+});
+
+describe("an error about a prepared statement that another one comes upon", () => {
+  it("is not taken for one of its own: what it has done is not done twice", async () => {
+    const { database } = subject;
+    await postgres.query(`create or replace procedure p() language plpgsql as
+      $$ begin insert into t select count(*) from t; commit; execute 'execute gone'; end $$`);
+    for (const n of [1, 2]) {
+      const { error } = await timed(() => database.query({ name: "p", text: "call p()" }));
+      expect(error).toMatchObject({ code: "db_query_invalid", class: "permanent", sqlState: "26000" });
+      expect((await postgres.query("select n from t")).length).toBe(n);
+    }
+  });
+
+  it.each(["execute gone", "explain execute gone", "deallocate gone", "select f()"])(
+    "is permanent, and the transaction is not repeated: %s",
+    async (text) => {
+      const { database } = subject;
+      await postgres.query(`create or replace function f() returns void language plpgsql as
+        $$ begin execute 'execute gone'; end $$`);
+      const call = { name: "e", text };
+      await database.query("prepare gone as select 1");
+      await database.query(call);
+      await database.query("deallocate gone").catch(() => {});
+      let attempts = 0;
+      const { error } = await timed(() =>
+        database.transaction((tx) => {
+          attempts++;
+          return tx.query(call);
+        }),
+      );
+      expect(error).toMatchObject({ code: "db_query_invalid", class: "permanent", sqlState: "26000" });
+      expect(attempts).toBe(1);
+    },
+  );
+});
+
+describe("a prepared statement that is prepared anew again and again", () => {
+  const left = async () =>
+    (await subject.database.query("select name, statement from pg_prepared_statements")).rows;
+
+  it("leaves nothing behind at the server, and takes nobody's name", async () => {
+    const { database } = subject;
+    for (let i = 0; i < 5; i++) {
+      await database.query(all);
+      await postgres.query(`alter table t add column c${i} int`);
+      if (i === 2) {
+        const failed = timed(() => database.withConnection((session) => inTransaction(session)));
+        expect((await failed).code).toBe("tx_conflict");
+      }
+    }
+    await database.query(all);
+    expect(await left()).toEqual([{ name: "all", statement: all.text }]);
+    for (const name of ["~1", "~2"])
+      expect((await database.query({ name, text: `select '${name}' as v` })).rows).toEqual([{ v: name }]);
+  });
+
+  it("is known for one also where the server tells its values with errors", async () => {
+    const { database } = subject;
+    await database.query("set log_parameter_max_length_on_error = -1");
+    await database.query({ ...put, values: [1] });
+    await postgres.query("alter table t add column v text");
+    expect((await database.query({ ...put, values: [2] })).rowCount).toBe(1);
+  });
+
+  async function inTransaction(session: DatabaseSession): Promise<void> {
+    await session.query("begin");
+    try {
+      await session.query(all);
+    } finally {
+      await session.query("rollback");
+    }
+  }
 });
