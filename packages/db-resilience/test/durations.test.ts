@@ -96,12 +96,13 @@ describe("close()", () => {
     "closes at once where %s ms are left",
     async (ms) => {
       const { database } = openDatabase([postgres]);
-      const used = timed(() => database.withConnection((session) => session.query("select pg_sleep(3600)")));
-      await running(postgres, "%pg_sleep(3600)%");
+      const text = `select pg_sleep(3600) as "${ms}"`;
+      const used = timed(() => database.withConnection((session) => session.query(text)));
+      await running(postgres, text);
       await database.close({ deadlineMs: ms });
       expect((await used).code).toBe("db_unavailable");
       expect((await timed(() => database.query("select 1"))).code).toBe("db_closed");
-      await cancelRunning(postgres, "%pg_sleep(3600)%");
+      await cancelRunning(postgres, text);
     },
   );
 });

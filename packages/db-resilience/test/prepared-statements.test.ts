@@ -1,6 +1,6 @@
 import { type PostgresServer, startPostgres } from "@gatewright/testkit";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import type { DatabaseSession } from "../src/index.ts";
+import { createMemoryFenceStore, type DatabaseSession, type FenceStore } from "../src/index.ts";
 import { openDatabase, refusedAtOnce, type Subject, timed } from "./support.ts";
 
 let postgres: PostgresServer;
@@ -184,4 +184,33 @@ describe("a prepared statement that is prepared anew again and again", () => {
       await session.query("rollback");
     }
   }
+});
+
+describe("a prepared statement that is sent again", () => {
+  it("needs the admission of its server again", async () => {
+    const store = createMemoryFenceStore();
+    let answers = Number.POSITIVE_INFINITY;
+    const fenceStore: FenceStore = {
+      ...store,
+      read: async () => {
+        const fence = await store.read();
+        return fence && answers-- <= 0 ? { ...fence, timeline: fence.timeline + 1 } : fence;
+      },
+    };
+    const options = { pool: { size: 1, overflow: 0 }, fencing: { leaseMs: 0 } };
+    const { database } = openDatabase([postgres], options, { fenceStore });
+    try {
+      await database.untilReady();
+      const outcome = await database.withConnection(async (session) => {
+        await session.query({ ...put, values: [1] });
+        await session.query("deallocate all");
+        answers = 1;
+        return timed(() => session.query({ ...put, values: [2] }));
+      });
+      expect(outcome.code).toBe("db_fenced");
+      expect(await postgres.query("select n from t")).toEqual([{ n: 1 }]);
+    } finally {
+      await database.close({ deadlineMs: 100 });
+    }
+  });
 });
