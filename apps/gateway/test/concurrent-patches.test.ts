@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { postgresKind, sqliteKind, upstreamInput } from "./support/registries.ts";
 import { startTestGateway } from "./support/test-gateway.ts";
 
-const rounds = 20;
+const rounds = 8;
 
 describe.each([
   ["SQLite", sqliteKind],

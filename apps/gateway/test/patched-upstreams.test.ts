@@ -67,7 +67,8 @@ it("an upstream that moves while it is listed is listed again where it is then",
   const made = await gateway.rest("POST", "/gateways", { name: "moving", url: before.url });
   const own = `/gateways/${made.body.id}`;
   const held = Promise.withResolvers<() => void>();
-  before.script("tools/list", (_, send) => held.resolve(() => send({ tools: [] })));
+  const nothing = { result: { tools: [] } };
+  before.script("tools/list", (_, send) => held.resolve(() => send(nothing.result)), nothing);
   const listing = gateway.rest("POST", `${own}/refresh`);
   const answer = await held.promise;
   const moved = gateway.rest("PATCH", own, { url: after.url });

@@ -1,13 +1,12 @@
 import { execFile } from "node:child_process";
-import { chmod, chown, mkdtemp, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { chmod, chown, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import pg from "pg";
-import { removeDirectoryAtExit } from "./lifeline.ts";
 import { findPostgres, postgresPassword, postgresUser } from "./postgres-binaries.ts";
 import { childrenOf, signalAll } from "./process-tree.ts";
 import { type PortReservation, reservePort } from "./reserve-port.ts";
+import { makeScratchDirectory } from "./scratch-directory.ts";
 import { type ServerProcess, startServerProcess } from "./server-process.ts";
 
 const run = promisify(execFile);
@@ -73,11 +72,13 @@ const testSettings = {
   log_line_prefix: "",
 };
 
+/** A server that is killed leaves shared memory behind, and in its data directory that goes with it. */
+const inMemorySettings = { dynamic_shared_memory_type: "mmap" };
+
 /** Starts a PostgreSQL server on a free port of 127.0.0.1 with a copy of the template; ready in about 0.2 s. */
 export async function startPostgres(options: StartPostgresOptions = {}): Promise<PostgresServer> {
   const { template, identity } = await findPostgres();
-  const directory = await mkdtemp(join(tmpdir(), "gatewright-postgres-"));
-  removeDirectoryAtExit(directory);
+  const { path: directory, inMemory } = await makeScratchDirectory("gatewright-postgres-", options);
   const data = join(directory, "data");
   if (options.fillData) await options.fillData(data);
   else await run("cp", ["-a", template, data]);
@@ -92,7 +93,8 @@ export async function startPostgres(options: StartPostgresOptions = {}): Promise
     if (identity) await chown(join(data, name), identity.uid, identity.gid);
   }
 
-  const started = await launchOnFreePort(options, data);
+  const given = inMemory ? { ...options, settings: { ...inMemorySettings, ...options.settings } } : options;
+  const started = await launchOnFreePort(given, data);
   let { server } = started;
   const { reservation } = started;
   const { port } = reservation;
@@ -156,7 +158,7 @@ export async function startPostgres(options: StartPostgresOptions = {}): Promise
     kill: () => end("SIGKILL"),
     async restart() {
       await end("SIGINT");
-      server = await launch(options, data, port);
+      server = await launch(given, data, port);
     },
     pause: () => signalAll(family(), "SIGSTOP"),
     resume: () => signalAll(family().reverse(), "SIGCONT"),
