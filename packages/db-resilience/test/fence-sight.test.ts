@@ -105,6 +105,8 @@ describe.concurrent("FO-03 after the sight of a later timeline nothing is writte
     );
     await running(pair.primary, "%pg_sleep(3600)%");
     await pair.promote();
+    // Until then nobody can know.
+    await sees(subject, 2);
     await eventually(async () => (await insert(subject, 10)).status === 200);
     expect(await rows(pair.standby)).toEqual([1, 10]);
     await cancelRunning(pair.primary, "%pg_sleep(3600)%");
