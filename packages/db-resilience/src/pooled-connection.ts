@@ -8,7 +8,13 @@ import type { QueryResult, Row, Statement } from "./query-result.ts";
 import { aborted, givenUp } from "./refusals.ts";
 import { sendable } from "./sendable-statement.ts";
 import { boundsTransaction } from "./statement-kind.ts";
-import { boundaryTaint, type RunContext, type StatementGuard, StatementRun } from "./statement-run.ts";
+import {
+  boundaryTaint,
+  missingTaint,
+  type RunContext,
+  type StatementGuard,
+  StatementRun,
+} from "./statement-run.ts";
 import { Wire } from "./wire.ts";
 
 /** How to run one statement. */
@@ -78,6 +84,7 @@ export class PooledConnection {
       takesWrites: true,
       readsOnly: false,
       taint: (reason) => this.taint(reason),
+      missing: (run) => this.#missing(run),
       leave: (cancel) => void this.#leave(cancel),
       refusal: () => this.#refusal(),
       ended: (run, durationMs, outcome) => {
@@ -162,6 +169,7 @@ export class PooledConnection {
       const refusal = signal?.aborted ? aborted(signal.reason) : this.#refusal();
       if (refusal) {
         if (boundsTransaction(config.text)) this.taint(boundaryTaint);
+        this.#missing();
         return reject(refusal);
       }
       const run = new StatementRun(this.#context, config, { signal, timeoutMs, guard, resolve, reject });
@@ -233,6 +241,15 @@ export class PooledConnection {
   #refusal(): DatabaseError | undefined {
     if (this.#wire.isLost) return this.#afterLoss();
     return this.#taint !== undefined || this.#wire.isEnding ? givenUp(this.#taint) : undefined;
+  }
+
+  /** A COMMIT would commit what is left of a transaction that lacks a statement, or of one whose BEGIN goes before it. */
+  #missing(missing?: StatementRun): void {
+    if (this.#wire.inTransaction) this.taint(missingTaint);
+    for (const run of this.#runs) {
+      if (run === missing || this.#taint !== undefined) return;
+      if (run.bounds) this.taint(missingTaint);
+    }
   }
 
   /** Starts the statement whose turn it is; the others wait, since what a statement does depends on those before it. */

@@ -32,6 +32,8 @@ export interface RunContext {
   taint(reason: string): void;
   /** Gives the connection up, cancelling what runs or not. */
   leave(cancel: boolean): void;
+  /** Taints the connection where a statement that was not sent is missing from a transaction. */
+  missing(run: StatementRun): void;
   /** Why nothing may be sent on this connection any more, or undefined. */
   refusal(): DatabaseError | undefined;
   /** The statement has ended. */
@@ -54,6 +56,8 @@ export interface RunCaller {
 export const deadlineTaint = "a deadline passed";
 /** The taint of a connection whose statements may not be in the transaction that they were meant for, or in one that they were not. */
 export const boundaryTaint = "a BEGIN, COMMIT or ROLLBACK failed";
+/** The taint of a connection in whose transaction a statement is missing, so that its COMMIT would commit only the rest. */
+export const missingTaint = "a statement of a transaction was not sent";
 
 /** One statement from when it is asked for to its end, which it has once. */
 export class StatementRun {
@@ -63,6 +67,7 @@ export class StatementRun {
   readonly #startMs: number;
   readonly #clearDeadline: () => void;
   readonly #abort = () => this.#giveUp(aborted(this.#caller.signal?.reason), "a statement was aborted");
+  #bounds: boolean | undefined;
   #waited = false;
   #sent = false;
   #settled = false;
@@ -82,6 +87,12 @@ export class StatementRun {
       this.#giveUp(deadlinePassed("statement", caller.timeoutMs), deadlineTaint),
     );
     caller.signal?.addEventListener("abort", this.#abort, { once: true });
+  }
+
+  /** It begins or ends a transaction. */
+  get bounds(): boolean {
+    this.#bounds ??= boundsTransaction(this.#config.text);
+    return this.#bounds;
   }
 
   /** Its turn is not yet. */
@@ -133,9 +144,10 @@ export class StatementRun {
     this.fail(this.#said ?? (this.#commits ? new TransactionOutcomeUnknown(error) : toDatabaseError(error)));
   }
 
-  /** Ends it with an error; where a transaction does not begin or end as it should, sent or not, nothing may follow. */
+  /** Ends it with an error; where a transaction does not begin or end as it should, or lacks it, nothing may follow. */
   fail(error: DatabaseError): void {
-    if (!this.#settled && boundsTransaction(this.#config.text)) this.#context.taint(boundaryTaint);
+    if (!this.#settled && this.bounds) this.#context.taint(boundaryTaint);
+    if (!this.#settled && !this.#sent) this.#context.missing(this);
     if (this.#settle(error.code)) this.#caller.reject(error);
   }
 

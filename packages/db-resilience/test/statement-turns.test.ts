@@ -1,6 +1,7 @@
 import { eventually, type PostgresServer, startPostgres } from "@gatewright/testkit";
 import { Client, types } from "pg";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { createMemoryFenceStore, type FenceStore } from "../src/index.ts";
 import type { FaultProxy } from "../src/testing/index.ts";
 import { openDatabase, proxyOf, running, type Subject, timed } from "./support.ts";
 
@@ -124,6 +125,101 @@ describe("statements of one session that are asked for at once", () => {
         ...[how, "ok", code, "db_unavailable", "db_unavailable"],
       ]);
       expect(await rows()).toEqual([]);
+    }
+  });
+
+  it.each(["given up before its turn", "aborted before its turn", "aborted before the call"])(
+    "are not committed without one of their transaction that was %s",
+    async (how) => {
+      const { signal, abort } = abortable();
+      if (how === "aborted before the call") abort();
+      const limit = how === "given up before its turn" ? { timeoutMs: 50 } : { signal };
+      let outcomes: string[] = [];
+      const whole = timed(() =>
+        subject.database.transaction(async (tx) => {
+          const unlock = await lock();
+          const slow = timed(() => tx.query(`insert into t select 1 from (${waitForLock}) l`));
+          const given = timed(() => tx.query("insert into t values (2)", [], limit));
+          const other = timed(() => tx.query("insert into t values (3)"));
+          abort();
+          await given;
+          await unlock();
+          outcomes = (await Promise.all([slow, given, other])).map(({ code }) => code);
+        }),
+      );
+      expect((await whole).code).toBe("db_unavailable");
+      expect(outcomes[0]).toBe("ok");
+      expect(outcomes[1]).toBe("timeoutMs" in limit ? "db_timeout" : "db_aborted");
+      expect(await rows()).toEqual([]);
+    },
+  );
+
+  it("are not committed without one behind a BEGIN that waits itself, nor without one refused at its turn", async () => {
+    for (const how of ["db_timeout", "db_aborted", "db_query_invalid"]) {
+      const { signal, abort } = abortable();
+      const outcomes = await subject.database.withConnection(async (session) => {
+        await session.query({ name: "two", text: "select 2" });
+        const unlock = await lock();
+        const ask = (text: string) => timed(() => session.query(text));
+        const before = [ask(waitForLock), ask("begin"), ask("insert into t values (1)")];
+        const given = timed(() =>
+          how === "db_query_invalid"
+            ? session.query({ name: "two", text: "insert into t values (2)" })
+            : session.query(
+                "insert into t values (2)",
+                [],
+                how === "db_timeout" ? { timeoutMs: 50 } : { signal },
+              ),
+        );
+        const behind = [ask("insert into t values (3)"), ask("commit")];
+        abort();
+        if (how !== "db_query_invalid") await given;
+        await unlock();
+        return Promise.all([...before, given, ...behind]);
+      });
+      const codes = outcomes.map(({ code }) => code);
+      expect([how, codes[0], ...codes.slice(3)]).toEqual([
+        how,
+        "ok",
+        how,
+        "db_unavailable",
+        "db_unavailable",
+      ]);
+      expect(await rows()).toEqual([]);
+    }
+  });
+
+  it("are not committed without one that its server's admission was refused to at its turn", async () => {
+    const store = createMemoryFenceStore();
+    let held: Promise<void> | undefined;
+    const fenceStore: FenceStore = { ...store, read: () => Promise.resolve(held).then(() => store.read()) };
+    const options = { pool: { size: 1, overflow: 0, acquireTimeoutMs: 200 }, fencing: { leaseMs: 0 } };
+    const { database } = openDatabase([postgres], options, { fenceStore });
+    let answer = () => {};
+    let outcomes: string[] = [];
+    try {
+      await database.untilReady();
+      const whole = timed(() =>
+        database.transaction(async (tx) => {
+          const unlock = await lock();
+          const texts = [`select 1 from (${waitForLock}) l`, "values (2)", "values (3)"];
+          const all = texts.map((text) => timed(() => tx.query(`insert into t ${text}`)));
+          await running(postgres, "insert into t select 1%");
+          held = new Promise((resolve) => {
+            answer = resolve;
+          });
+          await unlock();
+          await all[1];
+          answer();
+          outcomes = (await Promise.all(all)).map(({ code }) => code);
+        }),
+      );
+      expect((await whole).code).toBe("db_unavailable");
+      expect(outcomes).toEqual(["ok", "db_unavailable", "db_unavailable"]);
+      expect(await rows()).toEqual([]);
+    } finally {
+      answer();
+      await database.close({ deadlineMs: 100 });
     }
   });
 
