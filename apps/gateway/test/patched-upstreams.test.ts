@@ -98,7 +98,7 @@ describe("a header that cannot be sent", () => {
       }
     }
     for (const name of [
-      ...["content-length", "Transfer-Encoding", "upgrade", "expect", "Connection", "host", "keep-alive"],
+      ...["content-length", "Transfer-Encoding", "upgrade", "expect", "Connection", "keep-alive"],
       ...["te", "trailer", "a b", "a\nb"],
     ]) {
       const body = { headers: { [name]: "1" } };
@@ -109,8 +109,8 @@ describe("a header that cannot be sent", () => {
     expect(await bothRefuse({ url: echo.url, passthroughHeaders: ["Content-Length"] })).toEqual(
       Array(2).fill("422 body.passthroughHeaders.0"),
     );
-    const host = await gateway.rest("PATCH", path, { headers: { host: "x" } });
-    expect(host.body.error.message).toBe("body.headers.host: is set by the connection itself");
+    const expecting = await gateway.rest("PATCH", path, { headers: { expect: "x" } });
+    expect(expecting.body.error.message).toBe("body.headers.expect: is set by the connection itself");
     const secret = await gateway.rest("PATCH", path, { headers: { "x-key": "planted-secret\n" } });
     expect(JSON.stringify(secret.body)).not.toContain("planted-secret");
   });

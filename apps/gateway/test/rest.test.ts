@@ -113,13 +113,13 @@ describe("texts that no database takes", () => {
   });
 
   it("are found in bodies of any depth", async () => {
-    const deep = `${'{"a":'.repeat(100_000)}"\\u0000"${"}".repeat(100_000)}`;
+    const deep = `${'{"a":'.repeat(50_000)}"\\u0000"${"}".repeat(50_000)}`;
     const response = await fetch(`${gateway.url}/gateways`, {
       method: "POST",
       headers: { authorization: `Bearer ${gateway.token}`, "content-type": "application/json" },
       body: deep,
     });
-    expect([400, 422]).toContain(response.status);
+    expect([response.status, await response.text()]).toEqual([422, expect.stringContaining("NUL character")]);
   });
 });
 

@@ -132,6 +132,32 @@ describe("an upstream of 2024-11-05 (HTTP+SSE)", () => {
     await expect(ask("asks", [{}])).rejects.toMatchObject({ code: "upstream_protocol" });
   });
 
+  it("ends the call that is answered with no answer, or with an error that names none; a log line is nobody's", async () => {
+    const sent: Record<string, (id: unknown) => unknown[]> = {
+      empty: (id) => [{ jsonrpc: "2.0", id }],
+      unnamed: () => [{ jsonrpc: "2.0", id: null, error: { code: -32700, message: "cannot be read" } }],
+      logs: (id) => [
+        { level: "info", method: "GET", id: { trace: "a" } },
+        { level: "info", method: "GET", id: "req-1" },
+        result(id, { fine: true }),
+      ],
+    };
+    const { server, upstream, say } = await serve({
+      post: (seen, response) => {
+        response.writeHead(202).end();
+        const { id, method = "" } = seen.body;
+        for (const message of sent[method]?.(id) ?? []) say(message);
+      },
+    });
+    const session = await upstream.open(CLIENT);
+    const ask = (method: string) => session.request({ method }, { timeoutMs: 30_000 });
+    await expect(ask("empty")).rejects.toMatchObject({ code: "upstream_protocol" });
+    expect((await ask("unnamed")).value()).toEqual({ code: -32700, message: "cannot be read" });
+    const before = server.seen.length;
+    expect((await ask("logs")).value()).toEqual({ fine: true });
+    expect(server.seen.length).toBe(before + 1);
+  });
+
   it("delivers messages, takes answers, and closes its stream with the session", async () => {
     const { server, upstream, streams, say } = await serve({}, { transport: "sse" });
     const seen: UpstreamMessage[] = [];

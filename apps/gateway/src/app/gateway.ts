@@ -89,12 +89,12 @@ async function stop(core: GatewayCore, app: FastifyInstance): Promise<void> {
   const { shutdownDeadlineMs, drainNoticeMs } = core.config.server;
   const startedMs = performance.now();
   core.lifecycle.draining = true;
-  core.lifecycle.stopping.abort();
   core.sessions.endStreams();
   core.channels.drain();
   core.calls.listening.close();
   const noticeMs = Math.min(drainNoticeMs, shutdownDeadlineMs);
   if (noticeMs > 0) await new Promise((resolve) => setTimeout(resolve, noticeMs));
+  core.lifecycle.stopping.abort();
   core.replicas.handOver();
   const handOver = setInterval(() => core.replicas.handOver(), 50);
   await drainConnections(app, shutdownDeadlineMs - noticeMs, () => {

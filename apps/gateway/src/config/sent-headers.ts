@@ -31,6 +31,10 @@ export const headerMap = z.record(
   z
     .string()
     .regex(/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/, "is not a header name")
-    .refine((name) => !isOfConnection(name), "is set by the connection itself"),
+    // An upstream behind an address may be one of several, told by its name.
+    .refine(
+      (name) => name.toLowerCase() === "host" || !isOfConnection(name),
+      "is set by the connection itself",
+    ),
   headerValue,
 );

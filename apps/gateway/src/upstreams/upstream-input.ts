@@ -160,7 +160,7 @@ export function authHeaders(auth: z.infer<typeof plainAuth> | undefined): Record
 
 /**
  * What a patch makes of an upstream; parts that it does not name stay as they are. How an upstream at another URL is spoken
- * to is found out again, unless the patch says it.
+ * to is found out again, unless the patch says that it is HTTP+SSE.
  *
  * @param found where an upstream with a new URL was found
  * @throws {GatewayError} `validation_failed` for a transport that does not go with where the upstream is

@@ -2,7 +2,7 @@ import { RPC } from "../errors.ts";
 import type { Message, SingleMessage } from "../message.ts";
 import { textOf } from "../splice.ts";
 import { abortError } from "./abort.ts";
-import { locateAnswer, protocolError, UpstreamAnswer } from "./answer.ts";
+import { errorWithoutId, locateAnswer, protocolError, UpstreamAnswer } from "./answer.ts";
 import { parseUpstream, restoreProgressToken } from "./http-call.ts";
 import type { EncodedRequest } from "./request-body.ts";
 import type { CallOptions, UpstreamMessage } from "./upstream.ts";
@@ -92,6 +92,7 @@ export class Duplex {
       const idText = textOf(bytes, located.idSpan);
       const pending = this.#pending.get(idText);
       if (pending) pending.settle(new UpstreamAnswer(located.kind, bytes, located.idSpan, 200, "stream"));
+      else if (idText === "null" && located.kind === "error") this.#refuseBroken(bytes);
       else this.#misnamed(idText);
       return;
     }
@@ -137,23 +138,32 @@ export class Duplex {
     pending?.settle(protocolError(`The upstream answered the request ${String(id)} under the id ${idText}.`));
   }
 
-  /** Whoever asks waits for an answer: a broken question is refused, and where its id cannot be told the only call ends. */
+  /**
+   * Whoever asks waits for an answer, and whoever has asked waits for one: a broken question is refused, a broken answer ends
+   * its call, and where it cannot be told whose it is, the only call ends. What is no JSON-RPC, as a log line, is nobody's.
+   */
   #refuseBroken(bytes: Buffer): void {
     const value = parsed(bytes.toString("utf8"));
-    if (typeof value !== "object" || value === null) return;
+    if (typeof value !== "object" || value === null || !("jsonrpc" in value)) return;
     const { id, method } = value as { readonly id?: unknown; readonly method?: unknown };
-    if (typeof method !== "string" || id === undefined || id === null) return;
-    if (typeof id === "string" || Number.isFinite(id)) {
-      this.#refuse(
-        JSON.stringify(id),
-        RPC.invalidRequest,
-        "This is no request of JSON-RPC 2.0 as MCP has it.",
-      );
-      return;
+    const named = typeof id === "string" || Number.isFinite(id);
+    if (typeof method !== "string") {
+      const broken = protocolError("The upstream answered with something that is no answer.");
+      if (named) this.#pending.get(JSON.stringify(id))?.settle(broken);
+      else this.#settleOnly((call) => errorWithoutId(bytes, call.idText, 200) ?? broken);
+    } else if (named) {
+      const text = "This is no request of JSON-RPC 2.0 as MCP has it.";
+      this.#refuse(JSON.stringify(id), RPC.invalidRequest, text);
+    } else if (id !== undefined && id !== null) {
+      this.#settleOnly(() => protocolError("The upstream asked something under an id that is none."));
     }
+  }
+
+  /** Ends the call in flight, if there is exactly one, and of a single caller. */
+  #settleOnly(outcome: (call: Pending) => UpstreamAnswer | UpstreamError): void {
     if (this.#options.shared === true || this.#pending.size !== 1) return;
     const [only] = this.#pending.values();
-    only?.settle(protocolError("The upstream asked something under an id that is none."));
+    only?.settle(outcome(only));
   }
 
   /** A question that could be for any of several callers is refused, a log message told to whoever runs the server. */

@@ -14,22 +14,33 @@ interface Place {
 /** Longest path that is told. */
 const maxKeys = 32;
 
-/** Finds the first one in a JSON value, keys included. Walks without recursion: nesting is the sender's choice. */
+/** Finds one in a JSON value, keys included. Walks without recursion: nesting is the sender's choice. */
 export function findUnwritable(value: unknown): UnwritableText | undefined {
-  const open: Place[] = [{ value, key: "", parent: undefined }];
-  for (let place = open.pop(); place !== undefined; place = open.pop()) {
-    if (typeof place.value === "string") {
-      const message = problemOf(place.value);
-      if (message !== undefined) return { path: pathOf(place), message };
-    } else if (typeof place.value === "object" && place.value !== null) {
-      for (const [key, member] of Object.entries(place.value).reverse()) {
-        const message = problemOf(key);
-        if (message !== undefined) return { path: pathOf(place), message: `a key ${message}` };
-        open.push({ value: member, key, parent: place });
+  const open: Place[] = [];
+  let found: UnwritableText | undefined;
+  // Places are made for what is looked into alone: a body may have millions of values.
+  const look = (member: unknown, key: string, parent: Place | undefined) => {
+    if (typeof member === "string") {
+      const message = problemOf(member);
+      if (message !== undefined) found ??= { path: pathOf({ value: member, key, parent }), message };
+    } else if (typeof member === "object" && member !== null) open.push({ value: member, key, parent });
+  };
+  look(value, "", undefined);
+  for (let place = open.pop(); place !== undefined && found === undefined; place = open.pop()) {
+    const { value: holder } = place;
+    if (Array.isArray(holder)) {
+      for (let index = 0; index < holder.length; index++) {
+        if (typeof holder[index] !== "number") look(holder[index], String(index), place);
       }
+      continue;
+    }
+    for (const key in holder as object) {
+      const message = problemOf(key);
+      if (message !== undefined) found ??= { path: pathOf(place), message: `a key ${message}` };
+      look((holder as Record<string, unknown>)[key], key, place);
     }
   }
-  return undefined;
+  return found;
 }
 
 function problemOf(text: string): string | undefined {
