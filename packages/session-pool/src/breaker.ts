@@ -20,18 +20,28 @@ export class Breaker {
   #state: BreakerState = { kind: "closed", failures: 0 };
   /** Whether a trial was let through ahead of its time since the last connect that worked. */
   #hurried = false;
-  /** Failures in a row before the last connect that worked, until it is known whether that one did. */
+  /** Failures in a row before connects that worked, until one of these has proved that it did. */
   #before = 0;
-  /** Failures in a row up to the last session that was lost unused: as good as those since, until something works. */
+  /** When the first connect after all those `#before` worked. */
+  #sinceMs = 0;
+  /** Failures in a row up to the last session that was lost unused: as good as those since, until a connect works. */
   #lost = 0;
-  #proofs = 0;
+  #round = 0;
   readonly #threshold: number;
   readonly #resetMs: number;
+  readonly #proofMs: number;
   readonly #changed: (state: BreakerState["kind"]) => void;
 
-  constructor(threshold: number, resetMs: number, changed: (state: BreakerState["kind"]) => void) {
+  /** What a connect brought has proved itself once it lives for longer than `proofMs`. */
+  constructor(
+    threshold: number,
+    resetMs: number,
+    proofMs: number,
+    changed: (state: BreakerState["kind"]) => void,
+  ) {
     this.#threshold = threshold;
     this.#resetMs = resetMs;
+    this.#proofMs = proofMs;
     this.#changed = changed;
   }
 
@@ -39,9 +49,9 @@ export class Breaker {
     return this.#state;
   }
 
-  /** How many connects and calls have worked: the same as before when nothing has worked since. */
-  get proofs(): number {
-    return this.#proofs;
+  /** Another one after each call that worked and each loss that counted: only a loss of the same round can count. */
+  get round(): number {
+    return this.#round;
   }
 
   /** Asks to connect. An allowed caller must report `succeeded`, `failed` or `neutral`. */
@@ -61,32 +71,32 @@ export class Breaker {
     }
   }
 
-  /** A connect worked. */
-  succeeded(): void {
+  /** A connect worked, as far as can be told. */
+  succeeded(nowMs: number): void {
     this.#hurried = false;
-    this.#proofs++;
     const state = this.#state;
-    if (state.kind === "closed") {
-      this.#before = this.#lost + state.failures;
-      if (state.failures > 0) this.#state = { kind: "closed", failures: 0 };
-    } else {
-      this.#before = this.#threshold - 1;
-      this.#become({ kind: "closed", failures: 0 });
+    const failures = state.kind === "closed" ? this.#lost + state.failures : this.#threshold - 1;
+    if (failures > 0) {
+      this.#before = this.#unproved(nowMs) + failures;
+      this.#sinceMs = nowMs;
+      this.#lost = 0;
     }
-    this.#lost = 0;
+    if (state.kind !== "closed") this.#become({ kind: "closed", failures: 0 });
+    else if (state.failures > 0) this.#state = { kind: "closed", failures: 0 };
   }
 
   /** A call on a session worked: so did the connects before it that had brought one. */
   proved(): void {
-    this.#proofs++;
+    this.#round++;
     this.#before = 0;
     this.#lost = 0;
   }
 
-  /** What the last connect brought was lost before anything else worked: it had not worked, and those before count on. */
+  /** What a connect of this round brought was lost unused: it had not worked, and those before count on. */
   undone(nowMs: number, cause: unknown): void {
     if (this.#state.kind !== "closed") return;
-    this.#lost += this.#before + 1;
+    this.#round++;
+    this.#lost += this.#unproved(nowMs) + 1;
     this.#before = 0;
     if (this.#lost + this.#state.failures >= this.#threshold) this.#open(nowMs, cause);
   }
@@ -121,7 +131,13 @@ export class Breaker {
     }
   }
 
+  /** Those `#before`, unless the session that came after them has lived long enough. */
+  #unproved(nowMs: number): number {
+    return nowMs - this.#sinceMs > this.#proofMs ? 0 : this.#before;
+  }
+
   #open(nowMs: number, cause: unknown): void {
+    this.#round++;
     this.#lost = 0;
     this.#become({ kind: "open", untilMs: nowMs + this.#resetMs, cause });
   }

@@ -18,8 +18,8 @@ export class Entry<S, C> {
   usesLeft: number;
   /** Consecutive calls that timed out. */
   timeouts = 0;
-  /** What had worked of its server when it came, itself included. */
-  proofs = 0;
+  /** The round of its server's breaker in which it came. */
+  round = 0;
   lastUsedMs: number;
   /** Until then it may be handed out without asking. */
   freshUntilMs: number;

@@ -85,7 +85,7 @@ export class Grower<S, C> {
         throw slot.abort.signal.reason;
       }
       stillborn = !this.#owner.adopt(bucket, session, () => {
-        breaker.succeeded();
+        breaker.succeeded(state.clock.now());
         bucket.slots.delete(slot);
         state.tell("sessionOpened", { ...state.eventOf(bucket), connectMs: state.clock.now() - startedMs });
       });

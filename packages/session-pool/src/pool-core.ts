@@ -228,7 +228,7 @@ export class PoolCore<S, C> implements LeaseOwner<Entry<S, C>> {
     this.#refreshDue(entry, nowMs);
     if (!this.#watch(entry)) return false;
     opened();
-    entry.proofs = bucket.server.breaker.proofs;
+    entry.round = bucket.server.breaker.round;
     bucket.entries.add(entry);
     bucket.live++;
     bucket.available.push(entry);
@@ -259,8 +259,8 @@ export class PoolCore<S, C> implements LeaseOwner<Entry<S, C>> {
     const { bucket } = entry;
     const { breaker } = bucket.server;
     const nowMs = clock.now();
-    // Of those that one event ends only the last can have been a failed connect: something has worked since the others.
-    const unproved = entry.state === "live" && entry.uses === 0 && entry.proofs === breaker.proofs;
+    // Those that one event ends are one failed connect: the first of them ends the round.
+    const unproved = entry.state === "live" && entry.uses === 0 && entry.round === breaker.round;
     if (unproved && nowMs - entry.lastUsedMs <= options.connectTimeoutMs) {
       breaker.undone(nowMs, new Error("a session was lost before its first use"));
     }

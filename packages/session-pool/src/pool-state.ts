@@ -120,7 +120,8 @@ export class PoolState<S, C> {
     const known = this.servers.get(id);
     if (known !== undefined) return known;
     if (this.servers.size >= this.options.maxTrackedServers) this.#forgetOneServer();
-    const breaker = new Breaker(this.options.breakerFailures, this.options.breakerResetMs, (state) => {
+    const { breakerFailures, breakerResetMs, connectTimeoutMs } = this.options;
+    const breaker = new Breaker(breakerFailures, breakerResetMs, connectTimeoutMs, (state) => {
       if (state === "open") this.breakerTrips++;
       this.tell("breakerChanged", { serverId: id, state });
     });

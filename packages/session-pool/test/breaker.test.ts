@@ -250,9 +250,12 @@ describe("a session that is lost before anybody used it", () => {
     const factory = new MemoryFactory();
     const { clock, time } = createPoolClock();
     const pool = createSessionPool({}, { factory, clock });
-    factory.beforeConnect = () => Promise.reject(new Error("down"));
-    for (let n = 0; n < failures; n++) await pool.acquire(exclusiveKey()).catch(() => {});
-    factory.beforeConnect = async () => {};
+    const fail = async (times: number) => {
+      factory.beforeConnect = () => Promise.reject(new Error("down"));
+      for (let n = 0; n < times; n++) await pool.acquire(exclusiveKey("gus")).catch(() => {});
+      factory.beforeConnect = async () => {};
+    };
+    await fail(failures);
     const warm = async (...callers: string[]) => {
       for (const caller of callers) pool.warm(exclusiveKey(caller));
       await time.advance(10);
@@ -264,6 +267,8 @@ describe("a session that is lost before anybody used it", () => {
     const breaker = () => pool.stats().perServer[0]?.breaker;
     return {
       pool,
+      time,
+      fail,
       warm,
       lose,
       breaker,
@@ -273,19 +278,59 @@ describe("a session that is lost before anybody used it", () => {
 
   it("counts as one with all others that the same moment ends, and as none when something worked since", async () => {
     const { pool, warm, lose, breaker, use } = await warmed();
-    for (let n = 0; n < 4; n++) {
-      await warm("ann", "bob", "cid", "dan", "fay");
-      lose();
-    }
+    const loseAll = async (times: number) => {
+      for (let n = 0; n < times; n++) {
+        await warm("ann", "bob", "cid", "dan", "fay");
+        lose();
+      }
+    };
+    await loseAll(4);
     expect(breaker()).toBe("closed");
     await warm("ann", "bob", "cid", "dan", "fay");
     await use();
     lose();
     expect(breaker()).toBe("closed");
-    for (let n = 0; n < 5; n++) {
-      await warm("ann");
-      lose();
+    await loseAll(4);
+    expect(breaker()).toBe("closed");
+    await loseAll(1);
+    expect(breaker()).toBe("open");
+    await pool.close();
+  });
+
+  it("counts though there is always a younger one", async () => {
+    const { pool, warm, lose, breaker } = await warmed();
+    const callers = ["ann", "bob", "cid"];
+    await warm("ann");
+    for (let n = 1; n < 20; n++) {
+      await warm(callers[n % 3] ?? "");
+      // Only the older of the two.
+      lose(exclusiveKey(callers[n % 3]).id);
     }
+    expect(breaker()).toBe("open");
+    await pool.close();
+  });
+
+  it("fails a trial though others have connected after it", async () => {
+    const { pool, time, warm, lose, breaker } = await warmed(5);
+    await time.advance(60_000);
+    await warm("ann");
+    await warm("bob");
+    expect(breaker()).toBe("closed");
+    lose();
+    expect(breaker()).toBe("open");
+    await pool.close();
+  });
+
+  it("does not count on from failures before a session that has outlived the time of a connect, but from those since", async () => {
+    const { pool, time, fail, warm, lose, breaker } = await warmed(4);
+    await warm("ann");
+    await time.advance(10_000);
+    await warm("bob");
+    lose(exclusiveKey("ann").id);
+    expect(breaker()).toBe("closed");
+    await fail(3);
+    await warm("cid");
+    lose(exclusiveKey("ann").id);
     expect(breaker()).toBe("open");
     await pool.close();
   });
