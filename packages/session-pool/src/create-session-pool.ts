@@ -166,7 +166,7 @@ class KeyedSessionPool<S, C> implements SessionPool<S, C> {
   /** Wrong limits must not keep sessions of old credentials open: those in force stay. */
   #applyLimitsIfRight(bucket: Bucket<S, C>): void {
     try {
-      this.#state.applyLimits(bucket);
+      this.#state.applyLimits([bucket]);
     } catch {
       // Told to whoever asks for them to be set, or for a session of a new key.
     }

@@ -173,8 +173,8 @@ export class PoolCore<S, C> implements LeaseOwner<Entry<S, C>> {
 
   /** Asks for the limits of keys anew, and serves those who wait within them. Ends nothing. */
   relimit(buckets: readonly Bucket<S, C>[]): void {
+    this.state.applyLimits(buckets);
     for (const bucket of buckets) {
-      this.state.applyLimits(bucket);
       bucket.available.length = 0;
       for (const entry of bucket.entries) {
         const lendable = entry.state === "live" && !entry.validating && entry.usesLeft > 0;

@@ -84,9 +84,10 @@ export class PoolState<S, C> {
     return bucket;
   }
 
-  /** Asks for the limits of a key and sets them. Throws what `limitsOf` throws, or `validation_failed`, and sets nothing. */
-  applyLimits(bucket: Bucket<S, C>): void {
-    this.#setLimits(bucket, this.#limitsFor(bucket.key));
+  /** Asks for the limits of keys and sets them. Throws what `limitsOf` throws, or `validation_failed`, and sets none. */
+  applyLimits(buckets: readonly Bucket<S, C>[]): void {
+    const limits = buckets.map(({ key }) => this.#limitsFor(key));
+    for (const [at, bucket] of buckets.entries()) this.#setLimits(bucket, limits[at] ?? {});
   }
 
   #limitsFor(key: SessionKey): KeyLimits {

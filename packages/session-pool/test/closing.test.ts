@@ -70,6 +70,39 @@ describe("refreshLimits", () => {
     first.release();
     expect(factory.open).toBe(2);
   });
+
+  it("leaves the limits of all keys as they are when those of one are wrong", async () => {
+    let wrong = false;
+    const pool = createSessionPool(
+      {},
+      {
+        factory: new MemoryFactory(),
+        limitsOf: ({ id }) => {
+          if (wrong && id === identityKey("bob").id) throw new Error("no limits");
+          return { maxPerKey: 1, maxConcurrencyPerSession: wrong ? 2 : 1 };
+        },
+      },
+    );
+    const ann = await pool.acquire(identityKey("ann"));
+    const bob = await pool.acquire(identityKey("bob"));
+    const order: string[] = [];
+    const waiting = ["first", "second"].map((name) =>
+      pool.acquire(identityKey("ann")).then((lease) => {
+        order.push(name);
+        lease.release();
+      }),
+    );
+    wrong = true;
+    expect(() => pool.refreshLimits("s1")).toThrow("no limits");
+    ann.release();
+    await Promise.all(waiting);
+    expect(order).toEqual(["first", "second"]);
+    const again = await pool.acquire(identityKey("ann"));
+    expect(pool.tryAcquire(identityKey("ann"))).toBeUndefined();
+    again.release();
+    bob.release();
+    await pool.close();
+  });
 });
 
 describe("drain", () => {
