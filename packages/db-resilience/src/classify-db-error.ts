@@ -121,8 +121,10 @@ export function isStaleStatement(error: unknown): boolean {
 /** Whether {@link isStaleStatement} is about the statement of this name itself, of which nothing was carried out then. */
 export function wasNotCarriedOut(error: unknown, name: string): boolean {
   const { code, message, where } = error as DriverError;
-  // What a function or a block comes upon has a context; the server may add the values of the statement as one.
-  const inside = typeof where === "string" && !/^unnamed portal with parameters: .*$/.test(where);
+  // What a function or a block comes upon has a context, the innermost first. The server may add the values of the
+  // statement as one; in another language it could be anything, so that it does not count.
+  const own = code === "0A000" && String(where).startsWith("unnamed portal with parameters: ");
+  const inside = typeof where === "string" && !own;
   return !inside && (code !== "26000" || String(message).includes(name));
 }
 

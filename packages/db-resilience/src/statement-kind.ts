@@ -2,7 +2,7 @@ import { statementsOf } from "./statement-text.ts";
 
 const reads =
   /^[\s(]*(?:select|show|values|table|begin|start|set|reset|listen|unlisten|fetch|discard|rollback|abort)\b/i;
-const copiesOut = /^\s*copy\s*(?:\(.*\)|(?:"[^"]*"|[\w.$])+\s*(?:\([^()]*\))?)\s*to\s+stdout\b/is;
+const copiesOut = /^\s*copy\s*(?:\(.*\)|(?:"[^"]*"|[\w.$])+(?:\s*\([^()]*\))?)\s*to\s+stdout\b/is;
 const tellsPlan = /^\s*explain\b/i;
 const analyzes = /\banaly[sz]e\b/i;
 const hasCommonTable = /^[\s(]*with\b/i;

@@ -168,13 +168,18 @@ describe("a prepared statement that is prepared anew again and again", () => {
       expect((await database.query({ name, text: `select '${name}' as v` })).rows).toEqual([{ v: name }]);
   });
 
-  it("is known for one also where the server tells its values with errors", async () => {
-    const { database } = subject;
-    await database.query("set log_parameter_max_length_on_error = -1");
-    await database.query({ ...put, values: [1] });
-    await postgres.query("alter table t add column v text");
-    expect((await database.query({ ...put, values: [2] })).rowCount).toBe(1);
-  });
+  it.each(["one", "line\nbreak", "line\r\nbreak\n"])(
+    "is known for one also where the server tells its values with errors: %j",
+    async (value) => {
+      const { database } = subject;
+      const name = { name: "name", text: "insert into t select length($1) returning *" };
+      await database.query("set log_parameter_max_length_on_error = -1");
+      await database.query({ ...name, values: [""] });
+      await postgres.query("alter table t add column v text");
+      expect((await database.query({ ...name, values: [value] })).rowCount).toBe(1);
+      expect(await postgres.query("select n from t order by n")).toEqual([{ n: 0 }, { n: value.length }]);
+    },
+  );
 
   async function inTransaction(session: DatabaseSession): Promise<void> {
     await session.query("begin");
