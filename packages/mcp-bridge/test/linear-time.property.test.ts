@@ -4,11 +4,11 @@ import { parseMessage, SseDecoder, WireError } from "../src/index.ts";
 import { readAnswer } from "../src/upstream/answer.ts";
 import { LineSplitter } from "../src/upstream/line-splitter.ts";
 
-/** How much longer the long input is. A quadratic reader takes 64 times as long for it. */
+/** How much longer the long input is. A quadratic reader takes that many times as long for it as for as many short ones. */
 const FACTOR = 8;
 const SHORT_BYTES = 128 * 1024;
-/** Most that the long input may take, as a multiple of the short one. */
-const BOUND = FACTOR * 3;
+/** Most that the long input may take, as a multiple of what as many short ones take, which leave as much garbage. */
+const BOUND = 3;
 /** Below this the long input took too little time to tell anything. */
 const NOISE_MS = 25;
 
@@ -109,13 +109,16 @@ function timeOf(read: Reader, bytes: Buffer): number {
  * to it, and the long input, which takes most, is read again only before it is denied.
  */
 function isLinear(read: Reader, short: Buffer, long: Buffer): boolean {
+  const readAll: Reader = (bytes) => {
+    for (let run = 0; run < FACTOR; run++) read(bytes);
+  };
   let longMs = Number.POSITIVE_INFINITY;
   let shortMs = Number.POSITIVE_INFINITY;
   for (let attempt = 0; attempt < 12; attempt++) {
     // The long one first: what is read afterwards is read by code that is compiled.
     longMs = Math.min(longMs, timeOf(read, long));
     if (longMs <= NOISE_MS) return true;
-    for (let run = 0; run < 3; run++) shortMs = Math.min(shortMs, timeOf(read, short));
+    shortMs = Math.min(shortMs, timeOf(readAll, short));
     if (longMs <= shortMs * BOUND) return true;
   }
   return false;
